@@ -1,0 +1,1 @@
+//! Layered binary codes.

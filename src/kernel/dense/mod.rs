@@ -1,0 +1,1 @@
+//! Dense float loops of training.

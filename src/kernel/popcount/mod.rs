@@ -1,0 +1,1 @@
+//! Weighted popcount over layered codes.

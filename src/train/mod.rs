@@ -1,0 +1,1 @@
+//! Training: teachers, students and what they share.

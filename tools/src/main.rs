@@ -1,0 +1,2 @@
+//! The admin program of kithdb.
+fn main() {}
