@@ -1,1 +1,10 @@
-//! The bipartite interaction graph.
+//! The bipartite interaction graph: adjacency of both sides, degrees, normalised propagation.
+
+mod adjacency;
+mod bipartite;
+mod csr;
+mod scatter;
+
+pub(crate) use adjacency::Adjacency;
+pub use bipartite::Bipartite;
+pub use csr::Csr;

@@ -1,0 +1,68 @@
+//! The graph of users and items.
+
+use super::Csr;
+use crate::{Error, Result};
+
+/// Who touched what, from both sides: `items` is the transpose of `users`.
+#[derive(Clone, Debug)]
+pub struct Bipartite {
+    users: Csr,
+    items: Csr,
+}
+
+impl Bipartite {
+    /// From edges `(user, item, weight)`; of the same edge given twice the last weight wins. O(edges + nodes), parallel.
+    ///
+    /// # Errors
+    /// As [`Csr::from_edges`], and `InvalidArgument` for a weight that is not positive.
+    pub fn from_edges(n_users: usize, n_items: usize, edges: &[(u32, u32, f32)]) -> Result<Bipartite> {
+        Bipartite::from_users(Csr::from_edges(n_users, n_items, edges)?)
+    }
+
+    /// From the users' rows; weights are the values.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a weight that is not positive.
+    pub fn from_users(users: Csr) -> Result<Bipartite> {
+        if let Some(value) = users.values().and_then(|values| values.iter().find(|&&value| value <= 0.0)) {
+            return Err(Error::InvalidArgument {
+                what: format!("an interaction of weight {value}"),
+                remedy: "pass weights above zero, and remove interactions that no longer hold".to_owned(),
+            });
+        }
+        let items = users.transpose();
+        Ok(Bipartite { users, items })
+    }
+
+    /// Users by items.
+    pub fn users(&self) -> &Csr {
+        &self.users
+    }
+
+    /// Items by users.
+    pub fn items(&self) -> &Csr {
+        &self.items
+    }
+
+    /// Number of users, those without interactions included.
+    pub fn n_users(&self) -> usize {
+        self.users.n_rows()
+    }
+
+    /// Number of items, those without interactions included.
+    pub fn n_items(&self) -> usize {
+        self.items.n_rows()
+    }
+
+    /// Number of interactions.
+    pub fn n_edges(&self) -> usize {
+        self.users.n_edges()
+    }
+
+    /// The same nodes without the edges for which `keep(user, item)` is false.
+    pub fn filtered(&self, keep: impl Fn(u32, u32) -> bool + Sync) -> Bipartite {
+        let users = self.users.filtered(keep);
+        let items = users.transpose();
+        Bipartite { users, items }
+    }
+}

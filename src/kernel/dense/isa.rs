@@ -1,0 +1,111 @@
+//! Which instruction set the dense loops run on.
+
+use std::sync::OnceLock;
+
+use crate::{Error, Result};
+
+/// An instruction set the dense loops are compiled for, in rising order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    /// The target's baseline (SSE2 on x86-64, NEON on aarch64).
+    Baseline,
+    /// AVX2 with fused multiply-add.
+    Avx2,
+    /// AVX-512 F, VL, DQ, BW.
+    Avx512,
+}
+
+impl Isa {
+    /// Every set of this build, whether or not this machine has it.
+    pub(crate) const ALL: [Isa; 3] = [Isa::Baseline, Isa::Avx2, Isa::Avx512];
+
+    /// The name used by `KITHDB_KERNEL`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Isa::Baseline => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine can run it.
+    pub(crate) fn is_available(self) -> bool {
+        match self {
+            Isa::Baseline => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                Isa::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// The sets this machine can run, for tests and benches.
+    #[cfg(test)]
+    pub(crate) fn available() -> impl Iterator<Item = Isa> {
+        Self::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// The set to train on: the one named by the environment variable `KITHDB_KERNEL`, else the best one available; cached.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the variable names a set that this machine, or this build, does not have.
+    pub(crate) fn chosen() -> Result<Isa> {
+        static CHOSEN: OnceLock<Result<Isa, String>> = OnceLock::new();
+        let chosen = CHOSEN.get_or_init(|| match std::env::var("KITHDB_KERNEL") {
+            Ok(name) if !name.is_empty() => {
+                let name = if name == "portable" { "scalar" } else { name.as_str() };
+                Self::ALL.into_iter().find(|isa| isa.name() == name && isa.is_available()).ok_or(name.to_owned())
+            }
+            _ => Ok(Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Baseline)),
+        });
+        chosen.clone().map_err(|name| Error::InvalidArgument {
+            what: format!("KITHDB_KERNEL={name} is not available for training on this machine"),
+            remedy: "unset it, or set it to scalar, avx2 or avx512 as the machine allows".to_owned(),
+        })
+    }
+}
+
+/// Fused where the set has it; a separate multiplication and addition elsewhere, since the fused library call is slow.
+#[inline(always)]
+pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED || cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Defines functions whose first argument is the [`Isa`] to run on, each from a generic body `body::<FUSED>` marked
+/// `#[inline(always)]`, so that it is compiled anew under the features of each set.
+macro_rules! dispatch {
+    ($($(#[$attr:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident;)*) => {$(
+        $(#[$attr])*
+        $vis fn $name(isa: Isa, $($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) $(-> $ret)? {
+                $body::<true>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+            fn avx512($($arg: $ty),*) $(-> $ret)? {
+                $body::<true>($($arg),*)
+            }
+            match isa {
+                // SAFETY: an `Isa` other than `Baseline` only comes from `Isa::chosen` or `Isa::available`, both of which
+                // keep it only where the processor reported every feature enabled on the callee.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => unsafe { avx2($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => unsafe { avx512($($arg),*) },
+                _ => $body::<false>($($arg),*),
+            }
+        }
+    )*};
+}
+pub(super) use dispatch;

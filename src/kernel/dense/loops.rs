@@ -1,0 +1,215 @@
+//! Loops over rows of floats. Reductions keep sixteen running sums, folded in a fixed order.
+
+use super::isa::{Isa, dispatch, fma};
+
+/// Running sums of a reduction, the same number on every instruction set.
+const LANES: usize = 16;
+
+dispatch! {
+    /// The inner product of two rows of the same length.
+    pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body;
+    /// `y += scale * x`.
+    pub(crate) fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) = add_scaled_body;
+    /// `y = x + scale * y`.
+    pub(crate) fn scale_add(y: &mut [f32], scale: f32, x: &[f32]) = scale_add_body;
+    /// The sum of a row.
+    pub(crate) fn sum(x: &[f32]) -> f32 = sum_body;
+    /// The sum of absolute values of a row.
+    pub(crate) fn sum_abs(x: &[f32]) -> f32 = sum_abs_body;
+    /// Replaces each `x` by `exp(scale * x - shift)` and returns the sum. The relative error of an exponential is below 3e-7
+    /// for results that are normal numbers; smaller results become 0.
+    pub(crate) fn exponentials(x: &mut [f32], scale: f32, shift: f32) -> f32 = exponentials_body;
+    /// The largest element, or negative infinity for an empty row.
+    pub(crate) fn maximum(x: &[f32]) -> f32 = maximum_body;
+    /// Multiplies a row by a number.
+    pub(crate) fn multiply_by(x: &mut [f32], scale: f32) = multiply_by_body;
+    /// Writes the signs of `x` as floats, +1 for `x >= 0` and -1 otherwise.
+    pub(crate) fn write_signs(out: &mut [f32], x: &[f32]) = write_signs_body;
+}
+
+#[inline(always)]
+fn fold(lanes: [f32; LANES]) -> f32 {
+    let mut lanes = lanes;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn dot_body<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane = fma::<FUSED>(a, b, *lane);
+        }
+    }
+    let mut total = fold(lanes);
+    for (&a, &b) in a_rest.iter().zip(b_rest) {
+        total = fma::<FUSED>(a, b, total);
+    }
+    total
+}
+
+#[inline(always)]
+fn add_scaled_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = fma::<FUSED>(scale, x, *y);
+    }
+}
+
+#[inline(always)]
+fn scale_add_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = fma::<FUSED>(scale, *y, x);
+    }
+}
+
+#[inline(always)]
+fn sum_body<const FUSED: bool>(x: &[f32]) -> f32 {
+    sum_of(x, |x| x)
+}
+
+#[inline(always)]
+fn sum_abs_body<const FUSED: bool>(x: &[f32]) -> f32 {
+    sum_of(x, f32::abs)
+}
+
+#[inline(always)]
+fn sum_of(x: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [0.0f32; LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += of(x);
+        }
+    }
+    rest.iter().fold(fold(lanes), |total, &x| total + of(x))
+}
+
+#[inline(always)]
+fn maximum_body<const FUSED: bool>(x: &[f32]) -> f32 {
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = if x > *lane { x } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |best, &x| if x > best { x } else { best })
+}
+
+#[inline(always)]
+fn multiply_by_body<const FUSED: bool>(x: &mut [f32], scale: f32) {
+    for x in x {
+        *x *= scale;
+    }
+}
+
+#[inline(always)]
+fn write_signs_body<const FUSED: bool>(out: &mut [f32], x: &[f32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = if x >= 0.0 { 1.0 } else { -1.0 };
+    }
+}
+
+#[inline(always)]
+fn exponentials_body<const FUSED: bool>(x: &mut [f32], scale: f32, shift: f32) -> f32 {
+    let (chunks, rest) = x.as_chunks_mut::<LANES>();
+    let mut lanes = [0.0f32; LANES];
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *x = exponential::<FUSED>(fma::<FUSED>(scale, *x, -shift));
+            *lane += *x;
+        }
+    }
+    let mut total = fold(lanes);
+    for x in rest {
+        *x = exponential::<FUSED>(fma::<FUSED>(scale, *x, -shift));
+        total += *x;
+    }
+    total
+}
+
+/// `exp(x)` by a power of two and a polynomial on `|r| <= ln(2)/2` (the minimax coefficients of Cephes' `expf`); results
+/// outside the normal numbers are 0 or at most 2^127.
+#[inline(always)]
+#[allow(clippy::excessive_precision)]
+fn exponential<const FUSED: bool>(x: f32) -> f32 {
+    /// Adding it leaves the nearest integer in the low bits of the mantissa.
+    const ROUND: f32 = 12_582_912.0;
+    let clamped = x.clamp(-87.0, 88.0);
+    let rounded = fma::<FUSED>(clamped, std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    let r = fma::<FUSED>(n, 2.121_944_4e-4, fma::<FUSED>(n, -0.693_359_375, clamped));
+    let mut p = 1.987_569_15e-4;
+    for c in [1.398_199_950_7e-3, 8.333_451_907_3e-3, 4.166_579_589_4e-2, 1.666_666_545_9e-1, 5.000_000_120_1e-1] {
+        p = fma::<FUSED>(p, r, c);
+    }
+    let p = fma::<FUSED>(p * r, r, r) + 1.0;
+    let power = f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    if x < -87.0 { 0.0 } else { p * power }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rows() -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
+        (0usize..100)
+            .prop_flat_map(|n| (prop::collection::vec(-3.0f32..3.0, n), prop::collection::vec(-3.0f32..3.0, n)))
+    }
+
+    proptest! {
+        #[test]
+        fn loops_equal_their_definitions((a, b) in rows(), scale in -2.0f32..2.0) {
+            let wide = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+            let (a64, b64) = (wide(&a), wide(&b));
+            for isa in Isa::available() {
+                let inner: f64 = a64.iter().zip(&b64).map(|(a, b)| a * b).sum();
+                prop_assert!((f64::from(dot(isa, &a, &b)) - inner).abs() < 1e-3);
+                prop_assert!((f64::from(sum(isa, &a)) - a64.iter().sum::<f64>()).abs() < 1e-3);
+                prop_assert!((f64::from(sum_abs(isa, &a)) - a64.iter().map(|x| x.abs()).sum::<f64>()).abs() < 1e-3);
+                prop_assert_eq!(maximum(isa, &a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+                let mut y = b.clone();
+                add_scaled(isa, &mut y, scale, &a);
+                let mut z = b.clone();
+                scale_add(isa, &mut z, scale, &a);
+                for at in 0..a.len() {
+                    prop_assert!((y[at] - (b[at] + scale * a[at])).abs() < 1e-5);
+                    prop_assert!((z[at] - (a[at] + scale * b[at])).abs() < 1e-5);
+                }
+                let mut signs = vec![0.0; a.len()];
+                write_signs(isa, &mut signs, &a);
+                let want: Vec<f32> = a.iter().map(|&a| if a >= 0.0 { 1.0 } else { -1.0 }).collect();
+                prop_assert_eq!(signs, want);
+            }
+        }
+
+        #[test]
+        fn exponentials_are_accurate(x in prop::collection::vec(-80.0f32..20.0, 0..50)) {
+            for isa in Isa::available() {
+                let mut got = x.clone();
+                let total = exponentials(isa, &mut got, 1.0, 0.5);
+                let want: Vec<f64> = x.iter().map(|&x| f64::from(x - 0.5).exp()).collect();
+                for (got, want) in got.iter().zip(&want) {
+                    prop_assert!((f64::from(*got) - want).abs() <= 4e-6 * want, "{got} {want}");
+                }
+                prop_assert!((f64::from(total) - want.iter().sum::<f64>()).abs() <= 1e-5 * want.iter().sum::<f64>());
+            }
+        }
+    }
+
+    #[test]
+    fn exponentials_underflow_to_zero() {
+        let mut x = [-1000.0, f32::NEG_INFINITY, 0.0];
+        assert_eq!(exponentials(Isa::Baseline, &mut x, 1.0, 0.0), 1.0);
+        assert_eq!(x, [0.0, 0.0, 1.0]);
+    }
+}

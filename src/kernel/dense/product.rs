@@ -1,0 +1,280 @@
+//! Products of dense matrices.
+//!
+//! The usual blocking (Goto and van de Geijn 2008): the right factor is packed once into panels of a few columns that every
+//! thread shares, the left one is packed block by block, and a tile of the result stays in registers over `DEPTH` terms.
+//! Threads split the rows of the result. An element is one chain of multiply-adds in the order of the inner index, whatever
+//! the blocking, so the result does not depend on the split.
+
+use rayon::prelude::*;
+
+use super::Matrix;
+use super::isa::{Isa, dispatch, fma};
+
+/// Terms of the inner index handled at once: a panel of `DEPTH x 16` floats fills half of a 32 KiB cache.
+const DEPTH: usize = 256;
+/// Rows of the result a task computes at once; a multiple of both tile heights. Its packed block stays in the second-level cache.
+const ROWS: usize = 96;
+
+/// A strided view of a matrix, or of its transpose.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_step: usize,
+    col_step: usize,
+}
+
+impl<'a> View<'a> {
+    /// `rows x cols` floats, row-major. `data` holds at least that many.
+    pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> View<'a> {
+        assert!(data.len() >= rows * cols, "a view must lie inside its data");
+        View { data, rows, cols, row_step: cols, col_step: 1 }
+    }
+
+    /// The transpose of this view; nothing is moved.
+    pub(crate) fn transposed(self) -> View<'a> {
+        View { rows: self.cols, cols: self.rows, row_step: self.col_step, col_step: self.row_step, ..self }
+    }
+}
+
+impl<'a> From<&'a Matrix> for View<'a> {
+    fn from(matrix: &'a Matrix) -> View<'a> {
+        View::new(matrix.data(), matrix.rows(), matrix.cols())
+    }
+}
+
+/// The right factor of a product (`inner x cols`), packed into panels of the width the instruction set wants: by depth
+/// block, then panel, then term, then column; short panels are filled up with zeros.
+pub(crate) struct Factor {
+    isa: Isa,
+    inner: usize,
+    cols: usize,
+    panels: Vec<f32>,
+}
+
+impl Factor {
+    /// Packs a right factor, in parallel. O(inner cols).
+    pub(crate) fn pack(isa: Isa, right: View<'_>) -> Factor {
+        let width = tile_width(isa);
+        let n_panels = right.cols.div_ceil(width);
+        let mut panels = vec![0.0; n_panels * width * right.rows];
+        for (block, first) in panels.chunks_mut((n_panels * width * DEPTH).max(1)).zip((0..).step_by(DEPTH)) {
+            let depth = DEPTH.min(right.rows - first);
+            block.par_chunks_exact_mut(width * depth).enumerate().for_each(|(panel, out)| {
+                let from = panel * width;
+                let n = width.min(right.cols - from);
+                for (term, out) in out.chunks_exact_mut(width).enumerate() {
+                    let base = (first + term) * right.row_step + from * right.col_step;
+                    if right.col_step == 1 {
+                        out[..n].copy_from_slice(&right.data[base..base + n]);
+                    } else {
+                        for (column, out) in out[..n].iter_mut().enumerate() {
+                            *out = right.data[base + column * right.col_step];
+                        }
+                    }
+                }
+            });
+        }
+        Factor { isa, inner: right.rows, cols: right.cols, panels }
+    }
+
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// `out = left * self`, or `out += left * self`, on the calling thread. `out` is `left.rows x self.cols`, row-major.
+    ///
+    /// # Panics
+    /// When the shapes disagree.
+    pub(crate) fn multiply(&self, left: View<'_>, out: &mut [f32], accumulate: bool) {
+        assert!(left.cols == self.inner && out.len() == left.rows * self.cols, "shapes of a product must agree");
+        if self.inner == 0 && !accumulate {
+            out.fill(0.0);
+        }
+        if self.inner == 0 || self.cols == 0 {
+            return;
+        }
+        for (out, first) in out.chunks_mut(ROWS * self.cols).zip((0..).step_by(ROWS)) {
+            let rows = out.len() / self.cols;
+            let block = View { data: &left.data[first * left.row_step..], rows, ..left };
+            match self.isa {
+                Isa::Avx512 => block_wide(self.isa, block, self, out, accumulate),
+                _ => block_narrow(self.isa, block, self, out, accumulate),
+            }
+        }
+    }
+
+    /// As [`Factor::multiply`], with the rows split over rayon.
+    pub(crate) fn par_multiply(&self, left: View<'_>, out: &mut [f32], accumulate: bool) {
+        assert!(left.cols == self.inner && out.len() == left.rows * self.cols, "shapes of a product must agree");
+        out.par_chunks_mut((ROWS * self.cols).max(1)).enumerate().for_each(|(task, out)| {
+            let rows = out.len() / self.cols.max(1);
+            let block = View { data: &left.data[task * ROWS * left.row_step..], rows, ..left };
+            self.multiply(block, out, accumulate);
+        });
+    }
+}
+
+/// `left * right`, on rayon. O(rows inner cols).
+pub(crate) fn product(isa: Isa, left: View<'_>, right: View<'_>) -> Matrix {
+    let factor = Factor::pack(isa, right);
+    let mut out = Matrix::zeros(left.rows, right.cols);
+    factor.par_multiply(left, out.data_mut(), false);
+    out
+}
+
+/// Columns of a tile: two vectors of the set.
+fn tile_width(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => 32,
+        _ => 16,
+    }
+}
+
+dispatch! {
+    fn block_narrow(left: View<'_>, right: &Factor, out: &mut [f32], accumulate: bool) = narrow;
+    fn block_wide(left: View<'_>, right: &Factor, out: &mut [f32], accumulate: bool) = wide;
+}
+
+#[inline(always)]
+fn narrow<const FUSED: bool>(left: View<'_>, right: &Factor, out: &mut [f32], accumulate: bool) {
+    block::<FUSED, 6, 16>(left, right, out, accumulate);
+}
+
+#[inline(always)]
+fn wide<const FUSED: bool>(left: View<'_>, right: &Factor, out: &mut [f32], accumulate: bool) {
+    block::<FUSED, 12, 32>(left, right, out, accumulate);
+}
+
+/// At most `ROWS` rows of the result.
+#[inline(always)]
+fn block<const FUSED: bool, const H: usize, const W: usize>(
+    left: View<'_>,
+    right: &Factor,
+    out: &mut [f32],
+    accumulate: bool,
+) {
+    let (rows, cols) = (left.rows, right.cols);
+    let mut packed = vec![0.0f32; ROWS.min(rows.next_multiple_of(H)) * DEPTH.min(right.inner)];
+    let n_panels = cols.div_ceil(W);
+    for (panels, first) in right.panels.chunks(n_panels * W * DEPTH).zip((0..).step_by(DEPTH)) {
+        let depth = DEPTH.min(right.inner - first);
+        for (tile, packed) in packed.chunks_exact_mut(H * depth).take(rows.div_ceil(H)).enumerate() {
+            pack_tile::<H>(left, tile * H, first, packed);
+        }
+        let resume = accumulate || first > 0;
+        for (panel, right) in panels.chunks_exact(W * depth).enumerate() {
+            let from = panel * W;
+            let width = W.min(cols - from);
+            for (tile, left) in packed.chunks_exact(H * depth).take(rows.div_ceil(H)).enumerate() {
+                let top = tile * H;
+                let height = H.min(rows - top);
+                let mut sums = [[0.0f32; W]; H];
+                if resume {
+                    for (sums, row) in sums.iter_mut().zip(out[top * cols..].chunks(cols)).take(height) {
+                        sums[..width].copy_from_slice(&row[from..from + width]);
+                    }
+                }
+                let sums = multiply_tile::<FUSED, H, W>(left, right, sums);
+                for (sums, row) in sums.iter().zip(out[top * cols..].chunks_mut(cols)).take(height) {
+                    row[from..from + width].copy_from_slice(&sums[..width]);
+                }
+            }
+        }
+    }
+}
+
+/// The chain of multiply-adds of one tile; `sums` stays in registers.
+#[inline(always)]
+fn multiply_tile<const FUSED: bool, const H: usize, const W: usize>(
+    left: &[f32],
+    right: &[f32],
+    mut sums: [[f32; W]; H],
+) -> [[f32; W]; H] {
+    for (a, b) in left.as_chunks::<H>().0.iter().zip(right.as_chunks::<W>().0) {
+        for (sums, &a) in sums.iter_mut().zip(a) {
+            for (sum, &b) in sums.iter_mut().zip(b) {
+                *sum = fma::<FUSED>(a, b, *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// Packs `H` rows of the left factor term by term; rows past the end are zeros.
+#[inline(always)]
+fn pack_tile<const H: usize>(left: View<'_>, top: usize, first: usize, packed: &mut [f32]) {
+    let height = H.min(left.rows - top);
+    if height < H {
+        packed.fill(0.0);
+    }
+    if left.col_step == 1 {
+        let depth = packed.len() / H;
+        for row in 0..height {
+            let base = (top + row) * left.row_step + first;
+            for (out, &x) in packed.chunks_exact_mut(H).zip(&left.data[base..base + depth]) {
+                out[row] = x;
+            }
+        }
+    } else {
+        for (term, out) in packed.chunks_exact_mut(H).enumerate() {
+            let base = (first + term) * left.col_step + top * left.row_step;
+            for (row, out) in out[..height].iter_mut().enumerate() {
+                *out = left.data[base + row * left.row_step];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn naive(left: &[f32], right: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
+        let mut out = vec![0.0; m * n];
+        for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
+            out[i * n + j] = (0..k).map(|t| f64::from(left[i * k + t]) * f64::from(right[t * n + j])).sum();
+        }
+        out
+    }
+
+    fn transpose(data: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+        (0..rows * cols).map(|at| data[(at % rows) * cols + at / rows]).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn equals_the_naive_product_in_every_layout(
+            m in 0usize..120, k in 0usize..300, n in 0usize..70, seed in any::<u32>(), accumulate in any::<bool>()
+        ) {
+            let mut state = seed | 1;
+            let mut next = || { state ^= state << 13; state ^= state >> 17; state ^= state << 5; (state % 2001) as f32 / 1000.0 - 1.0 };
+            let left: Vec<f32> = (0..m * k).map(|_| next()).collect();
+            let right: Vec<f32> = (0..k * n).map(|_| next()).collect();
+            let start: Vec<f32> = (0..m * n).map(|_| next()).collect();
+            let expected = naive(&left, &right, (m, k, n));
+            let (left_t, right_t) = (transpose(&left, m, k), transpose(&right, k, n));
+            let mut fused: Option<Vec<u32>> = None;
+            for isa in Isa::available() {
+                for (l, r) in [
+                    (View::new(&left, m, k), View::new(&right, k, n)),
+                    (View::new(&left_t, k, m).transposed(), View::new(&right_t, n, k).transposed()),
+                ] {
+                    let mut out = start.clone();
+                    Factor::pack(isa, r).par_multiply(l, &mut out, accumulate);
+                    for (at, (&got, want)) in out.iter().zip(&expected).enumerate() {
+                        let want = want + if accumulate { f64::from(start[at]) } else { 0.0 };
+                        prop_assert!((f64::from(got) - want).abs() < 1e-4, "{isa:?} {got} {want}");
+                    }
+                    if isa != Isa::Baseline {
+                        let bits: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
+                        prop_assert_eq!(fused.get_or_insert_with(|| bits.clone()), &bits);
+                    }
+                }
+            }
+        }
+    }
+}
