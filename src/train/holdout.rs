@@ -1,0 +1,71 @@
+//! Which interactions are never trained on, so that choices can be made on them.
+
+use crate::graph::{Bipartite, Csr};
+
+/// Salt of the hash; part of the format, since a change would train on what was held out before.
+const SALT: u64 = 0x6b69_7468_6462_0001;
+/// Share of the interactions held out, in parts of a thousand.
+const SHARE: u64 = 20;
+/// Interactions held out at most.
+const MOST: u64 = 20_000;
+
+/// The split of a graph: `trained` holds the interactions to learn from, `held` the others, as users by items.
+pub(crate) struct Holdout {
+    pub(crate) trained: Bipartite,
+    pub(crate) held: Csr,
+}
+
+impl Holdout {
+    /// Splits off about min(2 %, 20,000) of the interactions. An interaction is held out by the hash of its two dense
+    /// indices, which never change, against a threshold that falls as the graph grows past a million interactions:
+    /// what a later generation holds out, an earlier one already did.
+    pub(crate) fn split(graph: &Bipartite) -> Holdout {
+        let limit = threshold(graph.n_edges() as u64);
+        let held = |user: u32, item: u32| hash(user, item) < limit;
+        Holdout { trained: graph.filtered(|user, item| !held(user, item)), held: graph.users().filtered(held) }
+    }
+
+    /// The whole graph, and nothing held out.
+    pub(crate) fn none(graph: &Bipartite) -> Holdout {
+        Holdout { trained: graph.clone(), held: graph.users().filtered(|_, _| false) }
+    }
+}
+
+/// Hashes below it are held out.
+fn threshold(n_edges: u64) -> u64 {
+    let share = u64::MAX / 1000 * SHARE;
+    if n_edges * SHARE / 1000 <= MOST { share } else { (u128::from(u64::MAX) * u128::from(MOST) / u128::from(n_edges)) as u64 }
+}
+
+/// SplitMix64's finaliser over both indices.
+fn hash(user: u32, item: u32) -> u64 {
+    let mut x = ((u64::from(user) << 32) | u64::from(item)) ^ SALT;
+    x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_parts_are_the_whole_and_stay_apart() {
+        let edges: Vec<_> = (0..300u32).flat_map(|u| (0..100u32).map(move |i| (u, i, 1.0))).collect();
+        let graph = Bipartite::from_edges(300, 100, &edges).unwrap();
+        let split = Holdout::split(&graph);
+        assert_eq!(split.held.n_edges() + split.trained.n_edges(), 30_000);
+        assert!((400..800).contains(&split.held.n_edges()), "{}", split.held.n_edges());
+        let twice = |user: usize| split.held.row(user).iter().any(|i| split.trained.users().row(user).contains(i));
+        assert!(!(0..300).any(twice));
+    }
+
+    #[test]
+    fn growth_never_holds_out_what_was_trained() {
+        assert_eq!(threshold(1), threshold(1_000_000));
+        assert!((1_000_000..40_000_000).step_by(1_000_000).all(|n| threshold(n + 1_000_000) < threshold(n)));
+        let expected = |n: u64| threshold(n) as f64 / u64::MAX as f64 * n as f64;
+        assert!((expected(50_000_000) - 20_000.0).abs() < 1.0);
+    }
+}
