@@ -28,9 +28,9 @@ impl Context<'_> {
 
     /// The generator of one use, named so that adding a use leaves the others' numbers as they were.
     pub(crate) fn rng(&self, stream: &str) -> Xoshiro256PlusPlus {
-        let named = stream.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let named = stream
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Xoshiro256PlusPlus::seed_from_u64(self.seed ^ named)
     }
 }

@@ -34,7 +34,11 @@ impl Holdout {
 /// Hashes below it are held out.
 fn threshold(n_edges: u64) -> u64 {
     let share = u64::MAX / 1000 * SHARE;
-    if n_edges * SHARE / 1000 <= MOST { share } else { (u128::from(u64::MAX) * u128::from(MOST) / u128::from(n_edges)) as u64 }
+    if n_edges * SHARE / 1000 <= MOST {
+        share
+    } else {
+        (u128::from(u64::MAX) * u128::from(MOST) / u128::from(n_edges)) as u64
+    }
 }
 
 /// SplitMix64's finaliser over both indices.

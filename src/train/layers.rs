@@ -1,13 +1,16 @@
 //! What a teacher hands to a student.
 
-use crate::kernel::dense::{Isa, Matrix, dot};
+use rayon::prelude::*;
+
+use crate::kernel::dense::{Isa, Matrix, add_scaled, dot};
 
 /// Full-precision vectors of every node, a matrix a layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
-/// A teacher's score is the sum over layers of the inner products.
+/// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
     pub(crate) users: Vec<Matrix>,
     pub(crate) items: Vec<Matrix>,
+    pub(crate) weights: Vec<f32>,
 }
 
 impl Layers {
@@ -15,10 +18,46 @@ impl Layers {
     pub(crate) fn is_finite(&self) -> bool {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
     }
+
+    /// Users and items such that a plain inner product is the score: all layers side by side, those of weight 0 left out.
+    pub(crate) fn joined(&self) -> (Matrix, Matrix) {
+        let join = |sides: &[Matrix], weighted: bool| {
+            let used: Vec<(&Matrix, f32)> =
+                sides.iter().zip(&self.weights).filter(|(_, w)| **w != 0.0).map(|(m, &w)| (m, w)).collect();
+            let rows = sides.first().map_or(0, Matrix::rows);
+            let mut out = Matrix::zeros(rows, used.iter().map(|(m, _)| m.cols()).sum());
+            out.par_rows_mut().enumerate().for_each(|(row, mut out)| {
+                for (matrix, weight) in &used {
+                    let (head, tail) = out.split_at_mut(matrix.cols());
+                    head.copy_from_slice(matrix.row(row));
+                    if weighted {
+                        head.iter_mut().for_each(|x| *x *= weight);
+                    }
+                    out = tail;
+                }
+            });
+            out
+        };
+        (join(&self.users, true), join(&self.items, false))
+    }
 }
 
 /// The Euclidean norms of the rows.
 pub(crate) fn row_norms(isa: Isa, matrix: &Matrix) -> Vec<f32> {
-    use rayon::prelude::*;
     matrix.par_rows().map(|row| dot(isa, row, row).sqrt()).collect()
+}
+
+/// Subtracts the mean of the rows that are not zero from each of them; zero rows stay zero.
+pub(crate) fn centre_rows(isa: Isa, matrix: &mut Matrix) {
+    let is_zero = |row: &[f32]| row.iter().all(|&x| x == 0.0);
+    let mut mean = vec![0.0f32; matrix.cols()];
+    let mut count = 0u32;
+    for row in 0..matrix.rows() {
+        if !is_zero(matrix.row(row)) {
+            add_scaled(isa, &mut mean, 1.0, matrix.row(row));
+            count += 1;
+        }
+    }
+    let scale = -1.0 / count.max(1) as f32;
+    matrix.par_rows_mut().filter(|row| !is_zero(row)).for_each(|row| add_scaled(isa, row, scale, &mean));
 }

@@ -1,5 +1,6 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 
+mod adam;
 mod context;
 mod holdout;
 mod layers;

@@ -19,7 +19,8 @@ pub(crate) struct Validation {
 impl Validation {
     /// Validates on at most `most` of the users with held-out interactions, spread evenly over them.
     pub(crate) fn new(holdout: &Holdout, most: usize) -> Validation {
-        let all: Vec<u32> = (0..holdout.held.n_rows() as u32).filter(|&u| holdout.held.degree(u as usize) > 0).collect();
+        let all: Vec<u32> =
+            (0..holdout.held.n_rows() as u32).filter(|&u| holdout.held.degree(u as usize) > 0).collect();
         let count = all.len().min(most);
         let users = (0..count).map(|at| all[at * all.len() / count]).collect();
         Validation { users, held: holdout.held.clone(), seen: holdout.trained.users().clone() }
@@ -75,9 +76,7 @@ fn best(scores: &mut [f32], seen: &[u32], k: usize) -> Vec<u32> {
     let mut items: Vec<u32> = (0..scores.len() as u32).collect();
     let k = k.min(items.len() - seen.len());
     if k < items.len() && k > 0 {
-        items.select_nth_unstable_by(k - 1, |&a, &b| {
-            scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b))
-        });
+        items.select_nth_unstable_by(k - 1, |&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
     }
     items.truncate(k);
     items

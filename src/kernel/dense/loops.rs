@@ -25,6 +25,54 @@ dispatch! {
     pub(crate) fn multiply_by(x: &mut [f32], scale: f32) = multiply_by_body;
     /// Writes the signs of `x` as floats, +1 for `x >= 0` and -1 otherwise.
     pub(crate) fn write_signs(out: &mut [f32], x: &[f32]) = write_signs_body;
+    /// `p = a * p - b * q`: the gradient of a cross-entropy between two softmaxes given by exponentials and their sums.
+    pub(crate) fn difference_of_distributions(p: &mut [f32], a: f32, q: &[f32], b: f32) = difference_body;
+    /// One step of Adam on latents behind signs, with the clipped straight-through gradient: `scale * gradient` where
+    /// `|latent| <= 1`, zero elsewhere. `first` and `second` are the moments.
+    pub(crate) fn adam_signs(
+        latents: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
+    ) = adam_signs_body;
+}
+
+/// The constants of one step of [`adam_signs`].
+pub(crate) struct AdamStep {
+    /// Learning rate over the bias correction of the first moment.
+    pub(crate) rate: f32,
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    /// Inverse bias correction of the second moment.
+    pub(crate) correct2: f32,
+    pub(crate) epsilon: f32,
+    /// Multiplies the gradient.
+    pub(crate) scale: f32,
+}
+
+#[inline(always)]
+fn adam_signs_body<const FUSED: bool>(
+    latents: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    step: &AdamStep,
+) {
+    let n = latents.len();
+    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
+    for at in 0..n {
+        let x = latents[at];
+        let g = if x.abs() <= 1.0 { gradient[at] * step.scale } else { 0.0 };
+        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
+        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
+        first[at] = m;
+        second[at] = v;
+        latents[at] = x - step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
+}
+
+#[inline(always)]
+fn difference_body<const FUSED: bool>(p: &mut [f32], a: f32, q: &[f32], b: f32) {
+    for (p, &q) in p.iter_mut().zip(q) {
+        *p = fma::<FUSED>(a, *p, -b * q);
+    }
 }
 
 #[inline(always)]

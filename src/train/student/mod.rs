@@ -1,0 +1,23 @@
+//! Students: models whose vectors are signs and scalers. One file each.
+
+mod listwise;
+mod tables;
+
+pub(crate) use listwise::{Listwise, Step};
+pub(crate) use tables::{Segment, Tables};
+
+use super::context::Context;
+use super::layers::Layers;
+use crate::Result;
+
+/// A model of layered codes, learned from a teacher.
+pub(crate) trait Student {
+    /// The name used in reports and errors.
+    fn name(&self) -> &'static str;
+
+    /// Learns tables whose signs and scalers are the codes; `start` holds those of an earlier training, to go on from.
+    ///
+    /// # Errors
+    /// `Cancelled`, and `Diverged` when a table is no longer finite.
+    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<Tables>;
+}

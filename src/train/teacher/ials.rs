@@ -52,9 +52,13 @@ impl Teacher for ImplicitAls {
             self.solve(context, graph.items(), &users, &mut items)?;
             context.monitor.advance(sweep as u64 + 1);
         }
-        let layers = Layers { users: vec![users], items: vec![items] };
+        let layers = Layers { users: vec![users], items: vec![items], weights: vec![1.0] };
         if !layers.is_finite() {
-            return Err(Error::Diverged { model: self.name(), phase: "its last sweep".into(), lower: "the confidences" });
+            return Err(Error::Diverged {
+                model: self.name(),
+                phase: "its last sweep".into(),
+                lower: "the confidences",
+            });
         }
         Ok(layers)
     }
@@ -184,7 +188,8 @@ mod tests {
         let edges: Vec<_> =
             (0..40u32).map(|e| (e * 7 % 11, e * 13 % 17, 1.0 + (e % 3) as f32)).filter(|e| e.0 != 5).collect();
         let graph = Bipartite::from_edges(11, 17, &edges).unwrap();
-        let model = ImplicitAls { factors: 6, sweeps: 1, steps: 30, unobserved: 0.3, regularisation: 0.2, exponent: 1.0 };
+        let model =
+            ImplicitAls { factors: 6, sweeps: 1, steps: 30, unobserved: 0.3, regularisation: 0.2, exponent: 1.0 };
         let context = crate::train::tests::context(&graph, &());
         let items = normal_matrix(&mut context.rng("test"), 17, 6, 0.5);
         let mut users = normal_matrix(&mut context.rng("users"), 11, 6, 0.5);

@@ -1,0 +1,288 @@
+//! Listwise distillation of a teacher into signs.
+
+use rayon::prelude::*;
+
+use super::{Student, Tables};
+use crate::kernel::dense::{
+    Factor, Isa, Matrix, View, add_scaled, difference_of_distributions, dot, exponentials, maximum,
+};
+use crate::train::adam::Adam;
+use crate::train::context::Context;
+use crate::train::layers::Layers;
+use crate::train::random::{below, shuffle, subset};
+use crate::{Error, Result};
+
+/// A student trained on lists. For a batch of users, a list of items is drawn that all share, and each user adds a few of its
+/// own interactions. The loss of user u over its list is the cross-entropy
+///
+/// `- sum over list j of target_j log softmax_j(logits)`, `target = distil softmax(teacher scores / temperature) + (1 - distil) positives`
+///
+/// (ListNet's top-one probabilities, Cao et al. 2007, as a distillation loss), where the logits are those of the codes: the
+/// signs of the latents times the scalers. The gradient passes the sign unchanged where `|latent| <= 1` and is zero elsewhere
+/// (clipped straight-through, Hubara et al. 2016). A batch is three products of `batch x list x bits`.
+#[derive(Clone, Debug)]
+pub(crate) struct Listwise {
+    pub(crate) epochs: usize,
+    /// Users a step.
+    pub(crate) batch: usize,
+    /// Items of the shared list; a set with no more items is used whole.
+    pub(crate) list: usize,
+    /// Interactions each user adds.
+    pub(crate) positives: usize,
+    /// Weight of the teacher in the target.
+    pub(crate) distil: f32,
+    pub(crate) temperature: f32,
+    /// Learning rate of the latents; falls linearly to a tenth.
+    pub(crate) rate: f32,
+    /// Learning rate of the logarithms of the scalers, falling alike.
+    pub(crate) scale_rate: f32,
+}
+
+/// What one epoch left behind.
+pub(crate) struct Step {
+    pub(crate) loss: f64,
+    pub(crate) recall: Option<f64>,
+}
+
+impl Student for Listwise {
+    fn name(&self) -> &'static str {
+        "listwise student"
+    }
+
+    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<Tables> {
+        let mut training = Training::new(self, context, teacher, start);
+        let users: Vec<u32> =
+            (0..context.graph.n_users() as u32).filter(|&u| context.graph.users().degree(u as usize) > 0).collect();
+        let steps = users.len().div_ceil(self.batch);
+        let mut rng = context.rng("listwise");
+        let mut order = users;
+        context.monitor.phase("student", (self.epochs * steps) as u64);
+        let mut done = 0;
+        for epoch in 0..self.epochs {
+            shuffle(&mut rng, &mut order);
+            let mut loss = 0.0;
+            for batch in order.chunks(self.batch) {
+                context.check()?;
+                let list = subset(&mut rng, context.graph.n_items(), self.list);
+                let own = self.draw_positives(context, &mut rng, batch);
+                let rate = 1.0 - 0.9 * done as f32 / (self.epochs * steps) as f32;
+                loss += training.step(batch, &list, &own, rate) * batch.len() as f64;
+                done += 1;
+                context.monitor.advance(done as u64);
+            }
+            if !loss.is_finite() || !training.tables.is_finite() {
+                return Err(Error::Diverged {
+                    model: self.name(),
+                    phase: format!("epoch {epoch}"),
+                    lower: "the learning rate",
+                });
+            }
+            let recall = {
+                let (u, i) = training.tables.decoded(context.isa);
+                context.validation.recall(context.isa, 20, &u, &i)
+            };
+            if let Some(r) = recall {
+                context.monitor.validation(epoch as u64 + 1, r);
+            }
+            if std::env::var("LOSS").is_ok() {
+                println!("loss {:.4}", loss / order.len() as f64);
+            }
+        }
+        Ok(training.tables)
+    }
+}
+
+impl Listwise {
+    /// Up to `positives` distinct interactions of each user of the batch.
+    fn draw_positives(
+        &self,
+        context: &Context<'_>,
+        rng: &mut rand_xoshiro::Xoshiro256PlusPlus,
+        batch: &[u32],
+    ) -> Vec<Vec<u32>> {
+        batch
+            .iter()
+            .map(|&user| {
+                let row = context.graph.users().row(user as usize);
+                subset(rng, row.len(), self.positives).iter().map(|&at| row[at as usize]).collect()
+            })
+            .collect()
+    }
+}
+
+/// The state of a training.
+struct Training<'a> {
+    model: &'a Listwise,
+    isa: Isa,
+    teacher_users: Matrix,
+    teacher_items: Matrix,
+    tables: Tables,
+    adam_users: Adam,
+    adam_items: Adam,
+    /// Position in the current list of every item, or `u32::MAX`.
+    slots: Vec<u32>,
+}
+
+/// One user's own item: `(position among the touched items, gradient of the logit)`.
+type Own = Vec<(u32, f32)>;
+
+impl<'a> Training<'a> {
+    fn new(model: &'a Listwise, context: &Context<'_>, teacher: &Layers, tables: Tables) -> Training<'a> {
+        let (mut teacher_users, teacher_items) = teacher.joined();
+        let temperature = model.temperature;
+        teacher_users.data_mut().par_iter_mut().for_each(|x| *x /= temperature);
+        Training {
+            model,
+            isa: context.isa,
+            teacher_users,
+            teacher_items,
+            adam_users: Adam::new(tables.users.rows(), tables.users.cols(), tables.segments.len()),
+            adam_items: Adam::new(tables.items.rows(), tables.items.cols(), tables.segments.len()),
+            slots: vec![u32::MAX; tables.items.rows()],
+            tables,
+        }
+    }
+
+    /// One step on a batch of users with a shared list; the mean loss.
+    fn step(&mut self, batch: &[u32], list: &[u32], own: &[Vec<u32>], rate: f32) -> f64 {
+        let isa = self.isa;
+        let bits = self.tables.users.cols();
+        // Touched items: the list, then the users' own items that are not on it.
+        let mut touched = list.to_vec();
+        list.iter().enumerate().for_each(|(at, &item)| self.slots[item as usize] = at as u32);
+        for &item in own.iter().flatten() {
+            let slot = &mut self.slots[item as usize];
+            if *slot == u32::MAX {
+                *slot = touched.len() as u32;
+                touched.push(item);
+            }
+        }
+        let mut users = Matrix::zeros(batch.len(), bits);
+        users.par_rows_mut().zip(batch).for_each(|(row, &user)| self.tables.write_user(isa, user as usize, row));
+        let mut items = Matrix::zeros(touched.len(), bits);
+        items.par_rows_mut().zip(&touched).for_each(|(row, &item)| self.tables.write_item(isa, item as usize, row));
+
+        let listed = View::new(items.data(), list.len(), bits);
+        let mut logits = product_into(isa, (&users).into(), listed.transposed());
+        let teacher_users = self.teacher_users.gather(batch);
+        let teacher_items = self.teacher_items.gather(&touched);
+        let teacher_listed = View::new(teacher_items.data(), list.len(), teacher_items.cols());
+        let mut scores = product_into(isa, (&teacher_users).into(), teacher_listed.transposed());
+
+        let outcome: Vec<(f64, Own)> = logits
+            .par_rows_mut()
+            .zip(scores.par_rows_mut())
+            .enumerate()
+            .map(|(row, (logits, scores))| {
+                let slots: Vec<u32> = own[row].iter().map(|&item| self.slots[item as usize]).collect();
+                let pair = |slot: u32| {
+                    let slot = slot as usize;
+                    (
+                        dot(isa, users.row(row), items.row(slot)),
+                        dot(isa, teacher_users.row(row), teacher_items.row(slot)),
+                    )
+                };
+                list_gradient(isa, self.model.distil, logits, scores, &slots, pair)
+            })
+            .collect();
+        let gradients = logits;
+
+        let mut to_users = product_into(isa, (&gradients).into(), listed);
+        to_users.par_rows_mut().zip(&outcome).for_each(|(row, (_, own))| {
+            own.iter().for_each(|&(slot, g)| add_scaled(isa, row, g, items.row(slot as usize)));
+        });
+        let mut to_items = Matrix::zeros(touched.len(), bits);
+        Factor::pack(isa, (&users).into()).par_multiply(
+            View::from(&gradients).transposed(),
+            &mut to_items.data_mut()[..list.len() * bits],
+            false,
+        );
+        let mut by_item: Vec<Own> = vec![Vec::new(); touched.len()];
+        for (row, (_, own)) in outcome.iter().enumerate() {
+            own.iter().for_each(|&(slot, g)| by_item[slot as usize].push((row as u32, g)));
+        }
+        to_items.par_rows_mut().zip(&by_item).for_each(|(row, own)| {
+            own.iter().for_each(|&(user, g)| add_scaled(isa, row, g, users.row(user as usize)));
+        });
+
+        let rates = (self.model.rate * rate, self.model.scale_rate * rate);
+        let tables = &mut self.tables;
+        let segments = &tables.segments;
+        self.adam_users.update(
+            isa,
+            batch,
+            segments,
+            &users,
+            &to_users,
+            (&mut tables.users, &mut tables.user_scales),
+            rates,
+        );
+        self.adam_items.update(
+            isa,
+            &touched,
+            segments,
+            &items,
+            &to_items,
+            (&mut tables.items, &mut tables.item_scales),
+            rates,
+        );
+        touched.iter().for_each(|&item| self.slots[item as usize] = u32::MAX);
+        outcome.iter().map(|(loss, _)| loss).sum::<f64>() / batch.len() as f64
+    }
+}
+
+fn product_into(isa: Isa, left: View<'_>, right: View<'_>) -> Matrix {
+    crate::kernel::dense::product(isa, left, right)
+}
+
+/// The loss of one user's list and its gradient. On entry `logits` and `scores` hold the student's and the teacher's logits of
+/// the shared list; on return `logits` holds the gradient. `own` are the slots of the user's own items: those below the list's
+/// length are on it, the others extend it, with the logits given by `pair`.
+fn list_gradient(
+    isa: Isa,
+    distil: f32,
+    logits: &mut [f32],
+    scores: &mut [f32],
+    own: &[u32],
+    pair: impl Fn(u32) -> (f32, f32),
+) -> (f64, Own) {
+    let extra: Vec<(u32, f32, f32)> = own
+        .iter()
+        .filter(|&&slot| slot as usize >= logits.len())
+        .map(|&slot| {
+            let (logit, score) = pair(slot);
+            (slot, logit, score)
+        })
+        .collect();
+    let top = extra.iter().fold(maximum(isa, logits), |top, e| top.max(e.1));
+    let top_score = extra.iter().fold(maximum(isa, scores), |top, e| top.max(e.2));
+    let positive = if own.is_empty() { 0.0 } else { (1.0 - distil) / own.len() as f32 };
+    let distil = if own.is_empty() { 1.0 } else { distil };
+
+    let mut mass = exponentials(isa, scores, 1.0, top_score);
+    let extra_mass: Vec<f32> = extra.iter().map(|e| (e.2 - top_score).exp()).collect();
+    mass += extra_mass.iter().sum::<f32>();
+    let mut agreement = f64::from(distil / mass) * f64::from(dot(isa, scores, logits));
+    for (e, m) in extra.iter().zip(&extra_mass) {
+        agreement += f64::from(distil * m / mass + positive) * f64::from(e.1);
+    }
+    for logit in own.iter().filter_map(|&slot| logits.get(slot as usize)) {
+        agreement += f64::from(positive) * f64::from(*logit);
+    }
+    let mut total = exponentials(isa, logits, 1.0, top);
+    let extra_total: Vec<f32> = extra.iter().map(|e| (e.1 - top).exp()).collect();
+    total += extra_total.iter().sum::<f32>();
+
+    difference_of_distributions(isa, logits, 1.0 / total, scores, distil / mass);
+    for &slot in own {
+        if let Some(gradient) = logits.get_mut(slot as usize) {
+            *gradient -= positive;
+        }
+    }
+    let gradients = extra
+        .iter()
+        .zip(extra_total.iter().zip(&extra_mass))
+        .map(|(e, (x, m))| (e.0, x / total - distil * m / mass - positive))
+        .collect();
+    (f64::from(top) + f64::from(total).ln() - agreement, gradients)
+}
