@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench kernels`. The codes fit a second-level cache, so this is the kernel and not the memory.
 
+#![allow(missing_docs, clippy::expect_used)]
+
 use std::hint::black_box;
 use std::sync::Arc;
 
