@@ -1,7 +1,7 @@
 //! kithdb: an embedded vector retrieval database for recommendation.
 #![allow(dead_code, unused_imports)]
 
-mod code;
+pub mod code;
 mod error;
 mod graph;
 mod index;
@@ -9,3 +9,10 @@ mod kernel;
 mod train;
 
 pub use error::{Error, Result};
+
+/// Internals that benches of this package measure; no part of the interface.
+#[doc(hidden)]
+pub mod bench_support {
+    pub use crate::index::{Filter, Linear};
+    pub use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
+}

@@ -1,0 +1,187 @@
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::{Filter, TopK};
+use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
+use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
+
+/// An allow list is scored block by block where it has fewer than one in this many of the rows.
+const SPARSE: u64 = 24;
+
+/// A row and its score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Match {
+    /// The row in the codes the index was built from.
+    pub row: u32,
+    /// Its score.
+    pub score: f32,
+}
+
+/// What a search found, and what it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// min(k, rows admitted) rows: descending score, ties by ascending rank.
+    pub matches: Vec<Match>,
+    /// Codes whose full score was computed.
+    pub scored: u64,
+}
+
+/// The exhaustive scan over one-bit items, exact.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    shape: Arc<CodeShape>,
+    blocks: Blocks,
+    /// The row at each position.
+    order: Vec<u32>,
+    /// The position of each row; empty where `order` counts up from 0.
+    positions: Vec<u32>,
+    ranks: Arc<[u32]>,
+    kernel: Kernel,
+}
+
+impl Linear {
+    /// An index over all rows in their own order. `ranks[row]` orders rows of equal score and is distinct for distinct rows.
+    /// O(n x words), parallel.
+    ///
+    /// # Errors
+    /// If there is not one rank a row.
+    pub fn build(items: &LayeredCodes, ranks: impl Into<Arc<[u32]>>, kernel: Kernel) -> Result<Self, CodeError> {
+        let order = (0..items.len() as u32).collect();
+        Self::with_order(items, order, ranks, kernel)
+    }
+
+    /// An index whose scan visits the rows in `order`, a permutation of them. The order changes speed, never an answer.
+    ///
+    /// # Errors
+    /// If `order` is no permutation of the rows, or there is not one rank a row.
+    pub fn with_order(
+        items: &LayeredCodes,
+        order: Vec<u32>,
+        ranks: impl Into<Arc<[u32]>>,
+        kernel: Kernel,
+    ) -> Result<Self, CodeError> {
+        let ranks = ranks.into();
+        CodeError::check_length("ranks", items.len(), ranks.len())?;
+        CodeError::check_length("rows of the order", items.len(), order.len())?;
+        let mut positions = Vec::new();
+        if order.iter().enumerate().any(|(at, &row)| at != row as usize) {
+            positions = vec![u32::MAX; order.len()];
+            for (at, &row) in order.iter().enumerate() {
+                match positions.get_mut(row as usize) {
+                    Some(position) if *position == u32::MAX => *position = at as u32,
+                    _ => {
+                        return Err(CodeError::Row { row: row as usize, rows: items.len() });
+                    }
+                }
+            }
+        }
+        Ok(Self {
+            shape: Arc::clone(items.shape()),
+            blocks: Blocks::build(items, &order)?,
+            order,
+            positions,
+            ranks,
+            kernel,
+        })
+    }
+
+    /// Rows in the index.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Bytes held in memory.
+    pub fn bytes(&self) -> usize {
+        self.blocks.bytes() + size_of_val(self.order.as_slice()) + size_of_val(self.positions.as_slice())
+    }
+
+    /// The exact best k of the rows `filter` admits; none for k = 0. O(n x words), or O(m x words) for a short allow list of m rows.
+    ///
+    /// # Errors
+    /// If the query has another shape than the items.
+    pub fn search(&self, query: &QueryCode, k: usize, filter: &Filter<'_>) -> Result<Found, CodeError> {
+        if **query.shape() != *self.shape {
+            return Err(CodeError::ShapeMismatch);
+        }
+        let query = BlockQuery::new(query);
+        let few = filter.allow.filter(|allow| allow.len() < self.len() as u64 / SPARSE);
+        let mut top = TopK::new(k, self.len());
+        let scored = match few {
+            _ if k == 0 => 0,
+            Some(allow) => self.score_allowed(&query, allow, filter, &mut top),
+            None => self.scan(&query, filter, &mut top),
+        };
+        let matches = top.into_sorted().into_iter().map(|(row, score)| Match { row, score }).collect();
+        Ok(Found { matches, scored })
+    }
+
+    /// [`Linear::search`] for many queries, in parallel; the answers do not depend on the number of threads.
+    ///
+    /// # Errors
+    /// If a query has another shape than the items.
+    pub fn search_batch(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
+        queries.par_iter().map(|(query, filter)| self.search(query, k, filter)).collect()
+    }
+
+    fn scan(&self, query: &BlockQuery, filter: &Filter<'_>, top: &mut TopK) -> u64 {
+        let threshold = top.threshold();
+        let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
+            self.offer(block, lanes, scores, filter, top);
+            top.threshold()
+        };
+        self.kernel.scan(&self.blocks, query, 0..self.blocks.len(), threshold, &mut sink);
+        self.len() as u64
+    }
+
+    /// Scores only blocks that hold a row of `allow`.
+    fn score_allowed(
+        &self,
+        query: &BlockQuery,
+        allow: &roaring::RoaringBitmap,
+        filter: &Filter<'_>,
+        top: &mut TopK,
+    ) -> u64 {
+        let mut at: Vec<u32> = allow
+            .iter()
+            .filter_map(|row| {
+                if self.positions.is_empty() {
+                    ((row as usize) < self.len()).then_some(row)
+                } else {
+                    self.positions.get(row as usize).copied()
+                }
+            })
+            .collect();
+        at.sort_unstable();
+        let mut scored = 0;
+        for block_positions in at.chunk_by(|a, b| a / LANES as u32 == b / LANES as u32) {
+            let block = block_positions[0] as usize / LANES;
+            let lanes = block_positions.iter().fold(0, |lanes, at| lanes | 1 << (*at as usize % LANES));
+            let scores = self.kernel.score(&self.blocks, query, block);
+            self.offer(block, lanes, &scores, filter, top);
+            scored += LANES.min(self.len() - block * LANES) as u64;
+        }
+        scored
+    }
+
+    /// Offers the admitted rows among `lanes` of a block.
+    fn offer(&self, block: usize, mut lanes: u16, scores: &[f32; LANES], filter: &Filter<'_>, top: &mut TopK) {
+        while lanes != 0 {
+            let lane = lanes.trailing_zeros() as usize;
+            lanes &= lanes - 1;
+            // Padding lanes of the last block have no row.
+            let Some(&row) = self.order.get(block * LANES + lane) else {
+                return;
+            };
+            let score = scores[lane];
+            if score >= top.threshold() && filter.admits(row) {
+                top.push(score, self.ranks[row as usize], row);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+#![allow(unsafe_code)]
+
+use std::ops::Range;
+
+use super::super::portable::{self, Words};
+use super::super::{BlockQuery, Blocks, Sink};
+
+/// Whether this processor counts bits of 32-bit lanes.
+pub(in super::super) fn is_available() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vpopcntdq")
+}
+
+/// [`super::super::Kernel::scan`].
+///
+/// # Panics
+/// If the processor lacks the instructions.
+pub(in super::super) fn scan(
+    blocks: &Blocks,
+    query: &BlockQuery,
+    range: Range<usize>,
+    threshold: f32,
+    sink: &mut Sink<'_>,
+) {
+    assert!(is_available(), "AVX-512 VPOPCNTDQ is not available");
+    // SAFETY: the features of `scan_inner` were just detected.
+    unsafe { scan_inner(blocks, query, range, threshold, sink) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+fn scan_inner(blocks: &Blocks, query: &BlockQuery, range: Range<usize>, threshold: f32, sink: &mut Sink<'_>) {
+    portable::scan::<Words>(blocks, query, range, threshold, sink);
+}
