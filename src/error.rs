@@ -25,6 +25,9 @@ pub enum Error {
         /// The setting to lower.
         lower: &'static str,
     },
+    /// Codes that do not fit their shape.
+    #[error(transparent)]
+    Code(#[from] crate::code::CodeError),
     /// Storage refused, or found damage.
     #[error(transparent)]
     Storage(#[from] kithdb_storage::Error),

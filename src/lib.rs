@@ -9,6 +9,8 @@ mod kernel;
 mod train;
 
 pub use error::{Error, Result};
+pub use graph::{Bipartite, Csr};
+pub use train::{Epoch, Monitor, Preset, StatePart, TrainOptions, TrainReport, TrainState, Trained, train};
 
 /// Internals that benches of this package measure; no part of the interface.
 #[doc(hidden)]

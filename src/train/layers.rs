@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::state::TrainState;
+use crate::graph::{Adjacency, Bipartite};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot};
 
 /// Full-precision vectors of every node, a matrix a layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
@@ -17,6 +19,29 @@ impl Layers {
     /// Whether every vector is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
+    }
+
+    /// Adds the layers `V^(l+1) = A_hat V^(l)` of `hops` further hops, with weight 0: they carry no score of the teacher, but
+    /// students start their layers from them.
+    pub(crate) fn propagate(&mut self, isa: Isa, graph: &Bipartite, hops: usize) {
+        let adjacency = Adjacency::new(graph);
+        for _ in 0..hops {
+            if let (Some(users), Some(items)) = (self.users.last(), self.items.last()) {
+                let next = (adjacency.to_users(isa, items), adjacency.to_items(isa, users));
+                self.users.push(next.0);
+                self.items.push(next.1);
+                self.weights.push(0.0);
+            }
+        }
+    }
+
+    /// Keeps layer 0, from which the others follow.
+    pub(crate) fn save(self, state: &mut TrainState) {
+        for (name, side) in [("teacher.users", self.users), ("teacher.items", self.items)] {
+            if let Some(matrix) = side.into_iter().next() {
+                state.push(name, matrix);
+            }
+        }
     }
 
     /// Users and items such that a plain inner product is the score: all layers side by side, those of weight 0 left out.

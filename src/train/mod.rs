@@ -1,30 +1,119 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
+//!
+//! A training holds out some interactions ([`holdout`]), fits a [`teacher`], adds a layer a hop of propagation, rotates the
+//! layers to signs, distils them ([`student`]), and encodes. Models are one file each behind the two traits.
+//!
+//! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
+//! thread, parallel loops write disjoint rows, and every sum has a fixed order.
 
 mod adam;
 mod context;
 mod holdout;
 mod layers;
 mod monitor;
+mod options;
 mod random;
+mod recipe;
+mod report;
 mod rotation;
+mod state;
 mod student;
 mod teacher;
 mod validation;
 
 pub use monitor::Monitor;
+pub use options::{Preset, TrainOptions};
+pub use report::{Epoch, TrainReport};
+pub use state::{StatePart, TrainState};
+
+use crate::code::{LayeredCodes, PlaneCodes};
+use crate::graph::Bipartite;
+use crate::kernel::dense::Isa;
+use crate::{Error, Result};
+use context::Context;
+use holdout::Holdout;
+use recipe::Recipe;
+use student::{Student, Tables};
+use teacher::Teacher;
+use validation::Validation;
+
+/// Users validated on while training.
+const VALIDATED: usize = 4000;
+
+/// What a training made.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// One row a user, with the query planes asked for. A user without interactions has zero scalers.
+    pub users: PlaneCodes,
+    /// One row an item. An item without interactions has zero scalers.
+    pub items: LayeredCodes,
+    /// What was done.
+    pub report: TrainReport,
+    /// Full-precision tables, to go on from.
+    pub state: TrainState,
+}
+
+/// Learns layered codes of every user and item of a graph. Runs on a thread pool of its own and returns when done.
+///
+/// # Errors
+/// `InvalidArgument` for bad options or a graph without interactions, `Cancelled`, `Diverged`.
+pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
+    options.validate()?;
+    if graph.n_edges() == 0 {
+        return Err(Error::InvalidArgument {
+            what: "a graph without interactions".to_owned(),
+            remedy: "insert some before training".to_owned(),
+        });
+    }
+    let isa = Isa::chosen()?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .thread_name(|thread| format!("kithdb-train-{thread}"))
+        .build()
+        .map_err(|error| Error::InvalidArgument {
+            what: format!("threads = {}: {error}", options.threads),
+            remedy: "ask for fewer threads".to_owned(),
+        })?;
+    pool.install(|| train_here(graph, options, isa, monitor))
+}
+
+fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn Monitor) -> Result<Trained> {
+    let holdout = match Holdout::split(graph) {
+        // A graph too small to spare anything is trained on whole.
+        split if split.trained.n_edges() == 0 => Holdout::none(graph),
+        split => split,
+    };
+    let validation = Validation::new(&holdout, VALIDATED);
+    let context = Context { graph: &holdout.trained, validation: &validation, isa, seed: options.seed, monitor };
+    context.check()?;
+    let recipe = Recipe::new(options, context.graph);
+    let widths = options.widths();
+
+    let mut layers = recipe.teacher.fit(&context)?;
+    let teacher_recall = validation.recall(isa, 20, &layers.users[0], &layers.items[0]);
+    layers.propagate(isa, context.graph, widths.len() - 1);
+    let start = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
+    let start_recall = start.recall(isa, &validation);
+    let (tables, epochs) = recipe.student.distil(&context, &layers, start)?;
+
+    let (users, items) = tables.encode(options)?;
+    let report = TrainReport {
+        teacher: recipe.teacher.name().to_owned(),
+        student: recipe.student.name().to_owned(),
+        widths: widths.iter().map(|&width| width as u32).collect(),
+        trained_edges: holdout.trained.n_edges() as u64,
+        held_out_edges: holdout.held.n_edges() as u64,
+        settings: recipe.settings(),
+        teacher_recall,
+        start_recall,
+        epochs,
+        recall: tables.recall(isa, &validation),
+    };
+    let mut state = TrainState::default();
+    tables.save(&mut state);
+    layers.save(&mut state);
+    Ok(Trained { users, items, report, state })
+}
 
 #[cfg(test)]
-mod tests {
-    use super::context::Context;
-    use super::holdout::Holdout;
-    use super::monitor::Monitor;
-    use super::validation::Validation;
-    use crate::graph::Bipartite;
-    use crate::kernel::dense::Isa;
-
-    /// A context over a whole graph, with nothing held out.
-    pub(super) fn context<'a>(graph: &'a Bipartite, monitor: &'a dyn Monitor) -> Context<'a> {
-        let validation = Box::leak(Box::new(Validation::new(&Holdout::none(graph), 0)));
-        Context { graph, validation, isa: Isa::chosen().unwrap(), seed: 1, monitor }
-    }
-}
+mod tests;

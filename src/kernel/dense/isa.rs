@@ -1,7 +1,6 @@
 //! Which instruction set the dense loops run on.
 
-use std::sync::OnceLock;
-
+use crate::kernel::popcount::{KERNEL_VARIABLE, Kernel};
 use crate::{Error, Result};
 
 /// An instruction set the dense loops are compiled for, in rising order of preference.
@@ -19,7 +18,7 @@ impl Isa {
     /// Every set of this build, whether or not this machine has it.
     pub(crate) const ALL: [Isa; 3] = [Isa::Baseline, Isa::Avx2, Isa::Avx512];
 
-    /// The name used by `KITHDB_KERNEL`.
+    /// The name used in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Isa::Baseline => "scalar",
@@ -53,24 +52,31 @@ impl Isa {
         Self::ALL.into_iter().filter(|isa| isa.is_available())
     }
 
-    /// The set to train on: the one named by the environment variable `KITHDB_KERNEL`, else the best one available; cached.
+    /// The set to train on: the one named by the environment variable `KITHDB_KERNEL`, else the best one available.
     ///
     /// # Errors
     /// `InvalidArgument` when the variable names a set that this machine, or this build, does not have.
     pub(crate) fn chosen() -> Result<Isa> {
-        static CHOSEN: OnceLock<Result<Isa, String>> = OnceLock::new();
-        let chosen = CHOSEN.get_or_init(|| match std::env::var("KITHDB_KERNEL") {
-            Ok(name) if !name.is_empty() => {
-                let name = if name == "portable" { "scalar" } else { name.as_str() };
-                Self::ALL.into_iter().find(|isa| isa.name() == name && isa.is_available()).ok_or(name.to_owned())
-            }
-            _ => Ok(Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Baseline)),
-        });
-        chosen.clone().map_err(|name| Error::InvalidArgument {
-            what: format!("KITHDB_KERNEL={name} is not available for training on this machine"),
-            remedy: "unset it, or set it to scalar, avx2 or avx512 as the machine allows".to_owned(),
-        })
+        if std::env::var_os(KERNEL_VARIABLE).is_none() {
+            return Ok(Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Baseline));
+        }
+        let isa = match Kernel::from_env() {
+            Ok(Kernel::Avx512) => Isa::Avx512,
+            Ok(Kernel::Avx2) => Isa::Avx2,
+            Ok(_) => Isa::Baseline,
+            Err(error) => return Err(refusal(error.to_string())),
+        };
+        if isa.is_available() {
+            Ok(isa)
+        } else {
+            Err(refusal(format!("{KERNEL_VARIABLE}={} cannot train here", isa.name())))
+        }
     }
+}
+
+fn refusal(what: String) -> Error {
+    let remedy = format!("unset {KERNEL_VARIABLE}, or name a kernel this machine has");
+    Error::InvalidArgument { what, remedy }
 }
 
 /// Fused where the set has it; a separate multiplication and addition elsewhere, since the fused library call is slow.

@@ -4,12 +4,13 @@ use rayon::prelude::*;
 
 use super::{Student, Tables};
 use crate::kernel::dense::{
-    Factor, Isa, Matrix, View, add_scaled, difference_of_distributions, dot, exponentials, maximum,
+    Factor, Isa, Matrix, View, add_scaled, difference_of_distributions, dot, exponentials, maximum, product,
 };
 use crate::train::adam::Adam;
 use crate::train::context::Context;
 use crate::train::layers::Layers;
-use crate::train::random::{below, shuffle, subset};
+use crate::train::random::{shuffle, subset};
+use crate::train::report::Epoch;
 use crate::{Error, Result};
 
 /// A student trained on lists. For a batch of users, a list of items is drawn that all share, and each user adds a few of its
@@ -38,57 +39,42 @@ pub(crate) struct Listwise {
     pub(crate) scale_rate: f32,
 }
 
-/// What one epoch left behind.
-pub(crate) struct Step {
-    pub(crate) loss: f64,
-    pub(crate) recall: Option<f64>,
-}
-
 impl Student for Listwise {
     fn name(&self) -> &'static str {
         "listwise student"
     }
 
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<Tables> {
-        let mut training = Training::new(self, context, teacher, start);
-        let users: Vec<u32> =
-            (0..context.graph.n_users() as u32).filter(|&u| context.graph.users().degree(u as usize) > 0).collect();
-        let steps = users.len().div_ceil(self.batch);
+    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
+        let mut training = Training::new(self, teacher, start);
+        let degrees = context.graph.users().degrees();
+        let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
+        let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
         let mut rng = context.rng("listwise");
-        let mut order = users;
-        context.monitor.phase("student", (self.epochs * steps) as u64);
-        let mut done = 0;
+        let mut epochs = Vec::with_capacity(self.epochs);
+        context.monitor.phase("student", steps);
+        let mut step = 0;
         for epoch in 0..self.epochs {
             shuffle(&mut rng, &mut order);
             let mut loss = 0.0;
             for batch in order.chunks(self.batch) {
-                context.check()?;
                 let list = subset(&mut rng, context.graph.n_items(), self.list);
                 let own = self.draw_positives(context, &mut rng, batch);
-                let rate = 1.0 - 0.9 * done as f32 / (self.epochs * steps) as f32;
-                loss += training.step(batch, &list, &own, rate) * batch.len() as f64;
-                done += 1;
-                context.monitor.advance(done as u64);
+                let decay = 1.0 - 0.9 * step as f32 / steps as f32;
+                loss += training.step(context, batch, &list, &own, decay)? * batch.len() as f64;
+                step += 1;
+                context.monitor.advance(step);
             }
             if !loss.is_finite() || !training.tables.is_finite() {
-                return Err(Error::Diverged {
-                    model: self.name(),
-                    phase: format!("epoch {epoch}"),
-                    lower: "the learning rate",
-                });
+                let phase = format!("epoch {} of the student", epoch + 1);
+                return Err(Error::Diverged { model: self.name(), phase, lower: "the learning rate" });
             }
-            let recall = {
-                let (u, i) = training.tables.decoded(context.isa);
-                context.validation.recall(context.isa, 20, &u, &i)
-            };
-            if let Some(r) = recall {
-                context.monitor.validation(epoch as u64 + 1, r);
+            let recall = training.tables.recall(context.isa, context.validation);
+            if let Some(recall) = recall {
+                context.monitor.validation(epoch as u64 + 1, recall);
             }
-            if std::env::var("LOSS").is_ok() {
-                println!("loss {:.4}", loss / order.len() as f64);
-            }
+            epochs.push(Epoch { loss: loss / order.len().max(1) as f64, recall });
         }
-        Ok(training.tables)
+        Ok((training.tables, epochs))
     }
 }
 
@@ -113,7 +99,6 @@ impl Listwise {
 /// The state of a training.
 struct Training<'a> {
     model: &'a Listwise,
-    isa: Isa,
     teacher_users: Matrix,
     teacher_items: Matrix,
     tables: Tables,
@@ -127,13 +112,12 @@ struct Training<'a> {
 type Own = Vec<(u32, f32)>;
 
 impl<'a> Training<'a> {
-    fn new(model: &'a Listwise, context: &Context<'_>, teacher: &Layers, tables: Tables) -> Training<'a> {
+    fn new(model: &'a Listwise, teacher: &Layers, tables: Tables) -> Training<'a> {
         let (mut teacher_users, teacher_items) = teacher.joined();
         let temperature = model.temperature;
         teacher_users.data_mut().par_iter_mut().for_each(|x| *x /= temperature);
         Training {
             model,
-            isa: context.isa,
             teacher_users,
             teacher_items,
             adam_users: Adam::new(tables.users.rows(), tables.users.cols(), tables.segments.len()),
@@ -144,8 +128,19 @@ impl<'a> Training<'a> {
     }
 
     /// One step on a batch of users with a shared list; the mean loss.
-    fn step(&mut self, batch: &[u32], list: &[u32], own: &[Vec<u32>], rate: f32) -> f64 {
-        let isa = self.isa;
+    ///
+    /// # Errors
+    /// `Cancelled`, which leaves the tables as they were.
+    fn step(
+        &mut self,
+        context: &Context<'_>,
+        batch: &[u32],
+        list: &[u32],
+        own: &[Vec<u32>],
+        decay: f32,
+    ) -> Result<f64> {
+        let isa = context.isa;
+        context.check()?;
         let bits = self.tables.users.cols();
         // Touched items: the list, then the users' own items that are not on it.
         let mut touched = list.to_vec();
@@ -163,11 +158,11 @@ impl<'a> Training<'a> {
         items.par_rows_mut().zip(&touched).for_each(|(row, &item)| self.tables.write_item(isa, item as usize, row));
 
         let listed = View::new(items.data(), list.len(), bits);
-        let mut logits = product_into(isa, (&users).into(), listed.transposed());
+        let mut logits = product(isa, (&users).into(), listed.transposed());
         let teacher_users = self.teacher_users.gather(batch);
         let teacher_items = self.teacher_items.gather(&touched);
         let teacher_listed = View::new(teacher_items.data(), list.len(), teacher_items.cols());
-        let mut scores = product_into(isa, (&teacher_users).into(), teacher_listed.transposed());
+        let mut scores = product(isa, (&teacher_users).into(), teacher_listed.transposed());
 
         let outcome: Vec<(f64, Own)> = logits
             .par_rows_mut()
@@ -187,7 +182,8 @@ impl<'a> Training<'a> {
             .collect();
         let gradients = logits;
 
-        let mut to_users = product_into(isa, (&gradients).into(), listed);
+        context.check()?;
+        let mut to_users = product(isa, (&gradients).into(), listed);
         to_users.par_rows_mut().zip(&outcome).for_each(|(row, (_, own))| {
             own.iter().for_each(|&(slot, g)| add_scaled(isa, row, g, items.row(slot as usize)));
         });
@@ -205,7 +201,7 @@ impl<'a> Training<'a> {
             own.iter().for_each(|&(user, g)| add_scaled(isa, row, g, users.row(user as usize)));
         });
 
-        let rates = (self.model.rate * rate, self.model.scale_rate * rate);
+        let rates = (self.model.rate * decay, self.model.scale_rate * decay);
         let tables = &mut self.tables;
         let segments = &tables.segments;
         self.adam_users.update(
@@ -227,12 +223,8 @@ impl<'a> Training<'a> {
             rates,
         );
         touched.iter().for_each(|&item| self.slots[item as usize] = u32::MAX);
-        outcome.iter().map(|(loss, _)| loss).sum::<f64>() / batch.len() as f64
+        Ok(outcome.iter().map(|(loss, _)| loss).sum::<f64>() / batch.len() as f64)
     }
-}
-
-fn product_into(isa: Isa, left: View<'_>, right: View<'_>) -> Matrix {
-    crate::kernel::dense::product(isa, left, right)
 }
 
 /// The loss of one user's list and its gradient. On entry `logits` and `scores` hold the student's and the teacher's logits of

@@ -3,11 +3,12 @@
 mod listwise;
 mod tables;
 
-pub(crate) use listwise::{Listwise, Step};
+pub(crate) use listwise::Listwise;
 pub(crate) use tables::{Segment, Tables};
 
 use super::context::Context;
 use super::layers::Layers;
+use super::report::Epoch;
 use crate::Result;
 
 /// A model of layered codes, learned from a teacher.
@@ -19,5 +20,5 @@ pub(crate) trait Student {
     ///
     /// # Errors
     /// `Cancelled`, and `Diverged` when a table is no longer finite.
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<Tables>;
+    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)>;
 }

@@ -1,13 +1,19 @@
 //! The tables of full precision behind layered codes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::Result;
+use crate::code::{LayeredCodes, PlaneCodes};
 use crate::kernel::dense::{Isa, Matrix, multiply_by, product, sum_abs, write_signs};
 use crate::train::context::Context;
 use crate::train::layers::{Layers, centre_rows, row_norms};
+use crate::train::options::TrainOptions;
 use crate::train::rotation::rotation;
+use crate::train::state::TrainState;
+use crate::train::validation::Validation;
 
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
 const START: f32 = 0.3;
@@ -99,15 +105,50 @@ impl Tables {
         (users, items)
     }
 
-    /// The users' query vector of one layer at full precision, clipped to the range of the latents and scaled so that its
-    /// mean magnitude is the scaler of the 1-bit code.
-    pub(crate) fn query(&self, isa: Isa, user: usize, layer: usize) -> Vec<f32> {
-        let mut query: Vec<f32> =
-            self.users.row(user)[self.segments[layer].clone()].iter().map(|x| x.clamp(-1.0, 1.0)).collect();
-        let mean = sum_abs(isa, &query) / query.len() as f32;
-        let scale = self.user_scales.row(user)[layer].exp() / mean.max(f32::MIN_POSITIVE);
-        multiply_by(isa, &mut query, scale);
-        query
+    /// The codes: users at the query planes asked for, items at one bit.
+    ///
+    /// # Errors
+    /// None, as long as the tables are finite.
+    pub(crate) fn encode(&self, options: &TrainOptions) -> Result<(PlaneCodes, LayeredCodes)> {
+        let shape = Arc::new(options.shape()?);
+        let split = |table: &Matrix, clip: f32| -> Vec<Vec<f32>> {
+            let layer = |segment: &Segment| -> Vec<f32> {
+                let row = |row: &[f32]| row[segment.clone()].iter().map(|x| x.clamp(-clip, clip)).collect::<Vec<_>>();
+                table.par_rows().flat_map_iter(row).collect()
+            };
+            self.segments.iter().map(layer).collect()
+        };
+        let scalers = |scales: &Matrix, per_bit: bool| -> Vec<f32> {
+            let layers = self.segments.iter().cycle();
+            let scaler =
+                |(scale, segment): (&f32, &Segment)| scale.exp() / if per_bit { segment.len() as f32 } else { 1.0 };
+            scales.data().iter().zip(layers).map(scaler).collect()
+        };
+        // Past the clipping range a latent's magnitude says nothing: its gradient was zero there.
+        let (users, items) = (split(&self.users, 1.0), split(&self.items, 1.0));
+        let (users, items): (Vec<&[f32]>, Vec<&[f32]>) =
+            (users.iter().map(Vec::as_slice).collect(), items.iter().map(Vec::as_slice).collect());
+        let planes = options.query_planes;
+        let users = PlaneCodes::encode_with_scalers(shape.clone(), &users, planes, scalers(&self.user_scales, false))?;
+        let items = LayeredCodes::encode_with_scalers(shape, &items, scalers(&self.item_scales, true))?;
+        Ok((users, items))
+    }
+
+    /// Recall at 20 of the 1-bit codes.
+    pub(crate) fn recall(&self, isa: Isa, validation: &Validation) -> Option<f64> {
+        if validation.is_empty() {
+            return None;
+        }
+        let (users, items) = self.decoded(isa);
+        validation.recall(isa, 20, &users, &items)
+    }
+
+    /// Keeps all tables.
+    pub(crate) fn save(self, state: &mut TrainState) {
+        state.push("student.users", self.users);
+        state.push("student.items", self.items);
+        state.push("student.user_scales", self.user_scales);
+        state.push("student.item_scales", self.item_scales);
     }
 
     /// Whether every number is usable: latents finite, scalers neither infinite nor undefined.

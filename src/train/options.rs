@@ -1,0 +1,149 @@
+//! What a caller asks of a training.
+
+use serde::{Deserialize, Serialize};
+
+use crate::code::{CodeShape, MAX_LAYERS, MAX_PLANES, MAX_WIDTH};
+use crate::{Error, Result};
+
+/// How much time a training may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Seconds for a million interactions: a short teacher and a short distillation.
+    Fast,
+    /// A minute or a few for a million interactions: a longer distillation, stopped by its recall on held-out interactions.
+    Balanced,
+}
+
+/// Options of [`train`](super::train). The defaults suit every graph; the recipe looks at size and density itself.
+///
+/// ```
+/// use kithdb::{Preset, TrainOptions};
+/// let options = TrainOptions::new(Preset::Fast).bits(512).layers(1).seed(7);
+/// assert!(options.validate().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainOptions {
+    pub(crate) preset: Preset,
+    pub(crate) bits: u32,
+    pub(crate) layers: u32,
+    pub(crate) query_planes: u32,
+    pub(crate) threads: usize,
+    pub(crate) seed: u64,
+}
+
+impl Default for TrainOptions {
+    fn default() -> TrainOptions {
+        TrainOptions::new(Preset::Balanced)
+    }
+}
+
+impl TrainOptions {
+    /// 768 bits a node in one layer, four query planes, all threads, seed 1.
+    pub fn new(preset: Preset) -> TrainOptions {
+        TrainOptions { preset, bits: 768, layers: 0, query_planes: 4, threads: 0, seed: 1 }
+    }
+
+    /// Bits of a node in all its layers together: a multiple of 64, at least 64 a layer. Default 768.
+    pub fn bits(mut self, bits: u32) -> TrainOptions {
+        self.bits = bits;
+        self
+    }
+
+    /// Hops of propagation, so that a node has one layer more. Default 0.
+    pub fn layers(mut self, hops: u32) -> TrainOptions {
+        self.layers = hops;
+        self
+    }
+
+    /// Bit planes kept of every user, 1 to 8; a query may use fewer. Default 4.
+    pub fn query_planes(mut self, planes: u32) -> TrainOptions {
+        self.query_planes = planes;
+        self
+    }
+
+    /// Worker threads; 0, the default, takes one a processor. The result does not depend on it.
+    pub fn threads(mut self, threads: usize) -> TrainOptions {
+        self.threads = threads;
+        self
+    }
+
+    /// Seed of all random numbers. Default 1.
+    pub fn seed(mut self, seed: u64) -> TrainOptions {
+        self.seed = seed;
+        self
+    }
+
+    /// Checks every option, and all of them together.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, which names the option and its range.
+    pub fn validate(&self) -> Result<()> {
+        let refuse = |what: String, remedy: String| Err(Error::InvalidArgument { what, remedy });
+        if self.layers as usize >= MAX_LAYERS {
+            return refuse(format!("layers = {}", self.layers), format!("choose 0 to {} hops", MAX_LAYERS - 1));
+        }
+        let least = 64 * (self.layers + 1);
+        if !self.bits.is_multiple_of(64) || self.bits < least || self.bits > MAX_WIDTH {
+            let remedy = format!("with {} hops choose a multiple of 64 from {least} to {MAX_WIDTH}", self.layers);
+            return refuse(format!("bits = {}", self.bits), remedy);
+        }
+        if !(1..=MAX_PLANES).contains(&self.query_planes) {
+            return refuse(format!("query_planes = {}", self.query_planes), format!("choose 1 to {MAX_PLANES}"));
+        }
+        Ok(())
+    }
+
+    /// Width of every layer: each hop gets a sixth of the bits, in whole words and at least one, and layer 0 the rest.
+    pub(crate) fn widths(&self) -> Vec<usize> {
+        let bits = self.bits as usize;
+        let hops = self.layers as usize;
+        let hop = (bits / 6 / 64 * 64).max(64);
+        let mut widths = vec![hop; hops + 1];
+        widths[0] = bits.saturating_sub(hop * hops);
+        if widths[0] < hop {
+            let words = bits / 64;
+            widths =
+                (0..=hops).map(|layer| 64 * (words / (hops + 1) + usize::from(layer < words % (hops + 1)))).collect();
+        }
+        widths
+    }
+
+    /// The shape of the codes; all layers weigh 1, since the scalers are learned.
+    pub(crate) fn shape(&self) -> Result<CodeShape> {
+        let widths: Vec<u32> = self.widths().iter().map(|&width| width as u32).collect();
+        let weights = vec![1.0; widths.len()];
+        Ok(CodeShape::new(widths, weights)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn widths_are_words_that_add_up() {
+        for layers in 0..6 {
+            for bits in (64 * (layers + 1)..2048).step_by(64) {
+                let options = TrainOptions::new(Preset::Fast).bits(bits).layers(layers);
+                options.validate().unwrap();
+                let widths = options.widths();
+                assert_eq!(widths.len(), layers as usize + 1);
+                assert_eq!(widths.iter().sum::<usize>(), bits as usize, "{bits} {layers} {widths:?}");
+                assert!(widths.iter().all(|width| *width > 0 && width % 64 == 0), "{bits} {layers} {widths:?}");
+            }
+        }
+        assert_eq!(TrainOptions::default().layers(2).widths(), [512, 128, 128]);
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused() {
+        let base = || TrainOptions::new(Preset::Balanced);
+        for bad in [base().bits(0), base().bits(100), base().bits(128).layers(2), base().bits(1 << 30)] {
+            let text = bad.validate().unwrap_err().to_string();
+            assert!(text.contains("bits"), "{text}");
+        }
+        assert!(base().layers(1000).validate().unwrap_err().to_string().contains("layers"));
+        assert!(base().query_planes(0).validate().is_err() && base().query_planes(9).validate().is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! What a training did, for people and for `--report`.
+
+use serde::{Deserialize, Serialize};
+
+/// What a training did and how well its codes did on held-out interactions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrainReport {
+    /// The teacher's name.
+    pub teacher: String,
+    /// The student's name.
+    pub student: String,
+    /// Width of every layer, in bits.
+    pub widths: Vec<u32>,
+    /// Interactions trained on.
+    pub trained_edges: u64,
+    /// Interactions held out.
+    pub held_out_edges: u64,
+    /// Settings the recipe chose, by name.
+    pub settings: Vec<(String, f64)>,
+    /// Recall at 20 of the full-precision teacher on held-out interactions; absent when there are none.
+    pub teacher_recall: Option<f64>,
+    /// Recall at 20 of the codes before distillation, with 1-bit queries.
+    pub start_recall: Option<f64>,
+    /// The student's epochs.
+    pub epochs: Vec<Epoch>,
+    /// Recall at 20 of the codes published, with 1-bit queries.
+    pub recall: Option<f64>,
+}
+
+/// One epoch of a student.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Mean loss over the epoch.
+    pub loss: f64,
+    /// Recall at 20 on held-out interactions after it, with 1-bit queries; absent when nothing is held out.
+    pub recall: Option<f64>,
+}

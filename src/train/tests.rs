@@ -1,0 +1,159 @@
+//! What every training must do, on graphs whose right answer is known.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+
+/// A context over a whole graph, with nothing held out.
+pub(super) fn context<'a>(graph: &'a Bipartite, monitor: &'a dyn Monitor) -> Context<'a> {
+    let validation = Box::leak(Box::new(Validation::new(&Holdout::none(graph), 0)));
+    Context { graph, validation, isa: Isa::chosen().unwrap(), seed: 1, monitor }
+}
+
+/// Two blocks of 60 users and 40 items; every user touches about three quarters of its own block's items and none of the other's.
+/// The last user and the last item have no interactions.
+fn two_blocks() -> Bipartite {
+    let edges: Vec<(u32, u32, f32)> = (0..120u32)
+        .flat_map(|user| (0..40u32).map(move |at| (user, at)))
+        .filter(|&(user, at)| (user * 2_654_435 + at * 40_503_241).wrapping_mul(2_246_822_519) >> 30 != 0)
+        .map(|(user, at)| (user, at + 40 * (user / 60), 1.0))
+        .collect();
+    Bipartite::from_edges(121, 81, &edges).unwrap()
+}
+
+fn options(preset: Preset) -> TrainOptions {
+    TrainOptions::new(preset).bits(192).threads(2)
+}
+
+/// Scores of the codes with all query planes, from the definition.
+fn score(trained: &Trained, user: usize, item: usize) -> f32 {
+    let shape = trained.items.shape().clone();
+    (0..shape.layers())
+        .map(|layer| {
+            let width = shape.widths()[layer] as usize;
+            let (mut u, mut i) = (vec![0.0; width], vec![0.0; width]);
+            trained.users.decode_into(user, layer, &mut u).unwrap();
+            trained.items.decode_into(item, layer, &mut i);
+            u.iter().zip(&i).map(|(a, b)| a * b).sum::<f32>()
+        })
+        .sum()
+}
+
+#[test]
+fn a_planted_block_is_ranked_first() {
+    let graph = two_blocks();
+    for preset in [Preset::Fast, Preset::Balanced] {
+        let trained = train(&graph, &options(preset), &()).unwrap();
+        for user in 0..120usize {
+            let mut items: Vec<usize> = (0..81).collect();
+            items.sort_by(|&a, &b| score(&trained, user, b).total_cmp(&score(&trained, user, a)));
+            let own = items[..40].iter().filter(|&&item| item / 40 == user / 60).count();
+            assert!(own >= 37, "{preset:?}: user {user} has {own} items of its block among the first 40");
+        }
+    }
+}
+
+#[test]
+fn nodes_without_interactions_have_zero_scalers() {
+    let trained = train(&two_blocks(), &options(Preset::Fast), &()).unwrap();
+    let layers = trained.items.shape().layers();
+    assert_eq!(trained.users.len(), 121);
+    assert_eq!(trained.items.len(), 81);
+    assert!(trained.users.scalers()[120 * layers..].iter().all(|&scaler| scaler == 0.0));
+    assert!(trained.items.scalers()[80 * layers..].iter().all(|&scaler| scaler == 0.0));
+    assert!(trained.users.scalers()[..120 * layers].iter().all(|&scaler| scaler > 0.0));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let graph = two_blocks();
+    for preset in [Preset::Fast, Preset::Balanced] {
+        let with = |threads| train(&graph, &options(preset).threads(threads), &()).unwrap();
+        let one = with(1);
+        for threads in [2, 3] {
+            let many = with(threads);
+            assert_eq!(one.users, many.users);
+            assert_eq!(one.items, many.items);
+            assert_eq!(one.state, many.state);
+            assert_eq!(one.report, many.report);
+        }
+    }
+}
+
+#[test]
+fn the_seed_changes_the_codes() {
+    let graph = two_blocks();
+    let with = |seed| train(&graph, &options(Preset::Fast).seed(seed), &()).unwrap();
+    assert_ne!(with(1).items, with(2).items);
+}
+
+#[test]
+fn an_empty_graph_is_refused() {
+    let graph = Bipartite::from_edges(3, 4, &[]).unwrap();
+    let error = train(&graph, &options(Preset::Fast), &()).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
+}
+
+#[test]
+fn the_smallest_graphs_train() {
+    for (users, items) in [(1, 1), (1, 5), (5, 1), (2, 3)] {
+        let graph = Bipartite::from_edges(users, items, &[(0, 0, 1.0)]).unwrap();
+        let trained = train(&graph, &options(Preset::Balanced), &()).unwrap();
+        assert_eq!((trained.users.len(), trained.items.len()), (users, items));
+    }
+}
+
+/// Counts how often it is asked, and cancels after a number of times.
+struct CancelAfter {
+    asked: AtomicU64,
+    patience: u64,
+}
+
+impl Monitor for CancelAfter {
+    fn cancelled(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) >= self.patience
+    }
+}
+
+#[test]
+fn cancelling_stops_at_every_point() {
+    let graph = two_blocks();
+    let patient = CancelAfter { asked: AtomicU64::new(0), patience: u64::MAX };
+    train(&graph, &options(Preset::Balanced), &patient).unwrap();
+    let asked = patient.asked.into_inner();
+    for patience in (0..asked).step_by(7) {
+        let monitor = CancelAfter { asked: AtomicU64::new(0), patience };
+        let error = train(&graph, &options(Preset::Balanced), &monitor).err();
+        assert!(matches!(error, Some(Error::Cancelled)), "{patience} of {asked}: {error:?}");
+        assert!(monitor.asked.into_inner() <= patience + 8, "work went on after the cancellation");
+    }
+}
+
+#[test]
+fn divergence_is_an_error_that_says_what_to_lower() {
+    let edges: Vec<_> = (0..200u32).map(|e| (e % 20, e * 7 % 30, f32::MAX)).collect();
+    let graph = Bipartite::from_edges(20, 30, &edges).unwrap();
+    let error = train(&graph, &options(Preset::Fast), &()).unwrap_err();
+    assert!(matches!(error, Error::Diverged { .. }), "{error}");
+}
+
+#[test]
+fn progress_is_told_in_order() {
+    struct Told(parking_lot::Mutex<Vec<(String, u64, u64)>>);
+    impl Monitor for Told {
+        fn phase(&self, name: &str, of: u64) {
+            self.0.lock().push((name.to_owned(), 0, of));
+        }
+        fn advance(&self, step: u64) {
+            if let Some(last) = self.0.lock().last_mut() {
+                assert!(step > last.1, "{step} after {}", last.1);
+                last.1 = step;
+            }
+        }
+    }
+    let told = Told(parking_lot::Mutex::new(Vec::new()));
+    train(&two_blocks(), &options(Preset::Fast), &told).unwrap();
+    let told = told.0.into_inner();
+    assert_eq!(told.iter().map(|phase| phase.0.as_str()).collect::<Vec<_>>(), ["teacher", "student"]);
+    assert!(told.iter().all(|phase| phase.1 == phase.2), "{told:?}");
+}
