@@ -138,9 +138,11 @@ fn reached(sums: [f32; LANES], threshold: f32) -> u16 {
 }
 
 /// Counts in 32-bit lanes: for instruction sets that count the bits of 32-bit words.
+#[cfg(any(test, target_arch = "x86_64"))]
 #[derive(Clone, Copy)]
 pub(super) struct Words([f32; LANES]);
 
+#[cfg(any(test, target_arch = "x86_64"))]
 impl Lanes for Words {
     type Proof = ();
 
@@ -183,9 +185,11 @@ impl Lanes for Words {
 pub(super) const BYTE_WORDS: usize = 31;
 
 /// Counts in bytes and widens at the end: for instruction sets that count the bits of bytes.
+#[cfg(any(test, target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 pub(super) struct Bytes([f32; LANES]);
 
+#[cfg(any(test, target_arch = "aarch64"))]
 impl Lanes for Bytes {
     type Proof = ();
 
