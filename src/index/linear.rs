@@ -6,8 +6,9 @@ use super::{Filter, TopK};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
 
-/// An allow list is scored block by block where it has fewer than one in this many of the rows.
-const SPARSE: u64 = 24;
+/// An allow list is scored block by block where it has fewer than one in this many of the rows: such a row costs a block of 16 items and
+/// about as much again for the call (41 k items of 3x256, AVX2: 0.12 us a row, against 150 us for the whole scan).
+const SPARSE: u64 = 32;
 
 /// A row and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]

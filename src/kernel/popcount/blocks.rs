@@ -40,6 +40,7 @@ impl BlockShape {
     }
 
     /// Bits of every layer.
+    #[inline]
     pub fn widths(&self) -> &[u32] {
         &self.widths
     }
@@ -112,6 +113,7 @@ impl Blocks {
     }
 
     /// How a row is cut.
+    #[inline]
     pub fn shape(&self) -> &BlockShape {
         &self.shape
     }
@@ -122,6 +124,7 @@ impl Blocks {
     }
 
     /// Words and scalers of one block, `[layer][word]` and `[layer]`.
+    #[inline(always)]
     pub(super) fn block(&self, block: usize) -> (&[LaneWords], &[LaneScalers]) {
         let (words, layers) = (self.shape.words, self.shape.widths.len());
         (&self.words[block * words..][..words], &self.scalers[block * layers..][..layers])
@@ -152,21 +155,25 @@ impl BlockQuery {
     }
 
     /// How a row is cut.
+    #[inline]
     pub fn shape(&self) -> &BlockShape {
         &self.shape
     }
 
     /// Bit planes, 1 to 8.
+    #[inline]
     pub fn planes(&self) -> usize {
         self.planes
     }
 
     /// The words, `[layer][plane][ceil(d_l / 32)]`.
+    #[inline]
     pub(super) fn words(&self) -> &[u32] {
         &self.words
     }
 
     /// The factor `c_l` of every layer.
+    #[inline]
     pub(super) fn factors(&self) -> &[f32] {
         &self.factors
     }

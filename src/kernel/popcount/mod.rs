@@ -130,21 +130,21 @@ impl Kernel {
     /// Scores `range` of the blocks in order and gives `sink` every block in which a lane reaches the threshold.
     ///
     /// `sink(block, lanes, scores)` gets the lanes with `score >= threshold` as bits and all 16 scores, and returns the threshold from
-    /// then on. Padding lanes may reach it; the sink knows them by their position. O(range x row) time, no allocation.
+    /// then on. Padding lanes may reach it; the sink knows them by their position. A kernel that is not available is replaced by the
+    /// scalar one. O(range x row) time; only the scalar kernel allocates.
     ///
     /// # Panics
     /// If the range is not inside the blocks, or the query has another shape.
     pub fn scan(self, blocks: &Blocks, query: &BlockQuery, range: Range<usize>, threshold: f32, sink: &mut Sink<'_>) {
         assert!(range.start <= range.end && range.end <= blocks.len(), "blocks {range:?} of {}", blocks.len());
         assert!(query.shape() == blocks.shape(), "the query and the blocks have different shapes");
-        assert!(self.is_available(), "kernel {} cannot run here", self.name());
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => x86_64::avx2::scan(blocks, query, range, threshold, sink),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => x86_64::avx512::scan(blocks, query, range, threshold, sink),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            Kernel::Neon => portable::scan::<portable::Bytes>(blocks, query, range, threshold, sink),
+            Kernel::Neon => portable::scan::<portable::Bytes>((), blocks, query, range, threshold, sink),
             _ => scalar::scan(blocks, query, range, threshold, sink),
         }
     }

@@ -8,11 +8,14 @@ use super::{BlockQuery, Blocks, LANES, LaneScalers, LaneWords, Sink};
 
 /// The sums of 16 items while the layers are added up, and how bits are counted into them.
 pub(super) trait Lanes: Copy {
-    /// Sixteen times `+0.0`.
-    fn zero() -> Self;
+    /// Shows that the processor has the instructions; whoever holds a value of the implementing type once held one.
+    type Proof: Copy;
 
-    /// Adds `alpha (c p)` of one layer: `W` words a row, or as many as there are where `W` is 0; `planes` is `[plane][word]`.
-    fn add_layer<const W: usize>(self, layer: &Layer<'_>) -> Self;
+    /// Sixteen times `+0.0`.
+    fn zero(proof: Self::Proof) -> Self;
+
+    /// Adds `alpha (c p)` of one layer: `P` planes and `W` words a row, or as many as there are where `P` or `W` is 0.
+    fn add_layer<const P: usize, const W: usize>(self, layer: &Layer<'_>) -> Self;
 
     /// The lanes with `score >= threshold`, lane 0 in bit 0.
     fn reached(self, threshold: f32) -> u16;
@@ -32,9 +35,25 @@ pub(super) struct Layer<'a> {
     pub(super) scalers: &'a LaneScalers,
 }
 
-/// [`super::Kernel::scan`] with the loop fixed to the width where it is a common one.
+/// [`super::Kernel::scan`] with planes and width constant where they are common ones.
 #[inline(always)]
 pub(super) fn scan<L: Lanes>(
+    proof: L::Proof,
+    blocks: &Blocks,
+    query: &BlockQuery,
+    range: Range<usize>,
+    threshold: f32,
+    sink: &mut Sink<'_>,
+) {
+    match query.planes() {
+        1 => scan_planes::<L, 1>(proof, blocks, query, range, threshold, sink),
+        _ => scan_planes::<L, 0>(proof, blocks, query, range, threshold, sink),
+    }
+}
+
+#[inline(always)]
+fn scan_planes<L: Lanes, const P: usize>(
+    proof: L::Proof,
     blocks: &Blocks,
     query: &BlockQuery,
     range: Range<usize>,
@@ -42,18 +61,19 @@ pub(super) fn scan<L: Lanes>(
     sink: &mut Sink<'_>,
 ) {
     match blocks.shape().uniform() {
-        Some(2) => scan_width::<L, 2>(blocks, query, range, threshold, sink),
-        Some(4) => scan_width::<L, 4>(blocks, query, range, threshold, sink),
-        Some(8) => scan_width::<L, 8>(blocks, query, range, threshold, sink),
-        Some(12) => scan_width::<L, 12>(blocks, query, range, threshold, sink),
-        Some(16) => scan_width::<L, 16>(blocks, query, range, threshold, sink),
-        Some(24) => scan_width::<L, 24>(blocks, query, range, threshold, sink),
-        _ => scan_width::<L, 0>(blocks, query, range, threshold, sink),
+        Some(2) => scan_width::<L, P, 2>(proof, blocks, query, range, threshold, sink),
+        Some(4) => scan_width::<L, P, 4>(proof, blocks, query, range, threshold, sink),
+        Some(8) => scan_width::<L, P, 8>(proof, blocks, query, range, threshold, sink),
+        Some(12) => scan_width::<L, P, 12>(proof, blocks, query, range, threshold, sink),
+        Some(16) => scan_width::<L, P, 16>(proof, blocks, query, range, threshold, sink),
+        Some(24) => scan_width::<L, P, 24>(proof, blocks, query, range, threshold, sink),
+        _ => scan_width::<L, P, 0>(proof, blocks, query, range, threshold, sink),
     }
 }
 
 #[inline(always)]
-fn scan_width<L: Lanes, const W: usize>(
+fn scan_width<L: Lanes, const P: usize, const W: usize>(
+    proof: L::Proof,
     blocks: &Blocks,
     query: &BlockQuery,
     range: Range<usize>,
@@ -61,7 +81,7 @@ fn scan_width<L: Lanes, const W: usize>(
     sink: &mut Sink<'_>,
 ) {
     for block in range {
-        let sums = score::<L, W>(blocks, query, block);
+        let sums = score::<L, P, W>(proof, blocks, query, block);
         let reached = sums.reached(threshold);
         if reached != 0 {
             threshold = sink(block, reached, &sums.scores());
@@ -71,16 +91,22 @@ fn scan_width<L: Lanes, const W: usize>(
 
 /// Scores one block, the last layer first.
 #[inline(always)]
-fn score<L: Lanes, const W: usize>(blocks: &Blocks, query: &BlockQuery, block: usize) -> L {
+fn score<L: Lanes, const P: usize, const W: usize>(
+    proof: L::Proof,
+    blocks: &Blocks,
+    query: &BlockQuery,
+    block: usize,
+) -> L {
     let (mut rows, scalers) = blocks.block(block);
     let mut planes = query.words();
-    let mut sums = L::zero();
+    let count = if P == 0 { query.planes() } else { P };
+    let mut sums = L::zero(proof);
     let layers = blocks.shape().widths().iter().zip(query.factors()).zip(scalers);
     for ((&width, &factor), scalers) in layers.rev() {
         let words = if W == 0 { width.div_ceil(32) as usize } else { W };
         let (other_rows, layer_rows) = rows.split_at(rows.len() - words);
-        let (other_planes, layer_planes) = planes.split_at(planes.len() - words * query.planes());
-        sums = sums.add_layer::<W>(&Layer { rows: layer_rows, planes: layer_planes, width, factor, scalers });
+        let (other_planes, layer_planes) = planes.split_at(planes.len() - words * count);
+        sums = sums.add_layer::<P, W>(&Layer { rows: layer_rows, planes: layer_planes, width, factor, scalers });
         (rows, planes) = (other_rows, other_planes);
     }
     sums
@@ -95,6 +121,13 @@ fn add_term(mut sums: [f32; LANES], layer: &Layer<'_>, inner: [i32; LANES]) -> [
     sums
 }
 
+/// The planes of a layer, one where `P` is 1.
+#[inline(always)]
+pub(super) fn planes<const P: usize>(planes: &[u32], words: usize) -> impl Iterator<Item = &[u32]> {
+    let count = if P == 0 { planes.len() / words } else { P };
+    (0..count).map(move |plane| &planes[plane * words..][..words])
+}
+
 #[inline(always)]
 fn reached(sums: [f32; LANES], threshold: f32) -> u16 {
     let mut mask = 0;
@@ -105,21 +138,25 @@ fn reached(sums: [f32; LANES], threshold: f32) -> u16 {
 }
 
 /// Counts in 32-bit lanes: for instruction sets that count the bits of 32-bit words.
+#[cfg(any(test, target_arch = "x86_64"))]
 #[derive(Clone, Copy)]
 pub(super) struct Words([f32; LANES]);
 
+#[cfg(any(test, target_arch = "x86_64"))]
 impl Lanes for Words {
+    type Proof = ();
+
     #[inline(always)]
-    fn zero() -> Self {
+    fn zero((): ()) -> Self {
         Self([0.0; LANES])
     }
 
     #[inline(always)]
-    fn add_layer<const W: usize>(self, layer: &Layer<'_>) -> Self {
+    fn add_layer<const P: usize, const W: usize>(self, layer: &Layer<'_>) -> Self {
         let words = if W == 0 { layer.rows.len() } else { W };
         let rows = &layer.rows[..words];
         let mut inner = [0i32; LANES];
-        for plane in layer.planes.chunks_exact(words) {
+        for plane in planes::<P>(layer.planes, words) {
             let mut differing = [0u32; LANES];
             for (row, query) in rows.iter().zip(plane) {
                 for (count, item) in differing.iter_mut().zip(row.0) {
@@ -148,21 +185,25 @@ impl Lanes for Words {
 pub(super) const BYTE_WORDS: usize = 31;
 
 /// Counts in bytes and widens at the end: for instruction sets that count the bits of bytes.
+#[cfg(any(test, target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 pub(super) struct Bytes([f32; LANES]);
 
+#[cfg(any(test, target_arch = "aarch64"))]
 impl Lanes for Bytes {
+    type Proof = ();
+
     #[inline(always)]
-    fn zero() -> Self {
+    fn zero((): ()) -> Self {
         Self([0.0; LANES])
     }
 
     #[inline(always)]
-    fn add_layer<const W: usize>(self, layer: &Layer<'_>) -> Self {
+    fn add_layer<const P: usize, const W: usize>(self, layer: &Layer<'_>) -> Self {
         let words = if W == 0 { layer.rows.len() } else { W };
         let rows = &layer.rows[..words];
         let mut inner = [0i32; LANES];
-        for plane in layer.planes.chunks_exact(words) {
+        for plane in planes::<P>(layer.planes, words) {
             let mut differing = [0u32; LANES];
             for (rows, plane) in rows.chunks(BYTE_WORDS).zip(plane.chunks(BYTE_WORDS)) {
                 let mut bytes = [0u8; 4 * LANES];

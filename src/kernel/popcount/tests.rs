@@ -22,6 +22,21 @@ fn check_scores(shape: CodeShape, planes: u32, rows: usize, seed: u64) {
         assert_eq!(rows, expected, "{}", kernel.name());
         assert!(padding.iter().all(|&score| score == 0), "{}", kernel.name());
     }
+    // Both ways to count, wherever the instruction sets they are meant for are missing.
+    assert_eq!(portable_scores::<portable::Words>(&blocks, &cut)[..rows], expected);
+    assert_eq!(portable_scores::<portable::Bytes>(&blocks, &cut)[..rows], expected);
+}
+
+/// The scores of the portable loop without any instruction set.
+fn portable_scores<L: portable::Lanes<Proof = ()>>(blocks: &Blocks, query: &BlockQuery) -> Vec<u32> {
+    let mut all = Vec::new();
+    let mut sink = |_: usize, lanes: u16, scores: &[f32; LANES]| {
+        assert_eq!(lanes, u16::MAX);
+        all.extend(scores.map(f32::to_bits));
+        f32::NEG_INFINITY
+    };
+    portable::scan::<L>((), blocks, query, 0..blocks.len(), f32::NEG_INFINITY, &mut sink);
+    all
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::portable::{self, Words};
-use super::super::{BlockQuery, Blocks, Sink};
+use super::super::{BlockQuery, Blocks, Sink, scalar};
 
 /// Whether this processor counts bits of 32-bit lanes.
 pub(in super::super) fn is_available() -> bool {
@@ -14,10 +14,7 @@ pub(in super::super) fn is_available() -> bool {
         && is_x86_feature_detected!("avx512vpopcntdq")
 }
 
-/// [`super::super::Kernel::scan`].
-///
-/// # Panics
-/// If the processor lacks the instructions.
+/// [`super::super::Kernel::scan`]; scalar where the processor lacks the instructions.
 pub(in super::super) fn scan(
     blocks: &Blocks,
     query: &BlockQuery,
@@ -25,12 +22,14 @@ pub(in super::super) fn scan(
     threshold: f32,
     sink: &mut Sink<'_>,
 ) {
-    assert!(is_available(), "AVX-512 VPOPCNTDQ is not available");
+    if !is_available() {
+        return scalar::scan(blocks, query, range, threshold, sink);
+    }
     // SAFETY: the features of `scan_inner` were just detected.
     unsafe { scan_inner(blocks, query, range, threshold, sink) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
 fn scan_inner(blocks: &Blocks, query: &BlockQuery, range: Range<usize>, threshold: f32, sink: &mut Sink<'_>) {
-    portable::scan::<Words>(blocks, query, range, threshold, sink);
+    portable::scan::<Words>((), blocks, query, range, threshold, sink);
 }
