@@ -1,5 +1,38 @@
 //! Durable storage of kithdb: the interaction log and generations of named parts, fenced over sled.
+//!
+//! A [`Store`] owns a directory. [`Store::append`] returns when its records are on the disk; [`Store::replay`] reads them back in order.
+//! A generation is a set of named arrays: written with a [`GenerationWriter`], visible after [`GenerationWriter::publish`], described
+//! by a [`Manifest`], read back with every checksum, count and hash checked. `FORMAT.md` has the bytes.
+//!
+//! What this crate refuses to do: interpret ids, graphs or codes; answer with bytes it did not write; acknowledge what is not durable;
+//! let a panic of the engine out.
 
+mod directory;
+mod element;
+mod engine;
 mod error;
+mod generation;
+mod guard;
+mod health;
+mod lock;
+mod log;
+mod manifest;
+mod publish;
+mod reader;
+mod record;
+mod report;
+mod space;
+mod state;
+mod store;
+mod value;
+mod witness;
 
-pub use error::Error;
+pub use element::Element;
+pub use error::{Error, Result};
+pub use generation::{Draft, GenerationWriter};
+pub use manifest::{Manifest, Part, StateFile};
+pub use reader::GenerationReader;
+pub use record::{IdKind, MAX_ID, Record, Side};
+pub use report::{DiskUsage, VerifyReport};
+pub use state::State;
+pub use store::{Store, StoreOptions};

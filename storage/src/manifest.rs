@@ -1,0 +1,258 @@
+//! Manifests: what a generation consists of, down to the hash of every part.
+
+use std::collections::BTreeMap;
+
+use bincode::Options;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use crate::element::width;
+use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
+use crate::error::{Error, RESTORE, Result};
+use crate::value::{Kind, MAX_PAYLOAD};
+
+/// A published generation: its parts, how much of the log it has seen, and its attributes. No clocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The number of the generation, from 1.
+    pub generation: u64,
+    /// The last log sequence that is folded into the generation's parts.
+    pub folded_through: u64,
+    /// The last log sequence that training has seen.
+    pub trained_through: u64,
+    /// The parts, in the order in which they were written.
+    pub parts: Vec<Part>,
+    /// The full-precision training state, if any was written. Losing the file costs a cold training, never an answer.
+    pub state: Option<StateFile>,
+    /// Small named settings.
+    pub attributes: BTreeMap<String, String>,
+    /// Hash over names, types, shapes and hashes of the parts and over the attributes, in hexadecimal: two generations with the same
+    /// content have the same, whatever their numbers and directories.
+    pub content_hash: String,
+    /// Stores up to this number hold records that must be forgotten: they are copied without them.
+    pub(crate) retired_store: u64,
+}
+
+/// A named array of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The name, unique within a generation.
+    pub name: String,
+    /// The element type, as [`Element::DTYPE`](crate::Element::DTYPE) names it.
+    pub dtype: String,
+    /// Extents, outermost first. Their product is the number of elements.
+    pub shape: Vec<u64>,
+    /// How many values the array is cut into.
+    pub chunks: u32,
+    /// Bytes of the array.
+    pub bytes: u64,
+    /// XXH3-128 of the bytes, in hexadecimal.
+    pub hash: String,
+    /// The directory that owns the chunks: a generation may share parts with its parent.
+    pub directory: String,
+    /// The part's number within that directory.
+    pub(crate) number: u32,
+}
+
+/// The plain file that holds the training state of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// The file's name in the database directory.
+    pub file: String,
+    /// Its length.
+    pub bytes: u64,
+    /// XXH3-128 of its table of contents, in hexadecimal; the table holds the hash of every part.
+    pub hash: String,
+}
+
+impl Manifest {
+    /// The part with a name.
+    pub fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// Bytes of all parts.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
+    /// Whether the manifest needs this directory.
+    pub(crate) fn owns(&self, directory: &str) -> bool {
+        self.parts.iter().any(|part| part.directory == directory)
+    }
+}
+
+impl Part {
+    /// Elements of the array, and whether shape, type and length agree.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let elements = self.shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
+        let bytes = elements.zip(width(&self.dtype)).and_then(|(elements, width)| elements.checked_mul(width));
+        bytes == Some(self.bytes) && self.bytes.div_ceil(MAX_PAYLOAD as u64) == u64::from(self.chunks)
+    }
+}
+
+/// XXH3-128 in hexadecimal.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    format!("{:032x}", xxh3_128(bytes))
+}
+
+/// The content hash. Every field is preceded by its length, so that no two contents run together into the same bytes.
+pub(crate) fn content_hash(parts: &[Part], attributes: &BTreeMap<String, String>) -> String {
+    let mut hasher = Xxh3::new();
+    let mut field = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let mut sorted: Vec<&Part> = parts.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    for part in sorted {
+        field(part.name.as_bytes());
+        field(part.dtype.as_bytes());
+        let shape: Vec<u8> = part.shape.iter().flat_map(|extent| extent.to_le_bytes()).collect();
+        field(&shape);
+        field(part.hash.as_bytes());
+    }
+    field(b"attributes");
+    for (name, value) in attributes {
+        field(name.as_bytes());
+        field(value.as_bytes());
+    }
+    format!("{:032x}", hasher.digest128())
+}
+
+/// Encoded manifests longer than this are refused, on writing and on reading.
+const MAX_MANIFEST: u64 = 1 << 20;
+
+/// How small structs are laid out: fixed-width little-endian integers, lengths as `u64`, nothing left over.
+pub(crate) fn layout() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(MAX_MANIFEST).with_fixint_encoding().reject_trailing_bytes()
+}
+
+/// The pointer to the current manifest.
+#[derive(Serialize, Deserialize)]
+struct Current {
+    generation: u64,
+    chunks: u32,
+    bytes: u64,
+    hash: u128,
+}
+
+/// Keys of `meta`: a tag, a generation, a piece number; 13 bytes, big-endian.
+fn key(tag: u8, generation: u64, piece: u32) -> [u8; 13] {
+    let mut key = [0; 13];
+    key[0] = tag;
+    key[1..9].copy_from_slice(&generation.to_be_bytes());
+    key[9..].copy_from_slice(&piece.to_be_bytes());
+    key
+}
+
+const CURRENT: u8 = 0;
+const MANIFEST: u8 = 1;
+
+/// Inserts a manifest and makes it current, in one batch, which also deletes the manifest it follows. Not yet durable.
+pub(crate) fn write(engine: &Engine, manifest: &Manifest) -> Result<()> {
+    let bytes = layout().serialize(manifest).map_err(|e| Error::invalid(format!("the manifest is too large: {e}")))?;
+    let mut operations = Vec::new();
+    if let Some(old) = read_current(engine)? {
+        for piece in 0..old.chunks {
+            operations.push(Operation::Delete { key: key(MANIFEST, old.generation, piece).to_vec() });
+        }
+    }
+    for (piece, payload) in (0..).zip(bytes.chunks(MAX_PAYLOAD)) {
+        let key = key(MANIFEST, manifest.generation, piece).to_vec();
+        operations.push(Operation::Put { key, kind: Kind::Manifest, payload: payload.to_vec() });
+    }
+    let current = Current {
+        generation: manifest.generation,
+        chunks: bytes.len().div_ceil(MAX_PAYLOAD) as u32,
+        bytes: bytes.len() as u64,
+        hash: xxh3_128(&bytes),
+    };
+    let payload = layout().serialize(&current).map_err(|e| Error::invalid(e.to_string()))?;
+    operations.push(Operation::Put { key: key(CURRENT, 0, 0).to_vec(), kind: Kind::Current, payload });
+    debug_assert!(operations.len() <= MAX_BATCH);
+    engine.apply(Tree::Meta, operations)
+}
+
+fn read_current(engine: &Engine) -> Result<Option<Current>> {
+    let Some(payload) = engine.get(Tree::Meta, &key(CURRENT, 0, 0), Kind::Current)? else { return Ok(None) };
+    match layout().deserialize(&payload) {
+        Ok(current) => Ok(Some(current)),
+        Err(e) => Err(Error::corrupt(engine.path(), format!("the pointer to the manifest: {e}"), RESTORE)),
+    }
+}
+
+/// Reads the current manifest.
+pub(crate) fn read(engine: &Engine) -> Result<Option<Manifest>> {
+    let Some(current) = read_current(engine)? else { return Ok(None) };
+    let generation = current.generation;
+    let bad = |what: String| {
+        Error::corrupt(engine.path(), format!("the manifest of generation {generation} {what}"), RESTORE)
+    };
+    let mut bytes = Vec::new();
+    for piece in 0..current.chunks {
+        match engine.get(Tree::Meta, &key(MANIFEST, generation, piece), Kind::Manifest)? {
+            Some(payload) => bytes.extend_from_slice(&payload),
+            None => return Err(bad(format!("lacks piece {piece}"))),
+        }
+    }
+    if bytes.len() as u64 != current.bytes || xxh3_128(&bytes) != current.hash {
+        return Err(bad("fails its hash".to_owned()));
+    }
+    let manifest: Manifest = layout().deserialize(&bytes).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    if manifest.generation != generation || !manifest.parts.iter().all(Part::is_consistent) {
+        return Err(bad("contradicts itself".to_owned()));
+    }
+    Ok(Some(manifest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: &str, hash: &str) -> Part {
+        Part {
+            name: name.to_owned(),
+            dtype: "u32".to_owned(),
+            shape: vec![2, 3],
+            chunks: 1,
+            bytes: 24,
+            hash: hash.to_owned(),
+            directory: "gen-1".to_owned(),
+            number: 0,
+        }
+    }
+
+    #[test]
+    fn the_content_hash_sees_content_and_nothing_else() {
+        let none = BTreeMap::new();
+        let base = content_hash(&[part("a", "1"), part("b", "2")], &none);
+        let mut moved = part("a", "1");
+        moved.directory = "gen-9".to_owned();
+        moved.number = 4;
+        assert_eq!(base, content_hash(&[part("b", "2"), moved], &none), "order and place do not count");
+        let mut reshaped = part("a", "1");
+        reshaped.shape = vec![3, 2];
+        assert_ne!(base, content_hash(&[reshaped, part("b", "2")], &none));
+        assert_ne!(base, content_hash(&[part("a", "12"), part("b", "")], &none));
+        assert_ne!(base, content_hash(&[part("a", "1")], &none));
+        let named = BTreeMap::from([("seed".to_owned(), "1".to_owned())]);
+        assert_ne!(base, content_hash(&[part("a", "1"), part("b", "2")], &named));
+    }
+
+    #[test]
+    fn a_part_that_contradicts_itself_is_seen() {
+        assert!(part("a", "1").is_consistent());
+        for change in [
+            |p: &mut Part| p.bytes += 4,
+            |p: &mut Part| p.chunks = 2,
+            |p: &mut Part| p.dtype = "u64".to_owned(),
+            |p: &mut Part| p.dtype = "u33".to_owned(),
+            |p: &mut Part| p.shape = vec![u64::MAX, 3],
+        ] {
+            let mut bad = part("a", "1");
+            change(&mut bad);
+            assert!(!bad.is_consistent(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Looking at a database as a whole: verification and disk usage.
+
+use std::sync::Arc;
+
+use crate::directory::{Entry, entries, size};
+use crate::error::{Error, Result};
+use crate::reader::GenerationReader;
+use crate::store::Store;
+
+/// What [`Store::verify`] found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Records of the log that were read.
+    pub records: u64,
+    /// Parts of the current generation whose every chunk, count and hash is right.
+    pub parts: u64,
+    /// Bytes of those parts.
+    pub bytes: u64,
+    /// What costs time but no answer: training state that is missing or damaged.
+    pub warnings: Vec<String>,
+    /// What is damaged. Empty when the database is sound.
+    pub damage: Vec<Error>,
+}
+
+impl VerifyReport {
+    /// Whether every record, count and hash is right.
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+/// Where the bytes of a database directory are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DiskUsage {
+    /// The store: log and manifests.
+    pub store: u64,
+    /// Generations, the current one and any not yet removed.
+    pub generations: u64,
+    /// Training state.
+    pub state: u64,
+    /// The reserve and the small files.
+    pub other: u64,
+    /// Bytes of content: log values above the folded sequence, parts and state of the current generation.
+    pub live: u64,
+}
+
+impl DiskUsage {
+    /// All bytes of the directory.
+    pub fn total(&self) -> u64 {
+        self.store + self.generations + self.state + self.other
+    }
+}
+
+impl Store {
+    /// Reads everything and checks every record, count and hash. Appends may go on meanwhile.
+    ///
+    /// Takes as long as reading the directory once.
+    ///
+    /// # Errors
+    /// Damage is not an error here but part of the report; errors are what kept it from being looked for.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        let mut report = VerifyReport::default();
+        let manifest = self.manifest();
+        let after = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
+        let mut records = 0;
+        let replayed = self.replay(after, &mut |_, _| records += 1);
+        report.records = records;
+        keep(&mut report.damage, replayed)?;
+        let Some(manifest) = manifest else { return Ok(report) };
+        let reader: GenerationReader<'_> = self.read_generation(Arc::clone(&manifest));
+        for part in &manifest.parts {
+            let checked = reader.chunks(part, |_| ());
+            if checked.is_ok() {
+                report.parts += 1;
+                report.bytes += part.bytes;
+            }
+            keep(&mut report.damage, checked)?;
+        }
+        if let Some(file) = &manifest.state {
+            match self.read_state(&manifest).and_then(|state| state.map(|state| state.verify()).transpose()) {
+                Ok(Some(())) => {}
+                Ok(None) => report.warnings.push(format!("{} is missing: the next training starts cold", file.file)),
+                Err(error) => report.warnings.push(error.to_string()),
+            }
+        }
+        Ok(report)
+    }
+
+    /// Measures the directory. Reads the log to find its live bytes.
+    ///
+    /// # Errors
+    /// As [`Store::replay`], and errors of listing the directory.
+    pub fn disk_usage(&self) -> Result<DiskUsage> {
+        let mut usage = DiskUsage::default();
+        for name in entries(self.root())? {
+            let bytes = size(&self.root().join(&name));
+            match Entry::of(name.strip_suffix(crate::directory::UNFINISHED).unwrap_or(&name)) {
+                Entry::Store(_) => usage.store += bytes,
+                Entry::Generation(_) => usage.generations += bytes,
+                Entry::State(_) => usage.state += bytes,
+                Entry::Fixed | Entry::Unfinished => usage.other += bytes,
+                Entry::Foreign => {}
+            }
+        }
+        let _front = self.front.read();
+        let live = Arc::clone(&self.live.read());
+        let manifest = self.manifest();
+        let after = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
+        usage.live = self.log_bytes(&live, after)?;
+        if let Some(manifest) = manifest {
+            usage.live += manifest.bytes() + manifest.state.as_ref().map_or(0, |state| state.bytes);
+        }
+        Ok(usage)
+    }
+}
+
+/// Puts damage into the report and lets every other error through.
+fn keep(damage: &mut Vec<Error>, checked: Result<()>) -> Result<()> {
+    match checked {
+        Err(error @ Error::Corrupt { .. }) => damage.push(error),
+        other => return other,
+    }
+    Ok(())
+}
