@@ -1,6 +1,10 @@
 //! What can go wrong, told apart by what the caller can do about it.
 
-/// Every failure of the library. Caller's mistakes, damage and I/O are different variants, since recovery treats them differently.
+use std::sync::Arc;
+
+use crate::ids::Id;
+
+/// Every failure of the library. The caller's mistakes, damage and I/O are different variants, since recovery treats them differently.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,9 +16,78 @@ pub enum Error {
         /// What to pass instead.
         remedy: String,
     },
+    /// An id of another kind than its side of the graph uses; nothing was done.
+    #[error("a {given} id was given for {side}s, whose ids here are of kind {stored}: pass ids of kind {stored}")]
+    WrongIdKind {
+        /// `user` or `item`.
+        side: &'static str,
+        /// The kind of the id passed.
+        given: &'static str,
+        /// The kind the side's first insert fixed.
+        stored: &'static str,
+    },
+    /// Nobody of this name has ever touched anything.
+    #[error("unknown user {user}: insert an interaction of theirs, query by items, or ask for .or_popular()")]
+    UnknownUser {
+        /// The name asked for.
+        user: Id,
+    },
+    /// No item of this name has ever been touched.
+    #[error("unknown item {item}: insert an interaction with it first")]
+    UnknownItem {
+        /// The name asked for.
+        item: Id,
+    },
+    /// None of a basket's items is known.
+    #[error(
+        "none of the {count} items of the basket is known: query by items that have interactions, or ask for .or_popular()"
+    )]
+    UnknownBasket {
+        /// How many were given.
+        count: usize,
+    },
+    /// The user is known, but has neither interactions left nor a trained code.
+    #[error("user {user} has no interactions to go by: insert one, or ask for .or_popular()")]
+    NoHistory {
+        /// The name asked for.
+        user: Id,
+    },
+    /// The item is known, but has neither a trained code nor interactions to make one from.
+    #[error("item {item} has no code yet: insert an interaction with a trained user, or train again")]
+    NoCode {
+        /// The name asked for.
+        item: Id,
+    },
+    /// There are no embeddings yet.
+    #[error("nothing has been trained yet: call train() (or `kithdb train`), or ask for .or_popular()")]
+    NotTrained,
+    /// There are not enough interactions to train on.
+    #[error("there is nothing to train on ({interactions} interactions): insert interactions first")]
+    NothingToTrain {
+        /// How many there are.
+        interactions: u64,
+    },
     /// A training, or another long job, was cancelled by its owner.
     #[error("the job was cancelled; what was published before it is untouched")]
     Cancelled,
+    /// The system gave no thread.
+    #[error("cannot start a thread: {source}; raise the limit of threads or free memory")]
+    Thread {
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// Codes that do not fit: the caller's own, or a fault of training.
+    #[error(transparent)]
+    Code(#[from] crate::code::CodeError),
+    /// The environment forces a kernel that cannot run here.
+    #[error(transparent)]
+    Kernel(#[from] crate::kernel::popcount::KernelError),
+    /// A background thread ended without an answer.
+    #[error("the {thread} thread has stopped: reopen the database")]
+    Stopped {
+        /// Which one.
+        thread: &'static str,
+    },
     /// Training produced values that are not finite.
     #[error("{model} diverged in {phase}: lower {lower}")]
     Diverged {
@@ -25,9 +98,18 @@ pub enum Error {
         /// The setting to lower.
         lower: &'static str,
     },
-    /// Codes that do not fit their shape.
-    #[error(transparent)]
-    Code(#[from] crate::code::CodeError),
+    /// What is stored does not fit together, though every record's own check passed.
+    #[error("damaged: {what}; restore a backup, or load the interactions into a new database")]
+    Damaged {
+        /// What does not fit.
+        what: String,
+    },
+    /// A write could not be made durable; nothing of it was acknowledged, and no further write is taken until the database is reopened.
+    #[error("not stored: {source}")]
+    NotStored {
+        /// What storage said; shared by all writes of one group commit.
+        source: Arc<kithdb_storage::Error>,
+    },
     /// Storage refused, or found damage.
     #[error(transparent)]
     Storage(#[from] kithdb_storage::Error),

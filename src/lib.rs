@@ -1,15 +1,77 @@
-//! kithdb: an embedded vector retrieval database for recommendation.
-#![allow(dead_code, unused_imports)]
+//! kithdb is an embedded vector retrieval database for recommendation.
+//!
+//! An application hands it interactions (*user u touched item i*). kithdb stores them durably as a bipartite graph, learns layered binary
+//! embeddings from the graph in the background, and answers top-k queries in process: exact, weighted, filterable. There is no server, no
+//! Python and no GPU.
+//!
+//! ```
+//! use kithdb::{Db, Preset, TrainOptions};
+//!
+//! # fn main() -> kithdb::Result<()> {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let path = dir.path().join("shop.kith");
+//! let db = Db::open(path)?;
+//! for visitor in 0..60u32 {
+//!     // Even visitors like what alice likes, odd ones what bob likes.
+//!     let taste = ["alice", "bob"][visitor as usize % 2];
+//!     for item in 0..12 {
+//!         if (visitor + item) % 5 != 0 {
+//!             db.insert(format!("{taste}-{visitor}"), format!("{taste}'s item {item}"))?;
+//!         }
+//!     }
+//! }
+//! db.train(TrainOptions::new(Preset::Fast))?.wait()?;
+//!
+//! // Everybody's next item is one of their own taste.
+//! let hits = db.nearest("alice-0", 1)?;
+//! assert!(hits.as_slice()[0].id.to_string().starts_with("alice"));
+//! // So is that of somebody who came after the training.
+//! db.insert("newcomer", "bob's item 3")?;
+//! let hits = db.nearest("newcomer", 1)?;
+//! assert!(hits.as_slice()[0].id.to_string().starts_with("bob"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is durable when
+//! [`Db::insert`] and its kin return when the operation is on the disk: the storage engine's log is flushed and its file synced. A process
+//! that is killed loses nothing that was acknowledged. Codes are derived data: what a crash interrupts is trained again.
+//!
+//! # What is exact
+//! The score of an item is a weighted sum of per-layer popcounts, defined operation by operation in [`code`]: every kernel on every machine
+//! gives the same bits. A query returns the list an exhaustive scan would give, ties broken by external id, filters applied before the top k.
 
+mod arrivals;
 pub mod code;
+mod compaction;
+mod db;
 mod error;
+pub mod eval;
+mod generation;
 mod graph;
+mod ids;
 mod index;
+mod interaction;
 mod kernel;
+mod live;
+mod options;
+mod query;
+mod stats;
+mod tail;
 mod train;
+mod writer;
 
+pub use compaction::{Job, PhaseTime, Progress, TrainOutcome};
+pub use db::Db;
 pub use error::{Error, Result};
 pub use graph::{Bipartite, Csr};
+pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
+pub use interaction::Interaction;
+pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
+pub use kithdb_storage::{Error as StorageError, VerifyReport};
+pub use options::Options;
+pub use query::{Basis, Engine, Hit, Hits, ItemSet, Query};
+pub use stats::{DiskStats, GenerationStats, Stats};
 pub use train::{Epoch, Monitor, Preset, StatePart, TrainOptions, TrainReport, TrainState, Trained, train};
 
 /// Internals that benches of this package measure; no part of the interface.

@@ -46,6 +46,11 @@ impl LayeredCodes {
         fault.map_or(Ok(codes), Err)
     }
 
+    /// Codes from parts that are known to be valid.
+    pub(super) fn from_valid(shape: Arc<CodeShape>, words: Vec<u64>, scalers: Vec<f32>) -> Self {
+        Self { rows: scalers.len() / shape.layers(), shape, words, scalers }
+    }
+
     /// Encodes the signs of `layers[l]`, `[n x d_l]` row-major, with the scaler `alpha = mean |x|` of each row and layer. O(n d), parallel.
     ///
     /// # Errors

@@ -23,6 +23,7 @@
 //! at `+0.0` and is never `-0.0`.
 
 mod error;
+mod fold_in;
 mod layered;
 mod planes;
 mod quantiser;
@@ -30,6 +31,7 @@ mod query;
 mod shape;
 
 pub use error::CodeError;
+pub use fold_in::FoldInMap;
 pub use layered::{LayeredCodes, Row};
 pub use planes::PlaneCodes;
 pub use query::QueryCode;

@@ -6,7 +6,7 @@ use super::layered::rows_of;
 use super::quantiser::{Quantiser, check_values, mean_magnitude, write_planes};
 use super::query::{check_planes, plane_words};
 use super::shape::is_scaler;
-use super::{CodeError, CodeShape, MAX_PLANES, QueryCode};
+use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, QueryCode};
 
 /// Codes of B bit planes a dimension: what a user is stored as.
 ///
@@ -150,6 +150,19 @@ impl PlaneCodes {
     /// The scalers, `[n x layers]`, for storage.
     pub fn scalers(&self) -> &[f32] {
         &self.scalers
+    }
+
+    /// The sign planes alone, beside the same scalers: each row as a one-bit code that queries can be scored against. O(n words).
+    pub fn signs(&self) -> LayeredCodes {
+        let sign = |row: usize, layer: usize| {
+            let stored = plane_words(&self.shape, layer, self.planes);
+            &self.row_words(row)[stored][..self.shape.layer_words(layer).len()]
+        };
+        let mut words = Vec::with_capacity(self.rows * self.shape.words());
+        for row in 0..self.rows {
+            (0..self.shape.layers()).for_each(|layer| words.extend_from_slice(sign(row, layer)));
+        }
+        LayeredCodes::from_valid(Arc::clone(&self.shape), words, self.scalers.clone())
     }
 
     /// The query of a row with its `planes` most significant planes. O(bits).

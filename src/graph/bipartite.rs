@@ -1,6 +1,7 @@
 //! The graph of users and items.
 
 use super::Csr;
+use super::postings::Postings;
 use crate::{Error, Result};
 
 /// Who touched what, from both sides: `items` is the transpose of `users`.
@@ -17,6 +18,13 @@ impl Bipartite {
     /// As [`Csr::from_edges`], and `InvalidArgument` for a weight that is not positive.
     pub fn from_edges(n_users: usize, n_items: usize, edges: &[(u32, u32, f32)]) -> Result<Bipartite> {
         Bipartite::from_users(Csr::from_edges(n_users, n_items, edges)?)
+    }
+
+    /// From posting lists of items below `n_items`.
+    pub(crate) fn from_postings(postings: &Postings, n_items: u32) -> Result<Bipartite> {
+        let (offsets, items) = (postings.offsets().to_vec(), postings.items().to_vec());
+        let weights = postings.weights().map(<[f32]>::to_vec);
+        Bipartite::from_users(Csr::from_parts(n_items as usize, offsets, items, weights)?)
     }
 
     /// From the users' rows; weights are the values.

@@ -3,6 +3,7 @@
 mod adjacency;
 mod bipartite;
 mod csr;
+pub(crate) mod postings;
 mod scatter;
 
 pub(crate) use adjacency::Adjacency;

@@ -8,6 +8,7 @@
 
 mod adam;
 mod context;
+mod fold_in;
 mod holdout;
 mod layers;
 mod monitor;
@@ -26,7 +27,7 @@ pub use options::{Preset, TrainOptions};
 pub use report::{Epoch, TrainReport};
 pub use state::{StatePart, TrainState};
 
-use crate::code::{LayeredCodes, PlaneCodes};
+use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::{Error, Result};
@@ -47,6 +48,8 @@ pub struct Trained {
     pub users: PlaneCodes,
     /// One row an item. An item without interactions has zero scalers.
     pub items: LayeredCodes,
+    /// What gives users who come later a vector.
+    pub fold_in: FoldInMap,
     /// What was done.
     pub report: TrainReport,
     /// Full-precision tables, to go on from.
@@ -97,6 +100,8 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
     let (tables, epochs) = recipe.student.distil(&context, &layers, start)?;
 
     let (users, items) = tables.encode(options)?;
+    context.check()?;
+    let fold_in = FoldInMap::new(items.shape(), fold_in::fit(isa, context.graph, &tables).into_data(), isa)?;
     let report = TrainReport {
         teacher: recipe.teacher.name().to_owned(),
         student: recipe.student.name().to_owned(),
@@ -112,7 +117,7 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
     let mut state = TrainState::default();
     tables.save(&mut state);
     layers.save(&mut state);
-    Ok(Trained { users, items, report, state })
+    Ok(Trained { users, items, fold_in, report, state })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl Recipe {
             (false, false) => 256,
         };
         // More factors than the smaller side has structure for only memorise it.
-        let factors = factors.min((nodes / 4).next_multiple_of(8).max(8)).min(options.bits as usize);
+        let factors = factors.min((nodes / 16).next_multiple_of(8).max(8)).min(options.bits as usize);
         let teacher = ImplicitAls {
             factors,
             sweeps: if fast { 8 } else { 12 },

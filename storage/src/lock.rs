@@ -10,7 +10,14 @@ use crate::error::{Error, Result};
 /// An exclusive lock on a database directory, held until dropped. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+/// Unlocked by name: a process that another thread is just starting may hold the descriptor for a moment longer.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -41,6 +48,6 @@ impl Lock {
         let line = format!("process {} ({})\n", std::process::id(), program.as_deref().unwrap_or("unknown program"));
         // The signature is a courtesy to the next process: without room for it the lock still holds.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-pub use blocks::{BlockQuery, BlockShape, Blocks, LANES, LaneScalers, LaneWords};
+pub use blocks::{BlockQuery, Blocks, LANES, LaneScalers, LaneWords};
 
 /// The environment variable that forces a kernel, for tests and measurements.
 pub const KERNEL_VARIABLE: &str = "KITHDB_KERNEL";

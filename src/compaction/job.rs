@@ -1,0 +1,157 @@
+//! A job as its owner sees it: progress, cancellation, result.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Receiver;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::train::TrainReport;
+
+/// How far a job has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// What it is doing: `queued`, `fold`, the training's phases, `publish`, and at last `done`.
+    pub phase: String,
+    /// Steps of this phase already taken.
+    pub step: u64,
+    /// Steps this phase has in all; 0 where it has no steps.
+    pub of: u64,
+}
+
+/// Seconds spent in one phase of a job.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PhaseTime {
+    /// The phase.
+    pub phase: String,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+/// What a training came to.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct TrainOutcome {
+    /// The generation it published.
+    pub generation: u64,
+    /// Hash of the generation's content: the same for the same interactions, options and seed, at any number of threads.
+    pub content_hash: String,
+    /// Interactions trained on.
+    pub interactions: u64,
+    /// Users the generation knows.
+    pub users: u64,
+    /// Items the generation knows.
+    pub items: u64,
+    /// Seconds a phase, in order.
+    pub phases: Vec<PhaseTime>,
+    /// What training chose and how it went.
+    pub training: TrainReport,
+}
+
+/// A background training, from [`Db::train`](crate::Db::train). Dropping it lets the job run on.
+#[derive(Debug)]
+pub struct Job {
+    pub(super) state: Arc<JobState>,
+    pub(super) result: Receiver<Result<TrainOutcome>>,
+}
+
+impl Job {
+    /// How far the job has come.
+    pub fn progress(&self) -> Progress {
+        self.state.inner.lock().progress.clone()
+    }
+
+    /// Asks the job to stop; it does so within a fraction of a second and publishes nothing.
+    pub fn cancel(&self) {
+        self.state.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the job has ended, one way or another.
+    pub fn is_finished(&self) -> bool {
+        self.state.finished.load(Ordering::Acquire)
+    }
+
+    /// Waits at most `patience` for the job to end; whether it has.
+    pub fn wait_timeout(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut inner = self.state.inner.lock();
+        while !self.is_finished() {
+            if self.state.ended.wait_until(&mut inner, deadline).timed_out() {
+                return self.is_finished();
+            }
+        }
+        true
+    }
+
+    /// Waits for the job to end.
+    ///
+    /// # Errors
+    /// What made the job fail, or [`Error::Cancelled`].
+    pub fn wait(self) -> Result<TrainOutcome> {
+        self.result.recv().map_err(|_| Error::Stopped { thread: "training" })?
+    }
+}
+
+/// What a job's owner and its worker share.
+#[derive(Debug)]
+pub(super) struct JobState {
+    inner: Mutex<Inner>,
+    ended: parking_lot::Condvar,
+    cancelled: AtomicBool,
+    finished: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Inner {
+    progress: Progress,
+    since: Instant,
+    phases: Vec<PhaseTime>,
+}
+
+impl JobState {
+    pub(super) fn new() -> Self {
+        let progress = Progress { phase: "queued".to_owned(), step: 0, of: 0 };
+        Self {
+            inner: Mutex::new(Inner { progress, since: Instant::now(), phases: Vec::new() }),
+            ended: parking_lot::Condvar::new(),
+            cancelled: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the current phase and begins another of `of` steps. A phase entered again goes on with its clock.
+    pub(super) fn phase(&self, phase: &str, of: u64) {
+        let mut inner = self.inner.lock();
+        let seconds = inner.since.elapsed().as_secs_f64();
+        let next = Progress { phase: phase.to_owned(), step: 0, of };
+        let ended = std::mem::replace(&mut inner.progress, next).phase;
+        match inner.phases.iter_mut().find(|p| p.phase == ended) {
+            Some(entry) => entry.seconds += seconds,
+            None => inner.phases.push(PhaseTime { phase: ended, seconds }),
+        }
+        inner.since = Instant::now();
+    }
+
+    pub(super) fn step(&self, step: u64) {
+        self.inner.lock().progress.step = step;
+    }
+
+    pub(super) fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Ends the last phase; the seconds of all of them.
+    pub(super) fn finish_phases(&self) -> Vec<PhaseTime> {
+        self.phase("done", 0);
+        self.inner.lock().phases.clone()
+    }
+
+    pub(super) fn finish(&self) {
+        let _inner = self.inner.lock();
+        self.finished.store(true, Ordering::Release);
+        self.ended.notify_all();
+    }
+}

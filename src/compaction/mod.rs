@@ -1,0 +1,9 @@
+//! Training as compaction: the interactions so far are folded, trained on and published as the next generation, in the background.
+
+mod job;
+mod parts;
+mod worker;
+
+pub use job::{Job, PhaseTime, Progress, TrainOutcome};
+pub(crate) use parts::load;
+pub(crate) use worker::Worker;

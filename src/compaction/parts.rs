@@ -1,0 +1,204 @@
+//! What a generation is stored as: the named parts of its manifest, written and read back.
+
+use std::sync::Arc;
+
+use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
+use roaring::RoaringBitmap;
+
+use crate::code::{CodeError, CodeShape, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::error::{Error, Result};
+use crate::generation::{Content, Generation};
+use crate::graph::postings::Postings;
+use crate::ids::Catalogue;
+use crate::kernel::dense::Isa;
+use crate::kernel::popcount::Kernel;
+use crate::live::{Catalogues, Live};
+use crate::tail::Tail;
+use crate::train::TrainState;
+
+/// The interactions, ids and retirements up to one point of the log.
+pub(super) struct Cut {
+    pub(super) folded_through: u64,
+    pub(super) postings: Postings,
+    pub(super) retired: RoaringBitmap,
+    pub(super) ranks: Arc<[u32]>,
+    pub(super) ids: Ids,
+}
+
+/// Both sides' catalogues as columns.
+pub(super) struct Ids {
+    /// Whether somebody was forgotten since the generation before.
+    forgotten: bool,
+    users: Column,
+    items: Column,
+}
+
+struct Column {
+    kind: Option<IdKind>,
+    keys: Vec<u8>,
+    ends: Vec<u64>,
+}
+
+impl Column {
+    fn of(catalogue: &Catalogue) -> Self {
+        let (keys, ends) = catalogue.encode();
+        Self { kind: catalogue.kind(), keys, ends }
+    }
+}
+
+impl Cut {
+    /// Everything applied so far. Writes wait meanwhile; queries do not.
+    pub(super) fn take(live: &Live) -> Self {
+        let _applying = live.applying.lock();
+        let catalogues = live.catalogues.read();
+        let tail = live.tail();
+        let (postings, folded_through) = tail.fold(catalogues.users.len());
+        let retired = tail.retired() | tail.generation().map_or_else(RoaringBitmap::new, |g| g.retired().clone());
+        let ids = Ids {
+            forgotten: tail.has_forgotten(),
+            users: Column::of(&catalogues.users),
+            items: Column::of(&catalogues.items),
+        };
+        Self { folded_through, postings, retired, ranks: catalogues.items.ranks().into(), ids }
+    }
+
+    pub(super) fn n_users(&self) -> u32 {
+        self.ids.users.ends.len() as u32
+    }
+
+    pub(super) fn n_items(&self) -> u32 {
+        self.ids.items.ends.len() as u32
+    }
+}
+
+/// Writes a generation and makes it the current one.
+pub(super) fn publish(
+    store: &Store,
+    ids: &Ids,
+    content: &Content,
+    state: &TrainState,
+    folded_through: u64,
+) -> Result<Arc<Manifest>> {
+    let mut writer = store.begin_generation()?;
+    let mut attributes = std::collections::BTreeMap::new();
+    for (side, column) in [("users", &ids.users), ("items", &ids.items)] {
+        writer.part(&format!("{side}.ids"), &[column.keys.len() as u64], &column.keys)?;
+        writer.part(&format!("{side}.id_ends"), &[column.ends.len() as u64], &column.ends)?;
+        if let Some(kind) = column.kind {
+            attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
+        }
+    }
+    let Content { postings, retired, users, items, ranks, fold_in } = content;
+    let edges = [postings.items().len() as u64];
+    writer.part("postings.offsets", &[postings.offsets().len() as u64], postings.offsets())?;
+    writer.part("postings.items", &edges, postings.items())?;
+    if let Some(weights) = postings.weights() {
+        writer.part("postings.weights", &edges, weights)?;
+    }
+    if let Some(times) = postings.times() {
+        writer.part("postings.times", &edges, times)?;
+    }
+    writer.part("items.retired", &[retired.len()], &retired.iter().collect::<Vec<u32>>())?;
+    writer.part("items.ranks", &[ranks.len() as u64], ranks)?;
+
+    let shape = items.shape();
+    let (layers, words) = (shape.layers() as u64, shape.words() as u64);
+    writer.part("code.widths", &[layers], shape.widths())?;
+    writer.part("code.weights", &[layers], shape.weights())?;
+    writer.part("items.words", &[items.len() as u64, words], items.words())?;
+    writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
+    let bits = shape.bits();
+    writer.part("fold_in.weights", &[bits, bits], fold_in.weights())?;
+    let planes = u64::from(users.planes());
+    writer.part("users.words", &[users.len() as u64, words * planes], users.words())?;
+    writer.part("users.scalers", &[users.len() as u64, layers], users.scalers())?;
+    attributes.insert("users.planes".into(), planes.to_string());
+    for part in &state.parts {
+        writer.state_part(&part.name, &part.shape, &part.data)?;
+    }
+    let rewrite = ids.forgotten;
+    Ok(writer.publish(Draft { folded_through, trained_through: folded_through, attributes, rewrite })?)
+}
+
+/// Reads the current generation, if there is one, and replays the log after it.
+pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Live> {
+    let (mut catalogues, tail) = match store.manifest() {
+        None => (Catalogues::new(), Tail::new(None, 0)),
+        Some(manifest) => {
+            let reader = store.read_generation(Arc::clone(&manifest));
+            let (users, items) =
+                (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
+            let catalogues = Catalogues { users, items };
+            let content = read(&reader, &manifest, &catalogues)?;
+            let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, kernel)?;
+            (catalogues, Tail::new(Some(Arc::new(generation)), manifest.folded_through))
+        }
+    };
+    let mut outcome = Ok(());
+    store.replay(tail.applied(), &mut |sequence, record| {
+        if outcome.is_ok() {
+            outcome = catalogues.apply([&record]);
+            tail.apply(sequence, [&record]);
+        }
+    })?;
+    outcome?;
+    Ok(Live::new(catalogues, tail))
+}
+
+fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalogues) -> Result<Content> {
+    let (n_users, n_items) = (catalogues.users.len(), catalogues.items.len());
+    let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
+    let postings = Postings::from_parts(
+        reader.part("postings.offsets")?,
+        reader.part("postings.items")?,
+        manifest.part("postings.weights").map(|_| reader.part("postings.weights")).transpose()?,
+        manifest.part("postings.times").map(|_| reader.part("postings.times")).transpose()?,
+        n_items,
+    )
+    .filter(|postings| postings.n_users() == n_users)
+    .ok_or_else(|| damaged("the posting lists do not fit the catalogue"))?;
+
+    let coded = |error: CodeError| damaged(&error.to_string());
+    let shape = CodeShape::new(reader.part("code.widths")?, reader.part("code.weights")?);
+    let shape = Arc::new(shape.map_err(coded)?);
+    let items =
+        LayeredCodes::from_parts(Arc::clone(&shape), reader.part("items.words")?, reader.part("items.scalers")?);
+    let planes = manifest.attributes.get("users.planes").and_then(|p| p.parse().ok());
+    let planes = planes.ok_or_else(|| damaged("users.planes is missing or no number"))?;
+    let words = reader.part("users.words")?;
+    let users = PlaneCodes::from_parts(Arc::clone(&shape), planes, words, reader.part("users.scalers")?);
+    let (items, users) = (items.map_err(coded)?, users.map_err(coded)?);
+    let fold_in = FoldInMap::new(&shape, reader.part("fold_in.weights")?, Isa::chosen()?).map_err(coded)?;
+
+    let ranks: Vec<u32> = reader.part("items.ranks")?;
+    let mut ranked = RoaringBitmap::new();
+    let permutation = ranks.iter().all(|&rank| rank < n_items && ranked.insert(rank));
+    if items.len() != n_items as usize || users.len() != n_users as usize || ranks.len() != items.len() || !permutation
+    {
+        return Err(damaged("the codes do not fit the catalogue"));
+    }
+    let retired: Vec<u32> = reader.part("items.retired")?;
+    Ok(Content { postings, retired: retired.into_iter().collect(), users, items, ranks: ranks.into(), fold_in })
+}
+
+fn catalogue(reader: &GenerationReader<'_>, manifest: &Manifest, side: Side) -> Result<Catalogue> {
+    let name = match side {
+        Side::User => "users",
+        Side::Item => "items",
+    };
+    let kind = manifest.attributes.get(&format!("{name}.id_kind")).and_then(|kind| parse_kind(kind));
+    let keys = reader.part(&format!("{name}.ids"))?;
+    Catalogue::decode(side, kind, keys, reader.part(&format!("{name}.id_ends"))?)
+}
+
+fn kind_attribute(kind: IdKind) -> &'static str {
+    match kind {
+        IdKind::U64 => "u64",
+        IdKind::Str => "str",
+        IdKind::Bytes => "bytes",
+    }
+}
+
+fn parse_kind(text: &str) -> Option<IdKind> {
+    [IdKind::U64, IdKind::Str, IdKind::Bytes].into_iter().find(|&kind| kind_attribute(kind) == text)
+}

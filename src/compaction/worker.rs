@@ -1,0 +1,137 @@
+//! The one worker that runs jobs, in the order they were asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use kithdb_storage::Store;
+
+use super::job::{Job, JobState, TrainOutcome};
+use super::parts;
+use crate::error::{Error, Result};
+use crate::generation::{Content, Generation};
+use crate::graph::Bipartite;
+use crate::kernel::popcount::Kernel;
+use crate::live::Live;
+use crate::train::{Monitor, TrainOptions, train};
+
+struct Request {
+    options: TrainOptions,
+    state: Arc<JobState>,
+    result: Sender<Result<TrainOutcome>>,
+}
+
+/// Handle of the worker's thread. Dropping it cancels what is queued and running, and waits for the thread.
+pub(crate) struct Worker {
+    requests: Option<Sender<Request>>,
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    pub(crate) fn start(store: Arc<Store>, live: Arc<Live>, kernel: Kernel) -> std::io::Result<Self> {
+        let (requests, receiver) = unbounded();
+        let closing = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&closing);
+        let thread = std::thread::Builder::new()
+            .name("kithdb-compaction".into())
+            .spawn(move || run(&store, &live, kernel, &flag, &receiver))?;
+        Ok(Self { requests: Some(requests), closing, thread: Some(thread) })
+    }
+
+    /// Queues a training.
+    pub(crate) fn train(&self, options: TrainOptions) -> Result<Job> {
+        let (sender, result) = bounded(1);
+        let state = Arc::new(JobState::new());
+        let request = Request { options, state: Arc::clone(&state), result: sender };
+        let stopped = || Error::Stopped { thread: "compaction" };
+        self.requests.as_ref().ok_or_else(stopped)?.send(request).map_err(|_| stopped())?;
+        Ok(Job { state, result })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A worker that panicked has published nothing by it; its jobs' owners were told by their closed channels.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, requests: &Receiver<Request>) {
+    while let Ok(Request { options, state, result }) = requests.recv() {
+        let outcome = compact(store, live, kernel, &options, &Watch { state: &state, closing });
+        let _ = result.send(outcome);
+        state.finish();
+    }
+}
+
+/// A job's state as training sees it.
+struct Watch<'a> {
+    state: &'a JobState,
+    closing: &'a AtomicBool,
+}
+
+impl Monitor for Watch<'_> {
+    fn phase(&self, name: &str, of: u64) {
+        self.state.phase(name, of);
+    }
+
+    fn advance(&self, step: u64) {
+        self.state.step(step);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.state.cancelled() || self.closing.load(Ordering::Relaxed)
+    }
+}
+
+/// Folds, trains, publishes.
+fn compact(
+    store: &Store,
+    live: &Live,
+    kernel: Kernel,
+    options: &TrainOptions,
+    watch: &Watch<'_>,
+) -> Result<TrainOutcome> {
+    let check = || if watch.cancelled() { Err(Error::Cancelled) } else { Ok(()) };
+    check()?;
+    watch.phase("fold", 0);
+    let cut = parts::Cut::take(live);
+    let interactions = cut.postings.items().len() as u64;
+    if interactions == 0 {
+        return Err(Error::NothingToTrain { interactions });
+    }
+    let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+    let trained = train(&graph, options, watch)?;
+    drop(graph);
+
+    check()?;
+    watch.phase("publish", 0);
+    let folded_through = cut.folded_through;
+    let (users, items) = (u64::from(cut.n_users()), u64::from(cut.n_items()));
+    let content = Content {
+        postings: cut.postings,
+        retired: cut.retired,
+        users: trained.users,
+        items: trained.items,
+        ranks: cut.ranks,
+        fold_in: trained.fold_in,
+    };
+    let manifest = parts::publish(store, &cut.ids, &content, &trained.state, folded_through)?;
+    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, kernel)?;
+    live.publish(Arc::new(generation), folded_through);
+    Ok(TrainOutcome {
+        generation: manifest.generation,
+        content_hash: manifest.content_hash.clone(),
+        interactions,
+        users,
+        items,
+        phases: watch.state.finish_phases(),
+        training: trained.report,
+    })
+}

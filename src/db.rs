@@ -1,0 +1,320 @@
+//! The database handle.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kithdb_storage::{Store, VerifyReport};
+use rayon::prelude::*;
+
+use crate::compaction::{self, Job, Worker};
+use crate::error::{Error, Result};
+use crate::eval::{Evaluation, Tally};
+use crate::graph::postings::Edge;
+use crate::ids::{Id, IdKind, Side};
+use crate::interaction::Interaction;
+use crate::kernel::popcount::Kernel;
+use crate::live::Live;
+use crate::options::Options;
+use crate::query::{Hits, ItemSet, Query};
+use crate::stats::Stats;
+use crate::train::TrainOptions;
+use crate::writer::{Operation, Pending, Writer};
+
+/// Interactions [`Db::insert_many`] commits together.
+const BATCH: usize = 16_384;
+/// Commits [`Db::insert_many`] has under way at a time.
+const IN_FLIGHT: usize = 4;
+
+/// An open database: a cheap handle to share between threads.
+///
+/// One process opens a database at a time. Writes are on the disk when they return. Dropping the last handle cancels a running training and
+/// closes the database.
+///
+/// ```
+/// # fn main() -> kithdb::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+/// db.insert("alice", "grinder")?;
+/// db.insert_many([("alice", "kettle"), ("bob", "kettle")])?;
+/// let hits = db.query().user("bob").k(5).or_popular().run()?;
+/// assert_eq!(hits.as_slice()[0].id, "grinder".into());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Db {
+    inner: Arc<Inner>,
+}
+
+/// Fields are dropped in order: the threads end before the store closes.
+struct Inner {
+    worker: Worker,
+    writer: Writer,
+    live: Arc<Live>,
+    store: Arc<Store>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the database in the directory `path` with default options; makes one if there is none.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// Options to open a database with.
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    pub(crate) fn open_with(path: &Path, options: &Options) -> Result<Self> {
+        let kernel = Kernel::from_env()?;
+        let store = Arc::new(Store::open(path, &options.store())?);
+        let live = Arc::new(compaction::load(&store, kernel)?);
+        let thread = |source| Error::Thread { source };
+        let writer = Writer::start(Arc::clone(&store), Arc::clone(&live)).map_err(thread)?;
+        let worker = Worker::start(Arc::clone(&store), Arc::clone(&live), kernel).map_err(thread)?;
+        Ok(Self { inner: Arc::new(Inner { worker, writer, live, store }) })
+    }
+
+    pub(crate) fn live(&self) -> &Live {
+        &self.inner.live
+    }
+
+    /// Records that `user` touched `item`, with weight 1. It is on the disk when this returns; an edge that exists already is replaced.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] and [`Error::WrongIdKind`] leave everything as it was; after [`Error::NotStored`] no write is taken until
+    /// the database is reopened.
+    pub fn insert(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<()> {
+        self.insert_interaction(Interaction::new(user, item))
+    }
+
+    /// Records one interaction with its weight and time. It is on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Db::insert`].
+    pub fn insert_interaction(&self, interaction: Interaction) -> Result<()> {
+        interaction.check()?;
+        self.commit(vec![Operation::Insert(interaction)])?.wait().map(drop)
+    }
+
+    /// Records many interactions, in large group commits. All of them are on the disk when this returns; how many there were.
+    ///
+    /// # Errors
+    /// As [`Db::insert`]. Interactions before the faulty one may be stored already; inserting them again changes nothing.
+    pub fn insert_many<I>(&self, interactions: I) -> Result<u64>
+    where
+        I: IntoIterator,
+        I::Item: Into<Interaction>,
+    {
+        let mut under_way = std::collections::VecDeque::new();
+        let mut send = |batch: Vec<Operation>| -> Result<u64> {
+            let finished =
+                if under_way.len() < IN_FLIGHT { 0 } else { under_way.pop_front().map_or(Ok(0), Pending::wait)? };
+            under_way.push_back(self.commit(batch)?);
+            Ok(finished)
+        };
+        let (mut count, mut batch) = (0, Vec::with_capacity(BATCH));
+        for interaction in interactions {
+            let interaction = interaction.into();
+            interaction.check()?;
+            batch.push(Operation::Insert(interaction));
+            count += 1;
+            if batch.len() == BATCH {
+                send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+            }
+        }
+        send(batch)?;
+        under_way.into_iter().try_for_each(|pending| pending.wait().map(drop))?;
+        Ok(count)
+    }
+
+    /// Takes an interaction back; whether there was one. Durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Db::insert`].
+    pub fn remove(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<bool> {
+        let operation = Operation::Remove { user: user.into(), item: item.into() };
+        Ok(self.commit(vec![operation])?.wait()? > 0)
+    }
+
+    /// Forgets a user: their interactions count no more at once, and leave the disk with the next training. Whether they were known. Who
+    /// comes back under the same id is somebody new.
+    ///
+    /// # Errors
+    /// As [`Db::insert`].
+    pub fn forget_user(&self, user: impl Into<Id>) -> Result<bool> {
+        let user = user.into();
+        let known = self.live().catalogues.read().users.get(&user)?.is_some();
+        self.commit(vec![Operation::ForgetUser(user)])?.wait()?;
+        Ok(known)
+    }
+
+    /// Retires an item: no query returns it again. Whether it was known and not retired before. Durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Db::insert`].
+    pub fn retire_item(&self, item: impl Into<Id>) -> Result<bool> {
+        Ok(self.commit(vec![Operation::RetireItem(item.into())])?.wait()? > 0)
+    }
+
+    fn commit(&self, operations: Vec<Operation>) -> Result<Pending> {
+        self.inner.writer.commit(operations)
+    }
+
+    /// A set of items to filter queries with. Items nobody has touched are left out.
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> Result<ItemSet> {
+        let catalogues = self.live().catalogues.read();
+        let mut set = ItemSet::default();
+        for item in items {
+            set.items.extend(catalogues.items.get(&item.into())?);
+        }
+        Ok(set)
+    }
+
+    /// A query to build; see [`Query`].
+    pub fn query(&self) -> Query<'_> {
+        Query::new(self)
+    }
+
+    /// The `k` nearest items a user does not have yet.
+    ///
+    /// # Errors
+    /// As [`Query::run`].
+    pub fn nearest(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
+        self.query().user(user).k(k).run()
+    }
+
+    /// [`Db::nearest`] for many users at once, on all cores. Answers come in the order of `users`.
+    pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
+        users.par_iter().map(|user| self.nearest(user.clone(), k)).collect()
+    }
+
+    /// The `k` items most similar to an item.
+    ///
+    /// # Errors
+    /// As [`Query::run`].
+    pub fn similar_items(&self, item: impl Into<Id>, k: usize) -> Result<Hits> {
+        self.query().similar_to(item).k(k).run()
+    }
+
+    /// The `k` users most similar to a user, by trained codes.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoHistory`] for a user without a
+    /// trained code.
+    pub fn similar_users(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
+        crate::query::similar_users(self, &user.into(), k)
+    }
+
+    /// Trains on everything stored so far, in the background, and publishes the result as the next generation. Queries go on meanwhile, on
+    /// the generation before. Jobs run one after another.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for options out of range. What happens later is told by [`Job::wait`].
+    pub fn train(&self, options: TrainOptions) -> Result<Job> {
+        options.validate()?;
+        self.inner.worker.train(options)
+    }
+
+    /// Recommends to every user of `truth` and measures how many of the held-out items given for them come back: training items are masked,
+    /// all others ranked. Users without a code, or unknown, get no recommendations and count as missed; unknown items count as missed.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`], [`Error::WrongIdKind`], and [`Error::InvalidArgument`] for a cut-off of 0 or no cut-offs.
+    pub fn evaluate(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize], query_bits: Option<u32>) -> Result<Evaluation> {
+        self.evaluate_with(truth, cuts, |query| match query_bits {
+            Some(bits) => query.query_bits(bits),
+            None => query,
+        })
+    }
+
+    /// [`Db::evaluate`] of plain popularity: what every model has to beat.
+    ///
+    /// # Errors
+    /// As [`Db::evaluate`], but for [`Error::NotTrained`].
+    pub fn evaluate_popularity(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
+        self.evaluate_with(truth, cuts, Query::popular_only)
+    }
+
+    fn evaluate_with<'a>(
+        &'a self,
+        truth: &[(Id, Vec<Id>)],
+        cuts: &[usize],
+        shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
+    ) -> Result<Evaluation> {
+        let invalid =
+            Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
+        let &most = cuts.iter().max().ok_or(invalid)?;
+        let mut tally = Tally::new(cuts);
+        for chunk in truth.chunks(4096) {
+            let lists = chunk.par_iter().map(|(user, _)| match shape(self.query().user(user).k(most)).run() {
+                Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
+                Err(Error::UnknownUser { .. } | Error::NoHistory { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            });
+            for (list, (_, relevant)) in lists.collect::<Result<Vec<Vec<Id>>>>()?.iter().zip(chunk) {
+                tally.add(list, relevant);
+            }
+        }
+        Ok(tally.finish(self.live().catalogues.read().items.live()))
+    }
+
+    /// The kind of a side's ids; `None` before its first insert.
+    pub fn id_kind(&self, side: Side) -> Option<IdKind> {
+        let catalogues = self.live().catalogues.read();
+        match side {
+            Side::User => catalogues.users.kind(),
+            Side::Item => catalogues.items.kind(),
+        }
+    }
+
+    /// Every user's id, in no particular order: for tools that walk the whole database.
+    pub fn users(&self) -> Vec<Id> {
+        let catalogues = self.live().catalogues.read();
+        (0..catalogues.users.len()).filter_map(|user| catalogues.users.id(user)).collect()
+    }
+
+    /// The interactions a user has now, in no particular order; none for a user nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn history(&self, user: impl Into<Id>) -> Result<Vec<Interaction>> {
+        let user = user.into();
+        let catalogues = self.live().catalogues.read();
+        let Some(dense) = catalogues.users.get(&user)? else { return Ok(Vec::new()) };
+        let edges = self.live().tail().history(dense).into_iter();
+        Ok(edges
+            .filter_map(|(item, Edge { weight, time })| {
+                Some(Interaction { user: user.clone(), item: catalogues.items.id(item)?, weight, time })
+            })
+            .collect())
+    }
+
+    /// Counts and sizes.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where the directory cannot be read.
+    pub fn stats(&self) -> Result<Stats> {
+        Stats::of(&self.inner.live, &self.inner.store)
+    }
+
+    /// Reads everything stored and checks every record, count and hash. Damage is in the report; [`VerifyReport::is_sound`] sums it up.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] naming what kept damage from being looked for.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        Ok(self.inner.store.verify()?)
+    }
+}

@@ -1,0 +1,195 @@
+//! A generation: one immutable, published result of training, wholly in memory.
+
+use std::sync::{Arc, OnceLock};
+
+use roaring::RoaringBitmap;
+
+use crate::code::{CodeError, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::graph::postings::Postings;
+use crate::ids::Catalogue;
+use crate::index::Linear;
+use crate::kernel::popcount::Kernel;
+
+/// What a generation is made of, before the index is built over it.
+pub(crate) struct Content {
+    /// The interactions it has seen.
+    pub(crate) postings: Postings,
+    /// Items retired before it.
+    pub(crate) retired: RoaringBitmap,
+    /// Users' codes, a row a dense number. Users without interactions have scalers of 0.
+    pub(crate) users: PlaneCodes,
+    /// Items' codes, a row a dense number. Items without interactions have scalers of 0.
+    pub(crate) items: LayeredCodes,
+    /// Each item's rank in the order of external ids.
+    pub(crate) ranks: Arc<[u32]>,
+    /// What gives users who came later a vector.
+    pub(crate) fold_in: FoldInMap,
+}
+
+/// Codes of all users and items, the interactions they were learned from, and the index over the items.
+pub(crate) struct Generation {
+    number: u64,
+    content_hash: String,
+    content: Content,
+    item_degrees: Vec<u32>,
+    /// Rows without a code.
+    codeless: RoaringBitmap,
+    kernel: Kernel,
+    item_index: Linear,
+    user_index: OnceLock<Linear>,
+    scaler_profile: ScalerProfile,
+}
+
+impl Generation {
+    /// Builds the index over `content`. O(items x bits).
+    ///
+    /// # Errors
+    /// If there is not one rank an item.
+    pub(crate) fn new(number: u64, content_hash: String, content: Content, kernel: Kernel) -> Result<Self, CodeError> {
+        let item_degrees = content.postings.item_degrees(content.items.len() as u32);
+        let item_index = Linear::build(&content.items, Arc::clone(&content.ranks), kernel)?;
+        let scaler_profile = ScalerProfile::of(&content.items, &item_degrees);
+        let layers = content.items.shape().layers();
+        let codeless = (0..).zip(content.items.scalers().chunks_exact(layers));
+        let codeless = codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
+        let user_index = OnceLock::new();
+        Ok(Self {
+            number,
+            content_hash,
+            content,
+            item_degrees,
+            codeless,
+            kernel,
+            item_index,
+            user_index,
+            scaler_profile,
+        })
+    }
+
+    /// Its number; later generations have larger ones.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The hash over its parts.
+    pub(crate) fn content_hash(&self) -> &str {
+        &self.content_hash
+    }
+
+    /// The interactions it has seen.
+    pub(crate) fn postings(&self) -> &Postings {
+        &self.content.postings
+    }
+
+    /// Items retired before it.
+    pub(crate) fn retired(&self) -> &RoaringBitmap {
+        &self.content.retired
+    }
+
+    /// What gives users who came later a vector.
+    pub(crate) fn fold_in(&self) -> &FoldInMap {
+        &self.content.fold_in
+    }
+
+    /// Users' codes.
+    pub(crate) fn users(&self) -> &PlaneCodes {
+        &self.content.users
+    }
+
+    /// Items' codes.
+    pub(crate) fn items(&self) -> &LayeredCodes {
+        &self.content.items
+    }
+
+    /// The index over the items.
+    pub(crate) fn item_index(&self) -> &Linear {
+        &self.item_index
+    }
+
+    /// The index over the users' signs, built when it is first asked for. O(users x bits) then.
+    pub(crate) fn user_index(&self, users: &Catalogue) -> Result<&Linear, CodeError> {
+        if let Some(index) = self.user_index.get() {
+            return Ok(index);
+        }
+        let mut ranks = users.ranks();
+        ranks.truncate(self.users().len());
+        let index = Linear::build(&self.users().signs(), ranks, self.kernel)?;
+        Ok(self.user_index.get_or_init(|| index))
+    }
+
+    /// Items without a code: no query returns them.
+    pub(crate) fn codeless(&self) -> &RoaringBitmap {
+        &self.codeless
+    }
+
+    /// The kernel its indexes use.
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
+    /// How many users have each item: `[n_items]`.
+    pub(crate) fn item_degrees(&self) -> &[u32] {
+        &self.item_degrees
+    }
+
+    /// Each item's rank in the order of external ids.
+    pub(crate) fn ranks(&self) -> &[u32] {
+        &self.content.ranks
+    }
+
+    /// Whether training gave the user a code.
+    pub(crate) fn has_user(&self, user: u32) -> bool {
+        let layers = self.users().shape().layers();
+        let row = self.users().scalers().get(user as usize * layers..(user as usize + 1) * layers);
+        row.is_some_and(|scalers| scalers.iter().any(|&scaler| scaler > 0.0))
+    }
+
+    /// Whether training gave the item a code.
+    pub(crate) fn has_item(&self, item: u32) -> bool {
+        (item as usize) < self.items().len() && !self.codeless.contains(item)
+    }
+
+    /// The scalers an item of `degree` users can expect: `[layers]`.
+    pub(crate) fn expected_scalers(&self, degree: u32) -> &[f32] {
+        self.scaler_profile.at(degree)
+    }
+}
+
+/// Mean item scaler by order of magnitude of the item's degree: what a new item starts with.
+struct ScalerProfile {
+    layers: usize,
+    /// `[33 x layers]`, row b for degrees of b bits.
+    means: Vec<f32>,
+}
+
+impl ScalerProfile {
+    const ROWS: usize = 33;
+
+    fn of(items: &LayeredCodes, degrees: &[u32]) -> Self {
+        let layers = items.shape().layers();
+        let (mut sums, mut counts) = (vec![0f64; Self::ROWS * layers], [0u64; Self::ROWS]);
+        for (scalers, &degree) in items.scalers().chunks_exact(layers).zip(degrees) {
+            if degree > 0 {
+                let row = Self::row(degree);
+                counts[row] += 1;
+                sums[row * layers..][..layers].iter_mut().zip(scalers).for_each(|(sum, &s)| *sum += f64::from(s));
+            }
+        }
+        let occupied: Vec<usize> = (0..Self::ROWS).filter(|&row| counts[row] > 0).collect();
+        let mean = |row: usize| {
+            let nearest = occupied.iter().copied().min_by_key(|&o| o.abs_diff(row));
+            (0..layers)
+                .map(|l| nearest.map_or(0.0, |o| (sums[o * layers + l] / counts[o] as f64) as f32))
+                .collect::<Vec<_>>()
+        };
+        Self { layers, means: (0..Self::ROWS).flat_map(mean).collect() }
+    }
+
+    fn at(&self, degree: u32) -> &[f32] {
+        &self.means[Self::row(degree) * self.layers..][..self.layers]
+    }
+
+    fn row(degree: u32) -> usize {
+        (u32::BITS - degree.leading_zeros()) as usize
+    }
+}

@@ -1,0 +1,57 @@
+//! What an application tells the database: a user touched an item.
+
+use crate::error::{Error, Result};
+use crate::ids::{Id, Side};
+
+/// One edge of the graph: user, item, how much it counts and when it happened.
+///
+/// There is one edge a (user, item); the last write wins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interaction {
+    /// Who.
+    pub user: Id,
+    /// What.
+    pub item: Id,
+    /// Implicit-feedback confidence: finite and above 0, 1 by default.
+    pub weight: f32,
+    /// Milliseconds since the Unix epoch, if known.
+    pub time: Option<i64>,
+}
+
+impl Interaction {
+    /// An interaction of weight 1 at no known time.
+    pub fn new(user: impl Into<Id>, item: impl Into<Id>) -> Self {
+        Self { user: user.into(), item: item.into(), weight: 1.0, time: None }
+    }
+
+    /// Sets the weight, which has to be finite and above 0.
+    pub fn weight(mut self, weight: f32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Refuses what cannot be stored.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.user.check(Side::User)?;
+        self.item.check(Side::Item)?;
+        if self.weight.is_finite() && self.weight > 0.0 {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument {
+            what: format!("weight {} of ({}, {})", self.weight, self.user, self.item),
+            remedy: "weights are finite and above 0".into(),
+        })
+    }
+
+    /// Sets the time, in milliseconds since the Unix epoch.
+    pub fn time(mut self, milliseconds: i64) -> Self {
+        self.time = Some(milliseconds);
+        self
+    }
+}
+
+impl<U: Into<Id>, I: Into<Id>> From<(U, I)> for Interaction {
+    fn from((user, item): (U, I)) -> Self {
+        Self::new(user, item)
+    }
+}

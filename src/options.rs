@@ -1,0 +1,56 @@
+//! How a database is opened.
+
+use std::path::Path;
+
+use kithdb_storage::StoreOptions;
+
+use crate::db::Db;
+use crate::error::Result;
+
+/// Options of [`Db::open`], from [`Db::options`]. The defaults suit a shop of some hundred thousand items.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) cache_bytes: u64,
+    pub(crate) allow_abort: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { create: true, cache_bytes: 64 << 20, allow_abort: false }
+    }
+}
+
+impl Options {
+    /// Whether a database is made where there is none; `true` by default. Where it is `false`, a missing one is an error.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Bytes storage may keep in its cache; 64 MiB by default. Codes and interactions are held in memory beside it.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Opens under `panic = "abort"` all the same. The storage engine panics on some damaged files; kithdb turns that into an error, which
+    /// it cannot do in a program that aborts on panic. `false` by default.
+    pub fn allow_abort(mut self, allow: bool) -> Self {
+        self.allow_abort = allow;
+        self
+    }
+
+    pub(crate) fn store(&self) -> StoreOptions {
+        StoreOptions { create: self.create, cache_bytes: self.cache_bytes, allow_abort: self.allow_abort }
+    }
+
+    /// Opens the database in the directory `path`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`](crate::Error::Storage) where the directory is no database, is locked by another process, is damaged, was written
+    /// by a newer version, or cannot be read or written.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
+        Db::open_with(path.as_ref(), &self)
+    }
+}

@@ -1,0 +1,307 @@
+//! The query builder.
+
+use super::fold_in::fold_in;
+use super::{Basis, Engine, Hit, Hits, ItemSet};
+use crate::code::QueryCode;
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::generation::Generation;
+use crate::ids::{Catalogue, Id};
+use crate::index::{Filter, Found, Match};
+use crate::live::Catalogues;
+use crate::tail::Tail;
+
+/// A query under construction, from [`Db::query`]. It ends with [`run`](Query::run).
+///
+/// ```
+/// # fn main() -> kithdb::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+/// # db.insert("alice", "grinder")?;
+/// let in_stock = db.item_set(["grinder", "kettle"])?;
+/// let hits = db.query().user("alice").k(10).allow(&in_stock).or_popular().run()?;
+/// assert!(hits.is_empty(), "the only known item is one alice has already");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a query does nothing until it is run"]
+pub struct Query<'a> {
+    db: &'a Db,
+    subject: Option<Subject>,
+    k: usize,
+    allow: Option<&'a ItemSet>,
+    deny: Vec<&'a ItemSet>,
+    include_seen: bool,
+    or_popular: bool,
+    popular_only: bool,
+    query_bits: Option<u32>,
+}
+
+/// Whom or what the items are to be near to.
+enum Subject {
+    User(Id),
+    Items(Vec<Id>),
+    SimilarTo(Id),
+}
+
+/// A subject turned into something to score with.
+struct Resolved {
+    query: Option<QueryCode>,
+    basis: Basis,
+    /// Items the subject has already, ascending.
+    seen: Vec<u32>,
+    unknown_items: Vec<Id>,
+}
+
+impl<'a> Query<'a> {
+    pub(crate) fn new(db: &'a Db) -> Self {
+        Self {
+            db,
+            subject: None,
+            k: 10,
+            allow: None,
+            deny: Vec::new(),
+            include_seen: false,
+            or_popular: false,
+            popular_only: false,
+            query_bits: None,
+        }
+    }
+
+    /// Asks for items near to a user.
+    pub fn user(mut self, user: impl Into<Id>) -> Self {
+        self.subject = Some(Subject::User(user.into()));
+        self
+    }
+
+    /// Asks for items near to a basket of items: a visitor without an account. Unknown items are ignored and listed in the answer.
+    pub fn items<I: Into<Id>>(mut self, items: impl IntoIterator<Item = I>) -> Self {
+        self.subject = Some(Subject::Items(items.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Asks for items near to one item, by its own code; the item itself is left out.
+    pub fn similar_to(mut self, item: impl Into<Id>) -> Self {
+        self.subject = Some(Subject::SimilarTo(item.into()));
+        self
+    }
+
+    /// How many items to return at most; 10 by default.
+    pub fn k(mut self, k: usize) -> Self {
+        self.k = k;
+        self
+    }
+
+    /// Considers only items of this set. The filter works before the top k is taken.
+    pub fn allow(mut self, items: &'a ItemSet) -> Self {
+        self.allow = Some(items);
+        self
+    }
+
+    /// Leaves out the items of this set; may be called more than once.
+    pub fn deny(mut self, items: &'a ItemSet) -> Self {
+        self.deny.push(items);
+        self
+    }
+
+    /// Considers items the user has already (or the basket holds) too.
+    pub fn include_seen(mut self) -> Self {
+        self.include_seen = true;
+        self
+    }
+
+    /// Answers with the most popular items where there is no code to go by, instead of an error.
+    pub fn or_popular(mut self) -> Self {
+        self.or_popular = true;
+        self
+    }
+
+    /// Ignores codes: the base every model has to beat.
+    pub(crate) fn popular_only(mut self) -> Self {
+        (self.or_popular, self.popular_only) = (true, true);
+        self
+    }
+
+    /// Bits a dimension of the query, 1 to 8: more are slower and closer to full precision. By default, and at most, those the generation
+    /// stores for its users; a basket is encoded with as many as asked for.
+    pub fn query_bits(mut self, bits: u32) -> Self {
+        self.query_bits = Some(bits);
+        self
+    }
+
+    /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, or a query of nobody and nothing; [`Error::WrongIdKind`];
+    /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
+    /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
+    pub fn run(self) -> Result<Hits> {
+        let invalid = |what: &str, remedy: &str| Error::InvalidArgument { what: what.into(), remedy: remedy.into() };
+        if self.k == 0 {
+            return Err(invalid("k = 0", "ask for at least one item"));
+        }
+        if self.query_bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
+            return Err(invalid("query_bits", "a query has 1 to 8 bits a dimension"));
+        }
+        let Some(subject) = &self.subject else {
+            return Err(invalid("a query of nobody and nothing", "call user(), items() or similar_to()"));
+        };
+        let (tail, resolved) = {
+            let catalogues = self.db.live().catalogues.read();
+            let tail = self.db.live().tail();
+            let resolved = self.resolve(subject, &catalogues, &tail)?;
+            (tail, resolved)
+        };
+        let retired = tail.retired();
+        let filter = Filter {
+            allow: self.allow.map(|set| &set.items),
+            deny: self
+                .deny
+                .iter()
+                .map(|set| &set.items)
+                .chain([&retired])
+                .chain(tail.generation().map(|g| g.retired()))
+                .collect(),
+            seen: if self.include_seen { &[] } else { &resolved.seen },
+        };
+        let (found, engine) = match (&resolved.query, tail.generation()) {
+            (Some(query), Some(generation)) if !self.popular_only => self.nearest(&tail, generation, query, &filter)?,
+            _ => (self.popular(&tail, &filter), Engine::Popularity),
+        };
+        let catalogues = self.db.live().catalogues.read();
+        let hit = |m: &Match| catalogues.items.id(m.row).map(|id| Hit { id, score: m.score });
+        Ok(Hits {
+            hits: found.matches.iter().filter_map(hit).collect(),
+            generation: tail.generation().map(|g| g.number()),
+            engine,
+            basis: resolved.basis,
+            scored: found.scored,
+            exact: true,
+            unknown_items: resolved.unknown_items,
+        })
+    }
+
+    fn resolve(&self, subject: &Subject, catalogues: &Catalogues, tail: &Tail) -> Result<Resolved> {
+        let resolved = match subject {
+            Subject::User(id) => self.resolve_user(id, catalogues, tail),
+            Subject::Items(ids) => self.resolve_items(ids, &catalogues.items, tail),
+            Subject::SimilarTo(id) => self.resolve_similar(id, &catalogues.items, tail),
+        }?;
+        // A subject without a query says which error it is where popularity was not asked for.
+        match resolved {
+            (resolved, None) => Ok(resolved),
+            (resolved, Some(_)) if self.or_popular => Ok(resolved),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    fn resolve_user(&self, id: &Id, catalogues: &Catalogues, tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+        let Some(user) = catalogues.users.get(id)? else {
+            return Ok((Resolved::without_code(Vec::new()), Some(Error::UnknownUser { user: id.clone() })));
+        };
+        let history = tail.history(user);
+        let seen = history.iter().map(|&(item, _)| item).collect();
+        let Some(generation) = tail.generation() else {
+            return Ok((Resolved::without_code(seen), Some(Error::NotTrained)));
+        };
+        let planes = generation.users().planes();
+        if generation.has_user(user) {
+            let query = generation.users().query(user as usize, self.query_bits.unwrap_or(planes).min(planes))?;
+            return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
+        }
+        let weighted: Vec<(u32, f32)> = history.iter().map(|&(item, edge)| (item, edge.weight)).collect();
+        match fold_in(generation, &weighted, self.query_bits.unwrap_or(planes))? {
+            Some(query) => {
+                Ok((Resolved { query: Some(query), basis: Basis::FoldIn, seen, unknown_items: Vec::new() }, None))
+            }
+            None => Ok((Resolved::without_code(seen), Some(Error::NoHistory { user: id.clone() }))),
+        }
+    }
+
+    fn resolve_items(&self, ids: &[Id], items: &Catalogue, tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+        let (mut known, mut unknown_items) = (Vec::new(), Vec::new());
+        for id in ids {
+            match items.get(id)? {
+                Some(item) => known.push(item),
+                None => unknown_items.push(id.clone()),
+            }
+        }
+        known.sort_unstable();
+        known.dedup();
+        let history: Vec<(u32, f32)> = known.iter().map(|&item| (item, 1.0)).collect();
+        let none = |error| {
+            Ok((
+                Resolved { unknown_items: unknown_items.clone(), ..Resolved::without_code(known.clone()) },
+                Some(error),
+            ))
+        };
+        if known.is_empty() {
+            return none(Error::UnknownBasket { count: ids.len() });
+        }
+        let Some(generation) = tail.generation() else { return none(Error::NotTrained) };
+        match fold_in(generation, &history, self.query_bits.unwrap_or(generation.users().planes()))? {
+            Some(query) => {
+                let query = Some(query);
+                Ok((Resolved { query, basis: Basis::FoldIn, seen: known, unknown_items }, None))
+            }
+            None => none(Error::UnknownBasket { count: ids.len() }),
+        }
+    }
+
+    fn resolve_similar(&self, id: &Id, items: &Catalogue, tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+        let item = items.get(id)?.ok_or_else(|| Error::UnknownItem { item: id.clone() })?;
+        let Some(generation) = tail.generation() else {
+            return Ok((Resolved::without_code(vec![item]), Some(Error::NotTrained)));
+        };
+        let query = match generation.has_item(item) {
+            true => Some(QueryCode::from_item(generation.items(), item as usize)?),
+            false => tail.arrivals(items)?.and_then(|arrivals| arrivals.query(item)),
+        };
+        let error = query.is_none().then(|| Error::NoCode { item: id.clone() });
+        let basis = if generation.has_item(item) { Basis::Code } else { Basis::FoldIn };
+        match query {
+            Some(_) => Ok((Resolved { query, basis, seen: vec![item], unknown_items: Vec::new() }, None)),
+            None => Ok((Resolved::without_code(vec![item]), error)),
+        }
+    }
+
+    /// The best of the generation's items and of the arrivals, each exact, merged.
+    fn nearest(
+        &self,
+        tail: &Tail,
+        generation: &Generation,
+        query: &QueryCode,
+        filter: &Filter<'_>,
+    ) -> Result<(Found, Engine)> {
+        let mut coded = filter.clone();
+        coded.deny.push(generation.codeless());
+        let found = generation.item_index().search(query, self.k, &coded)?;
+        let engine = if filter.allow.is_some() { Engine::Allowed } else { Engine::Linear };
+        let catalogues = self.db.live().catalogues.read();
+        match tail.arrivals(&catalogues.items)? {
+            Some(arrivals) => Ok((arrivals.merge(found, query, self.k, filter, &catalogues.items)?, engine)),
+            None => Ok((found, engine)),
+        }
+    }
+
+    /// The items most users have. O(items log items).
+    fn popular(&self, tail: &Tail, filter: &Filter<'_>) -> Found {
+        let catalogues = self.db.live().catalogues.read();
+        let degrees = tail.item_degrees(catalogues.items.len());
+        let mut matches: Vec<Match> = (0..)
+            .zip(degrees)
+            .filter(|&(item, degree)| degree > 0 && filter.admits(item))
+            .map(|(row, degree)| Match { row, score: degree as f32 })
+            .collect();
+        matches
+            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| catalogues.items.compare(a.row, b.row)));
+        matches.truncate(self.k);
+        Found { matches, scored: 0 }
+    }
+}
+
+impl Resolved {
+    fn without_code(seen: Vec<u32>) -> Self {
+        Self { query: None, basis: Basis::Popularity, seen, unknown_items: Vec::new() }
+    }
+}

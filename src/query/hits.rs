@@ -1,0 +1,123 @@
+//! The answer to a query.
+
+use serde::Serialize;
+
+use crate::ids::Id;
+
+/// One item (or user) of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hit {
+    /// Its external id.
+    pub id: Id,
+    /// Its score: the weighted inner product of the codes, or, for popularity, the number of users.
+    pub score: f32,
+}
+
+/// How an answer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Engine {
+    /// Every code was scored.
+    Linear,
+    /// The allowed items alone were scored.
+    Allowed,
+    /// Items were ranked by how many users have them, without codes.
+    Popularity,
+}
+
+/// What a query stood on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Basis {
+    /// The code training gave the user or item.
+    Code,
+    /// A code made on the spot from interactions.
+    FoldIn,
+    /// No code: the most popular items.
+    Popularity,
+}
+
+/// The best items, in descending order of score, ties in ascending order of id: always exactly min(k, allowed) of them, the same list as an
+/// exhaustive scan would give.
+#[derive(Clone, Debug, Serialize)]
+pub struct Hits {
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) generation: Option<u64>,
+    pub(crate) engine: Engine,
+    pub(crate) basis: Basis,
+    pub(crate) scored: u64,
+    pub(crate) exact: bool,
+    pub(crate) unknown_items: Vec<Id>,
+}
+
+impl Hits {
+    /// The hits as a slice, best first.
+    pub fn as_slice(&self) -> &[Hit] {
+        &self.hits
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// Whether nothing was allowed.
+    pub fn is_empty(&self) -> bool {
+        self.hits.is_empty()
+    }
+
+    /// The hits, best first.
+    pub fn iter(&self) -> std::slice::Iter<'_, Hit> {
+        self.hits.iter()
+    }
+
+    /// The generation whose codes answered; `None` before the first training.
+    pub fn generation(&self) -> Option<u64> {
+        self.generation
+    }
+
+    /// How the answer was found.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// What the query stood on.
+    pub fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// How many codes were scored in full.
+    pub fn scored(&self) -> u64 {
+        self.scored
+    }
+
+    /// Whether the list equals that of an exhaustive scan.
+    pub fn exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Items of the basket that nobody knows, in the order given; they were ignored.
+    pub fn unknown_items(&self) -> &[Id] {
+        &self.unknown_items
+    }
+}
+
+impl IntoIterator for Hits {
+    type Item = Hit;
+    type IntoIter = std::vec::IntoIter<Hit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hits.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Hits {
+    type Item = &'a Hit;
+    type IntoIter = std::slice::Iter<'a, Hit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hits.iter()
+    }
+}

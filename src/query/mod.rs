@@ -1,0 +1,12 @@
+//! Queries: from whom or what is asked for to the best items.
+
+mod builder;
+mod fold_in;
+mod hits;
+mod item_set;
+mod similar_users;
+
+pub use builder::Query;
+pub use hits::{Basis, Engine, Hit, Hits};
+pub use item_set::ItemSet;
+pub(crate) use similar_users::similar_users;

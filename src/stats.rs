@@ -1,0 +1,108 @@
+//! Counts and sizes of a database.
+
+use kithdb_storage::Store;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::live::Live;
+
+/// What [`Db::stats`](crate::Db::stats) tells.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Users with an id in use.
+    pub users: u64,
+    /// Items with an id in use.
+    pub items: u64,
+    /// Interactions that count now.
+    pub interactions: u64,
+    /// Changes that came after the generation.
+    pub tail_changes: u64,
+    /// Items no query returns.
+    pub retired_items: u64,
+    /// The last operation's number in the log.
+    pub last_sequence: u64,
+    /// The generation that answers queries, if there is one.
+    pub generation: Option<GenerationStats>,
+    /// Bytes on disk.
+    pub disk: DiskStats,
+}
+
+/// Bytes on disk.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct DiskStats {
+    /// All of the directory.
+    pub total: u64,
+    /// The log and the manifests.
+    pub store: u64,
+    /// Generations.
+    pub generations: u64,
+    /// Training state, which costs no answer if it is lost.
+    pub training_state: u64,
+    /// Of all that, what counts: live log records and the current generation.
+    pub live: u64,
+}
+
+/// Of the generation that answers queries.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct GenerationStats {
+    /// Its number.
+    pub number: u64,
+    /// The hash of its content.
+    pub content_hash: String,
+    /// Users it knows.
+    pub users: u64,
+    /// Items it knows.
+    pub items: u64,
+    /// Bits of each layer.
+    pub layer_bits: Vec<u32>,
+    /// Bit planes stored a user.
+    pub query_bits: u32,
+    /// Bytes an item's code and scalers take.
+    pub bytes_per_item: u64,
+    /// Bytes a user's code and scalers take.
+    pub bytes_per_user: u64,
+}
+
+impl Stats {
+    pub(crate) fn of(live: &Live, store: &Store) -> Result<Self> {
+        let (users, items, tail) = {
+            let catalogues = live.catalogues.read();
+            (catalogues.users.live(), catalogues.items.live(), live.tail())
+        };
+        let retired = tail.generation().map_or(0, |g| g.retired().union_len(&tail.retired()));
+        let generation = tail.generation().map(|g| {
+            let (shape, planes) = (g.items().shape(), g.users().planes());
+            let scalers = 4 * shape.layers() as u64;
+            GenerationStats {
+                number: g.number(),
+                content_hash: g.content_hash().to_owned(),
+                users: g.users().len() as u64,
+                items: g.items().len() as u64,
+                layer_bits: shape.widths().to_vec(),
+                query_bits: planes,
+                bytes_per_item: 8 * shape.words() as u64 + scalers,
+                bytes_per_user: 8 * shape.words() as u64 * u64::from(planes) + scalers,
+            }
+        });
+        let disk = store.disk_usage()?;
+        Ok(Self {
+            users,
+            items,
+            interactions: tail.edges(),
+            tail_changes: tail.changes(),
+            retired_items: if generation.is_some() { retired } else { tail.retired().len() },
+            last_sequence: store.last_sequence(),
+            generation,
+            disk: DiskStats {
+                total: disk.total(),
+                store: disk.store,
+                generations: disk.generations,
+                training_state: disk.state,
+                live: disk.live,
+            },
+        })
+    }
+}

@@ -1,0 +1,130 @@
+//! Every mistake a caller can make has its own message, and leaves the database as it was.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod shop;
+
+use std::fs;
+
+use kithdb::{Db, Error, Interaction, Preset, TrainOptions};
+
+fn message<T>(result: kithdb::Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("this should have been refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn empty() -> (tempfile::TempDir, Db) {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("db.kith")).unwrap();
+    (directory, db)
+}
+
+#[test]
+fn a_query_before_any_training_names_training() {
+    let (_directory, db) = empty();
+    db.insert("alice", "grinder").unwrap();
+    db.insert("bob", "kettle").unwrap();
+    let error = db.nearest("alice", 5);
+    assert!(matches!(error, Err(Error::NotTrained)));
+    assert!(message(error).contains("train()"));
+    let popular = db.query().user("alice").k(5).or_popular().run().unwrap();
+    assert_eq!(popular.iter().map(|hit| hit.id.to_string()).collect::<Vec<_>>(), ["kettle"]);
+}
+
+#[test]
+fn k_of_zero() {
+    let (_directory, db) = shop::trained();
+    assert!(message(db.nearest(1u64, 0)).contains("k = 0"));
+    assert!(message(db.similar_users(1u64, 0)).contains("k = 0"));
+}
+
+#[test]
+fn users_and_items_nobody_knows() {
+    let (_directory, db) = shop::trained();
+    assert!(message(db.nearest(9_999u64, 5)).contains("unknown user 9999"));
+    assert!(message(db.similar_items(9_999u64, 5)).contains("unknown item 9999"));
+    assert!(message(db.query().items([9_999u64]).run()).contains("none of the 1 items"));
+    let basket = db.query().items([9_999u64, 4]).k(3).run().unwrap();
+    assert_eq!((basket.unknown_items(), basket.len()), (&[9_999u64.into()][..], 3));
+    assert_eq!(db.query().user(9_999u64).k(5).or_popular().run().unwrap().len(), 5);
+}
+
+#[test]
+fn ids_of_another_kind_or_length() {
+    let (_directory, db) = empty();
+    db.insert("alice", 7u64).unwrap();
+    let error = message(db.insert(1u64, 7u64));
+    assert!(error.contains("u64") && error.contains("string") && error.contains("user"), "{error}");
+    assert!(message(db.insert("alice", "seven")).contains("item"));
+    assert!(message(db.nearest(1u64, 3)).contains("string"));
+    assert!(message(db.insert("", 7u64)).contains("1 to 512 bytes"));
+    assert!(message(db.insert("x".repeat(513), 7u64)).contains("513 bytes"));
+    db.insert("x".repeat(512), 7u64).unwrap();
+    assert_eq!(db.stats().unwrap().interactions, 2);
+}
+
+#[test]
+fn weights_that_are_no_weights() {
+    let (_directory, db) = empty();
+    for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        assert!(message(db.insert_interaction(Interaction::new("a", "b").weight(weight))).contains("above 0"));
+    }
+    // The faulty one of many is named, and the database goes on.
+    let many = [Interaction::new("a", "b"), Interaction::new("c", "d").weight(-2.0)];
+    assert!(message(db.insert_many(many)).contains("(c, d)"));
+    db.insert("a", "b").unwrap();
+    assert_eq!(db.stats().unwrap().interactions, 1);
+}
+
+#[test]
+fn training_on_nothing() {
+    let (_directory, db) = empty();
+    assert!(message(db.train(shop::options()).unwrap().wait()).contains("nothing to train on"));
+    db.insert("a", "b").unwrap();
+    db.remove("a", "b").unwrap();
+    assert!(message(db.train(shop::options()).unwrap().wait()).contains("nothing to train on"));
+}
+
+#[test]
+fn training_options_out_of_range() {
+    let (_directory, db) = empty();
+    let error = message(db.train(TrainOptions::new(Preset::Fast).bits(0)));
+    assert!(error.contains("bits"), "{error}");
+}
+
+#[test]
+fn a_second_opening_is_told_who_holds_the_database() {
+    let (directory, db) = empty();
+    let error = message(Db::open(directory.path().join("db.kith")));
+    assert!(error.contains(&std::process::id().to_string()), "{error}");
+    drop(db);
+    Db::open(directory.path().join("db.kith")).unwrap();
+}
+
+#[test]
+fn a_directory_that_is_no_database_and_a_file_that_is_no_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("holiday.jpg"), "not a database").unwrap();
+    let error = message(Db::open(directory.path()));
+    assert!(error.contains(&directory.path().display().to_string()), "{error}");
+    assert!(directory.path().join("holiday.jpg").exists());
+    assert!(message(Db::open(directory.path().join("holiday.jpg"))).contains("holiday.jpg"));
+    let missing = Db::options().create(false).open(directory.path().join("missing"));
+    assert!(message(missing).contains("missing"));
+}
+
+#[test]
+fn a_newer_format() {
+    let (directory, db) = empty();
+    db.insert("a", "b").unwrap();
+    drop(db);
+    let path = directory.path().join("db.kith");
+    let format = fs::read_to_string(path.join("FORMAT")).unwrap();
+    let newer = "kithdb 2";
+    fs::write(path.join("FORMAT"), format!("{newer} {:08x}\n", crc32c::crc32c(newer.as_bytes()))).unwrap();
+    let error = message(Db::open(&path));
+    assert!(error.contains("format 2") && error.contains("upgrade"), "{error}");
+    fs::write(path.join("FORMAT"), format).unwrap();
+    assert_eq!(Db::open(&path).unwrap().stats().unwrap().interactions, 1);
+}

@@ -1,0 +1,199 @@
+//! What queries return: the right neighbours, filtered before the top k, the live tail included.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod shop;
+
+use std::collections::HashSet;
+
+use kithdb::{Basis, Db, Engine, Error, Hits, Id};
+use shop::{ITEMS, TASTES, USERS, taste, touches};
+
+fn numbers(hits: &Hits) -> Vec<u64> {
+    hits.iter()
+        .map(|hit| match hit.id {
+            Id::Int(n) => n,
+            ref id => panic!("{id} is no number"),
+        })
+        .collect()
+}
+
+/// Unseen items of the user's own taste.
+fn unseen(user: u64) -> HashSet<u64> {
+    (0..ITEMS).filter(|&item| taste(item) == taste(user) && !touches(user, item)).collect()
+}
+
+fn share<'a>(of: &'a [u64], within: impl Fn(&'a u64) -> bool) -> f64 {
+    of.iter().filter(|n| within(n)).count() as f64 / of.len() as f64
+}
+
+#[test]
+fn users_are_recommended_unseen_items_of_their_taste() {
+    let (_directory, db) = shop::trained();
+    let mut right = 0.0;
+    for user in 0..USERS {
+        let hits = db.nearest(user, 8).unwrap();
+        assert_eq!((hits.len(), hits.exact(), hits.basis()), (8, true, Basis::Code));
+        let items = numbers(&hits);
+        assert!(items.iter().all(|&item| !touches(user, item)), "a seen item came back");
+        assert!(
+            hits.as_slice()
+                .windows(2)
+                .all(|w| w[0].score > w[1].score || (w[0].score == w[1].score && w[0].id < w[1].id))
+        );
+        right += share(&items, |item| unseen(user).contains(item)) / USERS as f64;
+    }
+    assert!(right > 0.9, "only {right} of what was recommended is of the user's taste");
+}
+
+#[test]
+fn neighbours_of_items_and_users_share_their_taste() {
+    let (_directory, db) = shop::trained();
+    let items: f64 =
+        (0..40).map(|i| share(&numbers(&db.similar_items(i, 5).unwrap()), |&n| n != i && taste(n) == taste(i))).sum();
+    assert!(items / 40.0 > 0.9, "similar items: {}", items / 40.0);
+    let users: f64 =
+        (0..40).map(|u| share(&numbers(&db.similar_users(u, 5).unwrap()), |&n| n != u && taste(n) == taste(u))).sum();
+    assert!(users / 40.0 > 0.9, "similar users: {}", users / 40.0);
+}
+
+#[test]
+fn filters_work_before_the_top_k() {
+    let (_directory, db) = shop::trained();
+    let user = 3u64;
+    let all = numbers(&db.query().user(user).k(ITEMS as usize).run().unwrap());
+    assert_eq!(all.len(), (0..ITEMS).filter(|&item| !touches(user, item)).count());
+    let odd = db.item_set((0..ITEMS).filter(|i| i % 2 == 1)).unwrap();
+    let few = db.item_set([1u64, 2, 3]).unwrap();
+    let filtered =
+        |keep: &dyn Fn(u64) -> bool, k: usize| all.iter().copied().filter(|&i| keep(i)).take(k).collect::<Vec<_>>();
+    for k in [1, 7, 1_000] {
+        let run = |query: kithdb::Query<'_>| numbers(&query.user(user).k(k).run().unwrap());
+        assert_eq!(run(db.query().allow(&odd)), filtered(&|i| i % 2 == 1, k));
+        assert_eq!(run(db.query().deny(&odd)), filtered(&|i| i % 2 == 0, k));
+        assert_eq!(run(db.query().allow(&odd).deny(&few)), filtered(&|i| i % 2 == 1 && i > 3, k));
+        assert_eq!(run(db.query().allow(&few)), filtered(&|i| (1..=3).contains(&i), k));
+    }
+    let seen_too = db.query().user(user).k(1_000).include_seen().run().unwrap();
+    assert_eq!(seen_too.len() as u64, ITEMS);
+    assert_eq!(db.query().user(user).allow(&few).run().unwrap().engine(), Engine::Allowed);
+}
+
+#[test]
+fn batches_equal_single_queries() {
+    let (_directory, db) = shop::trained();
+    let users: Vec<u64> = (0..USERS).rev().collect();
+    for (user, hits) in users.iter().zip(db.nearest_batch(&users, 10)) {
+        assert_eq!(hits.unwrap().as_slice(), db.nearest(*user, 10).unwrap().as_slice());
+    }
+}
+
+#[test]
+fn what_was_touched_after_training_is_seen_at_once() {
+    let (_directory, db) = shop::trained();
+    let first = numbers(&db.nearest(0u64, 1).unwrap())[0];
+    db.insert(0u64, first).unwrap();
+    assert_ne!(numbers(&db.nearest(0u64, 1).unwrap())[0], first);
+    assert!(db.remove(0u64, first).unwrap());
+    assert_eq!(numbers(&db.nearest(0u64, 1).unwrap())[0], first);
+    assert!(!db.remove(0u64, first).unwrap());
+}
+
+#[test]
+fn newcomers_are_folded_in() {
+    let (_directory, db) = shop::trained();
+    let mut right = 0.0;
+    for newcomer in 0..40 {
+        let id = USERS + newcomer;
+        db.insert_many((0..ITEMS).filter(|&item| touches(id, item)).take(6).map(|item| (id, item))).unwrap();
+        let hits = db.nearest(id, 8).unwrap();
+        assert_eq!(hits.basis(), Basis::FoldIn);
+        right += share(&numbers(&hits), |&item| taste(item) == taste(id)) / 40.0;
+    }
+    assert!(right > 0.8, "only {right} of what newcomers were recommended is of their taste");
+    let basket: Vec<u64> = (0..ITEMS).filter(|&item| taste(item) == 2).take(3).collect();
+    let hits = db.query().items(basket.clone()).k(8).run().unwrap();
+    assert!(share(&numbers(&hits), |&item| taste(item) == 2) > 0.8);
+    assert!(numbers(&hits).iter().all(|item| !basket.contains(item)));
+}
+
+#[test]
+fn new_items_are_recommended_to_whom_they_suit() {
+    let (_directory, db) = shop::trained();
+    for new in 0..TASTES {
+        let item = ITEMS + new;
+        db.insert_many((0..USERS / 2).filter(|&user| taste(user) == taste(item)).map(|user| (user, item))).unwrap();
+    }
+    for user in USERS / 2..USERS / 2 + 40 {
+        let ranked = numbers(&db.query().user(user).k(1_000).run().unwrap());
+        let place = |item: u64| ranked.iter().position(|&i| i == item).unwrap();
+        let own = ITEMS + (taste(user) + TASTES - taste(ITEMS)) % TASTES;
+        assert!((ITEMS..ITEMS + TASTES).all(|item| item == own || place(own) < place(item)), "user {user}");
+    }
+    assert!(share(&numbers(&db.similar_items(ITEMS, 5).unwrap()), |&i| taste(i) == taste(ITEMS)) > 0.7);
+    db.train(shop::options()).unwrap().wait().unwrap();
+    assert!(share(&numbers(&db.similar_items(ITEMS, 5).unwrap()), |&i| taste(i) == taste(ITEMS)) > 0.7);
+}
+
+#[test]
+fn retired_items_and_forgotten_users_are_gone_at_once_and_for_good() {
+    let (directory, db) = shop::trained();
+    let first = numbers(&db.nearest(0u64, 1).unwrap())[0];
+    assert!(db.retire_item(first).unwrap());
+    assert!(!db.retire_item(first).unwrap());
+    assert!(db.forget_user(1u64).unwrap());
+    let path = directory.path().join("shop.kith");
+    let check = |db: &Db| {
+        assert!(!numbers(&db.query().user(0u64).k(1_000).include_seen().run().unwrap()).contains(&first));
+        assert!(matches!(db.nearest(1u64, 3), Err(Error::UnknownUser { .. })));
+        assert!(db.history(1u64).unwrap().is_empty());
+        assert!(!numbers(&db.similar_users(5u64, 1_000).unwrap()).contains(&1));
+    };
+    check(&db);
+    drop(db);
+    let db = Db::open(&path).unwrap();
+    check(&db);
+    db.train(shop::options()).unwrap().wait().unwrap();
+    check(&db);
+    drop(db);
+    let db = Db::open(&path).unwrap();
+    check(&db);
+    // Who comes back is somebody new.
+    db.insert(1u64, 2u64).unwrap();
+    assert_eq!(db.history(1u64).unwrap().len(), 1);
+}
+
+#[test]
+fn answers_survive_reopening() {
+    let (directory, db) = shop::trained();
+    let answers = |db: &Db| (0..20u64).map(|user| numbers(&db.nearest(user, 10).unwrap())).collect::<Vec<_>>();
+    let first = answers(&db);
+    let hash = db.stats().unwrap().generation.unwrap().content_hash;
+    drop(db);
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    assert_eq!(answers(&db), first);
+    assert_eq!(db.stats().unwrap().generation.unwrap().content_hash, hash);
+}
+
+#[test]
+fn loading_again_changes_nothing() {
+    let (_directory, db) = shop::trained();
+    let before = (db.stats().unwrap().interactions, numbers(&db.nearest(7u64, 20).unwrap()));
+    db.insert_many(shop::interactions()).unwrap();
+    assert_eq!((db.stats().unwrap().interactions, numbers(&db.nearest(7u64, 20).unwrap())), before);
+}
+
+#[test]
+fn queries_are_answered_while_training_runs_and_a_cancelled_one_publishes_nothing() {
+    let (_directory, db) = shop::trained();
+    let generation = db.stats().unwrap().generation.unwrap().number;
+    let job = db.train(kithdb::TrainOptions::new(kithdb::Preset::Balanced)).unwrap();
+    let mut answered = 0;
+    while !job.is_finished() && answered < 50 {
+        assert_eq!(db.nearest(3u64, 5).unwrap().generation(), Some(generation));
+        answered += 1;
+    }
+    job.cancel();
+    assert!(matches!(job.wait(), Err(Error::Cancelled)));
+    assert_eq!(db.stats().unwrap().generation.unwrap().number, generation);
+    assert!(answered > 0);
+}
