@@ -14,7 +14,7 @@ use crate::witness::Acked;
 /// Dead bytes may be this many times the live ones before a store is copied.
 const DEAD_TO_LIVE: u64 = 4;
 /// Below this size a store is not worth copying for its dead bytes.
-const WORTH_COPYING: u64 = 16 << 20;
+const WORTH_COPYING: u64 = 4 << 20;
 
 impl Store {
     /// Makes a manifest current whose files are in place and durable.
