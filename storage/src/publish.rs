@@ -66,18 +66,8 @@ impl Store {
         if on_disk < WORTH_COPYING {
             return Ok(false);
         }
-        let kept = self.log_bytes(&live, manifest.folded_through)?;
+        let kept = log::bytes(&live.engine, manifest.folded_through, self.last_sequence())?;
         Ok(on_disk > (DEAD_TO_LIVE + 1) * kept.max(WORTH_COPYING / (DEAD_TO_LIVE + 1)))
-    }
-
-    /// Bytes of the log's values above a sequence.
-    pub(crate) fn log_bytes(&self, live: &Live, after: u64) -> Result<u64> {
-        let mut bytes = 0;
-        log::scan(&live.engine, after, self.last_sequence(), |_, payload| {
-            bytes += payload as u64;
-            Ok(())
-        })?;
-        Ok(bytes)
     }
 
     /// Deletes the values of the log that a generation holds, front to back, so that what is left never has a gap.

@@ -8,7 +8,7 @@ mod drill;
 use std::thread;
 use std::time::Duration;
 
-use drill::{Random, Verdict, check_apart, rounds, seed, work};
+use drill::{DEADLINE, Random, Verdict, check_and_go_on, check_apart, child, finish, rounds, seed, work};
 
 #[test]
 #[ignore = "the child of the drills"]
@@ -65,4 +65,29 @@ fn bulk_appends_survive_being_killed() {
 #[test]
 fn publications_survive_being_killed() {
     kill("publish", 700);
+}
+
+#[test]
+fn creations_survive_being_killed() {
+    let mut random = Random(seed("creation"));
+    let rounds = rounds(20);
+    let mut unborn = 0;
+    for round in 0..rounds {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("db");
+        let variables = [("KITHDB_DRILL_WORK", "append".to_owned()), ("KITHDB_DRILL_SEED", random.next().to_string())];
+        let mut child = child("work_child", &root, &variables);
+        thread::sleep(Duration::from_micros(random.below(60_000)));
+        child.kill().unwrap();
+        let (_, out, _) = finish(child, DEADLINE).unwrap();
+        let acknowledged = out.lines().filter_map(|line| line.strip_prefix("ACKED ")).next_back();
+        let acknowledged: u64 = acknowledged.map_or(0, |n| n.parse().unwrap_or(0));
+        unborn += u64::from(!root.join("FORMAT").exists());
+        let story = format!("creation round {round}, {acknowledged} acknowledged");
+        match check_and_go_on(&root, &story) {
+            Verdict::Sound(last, _) => assert!(last >= acknowledged, "{story}: the log ends with {last}"),
+            Verdict::Refused(error) => panic!("{story}: {error}"),
+        }
+    }
+    println!("creation: {rounds} rounds, {unborn} of them before there was a database; every open succeeded");
 }
