@@ -63,11 +63,13 @@ impl Store {
             return Ok(true);
         }
         let on_disk = size(live.engine.path());
-        if on_disk < WORTH_COPYING {
+        let records = self.last_sequence().saturating_sub(manifest.folded_through);
+        // No record is shorter than five bytes: a log of many needs no reading to know that it is not mostly dead.
+        if on_disk <= WORTH_COPYING.max((DEAD_TO_LIVE + 1) * 5 * records) {
             return Ok(false);
         }
         let kept = log::bytes(&live.engine, manifest.folded_through, self.last_sequence())?;
-        Ok(on_disk > (DEAD_TO_LIVE + 1) * kept.max(WORTH_COPYING / (DEAD_TO_LIVE + 1)))
+        Ok(on_disk > (DEAD_TO_LIVE + 1) * kept)
     }
 
     /// Deletes the values of the log that a generation holds, front to back, so that what is left never has a gap.

@@ -6,7 +6,7 @@ mod drill;
 use std::fs;
 use std::path::Path;
 
-use drill::{append_next, check, copy, open, publish_next};
+use drill::{Verdict, append_next, check, check_apart, copy, open, publish_next};
 use kithdb_storage::{Error, Store, StoreOptions};
 
 fn refusal(path: &Path) -> Error {
@@ -33,6 +33,26 @@ fn a_second_owner_is_told_who_the_first_is() {
     assert!(error.to_string().contains("opening"), "the program is named: {error}");
     drop(store);
     assert!(open(dir.path()).is_ok(), "the lock goes with its owner");
+}
+
+#[test]
+#[ignore = "the child of a test"]
+fn check_child() {
+    drill::check_child();
+}
+
+#[test]
+fn a_second_process_is_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    match check_apart(dir.path(), "a second process") {
+        Verdict::Refused(error) => {
+            let holder = format!("is open in process {} (opening", std::process::id());
+            assert!(error.contains(&holder), "{error}");
+        }
+        sound => panic!("it opened: {sound:?}"),
+    }
+    assert_eq!(append_next(&store, 1).unwrap(), 1, "the first is not disturbed");
 }
 
 #[test]
