@@ -1,6 +1,6 @@
 //! Storage against the bare disk, in one run: `cargo bench -p kithdb-storage`.
 //!
-//! Prints one line a figure. Writes below the directory named by `KITHDB_BENCH_DIR`, or the temporary directory.
+//! Prints one line a figure; `-- single`, `grouped` or `generation` picks one. Writes below the directory named by `KITHDB_BENCH_DIR`, or the temporary directory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs::File;
@@ -25,9 +25,18 @@ fn main() -> Result<()> {
         path: "the bench directory".into(),
         source,
     })?;
-    single(dir.path())?;
-    grouped(dir.path())?;
-    generation(dir.path())
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |name: &str| named.is_empty() || named.iter().any(|other| other == name);
+    if wanted("single") {
+        single(dir.path())?;
+    }
+    if wanted("grouped") {
+        grouped(dir.path())?;
+    }
+    if wanted("generation") {
+        generation(dir.path())?;
+    }
+    Ok(())
 }
 
 fn insert(n: u32) -> Record {

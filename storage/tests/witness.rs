@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use drill::{append_next, copy, open, publish_next};
-use kithdb_storage::Error;
+use kithdb_storage::{Draft, Error};
 
 /// The engine's data file of the live store.
 fn data(dir: &Path) -> std::path::PathBuf {
@@ -104,4 +104,35 @@ fn a_missing_witness_is_damage() {
     open(dir.path()).unwrap().close().unwrap();
     fs::remove_file(dir.path().join("ACKED")).unwrap();
     assert!(corrupt(dir.path()).contains("ACKED"));
+}
+
+#[test]
+fn chunks_that_are_sound_but_not_those_of_the_manifest_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let publish = |name: &str, words: &[u64]| {
+        let path = dir.path().join(name);
+        let store = open(&path).unwrap();
+        let mut writer = store.begin_generation().unwrap();
+        writer.part("words", &[words.len() as u64], words).unwrap();
+        writer.publish(Draft::default()).unwrap();
+        store.close().unwrap();
+        path
+    };
+    let words: Vec<u64> = (0..20_000).collect();
+    let ours = publish("ours", &words);
+    let mut other = words.clone();
+    other[19_999] += 1;
+    let longer: Vec<u64> = (0..30_000).collect();
+    for (name, content) in [("shorter", &words[..9_000]), ("longer", &longer[..]), ("other", &other[..])] {
+        let theirs = publish(name, content);
+        fs::remove_dir_all(ours.join("gen-1")).unwrap();
+        copy(&theirs.join("gen-1"), &ours.join("gen-1"));
+        let store = open(&ours).unwrap();
+        let read = store.read_part::<u64>(&store.manifest().unwrap(), "words");
+        match read {
+            Err(Error::Corrupt { path, .. }) => assert!(path.ends_with("gen-1"), "{}", path.display()),
+            read => panic!("{name}: {} words were read", read.unwrap().len()),
+        }
+        assert!(!store.verify().unwrap().is_sound(), "{name}");
+    }
 }
