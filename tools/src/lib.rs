@@ -1,0 +1,3 @@
+//! The admin program of kithdb, as a library.
+
+pub mod input;
