@@ -1,3 +1,4 @@
 //! The admin program of kithdb, as a library.
 
 pub mod input;
+pub mod shop;
