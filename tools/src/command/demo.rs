@@ -7,7 +7,7 @@ use clap::Args;
 use kithdb::{Db, IdKind};
 use serde::Serialize;
 
-use super::load::Intake;
+use super::intake::Intake;
 use super::train::{self, Preset, Settings};
 use super::{eval, query};
 use crate::cli::Answer;
@@ -68,7 +68,7 @@ impl Demo {
         let db = Db::open(&path)?;
         let strings = IdKinds { user: IdKind::Str, item: IdKind::Str };
         let options = ReaderOptions { format: None, columns: Columns::default(), ids: strings };
-        let loaded = Intake::new(vec![Source::from(history)], options.clone(), None, true).load(&db)?;
+        let loaded = Intake::new(vec![Source::from(history)], options.clone(), None, true, output).load(&db)?;
         output.say(&format!(
             "{} interactions in {}\n",
             output::count(loaded.interactions),
@@ -81,7 +81,7 @@ impl Demo {
 
         output.say(&format!("$ kithdb eval {} --test {} -k {K} --popularity", path.display(), held_out.display()))?;
         let (truth, _) = eval::read(&Source::from(held_out), &options)?;
-        let (measures, popularity) = eval::beside_popularity(&db, &truth, K)?;
+        let (measures, popularity) = (db.evaluate(&truth, &[K], None)?, db.evaluate_popularity(&truth, &[K])?);
         let (ours, theirs) =
             (measures.at(K).copied().unwrap_or_default(), popularity.at(K).copied().unwrap_or_default());
         output.say(&comparison(&[("kithdb", ours), ("popularity", theirs)]))?;
@@ -136,8 +136,8 @@ fn comparison(rankings: &[(&str, kithdb::eval::Metrics)]) -> String {
 fn sample_queries(db: &Db, path: &Path, shop: &Shop, output: &Output) -> anyhow::Result<()> {
     for purchase in shop.history.iter().take(2) {
         let user = purchase.user.as_str();
+        output.say(&format!("{user} bought most in {}.", favourites(shop, user)))?;
         output.say(&format!("$ kithdb query {} --user {user} -k 5", path.display()))?;
-        output.say(&format!("{user} bought most in {}", favourites(shop, user)))?;
         output.say(&(query::text(&db.query().user(user).k(5).run()?) + "\n"))?;
     }
     let basket = ["coffee/compact-burr-grinder", "coffee/vintage-moka-pot"];

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use kithdb::Id;
 use kithdb::eval::Evaluation;
-use kithdb::{Db, Id};
 use serde::Serialize;
 
 use super::{
     at_least_one,
     database::{self, Database},
-    load::Layout,
+    layout::Layout,
 };
 use crate::cli::Answer;
 use crate::input::{Reader, ReaderOptions, Row, Source};
@@ -116,9 +116,4 @@ pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> St
         table.row(std::iter::once(cut.k.to_string()).chain(cells));
     }
     table.text()
-}
-
-/// Evaluates for the demo: at one cut-off, beside popularity.
-pub(super) fn beside_popularity(db: &Db, truth: &Truth, k: usize) -> kithdb::Result<(Evaluation, Evaluation)> {
-    Ok((db.evaluate(truth, &[k], None)?, db.evaluate_popularity(truth, &[k])?))
 }

@@ -4,6 +4,8 @@ mod bench;
 mod database;
 mod demo;
 mod eval;
+mod intake;
+mod layout;
 mod load;
 mod query;
 mod similar;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use kithdb::Error::{NoHistory, NotTrained, UnknownBasket, UnknownUser};
 use kithdb::{Db, Hits, ItemSet};
 
 use super::{
@@ -77,7 +78,12 @@ impl Query {
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
-        print(output, &query.run()?)
+        let hits = query.run().inspect_err(|error| {
+            if matches!(error, NotTrained | NoHistory { .. } | UnknownUser { .. } | UnknownBasket { .. }) {
+                output.note("--popular would answer with what most users have");
+            }
+        });
+        print(output, &hits?)
     }
 }
 

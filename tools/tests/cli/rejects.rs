@@ -49,3 +49,11 @@ fn a_file_with_nothing_to_load_is_a_no() {
     let place = Place::new();
     run(["load", &place.path("db"), &place.file("a.csv", "user,item\nu\n")]).fails(1, &["a.csv:2:"]);
 }
+
+#[test]
+fn the_reject_file_is_none_of_the_files() {
+    let place = Place::new();
+    let file = place.file("a.csv", ROWS);
+    run(["load", &place.path("db"), &file, "--reject", &file]).fails(2, &["a.csv", "--reject"]);
+    assert_eq!(std::fs::read(&file).unwrap(), ROWS);
+}
