@@ -1,6 +1,5 @@
 //! External ids, and the catalogue that maps them to the dense numbers used inside.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -38,11 +37,11 @@ impl Id {
     }
 
     /// The bytes the id is stored and compared under: big-endian for integers, so that byte order is the order of ids of one kind.
-    pub(crate) fn key(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn key(&self) -> Key<'_> {
         match self {
-            Id::Int(n) => Cow::Owned(n.to_be_bytes().to_vec()),
-            Id::Str(s) => Cow::Borrowed(s.as_bytes()),
-            Id::Bytes(b) => Cow::Borrowed(b),
+            Id::Int(n) => Key::Int(n.to_be_bytes()),
+            Id::Str(s) => Key::Bytes(s.as_bytes()),
+            Id::Bytes(b) => Key::Bytes(b),
         }
     }
 
@@ -83,6 +82,23 @@ impl Id {
             }),
             IdKind::Str => Ok(Id::Str(text.to_owned())),
             IdKind::Bytes => Ok(Id::Bytes(text.as_bytes().to_vec())),
+        }
+    }
+}
+
+/// The bytes of an id, without an allocation.
+pub(crate) enum Key<'a> {
+    Int([u8; 8]),
+    Bytes(&'a [u8]),
+}
+
+impl std::ops::Deref for Key<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Key::Int(bytes) => bytes,
+            Key::Bytes(bytes) => bytes,
         }
     }
 }

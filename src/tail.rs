@@ -1,6 +1,7 @@
 //! The live tail: interactions that came after the generation, laid over its posting lists.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -198,11 +199,18 @@ impl State {
 
     /// Returns whether there was such an edge before.
     fn change(&mut self, generation: Option<&Arc<Generation>>, user: u32, item: u32, change: Change) -> bool {
-        let before = self.edge(generation.map(|g| g.postings()), user, item).is_some();
-        if before != change.edge.is_some() {
-            self.count(generation, user, item, change.edge.is_some());
+        let after = change.edge.is_some();
+        let before = match self.users.entry(user).or_default().entry(item) {
+            Entry::Occupied(mut last) => last.insert(change).edge.is_some(),
+            Entry::Vacant(none) => {
+                none.insert(change);
+                !self.forgotten.contains_key(&user)
+                    && generation.is_some_and(|g| g.postings().row(user).get(item).is_some())
+            }
+        };
+        if before != after {
+            self.count(generation, user, item, after);
         }
-        self.users.entry(user).or_default().insert(item, change);
         before
     }
 
@@ -224,14 +232,6 @@ impl State {
         self.edges += difference;
         if let Some(generation) = generation {
             self.arrivals.change(generation, user, item, gained);
-        }
-    }
-
-    fn edge(&self, below: Option<&Postings>, user: u32, item: u32) -> Option<Edge> {
-        match self.users.get(&user).and_then(|changes| changes.get(&item)) {
-            Some(change) => change.edge,
-            None if self.forgotten.contains_key(&user) => None,
-            None => below?.row(user).get(item),
         }
     }
 

@@ -231,7 +231,7 @@ impl Numbers<'_> {
                 remedy: "split the data over several databases".into(),
             })?;
         self.new.define(local, id.kind(), &key)?;
-        records.push(Record::Define { side: self.side, index, kind: id.kind(), bytes: key.into_owned() });
+        records.push(Record::Define { side: self.side, index, kind: id.kind(), bytes: key.to_vec() });
         Ok(index)
     }
 }

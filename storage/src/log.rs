@@ -124,3 +124,13 @@ pub(crate) fn scan(
     let next = expected.unwrap_or(0).max(after + 1);
     if next <= last { Err(missing(next)) } else { Ok(()) }
 }
+
+/// Bytes of the payloads that hold the sequences `after + 1 ..= last`.
+pub(crate) fn bytes(engine: &Engine, after: u64, last: u64) -> Result<u64> {
+    let mut bytes = 0;
+    scan(engine, after, last, |_, payload| {
+        bytes += payload as u64;
+        Ok(())
+    })?;
+    Ok(bytes)
+}

@@ -14,7 +14,7 @@ use crate::witness::Acked;
 /// Dead bytes may be this many times the live ones before a store is copied.
 const DEAD_TO_LIVE: u64 = 4;
 /// Below this size a store is not worth copying for its dead bytes.
-const WORTH_COPYING: u64 = 16 << 20;
+const WORTH_COPYING: u64 = 4 << 20;
 
 impl Store {
     /// Makes a manifest current whose files are in place and durable.
@@ -63,21 +63,13 @@ impl Store {
             return Ok(true);
         }
         let on_disk = size(live.engine.path());
-        if on_disk < WORTH_COPYING {
+        let records = self.last_sequence().saturating_sub(manifest.folded_through);
+        // No record is shorter than five bytes: a log of many needs no reading to know that it is not mostly dead.
+        if on_disk <= WORTH_COPYING.max((DEAD_TO_LIVE + 1) * 5 * records) {
             return Ok(false);
         }
-        let kept = self.log_bytes(&live, manifest.folded_through)?;
-        Ok(on_disk > (DEAD_TO_LIVE + 1) * kept.max(WORTH_COPYING / (DEAD_TO_LIVE + 1)))
-    }
-
-    /// Bytes of the log's values above a sequence.
-    pub(crate) fn log_bytes(&self, live: &Live, after: u64) -> Result<u64> {
-        let mut bytes = 0;
-        log::scan(&live.engine, after, self.last_sequence(), |_, payload| {
-            bytes += payload as u64;
-            Ok(())
-        })?;
-        Ok(bytes)
+        let kept = log::bytes(&live.engine, manifest.folded_through, self.last_sequence())?;
+        Ok(on_disk > (DEAD_TO_LIVE + 1) * kept)
     }
 
     /// Deletes the values of the log that a generation holds, front to back, so that what is left never has a gap.

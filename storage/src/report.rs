@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::directory::{Entry, entries, size};
 use crate::error::{Error, Result};
+use crate::log;
+use crate::manifest::Manifest;
 use crate::reader::GenerationReader;
-use crate::store::Store;
+use crate::store::{Live, Store};
 
 /// What [`Store::verify`] found.
 #[derive(Debug, Default)]
@@ -62,11 +64,14 @@ impl Store {
     /// Damage is not an error here but part of the report; errors are what kept it from being looked for.
     pub fn verify(&self) -> Result<VerifyReport> {
         let mut report = VerifyReport::default();
-        let manifest = self.manifest();
-        let after = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
-        let mut records = 0;
-        let replayed = self.replay(after, &mut |_, _| records += 1);
-        report.records = records;
+        let (replayed, manifest) = self.tail(|live, after, last| {
+            log::scan(&live.engine, after, last, |packed, _| {
+                packed.records(&live.engine, |sequence, _| {
+                    report.records += u64::from(sequence > after);
+                    Ok(())
+                })
+            })
+        });
         keep(&mut report.damage, replayed)?;
         let Some(manifest) = manifest else { return Ok(report) };
         let reader: GenerationReader<'_> = self.read_generation(Arc::clone(&manifest));
@@ -104,15 +109,25 @@ impl Store {
                 Entry::Foreign => {}
             }
         }
-        let _front = self.front.read();
-        let live = Arc::clone(&self.live.read());
-        let manifest = self.manifest();
-        let after = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
-        usage.live = self.log_bytes(&live, after)?;
+        let (bytes, manifest) = self.tail(|live, after, last| log::bytes(&live.engine, after, last));
+        usage.live = bytes?;
         if let Some(manifest) = manifest {
             usage.live += manifest.bytes() + manifest.state.as_ref().map_or(0, |state| state.bytes);
         }
         Ok(usage)
+    }
+}
+
+impl Store {
+    /// Looks at the log above what the current generation holds, in one consistent view.
+    fn tail<T>(&self, look: impl FnOnce(&Live, u64, u64) -> T) -> (T, Option<Arc<Manifest>>) {
+        let _front = self.front.read();
+        // In this order: each holds at least what the one before promises, whatever is appended or published in between.
+        let last = self.last_sequence();
+        let live = Arc::clone(&self.live.read());
+        let manifest = self.manifest();
+        let after = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
+        (look(&live, after, last), manifest)
     }
 }
 

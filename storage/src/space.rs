@@ -40,10 +40,10 @@ pub(crate) fn require(path: &Path, action: &'static str, needed: u64) -> Result<
     }
 }
 
-/// Makes the reserve if it is not there and there is plenty of room. Best effort: a database without one works.
+/// Makes the reserve if it is not there and there is room for twice as much. Best effort: a database without one works.
 pub(crate) fn ensure_reserve(root: &Path) {
     let path = root.join(RESERVE);
-    if path.exists() || free(root).is_some_and(|free| free < MARGIN + RESERVE_BYTES) {
+    if path.exists() || free(root).is_some_and(|free| free < 2 * RESERVE_BYTES) {
         return;
     }
     let unfinished = root.join(format!("{RESERVE}{UNFINISHED}"));

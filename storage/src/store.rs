@@ -90,7 +90,7 @@ pub(crate) struct Live {
 
 /// Trees of a store.
 pub(crate) const TREES: [Tree; 2] = [Tree::Meta, Tree::Log];
-/// Values of a large group that are written between two looks at their errors.
+/// Values of a large group that make one batch.
 const BATCH: usize = 64;
 
 /// What a directory is, as far as its names tell.
@@ -406,7 +406,7 @@ fn look(root: &Path) -> Result<Found> {
     if kind(|entry| matches!(entry, Entry::Store(_) | Entry::Generation(_))) {
         return Err(Error::corrupt(&root.join(FORMAT), "the file is missing", RESTORE));
     }
-    // A new file system has this directory from the start; LOCK and CREATING.tmp are what a creation leaves that died at once.
+    // A new file system has this directory from the start; a lock alone is what a creation leaves that died at once.
     let foreign = names.iter().find(|name| *name != "lost+found" && *name != directory::LOCK);
     match foreign {
         Some(name) => {

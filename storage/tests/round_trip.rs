@@ -1,4 +1,5 @@
 //! What is appended is replayed, and what is written as a part is read: against a plain vector as the oracle.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

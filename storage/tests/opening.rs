@@ -1,0 +1,183 @@
+//! What opening says about every path and file that is not as it should be.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod drill;
+
+use std::fs;
+use std::path::Path;
+
+use drill::{Verdict, append_next, check, check_apart, copy, open, publish_next};
+use kithdb_storage::{Error, Store, StoreOptions};
+
+fn refusal(path: &Path) -> Error {
+    match open(path) {
+        Err(error) => error,
+        Ok(_) => panic!("it opened"),
+    }
+}
+
+fn sample(path: &Path) {
+    let store = open(path).unwrap();
+    append_next(&store, 500).unwrap();
+    publish_next(&store, false).unwrap();
+    append_next(&store, 5).unwrap();
+    store.close().unwrap();
+}
+
+#[test]
+fn a_second_owner_is_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    let error = refusal(dir.path());
+    assert!(matches!(&error, Error::Locked { holder, .. } if holder.contains(&std::process::id().to_string())));
+    assert!(error.to_string().contains("opening"), "the program is named: {error}");
+    drop(store);
+    assert!(open(dir.path()).is_ok(), "the lock goes with its owner");
+}
+
+#[test]
+#[ignore = "the child of a test"]
+fn check_child() {
+    drill::check_child();
+}
+
+#[test]
+fn a_second_process_is_told_who_the_first_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    match check_apart(dir.path(), "a second process") {
+        Verdict::Refused(error) => {
+            let holder = format!("is open in process {} (opening", std::process::id());
+            assert!(error.contains(&holder), "{error}");
+        }
+        sound => panic!("it opened: {sound:?}"),
+    }
+    assert_eq!(append_next(&store, 1).unwrap(), 1, "the first is not disturbed");
+}
+
+#[test]
+fn what_is_not_a_database_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    assert!(matches!(refusal(dir.path()), Error::NotADatabase { .. }));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "not even a lock");
+    assert!(matches!(refusal(&dir.path().join("notes.txt")), Error::NotADatabase { .. }));
+}
+
+#[test]
+fn nothing_is_created_unless_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { create: false, ..StoreOptions::default() };
+    let absent = dir.path().join("absent");
+    assert!(matches!(Store::open(&absent, &options), Err(Error::NotFound { .. })));
+    assert!(!absent.exists());
+    assert!(matches!(Store::open(dir.path(), &options), Err(Error::NotFound { .. })));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    open(dir.path()).unwrap().close().unwrap();
+    assert!(Store::open(dir.path(), &options).is_ok());
+}
+
+#[test]
+fn a_creation_that_died_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    // Before FORMAT there is no database, whatever else is there.
+    fs::remove_file(dir.path().join("FORMAT")).unwrap();
+    fs::remove_dir_all(dir.path().join("gen-1")).unwrap();
+    fs::write(dir.path().join("CREATING"), "").unwrap();
+    assert_eq!(open(dir.path()).unwrap().last_sequence(), 0);
+    assert!(!dir.path().join("CREATING").exists());
+}
+
+#[test]
+fn a_newer_format_asks_for_a_newer_version() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).unwrap().close().unwrap();
+    let line = "kithdb 7";
+    fs::write(dir.path().join("FORMAT"), format!("{line} {:08x}\n", crc32c::crc32c(line.as_bytes()))).unwrap();
+    assert!(matches!(refusal(dir.path()), Error::NewerFormat { found: 7, known: 1, .. }));
+}
+
+#[test]
+fn every_file_that_is_missing_or_torn_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().join("base");
+    sample(&base);
+    let store = fs::read_to_string(base.join("CURRENT")).unwrap().split(' ').next().unwrap().to_owned();
+    let data = format!("{store}/db");
+    for (name, torn) in [
+        ("FORMAT", false),
+        ("FORMAT", true),
+        ("CURRENT", false),
+        ("CURRENT", true),
+        ("ACKED", false),
+        ("ACKED", true),
+        (data.as_str(), false),
+        (data.as_str(), true),
+        (store.as_str(), false),
+        ("gen-1", false),
+        ("gen-1/db", false),
+        ("gen-1/db", true),
+    ] {
+        let copied = dir.path().join("copied");
+        copy(&base, &copied);
+        let path = copied.join(name);
+        if torn {
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(3).unwrap();
+        } else if path.is_dir() {
+            fs::remove_dir_all(&path).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
+        }
+        let error = match check(&copied) {
+            Err(error @ Error::Corrupt { .. }) => error.to_string(),
+            other => panic!("{name}, torn {torn}: {other:?}"),
+        };
+        let place = name.split('/').next().unwrap();
+        assert!(error.contains(place), "{name}, torn {torn}: {error}");
+        fs::remove_dir_all(&copied).unwrap();
+    }
+}
+
+#[test]
+fn lost_training_state_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    let path = dir.path().join("state-1.bin");
+    let good = fs::read(&path).unwrap();
+
+    let mut bad = good.clone();
+    bad[good.len() / 2] ^= 1;
+    fs::write(&path, bad).unwrap();
+    assert_eq!(check(dir.path()).unwrap(), (505, 1), "every answer is still there");
+    let store = open(dir.path()).unwrap();
+    let report = store.verify().unwrap();
+    assert!(report.is_sound() && report.warnings[0].contains("state-1.bin"), "{report:?}");
+    let manifest = store.manifest().unwrap();
+    let state = store.read_state(&manifest).unwrap().unwrap();
+    assert!(matches!(state.part::<f32>("table"), Err(Error::Corrupt { .. })));
+    fs::remove_file(&path).unwrap();
+    assert!(store.read_state(&manifest).unwrap().is_none());
+    assert!(store.verify().unwrap().warnings[0].contains("missing"));
+}
+
+#[test]
+fn what_no_manifest_names_is_removed_and_the_rest_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    for leftover in ["gen-2", "gen-7.tmp", "store-9"] {
+        fs::create_dir(dir.path().join(leftover)).unwrap();
+        fs::write(dir.path().join(leftover).join("db"), "x").unwrap();
+    }
+    fs::write(dir.path().join("state-2.bin"), "x").unwrap();
+    fs::write(dir.path().join("state-3.bin.tmp"), "x").unwrap();
+    fs::write(dir.path().join("README"), "somebody's").unwrap();
+    let torn = dir.path().join("store-1").join("snap.00000000000000FF.generating");
+    fs::write(&torn, "torn").unwrap();
+    assert_eq!(check(dir.path()).unwrap(), (505, 1));
+    for gone in ["gen-2", "gen-7.tmp", "store-9", "state-2.bin", "state-3.bin.tmp"] {
+        assert!(!dir.path().join(gone).exists(), "{gone}");
+    }
+    assert!(!torn.exists());
+    assert!(dir.path().join("README").exists() && dir.path().join("gen-1").exists());
+}
