@@ -58,7 +58,10 @@ struct Evaluated {
 }
 
 impl Eval {
-    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+    pub(crate) fn run(mut self, output: &Output) -> anyhow::Result<Answer> {
+        // Each cut-off is a key of the JSON object, which has to be there once.
+        self.k.sort_unstable();
+        self.k.dedup();
         let db = self.database.open()?;
         let options = self.layout.reader(database::id_kinds(&db));
         let (truth, rejected) = read(&Source::from(self.test), &options)?;

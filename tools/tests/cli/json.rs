@@ -27,6 +27,13 @@ fn every_subcommand_prints_one_object() {
 }
 
 #[test]
+fn a_cut_off_asked_for_twice_is_one_key() {
+    let place = trained();
+    let run = run(["eval", &place.db(), "--test", &place.path("held-out.csv"), "-k", "20,5,20", "--json"]).ok();
+    assert_eq!(run.stdout.matches("\"recall@20\"").count(), 1, "{}", run.stdout);
+}
+
+#[test]
 fn failures_are_objects_too() {
     let place = Place::new();
     let error = run(["stats", &place.path("absent"), "--json"]).fails(2, &["no database"]).json();

@@ -33,3 +33,17 @@ fn a_test_can_come_from_stdin() {
     let read = run(["eval", &place.db(), "--test", &place.path("held-out.csv"), "-k", "10", "--json"]).ok();
     assert_eq!(piped.json()["recall@10"], read.json()["recall@10"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_once() {
+    let place = Place::new();
+    let (db, pipe) = (place.path("db"), place.path("pipe.txt"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::write(pipe, "u i j\n").unwrap()
+    });
+    assert_eq!(run(["load", &db, &pipe, "--json"]).ok().json()["interactions"], 2);
+    writer.join().unwrap();
+}
