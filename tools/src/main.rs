@@ -1,2 +1,5 @@
 //! The admin program of kithdb.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    kithdb_tools::run()
+}

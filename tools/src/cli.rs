@@ -1,0 +1,91 @@
+//! The command line, and what becomes of a subcommand's outcome.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command::{Bench, Demo, Eval, Load, Query, Similar, Stats, Train, Verify};
+use crate::output::{Closed, Output};
+
+/// An embedded vector retrieval database for recommendation: load interactions, train, ask.
+#[derive(Parser)]
+#[command(name = "kithdb", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 ok; 1 the answer is no (nothing found, damage found); 2 wrong usage, or I/O failed."
+)]
+struct Cli {
+    /// Print one JSON object on stdout, and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Load(Load),
+    Train(Train),
+    Query(Query),
+    Similar(Similar),
+    Eval(Eval),
+    Stats(Stats),
+    Verify(Verify),
+    Bench(Bench),
+    Demo(Demo),
+}
+
+/// What a subcommand that did its work found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// What was asked for.
+    Yes,
+    /// That there is nothing, or that a check failed.
+    No,
+}
+
+/// Runs the program on the process's arguments.
+pub fn run() -> ExitCode {
+    let Cli { json, command } = Cli::parse();
+    let output = Output::new(json);
+    let outcome = match command {
+        Command::Load(command) => command.run(&output),
+        Command::Train(command) => command.run(&output),
+        Command::Query(command) => command.run(&output),
+        Command::Similar(command) => command.run(&output),
+        Command::Eval(command) => command.run(&output),
+        Command::Stats(command) => command.run(&output),
+        Command::Verify(command) => command.run(&output),
+        Command::Bench(command) => command.run(&output),
+        Command::Demo(command) => command.run(&output),
+    };
+    match outcome {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        // Whoever read our output has seen enough.
+        Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::from(if is_no(&error) { 1 } else { 2 })
+        }
+    }
+}
+
+/// Whether an error is the answer to a question about the data, rather than a question that could not be asked.
+fn is_no(error: &anyhow::Error) -> bool {
+    use kithdb::Error::{NoCode, NoHistory, UnknownBasket, UnknownItem, UnknownUser};
+    matches!(
+        error.downcast_ref(),
+        Some(UnknownUser { .. } | UnknownItem { .. } | UnknownBasket { .. } | NoHistory { .. } | NoCode { .. })
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,122 @@
+//! `kithdb eval`: how many held-out interactions the recommendations bring back.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use kithdb::Id;
+use kithdb::eval::Evaluation;
+use serde::Serialize;
+
+use super::{
+    at_least_one,
+    database::{self, Database},
+    layout::Layout,
+};
+use crate::cli::Answer;
+use crate::input::{Reader, ReaderOptions, Row, Source};
+use crate::output::{self, Output, Table};
+
+/// Measure the recommendations against held-out interactions
+///
+/// For every user of the test file, all items they do not have yet are ranked; the file's items should come out on top. Measures are averages
+/// over users, but for coverage, the share of the catalogue that was recommended to anybody.
+#[derive(Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    database: Database,
+    /// Interactions that were not loaded
+    #[arg(long, value_name = "FILE")]
+    test: PathBuf,
+    #[command(flatten)]
+    layout: Layout,
+    /// How many items to recommend: one or more cut-offs, with commas between
+    #[arg(short, long, default_value = "5,10,20,50,100", value_delimiter = ',', value_parser = at_least_one)]
+    k: Vec<usize>,
+    /// Bits a dimension of the queries [default: all that are stored]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
+    query_bits: Option<u32>,
+    /// Measure plain popularity too, which any model has to beat
+    #[arg(long)]
+    popularity: bool,
+}
+
+/// Each user of a test with their items.
+pub(super) type Truth = Vec<(Id, Vec<Id>)>;
+
+/// What an evaluation came to, as printed.
+#[derive(Debug, Serialize)]
+struct Evaluated {
+    #[serde(flatten)]
+    measures: Evaluation,
+    interactions: usize,
+    rejected: u64,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    popularity: Option<Evaluation>,
+}
+
+impl Eval {
+    pub(crate) fn run(mut self, output: &Output) -> anyhow::Result<Answer> {
+        // Each cut-off is a key of the JSON object, which has to be there once.
+        self.k.sort_unstable();
+        self.k.dedup();
+        let db = self.database.open()?;
+        let options = self.layout.reader(database::id_kinds(&db));
+        let (truth, rejected) = read(&Source::from(self.test), &options)?;
+        if rejected > 0 {
+            output.note(&format!(
+                "{} rows of the test were rejected; try to load it to see why",
+                output::count(rejected)
+            ));
+        }
+        let start = Instant::now();
+        let measures = db.evaluate(&truth, &self.k, self.query_bits)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let popularity = if self.popularity { Some(db.evaluate_popularity(&truth, &self.k)?) } else { None };
+        let interactions = truth.iter().map(|(_, items)| items.len()).sum();
+        let evaluated = Evaluated { measures, interactions, rejected, seconds, popularity };
+        output.result(&evaluated, |evaluated| {
+            let users = output::count(evaluated.measures.users);
+            let took = output::seconds(evaluated.seconds);
+            format!("{}\n\n{users} users in {took}", text(&evaluated.measures, evaluated.popularity.as_ref()))
+        })?;
+        Ok(if evaluated.measures.users == 0 { Answer::No } else { Answer::Yes })
+    }
+}
+
+/// Reads a test file; how many of its rows are no interactions.
+pub(super) fn read(source: &Source, options: &ReaderOptions) -> anyhow::Result<(Truth, u64)> {
+    let (mut truth, mut rejected) = (Truth::new(), 0);
+    let mut places: HashMap<Id, usize> = HashMap::new();
+    for row in Reader::open(source, options)? {
+        match row? {
+            Row::Rejected(_) => rejected += 1,
+            Row::Interaction(interaction) => {
+                let place = *places.entry(interaction.user).or_insert_with_key(|user| {
+                    truth.push((user.clone(), Vec::new()));
+                    truth.len() - 1
+                });
+                if let Some((_, items)) = truth.get_mut(place) {
+                    items.push(interaction.item);
+                }
+            }
+        }
+    }
+    Ok((truth, rejected))
+}
+
+/// The measures, a cut-off a line, and beside them the recall of popularity.
+pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> String {
+    let mut header = vec![">k", ">recall", ">ndcg", ">precision", ">map", ">hit rate", ">f1", ">coverage"];
+    header.extend(popularity.map(|_| ">recall of popularity"));
+    let mut table = Table::new(&header);
+    for cut in &measures.cuts {
+        let figures = [cut.recall, cut.ndcg, cut.precision, cut.map, cut.hit_rate, cut.f1, cut.coverage];
+        let popular = popularity.map(|popular| popular.at(cut.k).map_or(0.0, |cut| cut.recall));
+        let cells = figures.into_iter().chain(popular).map(|figure| format!("{figure:.4}"));
+        table.row(std::iter::once(cut.k.to_string()).chain(cells));
+    }
+    table.text()
+}

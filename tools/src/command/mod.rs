@@ -1,0 +1,33 @@
+//! The subcommands, one a file: its arguments, what it does, what it prints.
+
+mod bench;
+mod database;
+mod demo;
+mod eval;
+mod intake;
+mod layout;
+mod load;
+mod query;
+mod similar;
+mod stats;
+mod train;
+mod verify;
+
+pub(crate) use bench::Bench;
+pub(crate) use demo::Demo;
+pub(crate) use eval::Eval;
+pub(crate) use load::Load;
+pub(crate) use query::Query;
+pub(crate) use similar::Similar;
+pub(crate) use stats::Stats;
+pub(crate) use train::Train;
+pub(crate) use verify::Verify;
+
+/// Reads a number of results, which is at least 1.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("ask for at least 1".into()),
+        Ok(k) => Ok(k),
+        Err(error) => Err(format!("{error}")),
+    }
+}

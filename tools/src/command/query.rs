@@ -1,0 +1,121 @@
+//! `kithdb query`: the best items for a user or a basket.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kithdb::Error::{NoHistory, NotTrained, UnknownBasket, UnknownUser};
+use kithdb::{Db, Hits, ItemSet};
+
+use super::{
+    at_least_one,
+    database::{self, Database},
+};
+use crate::cli::Answer;
+use crate::input::{self, Source};
+use crate::output::{self, Output, Table};
+
+/// Recommend items to a user, or to go with a basket of items
+#[derive(Args)]
+pub(crate) struct Query {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    subject: Subject,
+    /// How many items to return
+    #[arg(short, long, default_value = "20", value_parser = at_least_one)]
+    k: usize,
+    /// Consider only the items of this file, an id a line
+    #[arg(long, value_name = "FILE")]
+    allow: Option<PathBuf>,
+    /// Leave out the items of this file, an id a line
+    #[arg(long, value_name = "FILE")]
+    deny: Option<PathBuf>,
+    /// Return items the user has already, too
+    #[arg(long)]
+    include_seen: bool,
+    /// Return the most popular items where nothing else is known
+    #[arg(long)]
+    popular: bool,
+    /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
+    query_bits: Option<u32>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Subject {
+    /// Whom to recommend to
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// What is in the basket, with commas between
+    #[arg(long, value_name = "ITEM,...", value_delimiter = ',')]
+    items: Option<Vec<String>>,
+}
+
+impl Query {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let db = self.database.open()?;
+        let (allow, deny) = (item_set(&db, self.allow)?, item_set(&db, self.deny)?);
+        let mut query = db.query().k(self.k);
+        if let Some(user) = &self.subject.user {
+            query = query.user(database::user(&db, user)?);
+        }
+        if let Some(items) = &self.subject.items {
+            query = query.items(items.iter().map(|item| database::item(&db, item)).collect::<Result<Vec<_>, _>>()?);
+        }
+        if let Some(allow) = &allow {
+            query = query.allow(allow);
+        }
+        if let Some(deny) = &deny {
+            query = query.deny(deny);
+        }
+        if self.include_seen {
+            query = query.include_seen();
+        }
+        if self.popular {
+            query = query.or_popular();
+        }
+        if let Some(bits) = self.query_bits {
+            query = query.query_bits(bits);
+        }
+        let hits = query.run().inspect_err(|error| {
+            if matches!(error, NotTrained | NoHistory { .. } | UnknownUser { .. } | UnknownBasket { .. }) {
+                output.note("--popular would answer with what most users have");
+            }
+        });
+        print(output, &hits?)
+    }
+}
+
+fn item_set(db: &Db, file: Option<PathBuf>) -> anyhow::Result<Option<ItemSet>> {
+    let Some(path) = file else { return Ok(None) };
+    let ids = input::read_ids(&Source::from(path), database::id_kinds(db).item)?;
+    Ok(Some(db.item_set(ids)?))
+}
+
+/// Prints hits; none are a no.
+pub(super) fn print(output: &Output, hits: &Hits) -> anyhow::Result<Answer> {
+    if !hits.unknown_items().is_empty() {
+        let names: Vec<String> = hits.unknown_items().iter().map(ToString::to_string).collect();
+        output.note(&format!("unknown items were ignored: {}", names.join(", ")));
+    }
+    output.result(hits, text)?;
+    Ok(if hits.is_empty() { Answer::No } else { Answer::Yes })
+}
+
+pub(super) fn text(hits: &Hits) -> String {
+    if hits.is_empty() {
+        return "nothing found".into();
+    }
+    let mut table = Table::new(&[">", "item", ">score"]);
+    for (rank, hit) in (1..).zip(hits) {
+        table.row([format!("{rank}"), hit.id.to_string(), output::score(hit.score)]);
+    }
+    let source = match hits.generation() {
+        Some(generation) if hits.scored() > 0 => {
+            format!("generation {generation}, {} codes scored, exact", output::count(hits.scored()))
+        }
+        _ => "by popularity: the score is the number of users".into(),
+    };
+    format!("{}\n\n{source}", table.text())
+}

@@ -1,0 +1,55 @@
+//! `kithdb stats`: counts and sizes.
+
+use clap::Args;
+
+use super::database::Database;
+use crate::cli::Answer;
+use crate::output::{self, Output};
+
+/// Show counts and sizes of a database
+#[derive(Args)]
+pub(crate) struct Stats {
+    #[command(flatten)]
+    database: Database,
+}
+
+impl Stats {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let stats = self.database.open()?.stats()?;
+        output.result(&stats, text)?;
+        Ok(Answer::Yes)
+    }
+}
+
+fn text(stats: &kithdb::Stats) -> String {
+    let (count, bytes) = (output::count, output::bytes);
+    let mut lines = vec![
+        ("users", count(stats.users)),
+        ("items", count(stats.items)),
+        ("interactions", count(stats.interactions)),
+        ("retired items", count(stats.retired_items)),
+        ("last sequence", count(stats.last_sequence)),
+    ];
+    match &stats.generation {
+        None => lines.push(("generation", "none yet: run `kithdb train`".into())),
+        Some(generation) => {
+            let widths: Vec<String> = generation.layer_bits.iter().map(ToString::to_string).collect();
+            lines.extend([
+                ("generation", generation.number.to_string()),
+                ("content", generation.content_hash.clone()),
+                (
+                    "code",
+                    format!("{} bits in layers of {}", generation.layer_bits.iter().sum::<u32>(), widths.join(" + ")),
+                ),
+                ("bytes an item", count(generation.bytes_per_item)),
+                (
+                    "bytes a user",
+                    format!("{} ({} query bits)", count(generation.bytes_per_user), generation.query_bits),
+                ),
+                ("changes since", count(stats.tail_changes)),
+            ]);
+        }
+    }
+    lines.push(("on disk", format!("{}, of which {} are in use", bytes(stats.disk.total), bytes(stats.disk.live))));
+    lines.iter().map(|(name, value)| format!("{name:<14} {value}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,157 @@
+//! `kithdb train`: embeddings from everything stored.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use kithdb::{Db, TrainOptions, TrainOutcome};
+use serde::Serialize;
+
+use super::database::Database;
+use crate::cli::Answer;
+use crate::output::{self, Output, Table};
+
+/// How often the progress bar is drawn.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Train on everything stored and publish the result
+#[derive(Args)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    settings: Settings,
+    /// Write the result as JSON to this file too
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// What a training can be told.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Settings {
+    /// How much time to take
+    #[arg(long, value_enum, default_value_t = Preset::Balanced)]
+    preset: Preset,
+    /// Bits of a node's code in all, a multiple of 64 [default: 768]
+    #[arg(long)]
+    bits: Option<u32>,
+    /// Hops of propagation: a code has one layer more [default: 2]
+    #[arg(long)]
+    layers: Option<u32>,
+    /// Threads to use, which changes nothing in the result [default: one a processor]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Seed of all random numbers [default: 1]
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// The library's presets, as arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Preset {
+    /// Seconds for a million interactions.
+    Fast,
+    /// A minute or so for a million interactions: better recommendations.
+    Balanced,
+}
+
+impl Settings {
+    /// Those of `kithdb train` without options.
+    pub(super) fn of_preset(preset: Preset) -> Self {
+        Self { preset, bits: None, layers: None, threads: None, seed: None }
+    }
+
+    fn options(&self) -> TrainOptions {
+        let mut options = TrainOptions::new(match self.preset {
+            Preset::Fast => kithdb::Preset::Fast,
+            Preset::Balanced => kithdb::Preset::Balanced,
+        });
+        if let Some(bits) = self.bits {
+            options = options.bits(bits);
+        }
+        if let Some(layers) = self.layers {
+            options = options.layers(layers);
+        }
+        if let Some(threads) = self.threads {
+            options = options.threads(threads);
+        }
+        if let Some(seed) = self.seed {
+            options = options.seed(seed);
+        }
+        options
+    }
+}
+
+/// What a training came to, as printed.
+#[derive(Debug, Serialize)]
+pub(super) struct Trained {
+    #[serde(flatten)]
+    outcome: TrainOutcome,
+    pub(super) seconds: f64,
+    /// Of this process; `null` where the system does not tell.
+    peak_memory_bytes: Option<u64>,
+}
+
+impl Train {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let trained = train(&self.database.open()?, &self.settings)?;
+        if let Some(path) = &self.report {
+            let report = serde_json::to_string_pretty(&trained)? + "\n";
+            std::fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        output.result(&trained, text)?;
+        Ok(Answer::Yes)
+    }
+}
+
+/// Trains, with a progress bar.
+pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
+    let start = Instant::now();
+    let job = db.train(settings.options())?;
+    let bar = output::steps_bar();
+    while !job.wait_timeout(GLANCE) {
+        let progress = job.progress();
+        bar.set_message(progress.phase);
+        bar.set_length(progress.of);
+        bar.set_position(progress.step);
+    }
+    bar.finish_and_clear();
+    let outcome = job.wait()?;
+    Ok(Trained { outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
+}
+
+/// The most memory this process has had resident, in bytes, where the system keeps a `/proc`.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+pub(super) fn text(trained: &Trained) -> String {
+    let Trained { outcome, seconds, peak_memory_bytes } = trained;
+    let mut phases = Table::new(&["phase", ">seconds"]);
+    for phase in &outcome.phases {
+        phases.row([phase.phase.to_owned(), format!("{:.2}", phase.seconds)]);
+    }
+    let memory =
+        peak_memory_bytes.map(|peak| format!(", at most {} of memory", output::bytes(peak))).unwrap_or_default();
+    format!(
+        "published generation {} in {}{memory}\n{} interactions of {} users with {} items\ncontent {}\n\n{}",
+        outcome.generation,
+        output::seconds(*seconds),
+        output::count(outcome.interactions),
+        output::count(outcome.users),
+        output::count(outcome.items),
+        outcome.content_hash,
+        phases.text(),
+    )
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn peak_memory_is_told() {
+        assert!(super::peak_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

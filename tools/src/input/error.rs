@@ -1,0 +1,69 @@
+//! Why a file cannot be read at all; single bad rows are [`Rejected`](super::Rejected) instead.
+
+use std::io;
+
+use super::Source;
+
+/// Each names the file and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// It does not open.
+    #[error("cannot open {source_name}: {error}")]
+    Open {
+        /// Which one.
+        source_name: Source,
+        /// The system's error.
+        error: io::Error,
+    },
+    /// It stopped giving bytes, or its compression is damaged.
+    #[error("cannot read {source_name} beyond line {line}: {error}")]
+    Read {
+        /// Which one.
+        source_name: Source,
+        /// The last line that was read.
+        line: u64,
+        /// The system's or the decompressor's error.
+        error: io::Error,
+    },
+    /// There is not one line in it.
+    #[error("{source_name} is empty")]
+    Empty {
+        /// Which one.
+        source_name: Source,
+    },
+    /// Its name does not tell what it holds.
+    #[error("the name of {source_name} does not tell its format; pass --format csv, tsv or lightgcn")]
+    UnknownFormat {
+        /// Which one.
+        source_name: Source,
+    },
+    /// A column is not there.
+    #[error("{source_name} has no column {wanted} for the {role}; its first line has {there}. {remedy}")]
+    MissingColumn {
+        /// Which file.
+        source_name: Source,
+        /// What the column would hold.
+        role: &'static str,
+        /// The names that were looked for.
+        wanted: String,
+        /// The columns there are.
+        there: String,
+        /// What to pass instead.
+        remedy: String,
+    },
+    /// The first line is not text.
+    #[error("the first line of {source_name} is not valid UTF-8; convert the file to UTF-8")]
+    HeaderNotText {
+        /// Which one.
+        source_name: Source,
+    },
+    /// Columns were named for a format without columns.
+    #[error(
+        "{source_name} is read as lightgcn (`user item item ...`), which has no columns to choose; pass --format csv or tsv"
+    )]
+    NoColumns {
+        /// Which one.
+        source_name: Source,
+    },
+}

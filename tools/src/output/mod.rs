@@ -1,0 +1,70 @@
+//! What people and programs read: text or JSON on stdout, notes and progress on stderr.
+
+mod figures;
+mod progress;
+mod table;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+pub(crate) use figures::{bytes, count, score, seconds};
+pub(crate) use progress::{bytes_bar, steps_bar};
+pub(crate) use table::Table;
+
+/// Nobody reads stdout any more; the program may end, well.
+#[derive(Debug, thiserror::Error)]
+#[error("stdout was closed")]
+pub(crate) struct Closed;
+
+/// Where results go, and in which form.
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints a subcommand's result: `value` as one line of JSON, or the text. Called once a run.
+    pub(crate) fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        let line = if self.json { serde_json::to_string(value)? } else { text(value) };
+        print(&line)
+    }
+
+    /// Prints text on the way to the result, for people only.
+    pub(crate) fn say(&self, text: &str) -> anyhow::Result<()> {
+        if self.json { Ok(()) } else { print(text) }
+    }
+
+    /// Tells of something that is worth knowing and no failure.
+    pub(crate) fn note(&self, text: &str) {
+        tell(&format!("kithdb: {text}"));
+    }
+
+    /// Tells why a run failed: on stderr, and as `{"error": ...}` where JSON was asked for, so that stdout always holds an object.
+    pub(crate) fn failure(&self, error: &anyhow::Error) {
+        let text = format!("{error:#}");
+        if self.json {
+            // The error is told below and by the exit status; that stdout is closed adds nothing.
+            let _ = print(&serde_json::json!({ "error": text }).to_string());
+        }
+        tell(&format!("kithdb: error: {text}"));
+    }
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written =
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Closed.into(),
+        _ => anyhow::Error::from(error).context("cannot write to stdout"),
+    })
+}
+
+/// Writes a line to stderr; where even that fails there is nobody left to tell.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

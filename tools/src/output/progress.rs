@@ -1,0 +1,34 @@
+//! Progress bars: on stderr, and only where that is a terminal; elsewhere they draw nothing.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar over `total` bytes of input; a spinner where the size is not known.
+pub(crate) fn bytes_bar(total: Option<u64>) -> ProgressBar {
+    match total {
+        Some(total) => styled(ProgressBar::new(total), "{msg:12} {wide_bar} {bytes}/{total_bytes} {eta}"),
+        None => styled(ProgressBar::new_spinner(), "{msg:12} {spinner} {bytes} {elapsed}"),
+    }
+}
+
+/// A bar over the steps of phases that follow each other.
+pub(crate) fn steps_bar() -> ProgressBar {
+    styled(ProgressBar::new(0), "{msg:12} {wide_bar} {pos}/{len} {elapsed}")
+}
+
+fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    // A template that does not parse costs the style, not the work.
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn templates_parse() {
+        for template in ["{msg:12} {wide_bar} {bytes}/{total_bytes} {eta}", "{msg:12} {spinner} {bytes} {elapsed}"] {
+            assert!(indicatif::ProgressStyle::with_template(template).is_ok());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Allow and deny lists, and what a user has already.
+
+use crate::program::{run, trained};
+
+fn ids(args: &[&str]) -> Vec<String> {
+    let hits = run([args, &["--json"]].concat()).ok().json();
+    hits["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn filters_work_before_the_best_are_taken() {
+    let place = trained();
+    let (db, history) = (place.db(), std::fs::read_to_string(place.path("history.csv")).unwrap());
+    let mut row = history.lines().nth(1).unwrap().split(',');
+    let (user, has) = (row.next().unwrap(), row.next().unwrap());
+    let query = ["query", &db, "--user", user, "-k", "1000000"];
+    let all = ids(&query);
+    assert!(!all.iter().any(|id| id == has));
+
+    let seen_too = ids(&[&query[..], &["--include-seen"]].concat());
+    assert!(seen_too.len() > all.len() && seen_too.iter().any(|id| id == has));
+
+    let deny = place.file("deny.txt", format!("{}\r\n\n{}\n", all[0], all[2]));
+    assert_eq!(ids(&["query", &db, "--user", user, "-k", "2", "--deny", &deny]), [all[1].clone(), all[3].clone()]);
+
+    let (late, last) = (&all[all.len() - 2], &all[all.len() - 1]);
+    let allow = place.file("allow.txt", format!("{last}\n{late}\nunheard-of\n{has}\n"));
+    assert_eq!(ids(&["query", &db, "--user", user, "--allow", &allow]), [late.clone(), last.clone()]);
+    // Nothing left is a no.
+    run(["query", &db, "--user", user, "--allow", &allow, "--deny", &allow]).fails(1, &[]);
+}

@@ -1,0 +1,17 @@
+//! The program as people and scripts meet it: a real process, its output and its exit status. One file a behaviour.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod bad_files;
+mod bad_questions;
+mod broken_pipe;
+mod compressed;
+mod damage;
+mod demo;
+mod filters;
+mod json;
+mod loading_again;
+mod locked;
+mod program;
+mod rejects;
+mod round_trip;
+mod stdin;

@@ -1,0 +1,59 @@
+//! Rows that cannot be stored are named, counted and set aside, and loading goes on.
+
+use crate::program::{Place, run};
+
+const ROWS: &[u8] = b"user,item,weight\nu,i,1\nu,i\nv,\xffj,1\nv,k,-1\nw,i,2\n";
+
+#[test]
+fn bad_rows_are_set_aside_and_the_rest_is_loaded() {
+    let place = Place::new();
+    let (file, rejects) = (place.file("a.csv", ROWS), place.path("rejects.csv"));
+    let run = run(["load", &place.path("db"), &file, "--reject", &rejects, "--json"]).ok();
+    let loaded = run.json();
+    assert_eq!((&loaded["interactions"], &loaded["rejected"]), (&2.into(), &3.into()));
+    assert_eq!(loaded["rejects"][2]["line"], 5);
+    for line in [
+        "a.csv:3: the row has 2 columns where the first line has 3",
+        "a.csv:4: the row is not valid UTF-8",
+        "a.csv:5: the weight \"-1\"",
+    ] {
+        assert!(run.stderr.contains(line), "{}", run.stderr);
+    }
+    let mut rows = csv::Reader::from_path(rejects).unwrap();
+    assert_eq!(rows.byte_headers().unwrap(), &csv::ByteRecord::from(vec!["file", "line", "reason", "row"]));
+    let rows: Vec<csv::ByteRecord> = rows.byte_records().map(Result::unwrap).collect();
+    let raw: Vec<&[u8]> = rows.iter().map(|row| &row[3]).collect();
+    assert_eq!(raw, [&b"u,i"[..], b"v,\xffj,1", b"v,k,-1"]);
+    assert!(rows.iter().all(|row| &row[0] == file.as_bytes()));
+}
+
+#[test]
+fn strict_stops_at_the_first() {
+    let place = Place::new();
+    let file = place.file("a.csv", ROWS);
+    run(["load", &place.path("db"), &file, "--strict"])
+        .fails(2, &["a.csv:3:", "2 columns", "stopped after 1 interactions"]);
+    assert_eq!(run(["stats", &place.path("db"), "--json"]).ok().json()["interactions"], 1);
+}
+
+#[test]
+fn many_rejects_are_counted_and_few_are_shown() {
+    let place = Place::new();
+    let file = place.file("a.csv", format!("user,item\nu,i\n{}", "u\n".repeat(1000)));
+    let run = run(["load", &place.path("db"), &file]).ok();
+    assert!(run.stderr.lines().count() < 10 && run.stderr.contains("1,000 rows"), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_with_nothing_to_load_is_a_no() {
+    let place = Place::new();
+    run(["load", &place.path("db"), &place.file("a.csv", "user,item\nu\n")]).fails(1, &["a.csv:2:"]);
+}
+
+#[test]
+fn the_reject_file_is_none_of_the_files() {
+    let place = Place::new();
+    let file = place.file("a.csv", ROWS);
+    run(["load", &place.path("db"), &file, "--reject", &file]).fails(2, &["a.csv", "--reject"]);
+    assert_eq!(std::fs::read(&file).unwrap(), ROWS);
+}
