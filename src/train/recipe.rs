@@ -43,6 +43,7 @@ impl Recipe {
             distil: 0.9,
             temperature: 0.1,
             rate: 0.01,
+            user_rate: 0.05,
             scale_rate: 0.01,
         };
         Recipe { teacher, student }
