@@ -10,7 +10,8 @@ use super::*;
 /// A context over a whole graph, with nothing held out.
 pub(super) fn context<'a>(graph: &'a Bipartite, monitor: &'a dyn Monitor) -> Context<'a> {
     let validation = Box::leak(Box::new(Validation::new(&Holdout::none(graph), 0)));
-    Context { graph, validation, isa: Isa::chosen().unwrap(), seed: 1, monitor }
+    let (isa, popcount) = (Isa::chosen().unwrap(), Kernel::from_env().unwrap());
+    Context { graph, validation, isa, popcount, seed: 1, monitor }
 }
 
 /// Two blocks of 60 users and 40 items; every user touches about three quarters of its own block's items and none of the other's.

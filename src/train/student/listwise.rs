@@ -34,7 +34,7 @@ pub(crate) struct Listwise {
     /// Weight of the teacher in the target.
     pub(crate) distil: f32,
     pub(crate) temperature: f32,
-    /// Learning rate of the items' latents; falls linearly to a tenth.
+    /// Learning rate of the items' latents; falls linearly to a fiftieth.
     pub(crate) rate: f32,
     /// Learning rate of the users' latents. A user is updated once an epoch, on its whole list, an item once a batch.
     pub(crate) user_rate: f32,
@@ -48,7 +48,7 @@ impl Student for Listwise {
     }
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
-        let mut best = start.recall(context.isa, context.validation).map(|recall| (recall, start.clone()));
+        let mut best = start.recall(context)?.map(|recall| (recall, start.clone()));
         let mut training = Training::new(self, teacher, start);
         let degrees = context.graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
@@ -63,7 +63,7 @@ impl Student for Listwise {
             for batch in order.chunks(self.batch) {
                 let list = subset(&mut rng, context.graph.n_items(), self.list);
                 let own = self.draw_positives(context, &mut rng, batch);
-                let decay = 1.0 - 0.9 * step as f32 / steps as f32;
+                let decay = 1.0 - 0.98 * step as f32 / steps as f32;
                 loss += training.step(context, batch, &list, &own, decay)? * batch.len() as f64;
                 step += 1;
                 context.monitor.advance(step);
@@ -72,7 +72,7 @@ impl Student for Listwise {
                 let phase = format!("epoch {} of the student", epoch + 1);
                 return Err(Error::Diverged { model: self.name(), phase, lower: "the learning rate" });
             }
-            let recall = training.tables.recall(context.isa, context.validation);
+            let recall = training.tables.recall(context)?;
             epochs.push(Epoch { loss: loss / order.len().max(1) as f64, recall });
             let Some(recall) = recall else { continue };
             context.monitor.validation(epoch as u64 + 1, recall);
