@@ -7,6 +7,7 @@ use super::monitor::Monitor;
 use super::validation::Validation;
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
+use crate::kernel::popcount::Kernel;
 use crate::{Error, Result};
 
 /// The graph to learn from, where to validate, what to report to.
@@ -16,6 +17,8 @@ pub(crate) struct Context<'a> {
     /// The interactions held out.
     pub(crate) validation: &'a Validation,
     pub(crate) isa: Isa,
+    /// The kernel that scores codes on validation; all kernels give the same scores.
+    pub(crate) popcount: Kernel,
     pub(crate) seed: u64,
     pub(crate) monitor: &'a dyn Monitor,
 }

@@ -27,9 +27,12 @@ pub use options::{Preset, TrainOptions};
 pub use report::{Epoch, TrainReport};
 pub use state::{StatePart, TrainState};
 
+use std::sync::Arc;
+
 use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
+use crate::kernel::popcount::Kernel;
 use crate::{Error, Result};
 use context::Context;
 use holdout::Holdout;
@@ -87,21 +90,28 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
         split => split,
     };
     let validation = Validation::new(&holdout, VALIDATED);
-    let context = Context { graph: &holdout.trained, validation: &validation, isa, seed: options.seed, monitor };
+    let popcount = Kernel::from_env().map_err(|error| Error::InvalidArgument {
+        what: error.to_string(),
+        remedy: "name a kernel this machine has".to_owned(),
+    })?;
+    let (graph, seed) = (&holdout.trained, options.seed);
+    let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
     context.check()?;
     let recipe = Recipe::new(options, context.graph);
     let widths = options.widths();
 
     let mut layers = recipe.teacher.fit(&context)?;
-    let teacher_recall = validation.recall(isa, 20, &layers.users[0], &layers.items[0]);
+    let teacher_recall = validation.recall(&context, 20, &layers.users[0], &layers.items[0])?;
     layers.propagate(isa, context.graph, widths.len() - 1);
     let start = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
-    let start_recall = start.recall(isa, &validation);
+    let start_recall = start.recall(&context)?;
     let (tables, epochs) = recipe.student.distil(&context, &layers, start)?;
 
-    let (users, items) = tables.encode(options)?;
-    context.check()?;
-    let fold_in = FoldInMap::new(items.shape(), fold_in::fit(isa, context.graph, &tables).into_data(), isa)?;
+    let recall = tables.recall(&context)?;
+    let shape = Arc::new(options.shape()?);
+    let users = tables.encode_users(&shape, options.query_planes)?;
+    let items = tables.encode_items(&shape)?;
+    let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, context.graph, &tables).into_data(), isa)?;
     let report = TrainReport {
         teacher: recipe.teacher.name().to_owned(),
         student: recipe.student.name().to_owned(),
@@ -112,7 +122,7 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
         teacher_recall,
         start_recall,
         epochs,
-        recall: tables.recall(isa, &validation),
+        recall,
     };
     let mut state = TrainState::default();
     tables.save(&mut state);

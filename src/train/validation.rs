@@ -2,9 +2,13 @@
 
 use rayon::prelude::*;
 
+use super::context::Context;
 use super::holdout::Holdout;
+use crate::Result;
+use crate::code::{LayeredCodes, PlaneCodes};
 use crate::graph::Csr;
-use crate::kernel::dense::{Factor, Isa, Matrix, View};
+use crate::index::{Filter, Linear};
+use crate::kernel::dense::{Factor, Matrix, View};
 
 /// Users scored at once.
 const BLOCK: usize = 64;
@@ -38,36 +42,77 @@ impl Validation {
 
     /// Mean over users of the share of their held-out items among the `k` best by inner product, trained items masked,
     /// ties by rising index. `None` when nothing is held out. O(users x items x columns).
-    pub(crate) fn recall(&self, isa: Isa, k: usize, users: &Matrix, items: &Matrix) -> Option<f64> {
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn recall(
+        &self,
+        context: &Context<'_>,
+        k: usize,
+        users: &Matrix,
+        items: &Matrix,
+    ) -> Result<Option<f64>> {
         if self.users.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let factor = Factor::pack(isa, View::from(items).transposed());
-        let recalls: Vec<f64> = self
+        let factor = Factor::pack(context.isa, View::from(items).transposed());
+        let recalls: Vec<Vec<f64>> = self
             .users
             .par_chunks(BLOCK)
-            .flat_map_iter(|block| {
-                let mut queries = Matrix::zeros(block.len(), users.cols());
-                for (row, &user) in block.iter().enumerate() {
-                    queries.row_mut(row).copy_from_slice(users.row(user as usize));
-                }
+            .map(|block| {
+                context.check()?;
+                let queries = users.gather(block);
                 let mut scores = Matrix::zeros(block.len(), items.rows());
                 factor.multiply((&queries).into(), scores.data_mut(), false);
-                let recalls: Vec<f64> = block
-                    .iter()
-                    .enumerate()
-                    .map(|(row, &user)| {
-                        let (held, seen) = (self.held.row(user as usize), self.seen.row(user as usize));
-                        let best = best(scores.row_mut(row), seen, k);
-                        let hits = best.iter().filter(|item| held.binary_search(item).is_ok()).count();
-                        hits as f64 / held.len() as f64
-                    })
-                    .collect();
-                recalls
+                let rows = block.iter().enumerate();
+                Ok(rows.map(|(row, &user)| self.share(user, &best(scores.row_mut(row), self.seen(user), k))).collect())
             })
-            .collect();
-        Some(recalls.iter().sum::<f64>() / recalls.len() as f64)
+            .collect::<Result<_>>()?;
+        Ok(Some(mean(&recalls.concat())))
     }
+
+    /// As [`Validation::recall`], of codes with 1-bit queries and the served score. O(users x items x words).
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn recall_of_codes(
+        &self,
+        context: &Context<'_>,
+        k: usize,
+        users: &PlaneCodes,
+        items: &LayeredCodes,
+    ) -> Result<Option<f64>> {
+        if self.users.is_empty() {
+            return Ok(None);
+        }
+        let ranks: Vec<u32> = (0..items.len() as u32).collect();
+        let index = Linear::build(items, ranks, context.popcount)?;
+        let recalls: Vec<f64> = self
+            .users
+            .par_iter()
+            .map(|&user| {
+                context.check()?;
+                let filter = Filter { seen: self.seen(user), ..Filter::default() };
+                let found = index.search(&users.query(user as usize, 1)?, k, &filter)?;
+                Ok(self.share(user, &found.matches.iter().map(|found| found.row).collect::<Vec<_>>()))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Some(mean(&recalls)))
+    }
+
+    fn seen(&self, user: u32) -> &[u32] {
+        self.seen.row(user as usize)
+    }
+
+    /// The share of a user's held-out items among `found`.
+    fn share(&self, user: u32, found: &[u32]) -> f64 {
+        let held = self.held.row(user as usize);
+        found.iter().filter(|item| held.binary_search(item).is_ok()).count() as f64 / held.len() as f64
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The `k` best items that are not in `seen`, unordered. Overwrites the scores of seen items.
@@ -85,6 +130,7 @@ fn best(scores: &mut [f32], seen: &[u32], k: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::CodeShape;
     use crate::graph::Bipartite;
 
     #[test]
@@ -92,11 +138,17 @@ mod tests {
         let trained = Bipartite::from_edges(3, 5, &[(0, 0, 1.0), (1, 4, 1.0)]).unwrap();
         let held = Csr::from_edges(3, 5, &[(0, 1, 1.0), (0, 3, 1.0), (1, 0, 1.0)]).unwrap();
         let validation = Validation::new(&Holdout { trained, held }, 9);
+        let graph = Bipartite::from_edges(3, 5, &[]).unwrap();
+        let context = crate::train::tests::context(&graph, &());
         let users = Matrix::from_data(3, 1, vec![1.0; 3]).unwrap();
         let items = Matrix::from_data(5, 1, vec![9.0, 2.0, 2.0, 1.0, 7.0]).unwrap();
         // User 0: 4 then the tie of 1 and 2, so one of two hits at 2. User 1: 0 first. User 2 has nothing held out.
-        let recall = validation.recall(Isa::Baseline, 2, &users, &items).unwrap();
-        assert_eq!(recall, (0.5 + 1.0) / 2.0);
-        assert_eq!(validation.recall(Isa::Baseline, 100, &users, &items), Some(1.0));
+        assert_eq!(validation.recall(&context, 2, &users, &items).unwrap(), Some((0.5 + 1.0) / 2.0));
+        assert_eq!(validation.recall(&context, 100, &users, &items).unwrap(), Some(1.0));
+        // The same vectors as codes of one bit and a scaler.
+        let shape = std::sync::Arc::new(CodeShape::new(vec![1], vec![1.0]).unwrap());
+        let users = PlaneCodes::encode(shape.clone(), &[users.data()], 1).unwrap();
+        let items = LayeredCodes::encode(shape, &[items.data()]).unwrap();
+        assert_eq!(validation.recall_of_codes(&context, 2, &users, &items).unwrap(), Some((0.5 + 1.0) / 2.0));
     }
 }

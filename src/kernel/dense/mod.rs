@@ -1,6 +1,6 @@
 //! Dense float loops of training: products of matrices, softmax rows, optimiser steps.
 //!
-//! Each loop is written once, as portable Rust in [`loops`] and [`product`], and compiled for every instruction set in
+//! Each loop is written once, as portable Rust in [`loops`] and [`mod@product`], and compiled for every instruction set in
 //! [`Isa`]; the set is chosen at run time, since users build for a baseline CPU. Reductions run over sixteen fixed lanes and
 //! products add their terms in the order of the inner index, so a result depends neither on the number of threads nor on
 //! the width of the vectors: every set with fused multiply-add gives the same bits, and only the baseline differs.

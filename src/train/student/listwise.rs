@@ -20,7 +20,8 @@ use crate::{Error, Result};
 ///
 /// (ListNet's top-one probabilities, Cao et al. 2007, as a distillation loss), where the logits are those of the codes: the
 /// signs of the latents times the scalers. The gradient passes the sign unchanged where `|latent| <= 1` and is zero elsewhere
-/// (clipped straight-through, Hubara et al. 2016). A batch is three products of `batch x list x bits`.
+/// (clipped straight-through, Hubara et al. 2016). A batch is three products of `batch x list x bits`. The tables of the epoch with the
+/// best recall on held-out interactions are kept, those of the start among them.
 #[derive(Clone, Debug)]
 pub(crate) struct Listwise {
     pub(crate) epochs: usize,
@@ -33,8 +34,10 @@ pub(crate) struct Listwise {
     /// Weight of the teacher in the target.
     pub(crate) distil: f32,
     pub(crate) temperature: f32,
-    /// Learning rate of the latents; falls linearly to a tenth.
+    /// Learning rate of the items' latents; falls linearly to a fiftieth.
     pub(crate) rate: f32,
+    /// Learning rate of the users' latents. A user is updated once an epoch, on its whole list, an item once a batch.
+    pub(crate) user_rate: f32,
     /// Learning rate of the logarithms of the scalers, falling alike.
     pub(crate) scale_rate: f32,
 }
@@ -45,6 +48,7 @@ impl Student for Listwise {
     }
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
+        let mut best = start.recall(context)?.map(|recall| (recall, start.clone()));
         let mut training = Training::new(self, teacher, start);
         let degrees = context.graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
@@ -59,7 +63,7 @@ impl Student for Listwise {
             for batch in order.chunks(self.batch) {
                 let list = subset(&mut rng, context.graph.n_items(), self.list);
                 let own = self.draw_positives(context, &mut rng, batch);
-                let decay = 1.0 - 0.9 * step as f32 / steps as f32;
+                let decay = 1.0 - 0.98 * step as f32 / steps as f32;
                 loss += training.step(context, batch, &list, &own, decay)? * batch.len() as f64;
                 step += 1;
                 context.monitor.advance(step);
@@ -68,13 +72,15 @@ impl Student for Listwise {
                 let phase = format!("epoch {} of the student", epoch + 1);
                 return Err(Error::Diverged { model: self.name(), phase, lower: "the learning rate" });
             }
-            let recall = training.tables.recall(context.isa, context.validation);
-            if let Some(recall) = recall {
-                context.monitor.validation(epoch as u64 + 1, recall);
-            }
+            let recall = training.tables.recall(context)?;
             epochs.push(Epoch { loss: loss / order.len().max(1) as f64, recall });
+            let Some(recall) = recall else { continue };
+            context.monitor.validation(epoch as u64 + 1, recall);
+            if best.as_ref().is_none_or(|best| recall >= best.0) {
+                best = Some((recall, training.tables.clone()));
+            }
         }
-        Ok((training.tables, epochs))
+        Ok((best.map_or(training.tables, |best| best.1), epochs))
     }
 }
 
@@ -201,7 +207,8 @@ impl<'a> Training<'a> {
             own.iter().for_each(|&(user, g)| add_scaled(isa, row, g, users.row(user as usize)));
         });
 
-        let rates = (self.model.rate * decay, self.model.scale_rate * decay);
+        let rates = |latents: f32| (latents * decay, self.model.scale_rate * decay);
+        let (user_rates, item_rates) = (rates(self.model.user_rate), rates(self.model.rate));
         let tables = &mut self.tables;
         let segments = &tables.segments;
         self.adam_users.update(
@@ -211,7 +218,7 @@ impl<'a> Training<'a> {
             &users,
             &to_users,
             (&mut tables.users, &mut tables.user_scales),
-            rates,
+            user_rates,
         );
         self.adam_items.update(
             isa,
@@ -220,7 +227,7 @@ impl<'a> Training<'a> {
             &items,
             &to_items,
             (&mut tables.items, &mut tables.item_scales),
-            rates,
+            item_rates,
         );
         touched.iter().for_each(|&item| self.slots[item as usize] = u32::MAX);
         Ok(outcome.iter().map(|(loss, _)| loss).sum::<f64>() / batch.len() as f64)
@@ -277,4 +284,88 @@ fn list_gradient(
         .map(|(e, (x, m))| (e.0, x / total - distil * m / mass - positive))
         .collect();
     (f64::from(top) + f64::from(total).ln() - agreement, gradients)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::random::normal;
+    use rand_xoshiro::rand_core::SeedableRng;
+
+    /// The loss in f64, from its definition: `student` and `teacher` are the logits of the whole list.
+    fn loss(student: &[f64], teacher: &[f64], positives: &[usize], distil: f64) -> f64 {
+        let softmax = |x: &[f64]| {
+            let total: f64 = x.iter().map(|x| x.exp()).sum();
+            x.iter().map(|x| x.exp() / total).collect::<Vec<_>>()
+        };
+        let distil = if positives.is_empty() { 1.0 } else { distil };
+        let mut target: Vec<f64> = softmax(teacher).iter().map(|t| distil * t).collect();
+        positives.iter().for_each(|&at| target[at] += (1.0 - distil) / positives.len() as f64);
+        -softmax(student).iter().zip(&target).map(|(p, t)| t * p.ln()).sum::<f64>()
+    }
+
+    #[test]
+    fn the_gradient_of_a_list_equals_finite_differences() {
+        let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(3);
+        // A list of 20, three items of the user's own past it, and one of its own on it.
+        let student: Vec<f64> = (0..23).map(|_| 2.0 * f64::from(normal(&mut rng))).collect();
+        let teacher: Vec<f64> = (0..23).map(|_| 3.0 * f64::from(normal(&mut rng))).collect();
+        for (own, distil) in
+            [(vec![20u32, 21, 22, 4], 0.7f32), (vec![4, 9], 0.0), (vec![20, 21, 22], 1.0), (vec![], 0.5)]
+        {
+            let len = if own.contains(&20) { 23 } else { 20 };
+            let positives: Vec<usize> = own.iter().map(|&slot| slot as usize).collect();
+            let of = |student: &[f64]| loss(&student[..len], &teacher[..len], &positives, f64::from(distil));
+            for isa in Isa::available() {
+                let mut logits: Vec<f32> = student[..20].iter().map(|&x| x as f32).collect();
+                let mut scores: Vec<f32> = teacher[..20].iter().map(|&x| x as f32).collect();
+                let pair = |slot: u32| (student[slot as usize] as f32, teacher[slot as usize] as f32);
+                let (value, extra) = list_gradient(isa, distil, &mut logits, &mut scores, &own, pair);
+                assert!((value - of(&student)).abs() < 1e-4, "{value} {}", of(&student));
+                let mut gradient = logits;
+                gradient.extend(extra.iter().map(|&(_, g)| g));
+                assert_eq!(gradient.len(), len);
+                for at in 0..len {
+                    let shifted = |by: f64| {
+                        let mut student = student.clone();
+                        student[at] += by;
+                        of(&student)
+                    };
+                    let want = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+                    assert!((f64::from(gradient[at]) - want).abs() < 1e-5, "{isa:?} {at}: {} {want}", gradient[at]);
+                }
+            }
+        }
+    }
+
+    /// With the signs held, the loss is a smooth function of the scalers' logarithms; one small step of the student changes
+    /// them against its gradient.
+    #[test]
+    fn a_step_lowers_the_loss() {
+        let edges: Vec<(u32, u32, f32)> = (0..200u32).map(|e| (e % 20, e * e % 31, 1.0)).collect();
+        let graph = crate::graph::Bipartite::from_edges(20, 31, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let matrix = |rng: &mut _, rows| crate::train::random::normal_matrix(rng, rows, 8, 0.5);
+        let teacher =
+            Layers { users: vec![matrix(&mut rng, 20)], items: vec![matrix(&mut rng, 31)], weights: vec![1.0] };
+        let start = Tables::rotated(&context, &teacher, &[64], 0.3);
+        let model = Listwise {
+            epochs: 1,
+            batch: 20,
+            list: 31,
+            positives: 3,
+            distil: 0.8,
+            temperature: 0.3,
+            rate: 0.02,
+            user_rate: 0.02,
+            scale_rate: 0.02,
+        };
+        let mut training = Training::new(&model, &teacher, start);
+        let users: Vec<u32> = (0..20).collect();
+        let list: Vec<u32> = (0..31).collect();
+        let own = model.draw_positives(&context, &mut rng, &users);
+        let losses: Vec<f64> = (0..60).map(|_| training.step(&context, &users, &list, &own, 1.0).unwrap()).collect();
+        assert!(losses[59] < losses[0] - 0.01, "{losses:?}");
+    }
 }

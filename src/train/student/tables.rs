@@ -1,19 +1,18 @@
 //! The tables of full precision behind layered codes.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::code::{LayeredCodes, PlaneCodes};
+use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::kernel::dense::{Isa, Matrix, multiply_by, product, sum_abs, write_signs};
 use crate::train::context::Context;
 use crate::train::layers::{Layers, centre_rows, row_norms};
-use crate::train::options::TrainOptions;
 use crate::train::rotation::rotation;
 use crate::train::state::TrainState;
-use crate::train::validation::Validation;
 
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
 const START: f32 = 0.3;
@@ -96,51 +95,63 @@ impl Tables {
         }
     }
 
-    /// Users and items as dense vectors whose inner products are the scores of the codes, with 1-bit queries.
-    pub(crate) fn decoded(&self, isa: Isa) -> (Matrix, Matrix) {
-        let mut users = Matrix::zeros(self.users.rows(), self.users.cols());
-        let mut items = Matrix::zeros(self.items.rows(), self.items.cols());
-        users.par_rows_mut().enumerate().for_each(|(user, out)| self.write_user(isa, user, out));
-        items.par_rows_mut().enumerate().for_each(|(item, out)| self.write_item(isa, item, out));
-        (users, items)
-    }
-
-    /// The codes: users at the query planes asked for, items at one bit.
+    /// The users' codes. Their magnitudes are clipped to the range outside which a latent has no gradient, so that the planes
+    /// past the first say how sure a bit is.
     ///
     /// # Errors
-    /// None, as long as the tables are finite.
-    pub(crate) fn encode(&self, options: &TrainOptions) -> Result<(PlaneCodes, LayeredCodes)> {
-        let shape = Arc::new(options.shape()?);
-        let split = |table: &Matrix, clip: f32| -> Vec<Vec<f32>> {
-            let layer = |segment: &Segment| -> Vec<f32> {
-                let row = |row: &[f32]| row[segment.clone()].iter().map(|x| x.clamp(-clip, clip)).collect::<Vec<_>>();
-                table.par_rows().flat_map_iter(row).collect()
-            };
-            self.segments.iter().map(layer).collect()
-        };
-        let scalers = |scales: &Matrix, per_bit: bool| -> Vec<f32> {
-            let layers = self.segments.iter().cycle();
-            let scaler =
-                |(scale, segment): (&f32, &Segment)| scale.exp() / if per_bit { segment.len() as f32 } else { 1.0 };
-            scales.data().iter().zip(layers).map(scaler).collect()
-        };
-        // Past the clipping range a latent's magnitude says nothing: its gradient was zero there.
-        let (users, items) = (split(&self.users, 1.0), split(&self.items, 1.0));
-        let (users, items): (Vec<&[f32]>, Vec<&[f32]>) =
-            (users.iter().map(Vec::as_slice).collect(), items.iter().map(Vec::as_slice).collect());
-        let planes = options.query_planes;
-        let users = PlaneCodes::encode_with_scalers(shape.clone(), &users, planes, scalers(&self.user_scales, false))?;
-        let items = LayeredCodes::encode_with_scalers(shape, &items, scalers(&self.item_scales, true))?;
-        Ok((users, items))
+    /// When a table is not finite, or the shape is another one.
+    pub(crate) fn encode_users(&self, shape: &Arc<CodeShape>, planes: u32) -> Result<PlaneCodes> {
+        let clip = if planes > 1 { 1.0 } else { f32::INFINITY };
+        let layers = self.layers(&self.users, clip);
+        let layers: Vec<&[f32]> = layers.iter().map(|layer| &**layer).collect();
+        let scalers = self.scalers(&self.user_scales, |_| 1.0);
+        Ok(PlaneCodes::encode_with_scalers(shape.clone(), &layers, planes, scalers)?)
     }
 
-    /// Recall at 20 of the 1-bit codes.
-    pub(crate) fn recall(&self, isa: Isa, validation: &Validation) -> Option<f64> {
-        if validation.is_empty() {
-            return None;
+    /// The items' codes.
+    ///
+    /// # Errors
+    /// When a table is not finite, or the shape is another one.
+    pub(crate) fn encode_items(&self, shape: &Arc<CodeShape>) -> Result<LayeredCodes> {
+        let layers = self.layers(&self.items, f32::INFINITY);
+        let layers: Vec<&[f32]> = layers.iter().map(|layer| &**layer).collect();
+        let scalers = self.scalers(&self.item_scales, |width| 1.0 / width as f32);
+        Ok(LayeredCodes::encode_with_scalers(shape.clone(), &layers, scalers)?)
+    }
+
+    /// The columns of every layer, clipped; borrowed where nothing changes.
+    fn layers<'a>(&self, table: &'a Matrix, clip: f32) -> Vec<Cow<'a, [f32]>> {
+        if self.segments.len() == 1 && clip == f32::INFINITY {
+            return vec![Cow::Borrowed(table.data())];
         }
-        let (users, items) = self.decoded(isa);
-        validation.recall(isa, 20, &users, &items)
+        let layer = |segment: &Segment| {
+            let mut out = Matrix::zeros(table.rows(), segment.len());
+            out.par_rows_mut().zip(table.par_rows()).for_each(|(out, row)| {
+                out.iter_mut().zip(&row[segment.clone()]).for_each(|(out, x)| *out = x.clamp(-clip, clip));
+            });
+            Cow::Owned(out.into_data())
+        };
+        self.segments.iter().map(layer).collect()
+    }
+
+    fn scalers(&self, logarithms: &Matrix, factor: impl Fn(usize) -> f32) -> Vec<f32> {
+        let scaler = |(log, segment): (&f32, &Segment)| log.exp() * factor(segment.len());
+        logarithms.data().iter().zip(self.segments.iter().cycle()).map(scaler).collect()
+    }
+
+    /// Recall at 20 of the 1-bit codes on what is held out.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn recall(&self, context: &Context<'_>) -> Result<Option<f64>> {
+        if context.validation.is_empty() {
+            return Ok(None);
+        }
+        let widths: Vec<u32> = self.segments.iter().map(|segment| segment.len() as u32).collect();
+        let weights = vec![1.0; widths.len()];
+        let shape = Arc::new(CodeShape::new(widths, weights)?);
+        let (users, items) = (self.encode_users(&shape, 1)?, self.encode_items(&shape)?);
+        context.validation.recall_of_codes(context, 20, &users, &items)
     }
 
     /// Keeps all tables.
