@@ -17,6 +17,7 @@ mod random;
 mod recipe;
 mod report;
 mod rotation;
+mod search;
 mod state;
 mod student;
 mod teacher;
@@ -37,6 +38,7 @@ use crate::{Error, Result};
 use context::Context;
 use holdout::Holdout;
 use recipe::Recipe;
+use search::Fitted;
 use student::{Student, Tables};
 use teacher::Teacher;
 use validation::Validation;
@@ -100,8 +102,8 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
     let recipe = Recipe::new(options, context.graph);
     let widths = options.widths();
 
-    let mut layers = recipe.teacher.fit(&context)?;
-    let teacher_recall = validation.recall(&context, 20, &layers.users[0], &layers.items[0])?;
+    let Fitted { teacher, mut layers, recall: teacher_recall } = search::fit(&context, recipe.teacher)?;
+    let recipe = Recipe { teacher, ..recipe };
     layers.propagate(isa, context.graph, widths.len() - 1);
     let start = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
     let start_recall = start.recall(&context)?;
