@@ -30,7 +30,7 @@ impl Recipe {
             sweeps: if is_fast { 8 } else { 10 },
             steps: 3,
             unobserved: (0.5 * density.sqrt()) as f32,
-            regularisation: (0.0142 * density.powf(0.11)) as f32,
+            regularisation: (0.025 * density.powf(0.27)) as f32,
             exponent: 1.0,
         };
         let student = Listwise {
@@ -41,6 +41,7 @@ impl Recipe {
             },
             batch: 128,
             list: 1024,
+            popular: 0.5,
             positives: 8,
             distil: 0.9,
             temperature: 0.1,

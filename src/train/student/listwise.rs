@@ -1,5 +1,6 @@
 //! Listwise distillation of a teacher into signs.
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::{Student, Tables};
@@ -9,7 +10,7 @@ use crate::kernel::dense::{
 use crate::train::adam::Adam;
 use crate::train::context::Context;
 use crate::train::layers::Layers;
-use crate::train::random::{shuffle, subset};
+use crate::train::random::{below, shuffle, subset};
 use crate::train::report::Epoch;
 use crate::{Error, Result};
 
@@ -29,6 +30,8 @@ pub(crate) struct Listwise {
     pub(crate) batch: usize,
     /// Items of the shared list; a set with no more items is used whole.
     pub(crate) list: usize,
+    /// Share of the list drawn in proportion to popularity: where the teacher's mass lies when a uniform list would miss it.
+    pub(crate) popular: f32,
     /// Interactions each user adds.
     pub(crate) positives: usize,
     /// Weight of the teacher in the target.
@@ -61,7 +64,7 @@ impl Student for Listwise {
             shuffle(&mut rng, &mut order);
             let mut loss = 0.0;
             for batch in order.chunks(self.batch) {
-                let list = subset(&mut rng, context.graph.n_items(), self.list);
+                let list = self.draw_list(context, &mut rng);
                 let own = self.draw_positives(context, &mut rng, batch);
                 let decay = 1.0 - 0.98 * step as f32 / steps as f32;
                 loss += training.step(context, batch, &list, &own, decay)? * batch.len() as f64;
@@ -85,13 +88,23 @@ impl Student for Listwise {
 }
 
 impl Listwise {
+    /// The shared list: a part drawn by popularity, the rest uniformly among all items.
+    fn draw_list(&self, context: &Context<'_>, rng: &mut Xoshiro256PlusPlus) -> Vec<u32> {
+        let n_items = context.graph.n_items();
+        if self.list >= n_items {
+            return (0..n_items as u32).collect();
+        }
+        let targets = context.graph.users().targets();
+        let popular = (self.popular * self.list as f32) as usize;
+        let mut list = subset(rng, n_items, self.list - popular);
+        list.extend((0..popular).map(|_| targets[below(rng, targets.len())]));
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+
     /// Up to `positives` distinct interactions of each user of the batch.
-    fn draw_positives(
-        &self,
-        context: &Context<'_>,
-        rng: &mut rand_xoshiro::Xoshiro256PlusPlus,
-        batch: &[u32],
-    ) -> Vec<Vec<u32>> {
+    fn draw_positives(&self, context: &Context<'_>, rng: &mut Xoshiro256PlusPlus, batch: &[u32]) -> Vec<Vec<u32>> {
         batch
             .iter()
             .map(|&user| {
@@ -306,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_gradient_of_a_list_equals_finite_differences() {
-        let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(3);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
         // A list of 20, three items of the user's own past it, and one of its own on it.
         let student: Vec<f64> = (0..23).map(|_| 2.0 * f64::from(normal(&mut rng))).collect();
         let teacher: Vec<f64> = (0..23).map(|_| 3.0 * f64::from(normal(&mut rng))).collect();
@@ -354,6 +367,7 @@ mod tests {
             epochs: 1,
             batch: 20,
             list: 31,
+            popular: 0.0,
             positives: 3,
             distil: 0.8,
             temperature: 0.3,
