@@ -33,11 +33,13 @@ impl Recipe {
             regularisation: (0.025 * density.powf(0.27)) as f32,
             exponent: 1.0,
         };
+        // Dense sets have few users, who are each updated once an epoch and so need more epochs and longer steps.
+        let (rate, user_rate) = if is_dense && !is_fast { (0.01, 0.03) } else { (0.006, 0.02) };
         let student = Listwise {
             epochs: match (is_fast, is_dense) {
                 (true, _) => 3,
                 (false, true) => 20,
-                (false, false) => 4,
+                (false, false) => 12,
             },
             batch: 128,
             list: 1024,
@@ -45,8 +47,8 @@ impl Recipe {
             positives: 8,
             distil: 0.9,
             temperature: 0.1,
-            rate: if is_dense && !is_fast { 0.01 } else { 0.004 },
-            user_rate: if is_dense && !is_fast { 0.03 } else { 0.012 },
+            rate,
+            user_rate,
             scale_rate: 0.01,
         };
         Recipe { teacher, student }
@@ -57,16 +59,21 @@ impl Recipe {
         let (t, s) = (&self.teacher, &self.student);
         [
             ("teacher.factors", t.factors as f64),
+            ("teacher.steps", t.steps as f64),
+            ("teacher.exponent", f64::from(t.exponent)),
             ("teacher.sweeps", t.sweeps as f64),
             ("teacher.unobserved", f64::from(t.unobserved)),
             ("teacher.regularisation", f64::from(t.regularisation)),
             ("student.epochs", s.epochs as f64),
             ("student.batch", s.batch as f64),
             ("student.list", s.list as f64),
+            ("student.popular", f64::from(s.popular)),
             ("student.positives", s.positives as f64),
             ("student.distil", f64::from(s.distil)),
             ("student.temperature", f64::from(s.temperature)),
             ("student.rate", f64::from(s.rate)),
+            ("student.user_rate", f64::from(s.user_rate)),
+            ("student.scale_rate", f64::from(s.scale_rate)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()

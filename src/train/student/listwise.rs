@@ -21,8 +21,9 @@ use crate::{Error, Result};
 ///
 /// (ListNet's top-one probabilities, Cao et al. 2007, as a distillation loss), where the logits are those of the codes: the
 /// signs of the latents times the scalers. The gradient passes the sign unchanged where `|latent| <= 1` and is zero elsewhere
-/// (clipped straight-through, Hubara et al. 2016). A batch is three products of `batch x list x bits`. The tables of the epoch with the
-/// best recall on held-out interactions are kept, those of the start among them.
+/// (clipped straight-through, Hubara et al. 2016). A batch is three products of `batch x list x bits`. The rate falls
+/// almost to zero, so the last epoch is the one to keep, and it is: picking the best of many noisy recalls would prefer luck to
+/// learning. Only where the start did better on the held-out interactions does it stay.
 #[derive(Clone, Debug)]
 pub(crate) struct Listwise {
     pub(crate) epochs: usize,
@@ -51,7 +52,7 @@ impl Student for Listwise {
     }
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
-        let mut best = start.recall(context)?.map(|recall| (recall, start.clone()));
+        let untrained = start.recall(context)?.map(|recall| (recall, start.clone()));
         let mut training = Training::new(self, teacher, start);
         let degrees = context.graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
@@ -77,13 +78,16 @@ impl Student for Listwise {
             }
             let recall = training.tables.recall(context)?;
             epochs.push(Epoch { loss: loss / order.len().max(1) as f64, recall });
-            let Some(recall) = recall else { continue };
-            context.monitor.validation(epoch as u64 + 1, recall);
-            if best.as_ref().is_none_or(|best| recall >= best.0) {
-                best = Some((recall, training.tables.clone()));
+            if let Some(recall) = recall {
+                context.monitor.validation(epoch as u64 + 1, recall);
             }
         }
-        Ok((best.map_or(training.tables, |best| best.1), epochs))
+        let last = epochs.last().and_then(|epoch| epoch.recall).unwrap_or(0.0);
+        let tables = match untrained {
+            Some((recall, tables)) if recall > last => tables,
+            _ => training.tables,
+        };
+        Ok((tables, epochs))
     }
 }
 
