@@ -1,4 +1,5 @@
 //! What durability costs: one insert against a plain append and fdatasync, and a bulk load, in one run.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::OpenOptions;
 use std::io::Write;

@@ -1,4 +1,5 @@
 //! Building the graph in memory: compressed rows from edges in any order, and the transpose.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kithdb::Csr;

@@ -11,31 +11,41 @@ use crate::ids::Catalogue;
 use crate::index::{Filter, Found, Linear, Match};
 
 /// What one user's value of a dimension is multiplied by before it is rounded: sums of integers do not depend on their order.
-const FIXED_POINT: f32 = 1024.0;
+const FIXED_POINT: f32 = 64.0;
 
 /// The new items, each with the sum of its users' vectors.
 pub(crate) struct Arrivals {
     sums: HashMap<u32, Sum>,
+    /// Counts changes, so that an index built meanwhile is known to be old.
+    version: u64,
     index: Option<Arc<ArrivalIndex>>,
 }
 
+#[derive(Clone)]
 struct Sum {
     users: u32,
     /// All layers' dimensions in fixed point, each user's layer scaled to a mean magnitude of 1.
-    values: Vec<i64>,
+    values: Vec<i32>,
+}
+
+/// The arrivals at one moment, to build an index from.
+pub(crate) struct Draft {
+    version: u64,
+    rows: Vec<(u32, Sum)>,
 }
 
 /// The arrivals' codes, ready to be searched.
 pub(crate) struct ArrivalIndex {
-    /// The dense number of each row.
+    /// The dense number of each row, in the order of external ids.
     items: Vec<u32>,
+    users: Vec<u32>,
     codes: LayeredCodes,
     index: Linear,
 }
 
 impl Arrivals {
     pub(crate) fn new() -> Self {
-        Self { sums: HashMap::new(), index: None }
+        Self { sums: HashMap::new(), version: 0, index: None }
     }
 
     /// Takes in that `user` has, or (`gained` false) no longer has, an item without a trained code. Users without a trained code say nothing.
@@ -52,7 +62,7 @@ impl Arrivals {
             if scaler > 0.0 && generation.users().decode_into(user as usize, layer, &mut values).is_ok() {
                 let unit = if gained { FIXED_POINT } else { -FIXED_POINT };
                 for (sum, value) in sum.values[start..].iter_mut().zip(&values) {
-                    *sum += (value / scaler * unit).round() as i64;
+                    *sum = sum.wrapping_add((value / scaler * unit).round() as i32);
                 }
             }
             start += width as usize;
@@ -61,6 +71,7 @@ impl Arrivals {
         if sum.users == 0 {
             self.sums.remove(&item);
         }
+        self.version += 1;
         self.index = None;
     }
 
@@ -74,11 +85,32 @@ impl Arrivals {
         self.index.clone()
     }
 
-    /// Builds the index. O(arrivals x bits).
-    pub(crate) fn build(&mut self, generation: &Generation, items: &Catalogue) -> Result<Arc<ArrivalIndex>, CodeError> {
-        let shape = generation.items().shape();
-        let mut rows: Vec<(u32, &Sum)> = self.sums.iter().map(|(&item, sum)| (item, sum)).collect();
-        rows.sort_unstable_by(|a, b| items.compare(a.0, b.0));
+    /// A copy to build an index from without holding a lock.
+    pub(crate) fn draft(&self) -> Draft {
+        Draft { version: self.version, rows: self.sums.iter().map(|(&item, sum)| (item, sum.clone())).collect() }
+    }
+
+    /// Keeps an index built from a draft, unless something has changed since.
+    pub(crate) fn keep(&mut self, version: u64, index: &Arc<ArrivalIndex>) {
+        if version == self.version {
+            self.index = Some(Arc::clone(index));
+        }
+    }
+}
+
+impl Draft {
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Orders the rows by external id.
+    pub(crate) fn sort(&mut self, items: &Catalogue) {
+        self.rows.sort_unstable_by(|a, b| items.compare(a.0, b.0));
+    }
+
+    /// Builds the index. Works on rayon: call it without a lock. O(arrivals x bits).
+    pub(crate) fn build(self, generation: &Generation) -> Result<ArrivalIndex, CodeError> {
+        let (shape, rows) = (generation.items().shape(), self.rows);
         let mut start = 0;
         let mut layers = Vec::with_capacity(shape.layers());
         for &width in shape.widths() {
@@ -93,9 +125,8 @@ impl Arrivals {
         let codes = LayeredCodes::encode_with_scalers(shape.clone(), &layers, scalers)?;
         let ranks: Vec<u32> = (0..rows.len() as u32).collect();
         let index = Linear::build(&codes, ranks, generation.kernel())?;
-        let built = Arc::new(ArrivalIndex { items: rows.iter().map(|(item, _)| *item).collect(), codes, index });
-        self.index = Some(Arc::clone(&built));
-        Ok(built)
+        let (items, users) = rows.iter().map(|(item, sum)| (*item, sum.users)).unzip();
+        Ok(ArrivalIndex { items, users, codes, index })
     }
 }
 
@@ -104,6 +135,12 @@ impl ArrivalIndex {
     pub(crate) fn query(&self, item: u32) -> Option<QueryCode> {
         let row = self.items.iter().position(|&i| i == item)?;
         QueryCode::from_item(&self.codes, row).ok()
+    }
+
+    /// The codes and, if `item` is an arrival, its row in them and how many users it has.
+    pub(crate) fn code(&self, item: u32) -> Option<(&LayeredCodes, usize, u32)> {
+        let row = self.items.iter().position(|&i| i == item)?;
+        Some((&self.codes, row, self.users[row]))
     }
 
     /// Merges the best of the arrivals into `found`, the best of the generation's items. Filters speak of dense numbers. Both lists are exact

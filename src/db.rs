@@ -1,5 +1,6 @@
 //! The database handle.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -109,32 +110,46 @@ impl Db {
     /// Records many interactions, in large group commits. All of them are on the disk when this returns; how many there were.
     ///
     /// # Errors
-    /// As [`Db::insert`]. Interactions before the faulty one may be stored already; inserting them again changes nothing.
+    /// As [`Db::insert`]. Interactions are stored in batches of 16,384: those before the batch with the faulty one are stored, and inserting
+    /// them again changes nothing.
     pub fn insert_many<I>(&self, interactions: I) -> Result<u64>
     where
         I: IntoIterator,
         I::Item: Into<Interaction>,
     {
-        let mut under_way = std::collections::VecDeque::new();
-        let mut send = |batch: Vec<Operation>| -> Result<u64> {
-            let finished =
-                if under_way.len() < IN_FLIGHT { 0 } else { under_way.pop_front().map_or(Ok(0), Pending::wait)? };
-            under_way.push_back(self.commit(batch)?);
-            Ok(finished)
-        };
-        let (mut count, mut batch) = (0, Vec::with_capacity(BATCH));
+        let mut under_way = VecDeque::new();
+        let mut batch = Vec::with_capacity(BATCH);
+        let (mut count, mut outcome) = (0, Ok(()));
         for interaction in interactions {
             let interaction = interaction.into();
-            interaction.check()?;
+            outcome = interaction.check();
+            if outcome.is_err() {
+                break;
+            }
             batch.push(Operation::Insert(interaction));
             count += 1;
             if batch.len() == BATCH {
-                send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                outcome = self.commit(full).map(|pending| under_way.push_back(pending));
+                if under_way.len() > IN_FLIGHT
+                    && let Some(pending) = under_way.pop_front()
+                {
+                    outcome = outcome.and(pending.wait().map(drop));
+                }
+                if outcome.is_err() {
+                    break;
+                }
             }
         }
-        send(batch)?;
-        under_way.into_iter().try_for_each(|pending| pending.wait().map(drop))?;
-        Ok(count)
+        if outcome.is_ok() {
+            under_way.push_back(self.commit(batch)?);
+        }
+        // Nothing is under way any more when this returns, and what storage refused comes before what the caller got wrong.
+        let refused = under_way.into_iter().filter_map(|pending| pending.wait().err()).collect::<Vec<_>>();
+        match refused.into_iter().next() {
+            Some(error) => Err(error),
+            None => outcome.map(|()| count),
+        }
     }
 
     /// Takes an interaction back; whether there was one. Durable when it returns.
@@ -152,10 +167,7 @@ impl Db {
     /// # Errors
     /// As [`Db::insert`].
     pub fn forget_user(&self, user: impl Into<Id>) -> Result<bool> {
-        let user = user.into();
-        let known = self.live().catalogues.read().users.get(&user)?.is_some();
-        self.commit(vec![Operation::ForgetUser(user)])?.wait()?;
-        Ok(known)
+        Ok(self.commit(vec![Operation::ForgetUser(user.into())])?.wait()? > 0)
     }
 
     /// Retires an item: no query returns it again. Whether it was known and not retired before. Durable when it returns.
@@ -176,7 +188,7 @@ impl Db {
     /// [`Error::WrongIdKind`].
     pub fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> Result<ItemSet> {
         let catalogues = self.live().catalogues.read();
-        let mut set = ItemSet::default();
+        let mut set = ItemSet { opening: self.live().opening, ..ItemSet::default() };
         for item in items {
             set.items.extend(catalogues.items.get(&item.into())?);
         }
@@ -256,7 +268,7 @@ impl Db {
     ) -> Result<Evaluation> {
         let invalid =
             Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
-        let &most = cuts.iter().max().ok_or(invalid)?;
+        let &most = cuts.iter().max().filter(|_| !cuts.contains(&0)).ok_or(invalid)?;
         let mut tally = Tally::new(cuts);
         for chunk in truth.chunks(4096) {
             let lists = chunk.par_iter().map(|(user, _)| match shape(self.query().user(user).k(most)).run() {

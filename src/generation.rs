@@ -6,7 +6,6 @@ use roaring::RoaringBitmap;
 
 use crate::code::{CodeError, FoldInMap, LayeredCodes, PlaneCodes};
 use crate::graph::postings::Postings;
-use crate::ids::Catalogue;
 use crate::index::Linear;
 use crate::kernel::popcount::Kernel;
 
@@ -106,12 +105,13 @@ impl Generation {
         &self.item_index
     }
 
-    /// The index over the users' signs, built when it is first asked for. O(users x bits) then.
-    pub(crate) fn user_index(&self, users: &Catalogue) -> Result<&Linear, CodeError> {
+    /// The index over the users' signs, built when it is first asked for, which works on rayon: call it without a lock. `ranks` gives those of
+    /// the users' external ids. O(users x bits) then.
+    pub(crate) fn user_index(&self, ranks: impl FnOnce() -> Vec<u32>) -> Result<&Linear, CodeError> {
         if let Some(index) = self.user_index.get() {
             return Ok(index);
         }
-        let mut ranks = users.ranks();
+        let mut ranks = ranks();
         ranks.truncate(self.users().len());
         let index = Linear::build(&self.users().signs(), ranks, self.kernel)?;
         Ok(self.user_index.get_or_init(|| index))

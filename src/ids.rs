@@ -304,13 +304,7 @@ impl Catalogue {
 
     /// The rank of each dense number in the order of ids: what breaks ties between equal scores. `[len]`, O(n log n).
     pub(crate) fn ranks(&self) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..self.len()).collect();
-        order.sort_by(|&a, &b| self.raw(a).cmp(self.raw(b)).then(a.cmp(&b)));
-        let mut ranks = vec![0; order.len()];
-        for (rank, &dense) in order.iter().enumerate() {
-            ranks[dense as usize] = rank as u32;
-        }
-        ranks
+        ranks(&self.keys, &self.ends)
     }
 
     /// Which of two numbers comes first in the order of ids.
@@ -321,6 +315,17 @@ impl Catalogue {
     fn raw(&self, dense: u32) -> &[u8] {
         slice(&self.keys, &self.ends, dense)
     }
+}
+
+/// The rank of each dense number in the order of keys, those of equal keys by number. `[ends.len()]`, O(n log n).
+pub(crate) fn ranks(keys: &[u8], ends: &[u64]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..ends.len() as u32).collect();
+    order.sort_by(|&a, &b| slice(keys, ends, a).cmp(slice(keys, ends, b)).then(a.cmp(&b)));
+    let mut ranks = vec![0; order.len()];
+    for (rank, &dense) in order.iter().enumerate() {
+        ranks[dense as usize] = rank as u32;
+    }
+    ranks
 }
 
 /// The key of `dense`: `ends` ascends and ends at `keys.len()`, by construction and by [`Catalogue::decode`]'s check.

@@ -3,6 +3,11 @@
 use crate::error::{Error, Result};
 use crate::ids::{Id, Side};
 
+/// The smallest weight of an interaction.
+pub const MIN_WEIGHT: f32 = 1e-6;
+/// The largest weight of an interaction.
+pub const MAX_WEIGHT: f32 = 1e6;
+
 /// One edge of the graph: user, item, how much it counts and when it happened.
 ///
 /// There is one edge a (user, item); the last write wins.
@@ -12,7 +17,7 @@ pub struct Interaction {
     pub user: Id,
     /// What.
     pub item: Id,
-    /// Implicit-feedback confidence: finite and above 0, 1 by default.
+    /// Implicit-feedback confidence: [`MIN_WEIGHT`] to [`MAX_WEIGHT`], 1 by default.
     pub weight: f32,
     /// Milliseconds since the Unix epoch, if known.
     pub time: Option<i64>,
@@ -24,7 +29,7 @@ impl Interaction {
         Self { user: user.into(), item: item.into(), weight: 1.0, time: None }
     }
 
-    /// Sets the weight, which has to be finite and above 0.
+    /// Sets the weight, [`MIN_WEIGHT`] to [`MAX_WEIGHT`].
     pub fn weight(mut self, weight: f32) -> Self {
         self.weight = weight;
         self
@@ -34,13 +39,20 @@ impl Interaction {
     pub(crate) fn check(&self) -> Result<()> {
         self.user.check(Side::User)?;
         self.item.check(Side::Item)?;
-        if self.weight.is_finite() && self.weight > 0.0 {
-            return Ok(());
+        let of = || format!("of ({}, {})", self.user, self.item);
+        if !(MIN_WEIGHT..=MAX_WEIGHT).contains(&self.weight) {
+            return Err(Error::InvalidArgument {
+                what: format!("weight {} {}", self.weight, of()),
+                remedy: format!("weights are above 0, from {MIN_WEIGHT} to {MAX_WEIGHT}"),
+            });
         }
-        Err(Error::InvalidArgument {
-            what: format!("weight {} of ({}, {})", self.weight, self.user, self.item),
-            remedy: "weights are finite and above 0".into(),
-        })
+        if self.time == Some(i64::MIN) {
+            return Err(Error::InvalidArgument {
+                what: format!("time {} {}", i64::MIN, of()),
+                remedy: "pass milliseconds since 1970, or no time".into(),
+            });
+        }
+        Ok(())
     }
 
     /// Sets the time, in milliseconds since the Unix epoch.

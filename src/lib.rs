@@ -66,7 +66,7 @@ pub use db::Db;
 pub use error::{Error, Result};
 pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
-pub use interaction::Interaction;
+pub use interaction::{Interaction, MAX_WEIGHT, MIN_WEIGHT};
 pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
 pub use kithdb_storage::{Error as StorageError, VerifyReport};
 pub use options::Options;

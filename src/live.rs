@@ -1,6 +1,7 @@
 //! What is live: the catalogues, and the snapshot queries work on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kithdb_storage::{Record, Side};
 use parking_lot::{Mutex, RwLock};
@@ -38,6 +39,8 @@ impl Catalogues {
 
 /// The shared state of an open database. Locks are taken in the order of the fields.
 pub(crate) struct Live {
+    /// Told apart from every other opening of a database in this process.
+    pub(crate) opening: u64,
     /// Held while durable records are applied and while a generation is swapped in, so that the swap misses none.
     pub(crate) applying: Mutex<()>,
     pub(crate) catalogues: RwLock<Catalogues>,
@@ -46,7 +49,14 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(catalogues: Catalogues, tail: Tail) -> Self {
-        Self { applying: Mutex::new(()), catalogues: RwLock::new(catalogues), tail: RwLock::new(Arc::new(tail)) }
+        static OPENINGS: AtomicU64 = AtomicU64::new(0);
+        let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
+        Self {
+            opening,
+            applying: Mutex::new(()),
+            catalogues: RwLock::new(catalogues),
+            tail: RwLock::new(Arc::new(tail)),
+        }
     }
 
     /// The snapshot: the tail as it is now, with the generation under it.

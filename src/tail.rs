@@ -13,7 +13,7 @@ use crate::arrivals::{ArrivalIndex, Arrivals};
 use crate::error::Result;
 use crate::generation::Generation;
 use crate::graph::postings::{Edge, Postings, PostingsBuilder};
-use crate::ids::Catalogue;
+use crate::live::Catalogues;
 
 /// What the log's records after one generation add to it and take from it.
 ///
@@ -75,10 +75,11 @@ impl Tail {
         changed
     }
 
-    /// The index over the items that came after the generation; `None` where there are none.
-    pub(crate) fn arrivals(&self, items: &Catalogue) -> Result<Option<Arc<ArrivalIndex>>> {
+    /// The index over the items that came after the generation; `None` where there are none. Builds it if it is not up to date, which works on
+    /// rayon: call it without a lock.
+    pub(crate) fn arrivals(&self, catalogues: &RwLock<Catalogues>) -> Result<Option<Arc<ArrivalIndex>>> {
         let Some(generation) = &self.generation else { return Ok(None) };
-        {
+        let mut draft = {
             let state = self.state.read();
             if state.arrivals.is_empty() {
                 return Ok(None);
@@ -86,12 +87,13 @@ impl Tail {
             if let Some(built) = state.arrivals.built() {
                 return Ok(Some(built));
             }
-        }
-        let mut state = self.state.write();
-        match state.arrivals.built() {
-            Some(built) => Ok(Some(built)),
-            None => Ok(Some(state.arrivals.build(generation, items)?)),
-        }
+            state.arrivals.draft()
+        };
+        let version = draft.version();
+        draft.sort(&catalogues.read().items);
+        let index = Arc::new(draft.build(generation)?);
+        self.state.write().arrivals.keep(version, &index);
+        Ok(Some(index))
     }
 
     /// The last sequence applied.
@@ -193,7 +195,10 @@ impl State {
             }
             Record::Remove { user, item } => self.change(generation, user, item, Change { sequence, edge: None }),
             Record::ForgetUser { user } => self.forget(generation, sequence, user),
-            Record::RetireItem { item } => self.retired.insert(item, sequence).is_none(),
+            Record::RetireItem { item } => {
+                let new = !generation.is_some_and(|g| g.retired().contains(item));
+                self.retired.insert(item, sequence).is_none() && new
+            }
         }
     }
 
@@ -203,9 +208,13 @@ impl State {
         let before = match self.users.entry(user).or_default().entry(item) {
             Entry::Occupied(mut last) => last.insert(change).edge.is_some(),
             Entry::Vacant(none) => {
-                none.insert(change);
-                !self.forgotten.contains_key(&user)
-                    && generation.is_some_and(|g| g.postings().row(user).get(item).is_some())
+                let below = generation.filter(|_| !self.forgotten.contains_key(&user));
+                let below = below.and_then(|g| g.postings().row(user).get(item));
+                // Saying again what the generation holds changes nothing.
+                if below != change.edge {
+                    none.insert(change);
+                }
+                below.is_some()
             }
         };
         if before != after {
@@ -214,7 +223,7 @@ impl State {
         before
     }
 
-    /// Returns whether the user had any edge.
+    /// Returns true: the user was known.
     fn forget(&mut self, generation: Option<&Arc<Generation>>, sequence: u64, user: u32) -> bool {
         let mut items = Vec::new();
         self.merge(generation.map(|g| g.postings()), user, |item, _| items.push(item));
@@ -223,7 +232,7 @@ impl State {
         }
         self.users.remove(&user);
         self.forgotten.insert(user, sequence);
-        !items.is_empty()
+        true
     }
 
     fn count(&mut self, generation: Option<&Arc<Generation>>, user: u32, item: u32, gained: bool) {

@@ -78,6 +78,49 @@ fn weights_that_are_no_weights() {
 }
 
 #[test]
+fn queries_that_ask_for_nothing_or_the_impossible() {
+    let (_directory, db) = shop::trained();
+    assert!(message(db.query().run()).contains("nobody"));
+    for bits in [0, 9] {
+        assert!(message(db.query().user(1u64).query_bits(bits).run()).contains("1 to 8"));
+    }
+    assert!(message(db.query().items([4u64]).k(0).run()).contains("k = 0"));
+    assert!(message(db.similar_items(4u64, 0)).contains("k = 0"));
+    let (_other_directory, other) = shop::trained();
+    let set = other.item_set([1u64, 2]).unwrap();
+    assert!(message(db.query().user(1u64).deny(&set).run()).contains("another database"));
+    let truth = [(1u64.into(), vec![2u64.into()])];
+    for cuts in [&[][..], &[0, 5]] {
+        assert!(message(db.evaluate(&truth, cuts, None)).contains("cut-offs"));
+    }
+}
+
+#[test]
+fn times_that_are_no_times_and_faults_late_in_a_load() {
+    let (_directory, db) = empty();
+    assert!(message(db.insert_interaction(Interaction::new("a", "b").time(i64::MIN))).contains("milliseconds"));
+    // The fault is past the first batch: what is before it is stored, nothing goes on after the error.
+    let many =
+        (0..40_000).map(|n| Interaction::new(n.to_string(), "item").weight(if n == 35_000 { -1.0 } else { 1.0 }));
+    assert!(message(db.insert_many(many)).contains("(35000, item)"));
+    let stored = db.stats().unwrap().interactions;
+    assert_eq!(stored, 2 * 16_384);
+    let mixed = [Interaction::new("x", "y"), Interaction::new("x", 7u64)];
+    assert!(message(db.insert_many(mixed)).contains("u64"));
+    assert_eq!(db.stats().unwrap().interactions, stored);
+}
+
+#[test]
+fn known_users_and_items_without_anything_to_go_by() {
+    let (_directory, db) = shop::trained();
+    db.insert(5_000u64, 1u64).unwrap();
+    db.remove(5_000u64, 1u64).unwrap();
+    assert!(message(db.nearest(5_000u64, 3)).contains("no interactions to go by"));
+    db.insert(5_001u64, 6_000u64).unwrap();
+    assert!(message(db.similar_items(6_000u64, 3)).contains("no code yet"));
+}
+
+#[test]
 fn training_on_nothing() {
     let (_directory, db) = empty();
     assert!(message(db.train(shop::options()).unwrap().wait()).contains("nothing to train on"));

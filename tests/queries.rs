@@ -163,6 +163,40 @@ fn retired_items_and_forgotten_users_are_gone_at_once_and_for_good() {
 }
 
 #[test]
+fn items_with_a_single_interaction_are_not_lost_by_training() {
+    let (_directory, db) = shop::trained();
+    db.insert_many((0..500).map(|n| (n % USERS, 10_000 + n))).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    let all = db.query().user(0u64).k(10_000).include_seen().run().unwrap();
+    assert_eq!(all.len() as u64, ITEMS + 500);
+}
+
+#[test]
+fn somebody_new_with_something_new_is_answered() {
+    let (_directory, db) = shop::trained();
+    db.insert_many((0..USERS).filter(|&user| taste(user) == 1).map(|user| (user, 777u64))).unwrap();
+    db.insert(9_000u64, 777u64).unwrap();
+    let hits = db.nearest(9_000u64, 8).unwrap();
+    assert!(share(&numbers(&hits), |&item| taste(item) == 1) > 0.7);
+}
+
+#[test]
+fn the_last_user_is_forgotten_on_the_disk_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db.kith");
+    let db = Db::open(&path).unwrap();
+    db.insert_many((0..30).map(|item| ("a-rather-telling-name", item.to_string()))).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    assert!(db.forget_user("a-rather-telling-name").unwrap());
+    assert!(!db.forget_user("a-rather-telling-name").unwrap());
+    db.train(shop::options()).unwrap().wait().unwrap();
+    drop(db);
+    let found = std::process::Command::new("grep").args(["-rq", "a-rather-telling-name"]).arg(&path).status().unwrap();
+    assert_eq!(found.code(), Some(1), "the name is still on the disk");
+    assert!(Db::open(&path).unwrap().users().is_empty());
+}
+
+#[test]
 fn answers_survive_reopening() {
     let (directory, db) = shop::trained();
     let answers = |db: &Db| (0..20u64).map(|user| numbers(&db.nearest(user, 10).unwrap())).collect::<Vec<_>>();

@@ -14,7 +14,7 @@ use crate::train::TrainReport;
 /// How far a job has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// What it is doing: `queued`, `fold`, the training's phases, `publish`, and at last `done`.
+    /// What it is doing: `queued`, `fold`, the training's phases, `publish`, and, if it ended well, `done`.
     pub phase: String,
     /// Steps of this phase already taken.
     pub step: u64,
@@ -37,9 +37,9 @@ pub struct PhaseTime {
 pub struct TrainOutcome {
     /// The generation it published.
     pub generation: u64,
-    /// Hash of the generation's content: the same for the same interactions, options and seed, at any number of threads.
+    /// Hash of the generation's content: the same for the same interactions in the same order, options and seed, at any number of threads.
     pub content_hash: String,
-    /// Interactions trained on.
+    /// Interactions the generation holds.
     pub interactions: u64,
     /// Users the generation knows.
     pub users: u64,
@@ -64,7 +64,7 @@ impl Job {
         self.state.inner.lock().progress.clone()
     }
 
-    /// Asks the job to stop; it does so within a fraction of a second and publishes nothing.
+    /// Asks the job to stop. Unless it is publishing already, it does so within a fraction of a second and publishes nothing.
     pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::Relaxed);
     }
@@ -76,11 +76,15 @@ impl Job {
 
     /// Waits at most `patience` for the job to end; whether it has.
     pub fn wait_timeout(&self, patience: Duration) -> bool {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now().checked_add(patience);
         let mut inner = self.state.inner.lock();
         while !self.is_finished() {
-            if self.state.ended.wait_until(&mut inner, deadline).timed_out() {
-                return self.is_finished();
+            match deadline {
+                None => self.state.ended.wait(&mut inner),
+                Some(deadline) if self.state.ended.wait_until(&mut inner, deadline).timed_out() => {
+                    return self.is_finished();
+                }
+                Some(_) => {}
             }
         }
         true

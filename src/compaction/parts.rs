@@ -9,7 +9,7 @@ use crate::code::{CodeError, CodeShape, FoldInMap, LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::generation::{Content, Generation};
 use crate::graph::postings::Postings;
-use crate::ids::Catalogue;
+use crate::ids::{self, Catalogue};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::{Catalogues, Live};
@@ -47,19 +47,24 @@ impl Column {
 }
 
 impl Cut {
-    /// Everything applied so far. Writes wait meanwhile; queries do not.
+    /// Everything applied so far. Writes wait for as long as the fold takes; queries do not.
     pub(super) fn take(live: &Live) -> Self {
-        let _applying = live.applying.lock();
-        let catalogues = live.catalogues.read();
-        let tail = live.tail();
-        let (postings, folded_through) = tail.fold(catalogues.users.len());
-        let retired = tail.retired() | tail.generation().map_or_else(RoaringBitmap::new, |g| g.retired().clone());
-        let ids = Ids {
-            forgotten: tail.has_forgotten(),
-            users: Column::of(&catalogues.users),
-            items: Column::of(&catalogues.items),
+        let (postings, folded_through, retired, ids) = {
+            let _applying = live.applying.lock();
+            let catalogues = live.catalogues.read();
+            let tail = live.tail();
+            let (postings, folded_through) = tail.fold(catalogues.users.len());
+            let retired = tail.retired() | tail.generation().map_or_else(RoaringBitmap::new, |g| g.retired().clone());
+            let (users, items) = (Column::of(&catalogues.users), Column::of(&catalogues.items));
+            (postings, folded_through, retired, Ids { forgotten: tail.has_forgotten(), users, items })
         };
-        Self { folded_through, postings, retired, ranks: catalogues.items.ranks().into(), ids }
+        let ranks = ids::ranks(&ids.items.keys, &ids.items.ends).into();
+        Self { folded_through, postings, retired, ranks, ids }
+    }
+
+    /// Whether somebody was forgotten since the generation before.
+    pub(super) fn has_forgotten(&self) -> bool {
+        self.ids.forgotten
     }
 
     pub(super) fn n_users(&self) -> u32 {

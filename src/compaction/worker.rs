@@ -1,5 +1,6 @@
 //! The one worker that runs jobs, in the order they were asked for.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,7 +15,7 @@ use crate::generation::{Content, Generation};
 use crate::graph::Bipartite;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
-use crate::train::{Monitor, TrainOptions, train};
+use crate::train::{self, Monitor, TrainOptions, Trained, train_here};
 
 struct Request {
     options: TrainOptions,
@@ -64,7 +65,10 @@ impl Drop for Worker {
 
 fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, requests: &Receiver<Request>) {
     while let Ok(Request { options, state, result }) = requests.recv() {
-        let outcome = compact(store, live, kernel, &options, &Watch { state: &state, closing });
+        let watch = Watch { state: &state, closing };
+        let compact = || train::pool(&options)?.install(|| compact(store, live, kernel, &options, &watch));
+        // A fault of one training neither ends the worker nor leaves its owner waiting.
+        let outcome = catch_unwind(AssertUnwindSafe(compact)).unwrap_or(Err(Error::Stopped { thread: "training" }));
         let _ = result.send(outcome);
         state.finish();
     }
@@ -103,12 +107,15 @@ fn compact(
     watch.phase("fold", 0);
     let cut = parts::Cut::take(live);
     let interactions = cut.postings.items().len() as u64;
-    if interactions == 0 {
+    let trained = if interactions > 0 {
+        let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+        train_here(&graph, options, watch)?
+    } else if cut.has_forgotten() {
+        // What was forgotten has to leave the disk, though nothing is left to learn from.
+        Trained::nothing(cut.n_users() as usize, cut.n_items() as usize, options)?
+    } else {
         return Err(Error::NothingToTrain { interactions });
-    }
-    let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
-    let trained = train(&graph, options, watch)?;
-    drop(graph);
+    };
 
     check()?;
     watch.phase("publish", 0);

@@ -2,6 +2,7 @@
 
 use super::fold_in::fold_in;
 use super::{Basis, Engine, Hit, Hits, ItemSet};
+use crate::arrivals::ArrivalIndex;
 use crate::code::QueryCode;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -132,7 +133,7 @@ impl<'a> Query<'a> {
     /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, bits out of range, or a query of nobody and nothing; [`Error::WrongIdKind`];
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a query of nobody and nothing, or an item set of another database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
     pub fn run(self) -> Result<Hits> {
@@ -146,11 +147,17 @@ impl<'a> Query<'a> {
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items() or similar_to()"));
         };
-        let (tail, resolved) = {
+        if self.allow.iter().chain(&self.deny).any(|set| set.opening != self.db.live().opening) {
+            return Err(invalid(
+                "an item set of another database",
+                "build it with item_set() of the database that is queried",
+            ));
+        }
+        let tail = self.db.live().tail();
+        let arrivals = tail.arrivals(&self.db.live().catalogues)?;
+        let resolved = {
             let catalogues = self.db.live().catalogues.read();
-            let tail = self.db.live().tail();
-            let resolved = self.resolve(subject, &catalogues, &tail)?;
-            (tail, resolved)
+            self.resolve(subject, &catalogues, &tail, arrivals.as_deref())?
         };
         let retired = tail.retired();
         let filter = Filter {
@@ -165,7 +172,9 @@ impl<'a> Query<'a> {
             seen: if self.include_seen { &[] } else { &resolved.seen },
         };
         let (found, engine) = match (&resolved.query, tail.generation()) {
-            (Some(query), Some(generation)) if !self.popular_only => self.nearest(&tail, generation, query, &filter)?,
+            (Some(query), Some(generation)) if !self.popular_only => {
+                self.nearest(arrivals.as_deref(), generation, query, &filter)?
+            }
             _ => (self.popular(&tail, &filter), Engine::Popularity),
         };
         let catalogues = self.db.live().catalogues.read();
@@ -181,11 +190,17 @@ impl<'a> Query<'a> {
         })
     }
 
-    fn resolve(&self, subject: &Subject, catalogues: &Catalogues, tail: &Tail) -> Result<Resolved> {
+    fn resolve(
+        &self,
+        subject: &Subject,
+        catalogues: &Catalogues,
+        tail: &Tail,
+        arrivals: Option<&ArrivalIndex>,
+    ) -> Result<Resolved> {
         let resolved = match subject {
-            Subject::User(id) => self.resolve_user(id, catalogues, tail),
-            Subject::Items(ids) => self.resolve_items(ids, &catalogues.items, tail),
-            Subject::SimilarTo(id) => self.resolve_similar(id, &catalogues.items, tail),
+            Subject::User(id) => self.resolve_user(id, catalogues, tail, arrivals),
+            Subject::Items(ids) => self.resolve_items(ids, &catalogues.items, tail, arrivals),
+            Subject::SimilarTo(id) => self.resolve_similar(id, &catalogues.items, tail, arrivals),
         }?;
         // A subject without a query says which error it is where popularity was not asked for.
         match resolved {
@@ -195,7 +210,13 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn resolve_user(&self, id: &Id, catalogues: &Catalogues, tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+    fn resolve_user(
+        &self,
+        id: &Id,
+        catalogues: &Catalogues,
+        tail: &Tail,
+        arrivals: Option<&ArrivalIndex>,
+    ) -> Result<(Resolved, Option<Error>)> {
         let Some(user) = catalogues.users.get(id)? else {
             return Ok((Resolved::without_code(Vec::new()), Some(Error::UnknownUser { user: id.clone() })));
         };
@@ -210,7 +231,7 @@ impl<'a> Query<'a> {
             return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
         }
         let weighted: Vec<(u32, f32)> = history.iter().map(|&(item, edge)| (item, edge.weight)).collect();
-        match fold_in(generation, &weighted, self.query_bits.unwrap_or(planes))? {
+        match fold_in(generation, arrivals, &weighted, self.query_bits.unwrap_or(planes))? {
             Some(query) => {
                 Ok((Resolved { query: Some(query), basis: Basis::FoldIn, seen, unknown_items: Vec::new() }, None))
             }
@@ -218,7 +239,13 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn resolve_items(&self, ids: &[Id], items: &Catalogue, tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+    fn resolve_items(
+        &self,
+        ids: &[Id],
+        items: &Catalogue,
+        tail: &Tail,
+        arrivals: Option<&ArrivalIndex>,
+    ) -> Result<(Resolved, Option<Error>)> {
         let (mut known, mut unknown_items) = (Vec::new(), Vec::new());
         for id in ids {
             match items.get(id)? {
@@ -239,7 +266,7 @@ impl<'a> Query<'a> {
             return none(Error::UnknownBasket { count: ids.len() });
         }
         let Some(generation) = tail.generation() else { return none(Error::NotTrained) };
-        match fold_in(generation, &history, self.query_bits.unwrap_or(generation.users().planes()))? {
+        match fold_in(generation, arrivals, &history, self.query_bits.unwrap_or(generation.users().planes()))? {
             Some(query) => {
                 let query = Some(query);
                 Ok((Resolved { query, basis: Basis::FoldIn, seen: known, unknown_items }, None))
@@ -248,14 +275,20 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn resolve_similar(&self, id: &Id, items: &Catalogue, tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+    fn resolve_similar(
+        &self,
+        id: &Id,
+        items: &Catalogue,
+        tail: &Tail,
+        arrivals: Option<&ArrivalIndex>,
+    ) -> Result<(Resolved, Option<Error>)> {
         let item = items.get(id)?.ok_or_else(|| Error::UnknownItem { item: id.clone() })?;
         let Some(generation) = tail.generation() else {
             return Ok((Resolved::without_code(vec![item]), Some(Error::NotTrained)));
         };
         let query = match generation.has_item(item) {
             true => Some(QueryCode::from_item(generation.items(), item as usize)?),
-            false => tail.arrivals(items)?.and_then(|arrivals| arrivals.query(item)),
+            false => arrivals.and_then(|arrivals| arrivals.query(item)),
         };
         let error = query.is_none().then(|| Error::NoCode { item: id.clone() });
         let basis = if generation.has_item(item) { Basis::Code } else { Basis::FoldIn };
@@ -268,7 +301,7 @@ impl<'a> Query<'a> {
     /// The best of the generation's items and of the arrivals, each exact, merged.
     fn nearest(
         &self,
-        tail: &Tail,
+        arrivals: Option<&ArrivalIndex>,
         generation: &Generation,
         query: &QueryCode,
         filter: &Filter<'_>,
@@ -278,7 +311,7 @@ impl<'a> Query<'a> {
         let found = generation.item_index().search(query, self.k, &coded)?;
         let engine = if filter.allow.is_some() { Engine::Allowed } else { Engine::Linear };
         let catalogues = self.db.live().catalogues.read();
-        match tail.arrivals(&catalogues.items)? {
+        match arrivals {
             Some(arrivals) => Ok((arrivals.merge(found, query, self.k, filter, &catalogues.items)?, engine)),
             None => Ok((found, engine)),
         }

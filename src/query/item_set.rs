@@ -4,10 +4,12 @@ use roaring::RoaringBitmap;
 
 /// Items to allow or deny, from [`Db::item_set`](crate::Db::item_set).
 ///
-/// It stays valid as long as the database is open: dense numbers are never reused. Items the database has not seen when the set is built
+/// It belongs to the database that built it and stays valid as long as that is open: dense numbers are never reused. Items the database has not seen when the set is built
 /// are not in it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ItemSet {
+    /// The opening of a database whose dense numbers these are.
+    pub(crate) opening: u64,
     pub(crate) items: RoaringBitmap,
 }
 

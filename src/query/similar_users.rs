@@ -1,37 +1,35 @@
 //! Users near to a user.
 
-use roaring::RoaringBitmap;
-
 use super::{Basis, Engine, Hit, Hits};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::Id;
-use crate::index::Filter;
+use crate::index::{Filter, Match};
 
 /// The `k` users whose codes have the largest weighted inner product with the user's own, the user left out.
 pub(crate) fn similar_users(db: &Db, user: &Id, k: usize) -> Result<Hits> {
     if k == 0 {
         return Err(Error::InvalidArgument { what: "k = 0".into(), remedy: "ask for at least one user".into() });
     }
-    let catalogues = db.live().catalogues.read();
-    let dense = catalogues.users.get(user)?.ok_or_else(|| Error::UnknownUser { user: user.clone() })?;
     let tail = db.live().tail();
+    let (dense, mut gone) = {
+        let catalogues = db.live().catalogues.read();
+        let dense = catalogues.users.get(user)?.ok_or_else(|| Error::UnknownUser { user: user.clone() })?;
+        // Users forgotten since training have codes, but no ids any more.
+        (dense, catalogues.users.forgotten().clone())
+    };
     let generation = tail.generation().ok_or(Error::NotTrained)?;
     if !generation.has_user(dense) {
         return Err(Error::NoHistory { user: user.clone() });
     }
-    let index = generation.user_index(&catalogues.users)?;
+    let index = generation.user_index(|| db.live().catalogues.read().users.ranks())?;
     let query = generation.users().query(dense as usize, 1)?;
-    // Users forgotten since training have codes, but no ids any more.
-    let mut gone: RoaringBitmap = (0..generation.users().len() as u32).filter(|&u| !generation.has_user(u)).collect();
-    gone |= catalogues.users.forgotten();
+    gone.extend((0..generation.users().len() as u32).filter(|&user| !generation.has_user(user)));
     let found = index.search(&query, k, &Filter { allow: None, deny: vec![&gone], seen: &[dense] })?;
+    let catalogues = db.live().catalogues.read();
+    let hit = |m: &Match| catalogues.users.id(m.row).map(|id| Hit { id, score: m.score });
     Ok(Hits {
-        hits: found
-            .matches
-            .iter()
-            .filter_map(|m| catalogues.users.id(m.row).map(|id| Hit { id, score: m.score }))
-            .collect(),
+        hits: found.matches.iter().filter_map(hit).collect(),
         generation: Some(generation.number()),
         engine: Engine::Linear,
         basis: Basis::Code,

@@ -18,10 +18,12 @@ pub(crate) struct Holdout {
 impl Holdout {
     /// Splits off about min(2 %, 20,000) of the interactions. An interaction is held out by the hash of its two dense
     /// indices, which never change, against a threshold that falls as the graph grows past a million interactions:
-    /// what a later generation holds out, an earlier one already did.
+    /// what a later generation holds out, an earlier one already did. An item's interaction with its first user is never held out, so that
+    /// every item that has any is trained.
     pub(crate) fn split(graph: &Bipartite) -> Holdout {
         let limit = threshold(graph.n_edges() as u64);
-        let held = |user: u32, item: u32| hash(user, item) < limit;
+        let first = |item: u32| graph.items().row(item as usize).first().copied();
+        let held = |user: u32, item: u32| hash(user, item) < limit && first(item) != Some(user);
         Holdout { trained: graph.filtered(|user, item| !held(user, item)), held: graph.users().filtered(held) }
     }
 

@@ -61,12 +61,46 @@ pub struct Trained {
     pub state: TrainState,
 }
 
+impl Trained {
+    /// What comes of a graph without interactions: nobody has a code.
+    pub(crate) fn nothing(n_users: usize, n_items: usize, options: &TrainOptions) -> Result<Self> {
+        let shape = Arc::new(options.shape()?);
+        let (words, layers, bits) = (shape.words(), shape.layers(), shape.bits() as usize);
+        let planes = options.query_planes;
+        let user_words = vec![0; n_users * words * planes as usize];
+        Ok(Trained {
+            users: PlaneCodes::from_parts(Arc::clone(&shape), planes, user_words, vec![0.0; n_users * layers])?,
+            items: LayeredCodes::from_parts(Arc::clone(&shape), vec![0; n_items * words], vec![0.0; n_items * layers])?,
+            fold_in: FoldInMap::new(&shape, vec![0.0; bits * bits], Isa::chosen()?)?,
+            report: TrainReport::default(),
+            state: TrainState::default(),
+        })
+    }
+}
+
 /// Learns layered codes of every user and item of a graph. Runs on a thread pool of its own and returns when done.
 ///
 /// # Errors
 /// `InvalidArgument` for bad options or a graph without interactions, `Cancelled`, `Diverged`.
 pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
     options.validate()?;
+    pool(options)?.install(|| train_here(graph, options, monitor))
+}
+
+/// The threads a training runs on: its own, so that neither waits for what the application does on rayon.
+pub(crate) fn pool(options: &TrainOptions) -> Result<rayon::ThreadPool> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .thread_name(|thread| format!("kithdb-train-{thread}"))
+        .build()
+        .map_err(|error| Error::InvalidArgument {
+            what: format!("threads = {}: {error}", options.threads),
+            remedy: "ask for fewer threads".to_owned(),
+        })
+}
+
+/// [`train`] on the threads of the calling pool.
+pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
     if graph.n_edges() == 0 {
         return Err(Error::InvalidArgument {
             what: "a graph without interactions".to_owned(),
@@ -74,18 +108,6 @@ pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -
         });
     }
     let isa = Isa::chosen()?;
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
-        .thread_name(|thread| format!("kithdb-train-{thread}"))
-        .build()
-        .map_err(|error| Error::InvalidArgument {
-            what: format!("threads = {}: {error}", options.threads),
-            remedy: "ask for fewer threads".to_owned(),
-        })?;
-    pool.install(|| train_here(graph, options, isa, monitor))
-}
-
-fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn Monitor) -> Result<Trained> {
     let holdout = match Holdout::split(graph) {
         // A graph too small to spare anything is trained on whole.
         split if split.trained.n_edges() == 0 => Holdout::none(graph),
@@ -96,8 +118,8 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
         what: error.to_string(),
         remedy: "name a kernel this machine has".to_owned(),
     })?;
-    let (graph, seed) = (&holdout.trained, options.seed);
-    let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
+    let (whole, seed) = (graph, options.seed);
+    let context = Context { graph: &holdout.trained, validation: &validation, isa, popcount, seed, monitor };
     context.check()?;
     let recipe = Recipe::new(options, context.graph);
     let widths = options.widths();
@@ -107,13 +129,26 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
     layers.propagate(isa, context.graph, widths.len() - 1);
     let start = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
     let start_recall = start.recall(&context)?;
-    let (tables, epochs) = recipe.student.distil(&context, &layers, start)?;
+    let (mut tables, epochs) = recipe.student.distil(&context, &layers, start)?;
 
     let recall = tables.recall(&context)?;
+    let refit = options.preset == Preset::Balanced && !validation.is_empty();
+    if refit {
+        // Everything is chosen: learn from all interactions, with nothing to validate on.
+        let nothing = Holdout::none(whole);
+        let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
+        layers = recipe.teacher.fit(&context)?;
+        layers.propagate(isa, whole, widths.len() - 1);
+        tables = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
+        if recall > start_recall {
+            tables = recipe.student.distil(&context, &layers, tables)?.0;
+        }
+    }
     let shape = Arc::new(options.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;
     let items = tables.encode_items(&shape)?;
-    let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, context.graph, &tables).into_data(), isa)?;
+    let fold_in =
+        FoldInMap::new(&shape, fold_in::fit(isa, if refit { whole } else { context.graph }, &tables).into_data(), isa)?;
     let report = TrainReport {
         teacher: recipe.teacher.name().to_owned(),
         student: recipe.student.name().to_owned(),
@@ -125,6 +160,7 @@ fn train_here(graph: &Bipartite, options: &TrainOptions, isa: Isa, monitor: &dyn
         start_recall,
         epochs,
         recall,
+        refit,
     };
     let mut state = TrainState::default();
     tables.save(&mut state);

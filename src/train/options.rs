@@ -11,9 +11,13 @@ use crate::{Error, Result};
 pub enum Preset {
     /// Seconds for a million interactions: a short teacher and a short distillation.
     Fast,
-    /// A minute or a few for a million interactions: a longer distillation, stopped by its recall on held-out interactions.
+    /// A minute or a few for a million interactions: a longer distillation, kept if it gains on held-out interactions, then learned anew
+    /// from all of them.
     Balanced,
 }
+
+/// More threads than any machine this runs on has processors.
+const MAX_THREADS: usize = 1024;
 
 /// Options of [`train`](super::train). The defaults suit every graph; the recipe looks at size and density itself.
 ///
@@ -87,6 +91,12 @@ impl TrainOptions {
         if !self.bits.is_multiple_of(64) || self.bits < least || self.bits > MAX_WIDTH {
             let remedy = format!("with {} hops choose a multiple of 64 from {least} to {MAX_WIDTH}", self.layers);
             return refuse(format!("bits = {}", self.bits), remedy);
+        }
+        if self.threads > MAX_THREADS {
+            return refuse(
+                format!("threads = {}", self.threads),
+                format!("choose at most {MAX_THREADS}, or 0 for all"),
+            );
         }
         if !(1..=MAX_PLANES).contains(&self.query_planes) {
             return refuse(format!("query_planes = {}", self.query_planes), format!("choose 1 to {MAX_PLANES}"));

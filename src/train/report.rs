@@ -23,8 +23,10 @@ pub struct TrainReport {
     pub start_recall: Option<f64>,
     /// The student's epochs.
     pub epochs: Vec<Epoch>,
-    /// Recall at 20 of the codes published, with 1-bit queries.
+    /// Recall at 20 of the codes learned without the held-out interactions, with 1-bit queries.
     pub recall: Option<f64>,
+    /// Whether the codes published were then learned anew, with the same settings, from all interactions.
+    pub refit: bool,
 }
 
 /// One epoch of a student.

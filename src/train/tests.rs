@@ -162,6 +162,9 @@ fn progress_is_told_in_order() {
     let told = Told(parking_lot::Mutex::new(Vec::new()));
     train(&two_blocks(), &options(Preset::Fast), &told).unwrap();
     let told = told.0.into_inner();
-    assert_eq!(told.iter().map(|phase| phase.0.as_str()).collect::<Vec<_>>(), ["teacher", "student"]);
+    // A teacher is fitted as often as more regularisation helps.
+    let mut phases: Vec<_> = told.iter().map(|phase| phase.0.as_str()).collect();
+    phases.dedup();
+    assert_eq!(phases, ["teacher", "student"]);
     assert!(told.iter().all(|phase| phase.1 == phase.2), "{told:?}");
 }

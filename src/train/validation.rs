@@ -35,11 +35,6 @@ impl Validation {
         self.users.is_empty()
     }
 
-    /// Users validated on.
-    pub(crate) fn n_users(&self) -> usize {
-        self.users.len()
-    }
-
     /// Mean over users of the share of their held-out items among the `k` best by inner product, trained items masked,
     /// ties by rising index. `None` when nothing is held out. O(users x items x columns).
     ///

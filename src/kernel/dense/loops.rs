@@ -12,8 +12,6 @@ dispatch! {
     pub(crate) fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) = add_scaled_body;
     /// `y = x + scale * y`.
     pub(crate) fn scale_add(y: &mut [f32], scale: f32, x: &[f32]) = scale_add_body;
-    /// The sum of a row.
-    pub(crate) fn sum(x: &[f32]) -> f32 = sum_body;
     /// The sum of absolute values of a row.
     pub(crate) fn sum_abs(x: &[f32]) -> f32 = sum_abs_body;
     /// Replaces each `x` by `exp(scale * x - shift)` and returns the sum. The relative error of an exponential is below 3e-7
@@ -119,11 +117,6 @@ fn scale_add_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
 }
 
 #[inline(always)]
-fn sum_body<const FUSED: bool>(x: &[f32]) -> f32 {
-    sum_of(x, |x| x)
-}
-
-#[inline(always)]
 fn sum_abs_body<const FUSED: bool>(x: &[f32]) -> f32 {
     sum_of(x, f32::abs)
 }
@@ -222,7 +215,6 @@ mod tests {
             for isa in Isa::available() {
                 let inner: f64 = a64.iter().zip(&b64).map(|(a, b)| a * b).sum();
                 prop_assert!((f64::from(dot(isa, &a, &b)) - inner).abs() < 1e-3);
-                prop_assert!((f64::from(sum(isa, &a)) - a64.iter().sum::<f64>()).abs() < 1e-3);
                 prop_assert!((f64::from(sum_abs(isa, &a)) - a64.iter().map(|x| x.abs()).sum::<f64>()).abs() < 1e-3);
                 prop_assert_eq!(maximum(isa, &a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
                 let mut y = b.clone();
