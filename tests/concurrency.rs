@@ -22,7 +22,7 @@ fn watchdog() -> impl Drop {
         let start = Instant::now();
         while !seen.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(50));
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_secs(240) {
                 eprintln!("hangs");
                 std::process::abort();
             }
