@@ -2,7 +2,7 @@
 
 use roaring::RoaringBitmap;
 
-use super::{Basis, Engine, Hit, Hits};
+use super::{Basis, Hit, Hits};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::Id;
@@ -33,10 +33,13 @@ pub(crate) fn similar_users(db: &Db, user: &Id, k: usize) -> Result<Hits> {
             .filter_map(|m| catalogues.users.id(m.row).map(|id| Hit { id, score: m.score }))
             .collect(),
         generation: Some(generation.number()),
-        engine: Engine::Linear,
+        engine: found.engine.into(),
         basis: Basis::Code,
-        scored: found.scored,
-        exact: true,
+        nodes: found.work.nodes,
+        buckets: found.work.buckets,
+        heads: found.work.heads,
+        scored: found.work.codes,
+        exact: found.exact,
         unknown_items: Vec::new(),
     })
 }
