@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench engines` runs on codes made here: `clustered` and `uniform`. `cargo bench --bench engines -- DIR...` runs on
 //! folders of `items_codes.npy`, `items_scalers.npy`, `queries_codes.npy`, `queries_scalers.npy` and `layer_weights.npy`, which hold
-//! packed bits and float32, row-major. `--rounds N` repeats every query, `--engines a,b` runs only some.
+//! packed bits and float32, row-major. `--rounds N` repeats every query, `--engines a,b` runs only some,
+//! `--filters` adds the planned search under filters.
 
 #![allow(missing_docs, clippy::expect_used)]
 
@@ -14,15 +15,18 @@ use kithdb::bench_support::{EngineKind, Filter, Index, Kernel, Work};
 use kithdb::code::{CodeShape, LayeredCodes, QueryCode};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use roaring::RoaringBitmap;
 
 const K: usize = 20;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut folders, mut rounds, mut test, mut engines) = (Vec::new(), 3, false, EngineKind::ALL.to_vec());
+    let (mut folders, mut rounds, mut engines) = (Vec::new(), 3, EngineKind::ALL.to_vec());
+    let (mut test, mut filters) = (false, false);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--test" => test = true,
+            "--filters" => filters = true,
             "--rounds" => {
                 rounds = arguments.next().and_then(|rounds| rounds.parse().ok()).expect("a number after --rounds");
             }
@@ -35,21 +39,28 @@ fn main() {
     }
     if test {
         let (items, queries) = made(2_000, 0.1);
-        return report("test", &items, &queries[..5], 1, &engines);
+        return report("test", &items, &queries[..5], 1, &engines, true);
     }
     for (name, noise) in [("clustered", 0.08), ("uniform", 0.5)] {
         if folders.is_empty() {
             let (items, queries) = made(40_981, noise);
-            report(name, &items, &queries, rounds, &engines);
+            report(name, &items, &queries, rounds, &engines, filters);
         }
     }
     for folder in folders {
         let (items, queries) = read(Path::new(&folder));
-        report(&folder, &items, &queries, rounds, &engines);
+        report(&folder, &items, &queries, rounds, &engines, filters);
     }
 }
 
-fn report(name: &str, items: &LayeredCodes, queries: &[QueryCode], rounds: usize, engines: &[EngineKind]) {
+fn report(
+    name: &str,
+    items: &LayeredCodes,
+    queries: &[QueryCode],
+    rounds: usize,
+    engines: &[EngineKind],
+    filters: bool,
+) {
     let kernel = Kernel::from_env().expect("an available kernel");
     let ranks: Vec<u32> = (0..items.len() as u32).collect();
     let start = Instant::now();
@@ -83,6 +94,61 @@ fn report(name: &str, items: &LayeredCodes, queries: &[QueryCode], rounds: usize
     for (choice, run) in choices.iter().zip(&mut runs) {
         run.print(choice.map_or("planned", EngineKind::name));
     }
+    if filters {
+        report_filters(&index, queries);
+    }
+}
+
+/// The planned search under allow, deny and seen sets of very different sizes.
+fn report_filters(index: &Index, queries: &[QueryCode]) {
+    let rows = index.len() as u32;
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+    let mut draw = |size: u32| {
+        let mut set = RoaringBitmap::new();
+        while set.len() < u64::from(size) {
+            set.insert(random.next_u32() % rows);
+        }
+        set
+    };
+    let none = Filter::default();
+    let sizes = [10, 1_000, rows / 10, rows / 2, rows - rows / 100];
+    let sets: Vec<RoaringBitmap> = sizes.iter().map(|&size| draw(size)).collect();
+    let few: Vec<u32> = draw(10).into_iter().collect();
+    let many: Vec<u32> = draw(1_000).into_iter().collect();
+    for kind in ["allow", "deny"] {
+        for set in &sets {
+            let filter = match kind {
+                "allow" => Filter { allow: Some(set), ..none.clone() },
+                _ => Filter { deny: vec![set], ..none.clone() },
+            };
+            filtered(index, queries, &format!("{kind} {}", set.len()), |_| filter.clone());
+        }
+    }
+    filtered(index, queries, "seen 10", |_| Filter { seen: &few, ..none.clone() });
+    filtered(index, queries, "seen 1000", |_| Filter { seen: &many, ..none.clone() });
+    let best: Vec<Vec<u32>> = (queries.iter())
+        .map(|query| {
+            let found = index.search(query, 1_000, &none, None).expect("one shape");
+            let mut rows: Vec<u32> = found.matches.iter().map(|hit| hit.row).collect();
+            rows.sort_unstable();
+            rows
+        })
+        .collect();
+    filtered(index, queries, "seen best 1000", |i| Filter { seen: &best[i], ..none.clone() });
+}
+
+fn filtered<'a>(index: &Index, queries: &[QueryCode], name: &str, filter: impl Fn(usize) -> Filter<'a>) {
+    let mut run = Run::default();
+    for (i, query) in queries.iter().enumerate() {
+        let filter = filter(i);
+        let start = Instant::now();
+        let found = index.search(query, K, &filter, None).expect("one shape");
+        run.add(1e6 * start.elapsed().as_secs_f64(), &found.work, found.engine);
+        let admitted =
+            filter.allow.map_or(index.len() as u64 - filter.deny.iter().map(|d| d.len()).sum::<u64>(), |a| a.len());
+        assert_eq!(found.matches.len() as u64, admitted.min(K as u64), "{name}");
+    }
+    run.print(name);
 }
 
 #[derive(Clone, Default)]
@@ -109,7 +175,7 @@ impl Run {
         let n = self.micros.len();
         let mean = |count: u64| count as f64 / n as f64;
         println!(
-            "{name:>8}  p50 {:9.1} us  p95 {:9.1}  mean {:9.1}  nodes {:8.0} buckets {:7.0} heads {:8.0} codes {:8.0}  {}",
+            "{name:>14}  p50 {:9.1} us  p95 {:9.1}  mean {:9.1}  nodes {:8.0} buckets {:7.0} heads {:8.0} codes {:8.0}  {}",
             self.micros[n / 2],
             self.micros[n * 95 / 100],
             self.micros.iter().sum::<f64>() / n as f64,
