@@ -160,7 +160,7 @@ impl ArrivalIndex {
         found.matches.extend(arrived.matches.iter().map(|m| Match { row: self.items[m.row as usize], ..*m }));
         found.matches.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| items.compare(a.row, b.row)));
         found.matches.truncate(k);
-        found.scored += arrived.scored;
+        found.work.codes += arrived.work.codes;
         Ok(found)
     }
 }

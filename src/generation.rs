@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{CodeError, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
 use crate::graph::postings::Postings;
-use crate::index::Linear;
+use crate::index::{Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
 
 /// What a generation is made of, before the index is built over it.
@@ -34,19 +34,26 @@ pub(crate) struct Generation {
     /// Rows without a code.
     codeless: RoaringBitmap,
     kernel: Kernel,
-    item_index: Linear,
+    item_index: Index,
     user_index: OnceLock<Linear>,
     scaler_profile: ScalerProfile,
 }
 
 impl Generation {
-    /// Builds the index over `content`. O(items x bits).
+    /// Builds the index over `content`, whose items are stored in `order`. O(items x bits).
     ///
     /// # Errors
-    /// If there is not one rank an item.
-    pub(crate) fn new(number: u64, content_hash: String, content: Content, kernel: Kernel) -> Result<Self, CodeError> {
+    /// If there is not one rank an item, or `order` is none of the items.
+    pub(crate) fn new(
+        number: u64,
+        content_hash: String,
+        content: Content,
+        order: Order,
+        kernel: Kernel,
+    ) -> Result<Self, CodeError> {
         let item_degrees = content.postings.item_degrees(content.items.len() as u32);
-        let item_index = Linear::build(&content.items, Arc::clone(&content.ranks), kernel)?;
+        let mut item_index = Index::with_order(&content.items, order, Arc::clone(&content.ranks), kernel)?;
+        item_index.calibrate(&sample_queries(&content.users)?)?;
         let scaler_profile = ScalerProfile::of(&content.items, &item_degrees);
         let layers = content.items.shape().layers();
         let codeless = (0..).zip(content.items.scalers().chunks_exact(layers));
@@ -101,7 +108,7 @@ impl Generation {
     }
 
     /// The index over the items.
-    pub(crate) fn item_index(&self) -> &Linear {
+    pub(crate) fn item_index(&self) -> &Index {
         &self.item_index
     }
 
@@ -153,6 +160,15 @@ impl Generation {
     pub(crate) fn expected_scalers(&self, degree: u32) -> &[f32] {
         self.scaler_profile.at(degree)
     }
+}
+
+/// Users the planner of the index learns from.
+const SAMPLE_USERS: usize = 16;
+
+/// The queries of a few users, evenly spread.
+fn sample_queries(users: &PlaneCodes) -> Result<Vec<QueryCode>, CodeError> {
+    let samples = SAMPLE_USERS.min(users.len());
+    (0..samples).map(|i| users.query((2 * i + 1) * users.len() / (2 * samples), users.planes())).collect()
 }
 
 /// Mean item scaler by order of magnitude of the item's degree: what a new item starts with.

@@ -77,6 +77,6 @@ pub use train::{Epoch, Monitor, Preset, StatePart, TrainOptions, TrainReport, Tr
 /// Internals that benches of this package measure; no part of the interface.
 #[doc(hidden)]
 pub mod bench_support {
-    pub use crate::index::{Filter, Linear};
+    pub use crate::index::{EngineKind, Filter, Found, Index, Linear, Order, Work};
     pub use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
 }

@@ -84,6 +84,11 @@ impl QueryCode {
         &self.words[plane_words(&self.shape, layer, self.planes)]
     }
 
+    /// `sum_k |q_k|` of a layer: the inner product of the query with its own signs.
+    pub(crate) fn magnitude(&self, layer: usize) -> u32 {
+        magnitude(self.layer(layer), self.planes, self.shape.widths()[layer], self.shape.tail_mask(layer))
+    }
+
     /// The factor `c_l` of every layer.
     pub fn factors(&self) -> &[f32] {
         &self.factors

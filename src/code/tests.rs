@@ -51,6 +51,23 @@ pub(crate) fn random_items(shape: &Arc<CodeShape>, rows: usize, distinct: usize,
     .unwrap()
 }
 
+/// Runs of `run` items that differ from one centre in up to `flips` bits, at random places.
+pub(crate) fn flipped_items(shape: &Arc<CodeShape>, rows: usize, run: usize, flips: usize, seed: u64) -> LayeredCodes {
+    let centres = random_items(shape, rows.div_ceil(run), rows, seed);
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0xf11b);
+    let mut words = Vec::with_capacity(rows * shape.words());
+    for row in 0..rows {
+        let mut code = centres.row(row / run).words.to_vec();
+        for _ in 0..if flips == 0 { 0 } else { random.next_u32() as usize % (flips + 1) } {
+            let layer = random.next_u32() as usize % shape.layers();
+            let bit = random.next_u32() % shape.widths()[layer];
+            code[shape.layer_words(layer).start + bit as usize / 64] ^= 1 << (bit % 64);
+        }
+        words.extend(code);
+    }
+    LayeredCodes::from_parts(Arc::clone(shape), words, random_scalers(shape, rows, &mut random)).unwrap()
+}
+
 /// A query of random planes.
 pub(crate) fn random_query(shape: &Arc<CodeShape>, planes: u32, seed: u64) -> QueryCode {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);

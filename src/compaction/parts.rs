@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::generation::{Content, Generation};
 use crate::graph::postings::Postings;
 use crate::ids::{self, Catalogue};
+use crate::index::Order;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::{Catalogues, Live};
@@ -81,6 +82,7 @@ pub(super) fn publish(
     store: &Store,
     ids: &Ids,
     content: &Content,
+    order: &Order,
     state: &TrainState,
     folded_through: u64,
 ) -> Result<Arc<Manifest>> {
@@ -112,6 +114,8 @@ pub(super) fn publish(
     writer.part("code.weights", &[layers], shape.weights())?;
     writer.part("items.words", &[items.len() as u64, words], items.words())?;
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
+    writer.part("items.order", &[order.rows.len() as u64], &order.rows)?;
+    writer.part("items.band_cuts", &[order.bands.len() as u64], &order.bands)?;
     let bits = shape.bits();
     writer.part("fold_in.weights", &[bits, bits], fold_in.weights())?;
     let planes = u64::from(users.planes());
@@ -135,7 +139,10 @@ pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Live> {
                 (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
             let catalogues = Catalogues { users, items };
             let content = read(&reader, &manifest, &catalogues)?;
-            let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, kernel)?;
+            let order = Order { rows: reader.part("items.order")?, bands: reader.part("items.band_cuts")? };
+            let generation =
+                Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)
+                    .map_err(|error| Error::Damaged { what: format!("generation {}: {error}", manifest.generation) })?;
             (catalogues, Tail::new(Some(Arc::new(generation)), manifest.folded_through))
         }
     };

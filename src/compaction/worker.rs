@@ -13,6 +13,7 @@ use super::parts;
 use crate::error::{Error, Result};
 use crate::generation::{Content, Generation};
 use crate::graph::Bipartite;
+use crate::index::Order;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::train::{self, Monitor, TrainOptions, Trained, train_here};
@@ -129,8 +130,9 @@ fn compact(
         ranks: cut.ranks,
         fold_in: trained.fold_in,
     };
-    let manifest = parts::publish(store, &cut.ids, &content, &trained.state, folded_through)?;
-    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, kernel)?;
+    let order = Order::of(&content.items);
+    let manifest = parts::publish(store, &cut.ids, &content, &order, &trained.state, folded_through)?;
+    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
     live.publish(Arc::new(generation), folded_through);
     Ok(TrainOutcome {
         generation: manifest.generation,

@@ -2,31 +2,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::{Filter, TopK};
+use super::{EngineKind, Filter, Found, TopK, Work};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
 
 /// An allow list is scored block by block where it has fewer than one in this many of the rows: such a row costs a block of 16 items and
 /// about as much again for the call (41 k items of 3x256, AVX2: 0.12 us a row, against 150 us for the whole scan).
 const SPARSE: u64 = 32;
-
-/// A row and its score.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Match {
-    /// The row in the codes the index was built from.
-    pub row: u32,
-    /// Its score.
-    pub score: f32,
-}
-
-/// What a search found, and what it took.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// min(k, rows admitted) rows: descending score, ties by ascending rank.
-    pub matches: Vec<Match>,
-    /// Codes whose full score was computed.
-    pub scored: u64,
-}
 
 /// The exhaustive scan over one-bit items, exact.
 #[derive(Debug, Clone)]
@@ -97,6 +79,26 @@ impl Linear {
         self.order.is_empty()
     }
 
+    /// The shape of queries and items.
+    pub(super) fn shape(&self) -> &Arc<CodeShape> {
+        &self.shape
+    }
+
+    /// The codes, in the order of the scan.
+    pub(super) fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// The row at each position.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    /// The loops that score.
+    pub(super) fn kernel(&self) -> Kernel {
+        self.kernel
+    }
+
     /// Bytes held in memory.
     pub fn bytes(&self) -> usize {
         self.blocks.bytes() + size_of_val(self.order.as_slice()) + size_of_val(self.positions.as_slice())
@@ -113,13 +115,12 @@ impl Linear {
         let query = BlockQuery::new(query);
         let few = filter.allow.filter(|allow| allow.len() < self.len() as u64 / SPARSE);
         let mut top = TopK::new(k, self.len());
-        let scored = match few {
-            _ if k == 0 => 0,
-            Some(allow) => self.score_allowed(&query, allow, filter, &mut top),
-            None => self.scan(&query, filter, &mut top),
+        let (engine, codes) = match few {
+            _ if k == 0 => (EngineKind::Linear, 0),
+            Some(allow) => (EngineKind::Allowed, self.score_allowed(&query, allow, filter, &mut top)),
+            None => (EngineKind::Linear, self.scan(&query, filter, &mut top)),
         };
-        let matches = top.into_sorted().into_iter().map(|(row, score)| Match { row, score }).collect();
-        Ok(Found { matches, scored })
+        Ok(Found::new(top, engine, Work { codes, ..Work::default() }))
     }
 
     /// [`Linear::search`] for many queries, in parallel; the answers do not depend on the number of threads.
@@ -130,7 +131,8 @@ impl Linear {
         queries.par_iter().map(|(query, filter)| self.search(query, k, filter)).collect()
     }
 
-    fn scan(&self, query: &BlockQuery, filter: &Filter<'_>, top: &mut TopK) -> u64 {
+    /// Scores every row; returns how many.
+    pub(super) fn scan(&self, query: &BlockQuery, filter: &Filter<'_>, top: &mut TopK) -> u64 {
         let threshold = top.threshold();
         let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
             self.offer(block, lanes, scores, filter, top);
@@ -140,8 +142,8 @@ impl Linear {
         self.len() as u64
     }
 
-    /// Scores only blocks that hold a row of `allow`.
-    fn score_allowed(
+    /// Scores only blocks that hold a row of `allow`; returns how many codes. O(m (log m + words)) for m rows.
+    pub(super) fn score_allowed(
         &self,
         query: &BlockQuery,
         allow: &roaring::RoaringBitmap,
@@ -171,7 +173,15 @@ impl Linear {
     }
 
     /// Offers the admitted rows among `lanes` of a block.
-    fn offer(&self, block: usize, mut lanes: u16, scores: &[f32; LANES], filter: &Filter<'_>, top: &mut TopK) {
+    #[inline]
+    pub(super) fn offer(
+        &self,
+        block: usize,
+        mut lanes: u16,
+        scores: &[f32; LANES],
+        filter: &Filter<'_>,
+        top: &mut TopK,
+    ) {
         while lanes != 0 {
             let lane = lanes.trailing_zeros() as usize;
             lanes &= lanes - 1;

@@ -1,14 +1,28 @@
 //! Exact search over layered codes.
 //!
 //! Every engine gives the list of an exhaustive scan: descending score, ties by ascending rank, filters applied before the top-k.
+//!
+//! [`Linear`] scans rows in any order. [`Index`] stores them by norm and bucket ([`Order`]), bounds runs of them ([`nodes`]) and single
+//! ones by a part of their code, and chooses an engine a query by what sample queries touched.
 
 mod filter;
+mod found;
 mod linear;
+mod mih;
+mod nodes;
+mod order;
+mod ordered;
+mod planner;
+mod probe;
 mod topk;
+mod tree;
 
 #[cfg(test)]
 mod tests;
 
 pub use filter::Filter;
-pub use linear::{Found, Linear, Match};
+pub use found::{EngineKind, Found, Match, Work};
+pub use linear::Linear;
+pub use order::Order;
+pub use ordered::Index;
 pub use topk::TopK;

@@ -45,9 +45,22 @@ impl TopK {
     /// Keeps the best k and raises the threshold.
     fn cut(&mut self) {
         if self.entries.len() > self.k {
-            self.entries.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
-            self.entries.truncate(self.k);
-            self.threshold = score(self.entries[self.k - 1].0);
+            self.select();
+        }
+    }
+
+    /// [`TopK::cut`] of at least k > 0 entries.
+    fn select(&mut self) {
+        self.entries.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
+        self.entries.truncate(self.k);
+        self.threshold = score(self.entries[self.k - 1].0);
+    }
+
+    /// Brings the threshold up to date where that pays: as soon as there are k rows, then after every eighth of k. Amortised O(1) a push.
+    pub fn tighten(&mut self) {
+        let pending = self.entries.len() > self.k + self.k / 8;
+        if self.k > 0 && (pending || self.threshold == f32::NEG_INFINITY && self.entries.len() >= self.k) {
+            self.select();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::generation::Generation;
 use crate::ids::{Catalogue, Id};
-use crate::index::{Filter, Found, Match};
+use crate::index::{EngineKind, Filter, Found, Match, Work};
 use crate::live::Catalogues;
 use crate::tail::Tail;
 
@@ -184,8 +184,11 @@ impl<'a> Query<'a> {
             generation: tail.generation().map(|g| g.number()),
             engine,
             basis: resolved.basis,
-            scored: found.scored,
-            exact: true,
+            nodes: found.work.nodes,
+            buckets: found.work.buckets,
+            heads: found.work.heads,
+            scored: found.work.codes,
+            exact: found.exact,
             unknown_items: resolved.unknown_items,
         })
     }
@@ -308,8 +311,8 @@ impl<'a> Query<'a> {
     ) -> Result<(Found, Engine)> {
         let mut coded = filter.clone();
         coded.deny.push(generation.codeless());
-        let found = generation.item_index().search(query, self.k, &coded)?;
-        let engine = if filter.allow.is_some() { Engine::Allowed } else { Engine::Linear };
+        let found = generation.item_index().search(query, self.k, &coded, None)?;
+        let engine = found.engine.into();
         let catalogues = self.db.live().catalogues.read();
         match arrivals {
             Some(arrivals) => Ok((arrivals.merge(found, query, self.k, filter, &catalogues.items)?, engine)),
@@ -329,7 +332,7 @@ impl<'a> Query<'a> {
         matches
             .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| catalogues.items.compare(a.row, b.row)));
         matches.truncate(self.k);
-        Found { matches, scored: 0 }
+        Found { matches, engine: EngineKind::Linear, work: Work::default(), exact: true }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::ids::Id;
+use crate::index::EngineKind;
 
 /// One item (or user) of an answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +21,12 @@ pub struct Hit {
 pub enum Engine {
     /// Every code was scored.
     Linear,
+    /// Every head (one layer's bits and rounded scalers) was looked at, and codes were scored where the head could reach the list.
+    Head,
+    /// Nodes (balls around neighbouring items) were opened in descending order of the best score possible inside.
+    Tree,
+    /// Buckets of codes that share a part with the query were looked up.
+    Mih,
     /// The allowed items alone were scored.
     Allowed,
     /// Items were ranked by how many users have them, without codes.
@@ -47,6 +54,9 @@ pub struct Hits {
     pub(crate) generation: Option<u64>,
     pub(crate) engine: Engine,
     pub(crate) basis: Basis,
+    pub(crate) nodes: u64,
+    pub(crate) buckets: u64,
+    pub(crate) heads: u64,
     pub(crate) scored: u64,
     pub(crate) exact: bool,
     pub(crate) unknown_items: Vec<Id>,
@@ -88,6 +98,21 @@ impl Hits {
         self.basis
     }
 
+    /// How many nodes of the index had their bound computed.
+    pub fn nodes(&self) -> u64 {
+        self.nodes
+    }
+
+    /// How many buckets of the index were looked up.
+    pub fn buckets(&self) -> u64 {
+        self.buckets
+    }
+
+    /// How many heads of codes had their bound computed.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
     /// How many codes were scored in full.
     pub fn scored(&self) -> u64 {
         self.scored
@@ -101,6 +126,18 @@ impl Hits {
     /// Items of the basket that nobody knows, in the order given; they were ignored.
     pub fn unknown_items(&self) -> &[Id] {
         &self.unknown_items
+    }
+}
+
+impl From<EngineKind> for Engine {
+    fn from(kind: EngineKind) -> Self {
+        match kind {
+            EngineKind::Linear => Engine::Linear,
+            EngineKind::Head => Engine::Head,
+            EngineKind::Tree => Engine::Tree,
+            EngineKind::Mih => Engine::Mih,
+            EngineKind::Allowed => Engine::Allowed,
+        }
     }
 }
 

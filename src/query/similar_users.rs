@@ -1,6 +1,6 @@
 //! Users near to a user.
 
-use super::{Basis, Engine, Hit, Hits};
+use super::{Basis, Hit, Hits};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::Id;
@@ -31,10 +31,13 @@ pub(crate) fn similar_users(db: &Db, user: &Id, k: usize) -> Result<Hits> {
     Ok(Hits {
         hits: found.matches.iter().filter_map(hit).collect(),
         generation: Some(generation.number()),
-        engine: Engine::Linear,
+        engine: found.engine.into(),
         basis: Basis::Code,
-        scored: found.scored,
-        exact: true,
+        nodes: found.work.nodes,
+        buckets: found.work.buckets,
+        heads: found.work.heads,
+        scored: found.work.codes,
+        exact: found.exact,
         unknown_items: Vec::new(),
     })
 }

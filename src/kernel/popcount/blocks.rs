@@ -1,6 +1,9 @@
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
+use super::portable::Lanes;
+use super::scalar;
+use super::source::{Bits, Source};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 
 /// Items of a block.
@@ -48,11 +51,6 @@ impl BlockShape {
     /// 32-bit words of a row.
     pub fn words(&self) -> usize {
         self.words
-    }
-
-    /// 32-bit words of every layer, where all layers have as many.
-    pub(super) fn uniform(&self) -> Option<usize> {
-        self.uniform
     }
 }
 
@@ -123,11 +121,79 @@ impl Blocks {
         size_of_val(self.words.as_slice()) + size_of_val(self.scalers.as_slice())
     }
 
+    /// One 32-bit word of one layer at a position.
+    ///
+    /// # Panics
+    /// If there is no such position, layer or word.
+    pub fn word(&self, position: usize, layer: usize, word: usize) -> u32 {
+        let before: usize = self.shape.widths[..layer].iter().map(|width| width.div_ceil(32) as usize).sum();
+        self.block(position / LANES).0[before + word].0[position % LANES]
+    }
+
+    /// The scaler of one layer at a position.
+    ///
+    /// # Panics
+    /// If there is no such position or layer.
+    pub fn scaler(&self, position: usize, layer: usize) -> f32 {
+        self.block(position / LANES).1[layer].0[position % LANES]
+    }
+
     /// Words and scalers of one block, `[layer][word]` and `[layer]`.
     #[inline(always)]
     pub(super) fn block(&self, block: usize) -> (&[LaneWords], &[LaneScalers]) {
         let (words, layers) = (self.shape.words, self.shape.widths.len());
         (&self.words[block * words..][..words], &self.scalers[block * layers..][..layers])
+    }
+}
+
+impl Source for Blocks {
+    type Query = BlockQuery;
+
+    fn blocks(&self) -> usize {
+        self.len
+    }
+
+    fn fits(&self, query: &BlockQuery) -> bool {
+        self.shape == query.shape
+    }
+
+    #[inline(always)]
+    fn uniform(&self) -> Option<usize> {
+        self.shape.uniform
+    }
+
+    #[inline(always)]
+    fn planes(query: &BlockQuery) -> usize {
+        query.planes
+    }
+
+    #[inline(always)]
+    fn sums<L: Lanes, const P: usize, const W: usize>(
+        &self,
+        proof: L::Proof,
+        query: &BlockQuery,
+        block: usize,
+        ahead: usize,
+    ) -> L {
+        let (rows, scalers) = self.block(block);
+        let mut sums = L::zero(proof);
+        query.each_layer::<P, W>(rows, ahead, |layer, bits| {
+            let products = sums.scale(sums.inner::<P, W>(&bits), query.factors[layer]);
+            sums = sums.add_product(sums.load(&scalers[layer]), products);
+        });
+        sums
+    }
+
+    fn reference(&self, query: &BlockQuery, block: usize) -> [f32; LANES] {
+        let (rows, scalers) = self.block(block);
+        std::array::from_fn(|lane| {
+            let mut terms = vec![(0.0, 0.0); scalers.len()];
+            query.each_layer::<0, 0>(rows, 0, |layer, bits| {
+                let inner = scalar::inner(bits.rows, bits.planes, bits.width, lane);
+                terms[layer] = (scalers[layer].0[lane], query.factors[layer] * inner as f32);
+            });
+            scalar::sum(&terms)
+        })
     }
 }
 
@@ -166,16 +232,36 @@ impl BlockQuery {
         self.planes
     }
 
-    /// The words, `[layer][plane][ceil(d_l / 32)]`.
-    #[inline]
-    pub(super) fn words(&self) -> &[u32] {
-        &self.words
-    }
-
     /// The factor `c_l` of every layer.
     #[inline]
-    pub(super) fn factors(&self) -> &[f32] {
+    pub fn factors(&self) -> &[f32] {
         &self.factors
+    }
+
+    /// The words of one layer, `[plane][ceil(d_l / 32)]`.
+    pub fn layer(&self, layer: usize) -> &[u32] {
+        let words = |width: &u32| width.div_ceil(32) as usize * self.planes;
+        let start: usize = self.shape.widths[..layer].iter().map(words).sum();
+        &self.words[start..][..words(&self.shape.widths[layer])]
+    }
+
+    /// Gives every layer of a block's `rows` beside the query's, the last layer first.
+    #[inline(always)]
+    pub(super) fn each_layer<'a, const P: usize, const W: usize>(
+        &'a self,
+        mut rows: &'a [LaneWords],
+        ahead: usize,
+        mut visit: impl FnMut(usize, Bits<'a>),
+    ) {
+        let mut planes = self.words.as_slice();
+        let count = if P == 0 { self.planes } else { P };
+        for (layer, &width) in self.shape.widths.iter().enumerate().rev() {
+            let words = if W == 0 { width.div_ceil(32) as usize } else { W };
+            let (other_rows, layer_rows) = rows.split_at(rows.len() - words);
+            let (other_planes, layer_planes) = planes.split_at(planes.len() - words * count);
+            visit(layer, Bits { rows: layer_rows, planes: layer_planes, width, ahead });
+            (rows, planes) = (other_rows, other_planes);
+        }
     }
 }
 

@@ -1,11 +1,15 @@
-//! Weighted popcount: scores of one query against blocks of 16 one-bit items.
+//! Weighted popcount: scores of one query against blocks of 16 one-bit items ([`Blocks`]), and upper bounds on them for balls of items
+//! ([`Balls`]) and from a part of an item ([`Heads`]).
 //!
 //! Every kernel computes the score of [`crate::code`] bit for bit; [`scalar`] is the specification. The rest is one generic loop
 //! ([`portable`]) over two ways to count ([`portable::Lanes`]), compiled for the instruction sets below and chosen once, at run time.
 
+mod balls;
 mod blocks;
+mod heads;
 mod portable;
 mod scalar;
+mod source;
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -16,7 +20,10 @@ mod tests;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+pub use balls::{BallQuery, Balls};
 pub use blocks::{BlockQuery, Blocks, LANES, LaneScalers, LaneWords};
+pub use heads::{HeadQuery, Heads};
+pub use source::Source;
 
 /// The environment variable that forces a kernel, for tests and measurements.
 pub const KERNEL_VARIABLE: &str = "KITHDB_KERNEL";
@@ -113,17 +120,17 @@ impl Kernel {
         if kernel.is_available() { Ok(kernel) } else { Err(KernelError::Unavailable { name: kernel.name() }) }
     }
 
-    /// Scores the 16 items of one block. Padding lanes get a score too.
+    /// Scores (or bounds) the 16 lanes of one block. Padding lanes get a score too.
     ///
     /// # Panics
     /// If there is no such block, or the query has another shape.
-    pub fn score(self, blocks: &Blocks, query: &BlockQuery, block: usize) -> [f32; LANES] {
+    pub fn score<S: Source>(self, source: &S, query: &S::Query, block: usize) -> [f32; LANES] {
         let mut scores = [0.0; LANES];
         let mut keep = |_: usize, _: u16, block: &[f32; LANES]| {
             scores = *block;
             f32::NEG_INFINITY
         };
-        self.scan(blocks, query, block..block + 1, f32::NEG_INFINITY, &mut keep);
+        self.scan(source, query, block..block + 1, f32::NEG_INFINITY, &mut keep);
         scores
     }
 
@@ -135,17 +142,26 @@ impl Kernel {
     ///
     /// # Panics
     /// If the range is not inside the blocks, or the query has another shape.
-    pub fn scan(self, blocks: &Blocks, query: &BlockQuery, range: Range<usize>, threshold: f32, sink: &mut Sink<'_>) {
-        assert!(range.start <= range.end && range.end <= blocks.len(), "blocks {range:?} of {}", blocks.len());
-        assert!(query.shape() == blocks.shape(), "the query and the blocks have different shapes");
+    pub fn scan<S: Source>(
+        self,
+        source: &S,
+        query: &S::Query,
+        range: Range<usize>,
+        threshold: f32,
+        sink: &mut Sink<'_>,
+    ) {
+        assert!(range.start <= range.end && range.end <= source.blocks(), "blocks {range:?} of {}", source.blocks());
+        assert!(source.fits(query), "the query and the blocks have different shapes");
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => x86_64::avx2::scan(blocks, query, range, threshold, sink),
+            Kernel::Avx2 => x86_64::avx2::scan(source, query, range, threshold, sink),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => x86_64::avx512::scan(blocks, query, range, threshold, sink),
+            Kernel::Avx512 => x86_64::avx512::scan(source, query, range, threshold, sink),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            Kernel::Neon => portable::scan::<portable::Bytes>((), blocks, query, range, threshold, sink),
-            _ => scalar::scan(blocks, query, range, threshold, sink),
+            Kernel::Neon => {
+                portable::scan::<portable::Plain<portable::Bytes>, S>((), source, query, range, threshold, sink);
+            }
+            _ => scalar::scan(source, query, range, threshold, sink),
         }
     }
 }

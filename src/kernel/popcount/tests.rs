@@ -3,8 +3,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::code::CodeShape;
-use crate::code::tests::{naive_score, random_items, random_query, shapes};
+use crate::code::tests::{flipped_items, naive_score, random_items, random_query, shapes};
+use crate::code::{CodeShape, LayeredCodes, QueryCode};
 
 /// Every available kernel scores every row to the bits of the definition.
 fn check_scores(shape: CodeShape, planes: u32, rows: usize, seed: u64) {
@@ -23,19 +23,53 @@ fn check_scores(shape: CodeShape, planes: u32, rows: usize, seed: u64) {
         assert!(padding.iter().all(|&score| score == 0), "{}", kernel.name());
     }
     // Both ways to count, wherever the instruction sets they are meant for are missing.
-    assert_eq!(portable_scores::<portable::Words>(&blocks, &cut)[..rows], expected);
-    assert_eq!(portable_scores::<portable::Bytes>(&blocks, &cut)[..rows], expected);
+    assert_eq!(portable_scores::<portable::Plain<portable::Words>, Blocks>(&blocks, &cut)[..rows], expected);
+    assert_eq!(portable_scores::<portable::Plain<portable::Bytes>, Blocks>(&blocks, &cut)[..rows], expected);
+}
+
+/// Balls around runs of `size` rows, with the first row of each as centre, and who is in which.
+fn balls(items: &LayeredCodes, size: usize) -> Balls {
+    let shape = items.shape();
+    let (mut words, mut scalers, mut radii) = (Vec::new(), Vec::new(), Vec::new());
+    for first in (0..items.len()).step_by(size) {
+        let rows: Vec<usize> = (first..items.len().min(first + size)).collect();
+        let centre = items.row(first).words;
+        words.extend_from_slice(centre);
+        for layer in 0..shape.layers() {
+            let distance = |&row: &usize| {
+                let words =
+                    shape.layer_words(layer).map(|word| (items.row(row).words[word] ^ centre[word]).count_ones());
+                words.sum::<u32>()
+            };
+            radii.push(rows.iter().map(distance).max().unwrap());
+            scalers.push(rows.iter().map(|&row| items.row(row).scalers[layer]).fold(0.0, f32::max));
+        }
+    }
+    Balls::new(&LayeredCodes::from_parts(Arc::clone(shape), words, scalers).unwrap(), &radii).unwrap()
+}
+
+/// Every kernel, and both portable ways to count, give the reference's bits; returns them.
+fn checked<S: Source>(source: &S, query: &S::Query) -> Vec<f32> {
+    let bits = |all: Vec<[f32; LANES]>| all.concat().into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+    let reference: Vec<[f32; LANES]> = (0..source.blocks()).map(|block| source.reference(query, block)).collect();
+    for kernel in Kernel::available() {
+        let scores = (0..source.blocks()).map(|block| kernel.score(source, query, block)).collect();
+        assert_eq!(bits(scores), bits(reference.clone()), "{}", kernel.name());
+    }
+    assert_eq!(portable_scores::<portable::Plain<portable::Words>, S>(source, query), bits(reference.clone()));
+    assert_eq!(portable_scores::<portable::Plain<portable::Bytes>, S>(source, query), bits(reference.clone()));
+    reference.concat()
 }
 
 /// The scores of the portable loop without any instruction set.
-fn portable_scores<L: portable::Lanes<Proof = ()>>(blocks: &Blocks, query: &BlockQuery) -> Vec<u32> {
+fn portable_scores<L: portable::Lanes<Proof = ()>, S: Source>(source: &S, query: &S::Query) -> Vec<u32> {
     let mut all = Vec::new();
     let mut sink = |_: usize, lanes: u16, scores: &[f32; LANES]| {
         assert_eq!(lanes, u16::MAX);
         all.extend(scores.map(f32::to_bits));
         f32::NEG_INFINITY
     };
-    portable::scan::<L>((), blocks, query, 0..blocks.len(), f32::NEG_INFINITY, &mut sink);
+    portable::scan::<L, S>((), source, query, 0..source.blocks(), f32::NEG_INFINITY, &mut sink);
     all
 }
 
@@ -60,7 +94,7 @@ proptest! {
         let order: Vec<u32> = (0..rows as u32).collect();
         let blocks = Blocks::build(&items, &order).unwrap();
         let query = BlockQuery::new(&random_query(&shape, planes, seed ^ 1));
-        let scores: Vec<[f32; LANES]> = (0..blocks.len()).map(|block| scalar::score(&blocks, &query, block)).collect();
+        let scores: Vec<[f32; LANES]> = (0..blocks.len()).map(|block| blocks.reference(&query, block)).collect();
         // A threshold that some score equals.
         let threshold = scores[cut.index(scores.len())][cut.index(LANES)];
         let start = cut.index(blocks.len());
@@ -87,6 +121,42 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn no_score_is_above_the_bound_of_its_ball_or_head(
+        shape in shapes(),
+        planes in 1..=8u32,
+        rows in 1..70usize,
+        size in 1..40usize,
+        flips in prop::sample::select(vec![0usize, 1, 4, 30, 500]),
+        layer in any::<prop::sample::Index>(),
+        seed: u64,
+    ) {
+        let shape = Arc::new(shape);
+        let items = flipped_items(&shape, rows, size, flips, seed);
+        let query = random_query(&shape, planes, seed ^ 1);
+        let prepared = BallQuery::new(&query);
+        let order: Vec<u32> = (0..rows as u32).rev().collect();
+        let heads = Heads::build(&items, &order, layer.index(shape.layers())).unwrap();
+        let ball_bounds = checked(&balls(&items, size), &prepared);
+        let head_bounds = checked(&heads, &HeadQuery::new(&prepared, &heads));
+        for row in 0..rows {
+            let score = naive_score(&query, &items, row);
+            prop_assert!(score <= ball_bounds[row / size], "{score} in a ball of at most {}", ball_bounds[row / size]);
+            prop_assert!(score <= head_bounds[rows - 1 - row], "{score} with a head of at most {}", head_bounds[rows - 1 - row]);
+        }
+        // The bound of a ball of one item with the largest bound possible is its score.
+        for row in 0..if size == 1 { rows } else { 0 } {
+            prop_assert!(ball_bounds[row] >= 0.0);
+            let own = QueryCode::from_item(&items, row).unwrap();
+            let bounds = checked(&balls(&items, 1), &BallQuery::new(&own));
+            prop_assert_eq!(bounds[row].to_bits(), naive_score(&own, &items, row).to_bits());
+        }
+    }
+}
+
 #[test]
 fn every_width_and_plane_count() {
     for width in (1..=130).chain([255, 256, 257, 991, 992, 993, 1984, 1985]) {
@@ -102,11 +172,11 @@ fn full_bytes_do_not_overflow() {
     for width in [24 * 32, 31 * 32, 32 * 32, 4096] {
         let shape = Arc::new(CodeShape::hops(width, 0).unwrap());
         let negative = vec![-1.0; width as usize];
-        let items = crate::code::LayeredCodes::encode(Arc::clone(&shape), &[&negative]).unwrap();
+        let items = LayeredCodes::encode(Arc::clone(&shape), &[&negative]).unwrap();
         let blocks = Blocks::build(&items, &[0]).unwrap();
         for planes in 1..=8 {
             let ones = vec![1.0; width as usize];
-            let query = crate::code::QueryCode::encode(Arc::clone(&shape), &[&ones], planes).unwrap();
+            let query = QueryCode::encode(Arc::clone(&shape), &[&ones], planes).unwrap();
             for kernel in Kernel::available() {
                 let score = kernel.score(&blocks, &BlockQuery::new(&query), 0)[0];
                 assert_eq!(score, naive_score(&query, &items, 0), "{}", kernel.name());

@@ -1,3 +1,5 @@
+mod engines;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -77,7 +79,7 @@ proptest! {
             let in_order = Linear::build(&items, ranks.clone(), kernel).unwrap();
             let found = in_order.search(&query, k, &filter).unwrap();
             prop_assert_eq!(&bits(&found), &expected);
-            prop_assert!(found.scored <= rows as u64);
+            prop_assert!(found.work.codes <= rows as u64);
             let shuffled = Linear::with_order(&items, permutation(rows, seed ^ 7), ranks.clone(), kernel).unwrap();
             prop_assert_eq!(&bits(&shuffled.search(&query, k, &filter).unwrap()), &expected);
         }
@@ -129,14 +131,14 @@ fn short_allow_lists_score_few_codes() {
     let index = Linear::with_order(&items, permutation(4001, 5), permutation(4001, 2), Kernel::Scalar).unwrap();
     let query = random_query(&shape, 1, 3);
     let all = index.search(&query, 5, &Filter::default()).unwrap();
-    assert_eq!(all.scored, 4001);
+    assert_eq!(all.work.codes, 4001);
     let allow: RoaringBitmap = [1, 17, 4000].into_iter().collect();
     let filter = Filter { allow: Some(&allow), ..Filter::default() };
     let few = index.search(&query, 5, &filter).unwrap();
     assert_eq!(few.matches.len(), 3);
-    assert!(few.scored <= 48);
+    assert!(few.work.codes <= 48);
     let none = index.search(&query, 0, &filter).unwrap();
-    assert_eq!((none.matches.len(), none.scored), (0, 0));
+    assert_eq!((none.matches.len(), none.work.codes), (0, 0));
 }
 
 #[test]

@@ -1,0 +1,76 @@
+use super::TopK;
+
+/// A way to find the best k. All give the same list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EngineKind {
+    /// Every code is scored.
+    Linear,
+    /// Every head is looked at, and the codes whose head may reach the list are scored.
+    Head,
+    /// Nodes are opened best bound first.
+    Tree,
+    /// Buckets of codes that share a substring with the query are looked up.
+    Mih,
+    /// The admitted rows alone are scored.
+    Allowed,
+}
+
+impl EngineKind {
+    /// The engines that can be asked for, whatever the filter.
+    pub const ALL: [EngineKind; 4] = [EngineKind::Linear, EngineKind::Head, EngineKind::Tree, EngineKind::Mih];
+
+    /// The name it is reported as.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Linear => "linear",
+            EngineKind::Head => "head",
+            EngineKind::Tree => "tree",
+            EngineKind::Mih => "mih",
+            EngineKind::Allowed => "allowed",
+        }
+    }
+}
+
+/// A row and its score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Match {
+    /// The row in the codes the index was built from.
+    pub row: u32,
+    /// Its score.
+    pub score: f32,
+}
+
+/// What a search touched.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Nodes whose bound was computed.
+    pub nodes: u64,
+    /// Buckets that were looked up.
+    pub buckets: u64,
+    /// Heads whose bound was computed.
+    pub heads: u64,
+    /// Codes whose full score was computed.
+    pub codes: u64,
+}
+
+/// What a search found, and what it took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// min(k, rows admitted) rows: descending score, ties by ascending rank.
+    pub matches: Vec<Match>,
+    /// How they were found.
+    pub engine: EngineKind,
+    /// What was touched on the way.
+    pub work: Work,
+    /// Whether every row that was not scored has a bound below the last score of the list, so that the list is that of an exhaustive scan.
+    pub exact: bool,
+}
+
+impl Found {
+    /// The end of an exact search.
+    pub(super) fn new(top: TopK, engine: EngineKind, work: Work) -> Self {
+        let matches = top.into_sorted().into_iter().map(|(row, score)| Match { row, score }).collect();
+        Self { matches, engine, work, exact: true }
+    }
+}

@@ -1,0 +1,175 @@
+use rayon::prelude::*;
+
+use super::nodes;
+use crate::code::{CodeError, LayeredCodes};
+
+/// Norm bands: the top one holds n / 1023 items, every further one twice as many.
+const BANDS: u32 = 10;
+
+/// Rows the statistics of the bits are taken from.
+const SAMPLE: usize = 4096;
+
+/// Bits of the heaviest layer that are considered for the bucket key.
+const CANDIDATES: usize = 256;
+
+/// Bits of the bucket key. 10 million items in one band would fill 23.
+const KEY_BITS: usize = 40;
+
+/// Where the items of a generation are stored: by norm band, in a band by bucket key.
+///
+/// Items with large scalers win, so a search starts with them and soon knows a score to beat. The key is made of bits of the heaviest
+/// layer, read as a rank in Gray code, so that neighbours differ in few bits and a run of items fits a small ball. The order changes
+/// speed, never an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// The row at each position: a permutation.
+    pub rows: Vec<u32>,
+    /// The position after the last item of every band, ascending; the last is the number of rows.
+    pub bands: Vec<u32>,
+}
+
+impl Order {
+    /// The order of `items`. Depends on nothing else, the number of threads included; equal keys go by row. O(n (log n + layers)),
+    /// parallel.
+    pub fn of(items: &LayeredCodes) -> Self {
+        let profile = Profile::of(items);
+        let norms = |row: u32| profile.norm(items.row(row as usize).scalers);
+        // Norms are not negative, so their bits order as they do; the largest come first.
+        let mut keyed: Vec<u64> = (0..items.len() as u32)
+            .into_par_iter()
+            .map(|row| u64::from(!norms(row).to_bits()) << 32 | u64::from(row))
+            .collect();
+        keyed.par_sort_unstable();
+        let bands = cuts(items.len());
+        let bits = key_bits(items, profile.heaviest());
+        let mut rows: Vec<u32> = Vec::with_capacity(items.len());
+        let mut start = 0;
+        for &end in &bands {
+            let band = keyed[start..end as usize].par_iter().map(|&keyed| keyed as u32);
+            let mut band: Vec<(u64, u32)> =
+                band.map(|row| (bucket_key(items.row(row as usize).words, &bits), row)).collect();
+            band.par_sort_unstable();
+            rows.extend(band.into_iter().map(|(_, row)| row));
+            start = end as usize;
+        }
+        Self { rows, bands }
+    }
+
+    /// Checks the bands of an order that was stored; its rows are checked where codes are laid out.
+    ///
+    /// # Errors
+    /// If the bands do not ascend to the number of rows.
+    pub fn check(&self) -> Result<(), CodeError> {
+        let ascending = self.bands.is_sorted_by(|a, b| a < b);
+        let last = self.bands.last().map_or(0, |&end| end as usize);
+        CodeError::check_length("bands of the order", self.rows.len(), if ascending { last } else { 0 })
+    }
+}
+
+/// Where the bands end: multiples of a middle node, so that no node spans two bands but the largest ones.
+fn cuts(n: usize) -> Vec<u32> {
+    let whole = (1u64 << BANDS) - 1;
+    let mut ends: Vec<u32> = (1..=BANDS)
+        .map(|band| {
+            let end = n as u64 * ((1 << band) - 1) / whole;
+            end.next_multiple_of(nodes::SIZES[1] as u64).min(n as u64) as u32
+        })
+        .filter(|&end| end > 0)
+        .collect();
+    ends.dedup();
+    ends
+}
+
+/// What a layer weighs: means over all items.
+pub(super) struct Profile {
+    /// `w_l^2 m_l d_l` of every layer, with `m_l` the mean item scaler, which stands in for the scalers of users to come.
+    weights: Vec<f32>,
+    /// `w_l^2 m_l^2 d_l`.
+    shares: Vec<f32>,
+}
+
+impl Profile {
+    pub(super) fn of(items: &LayeredCodes) -> Self {
+        let shape = items.shape();
+        let mut sums = vec![0f64; shape.layers()];
+        for scalers in items.scalers().chunks_exact(shape.layers()) {
+            sums.iter_mut().zip(scalers).for_each(|(sum, &scaler)| *sum += f64::from(scaler));
+        }
+        let means: Vec<f32> = sums.iter().map(|sum| (sum / items.len().max(1) as f64) as f32).collect();
+        let weights: Vec<f32> = (shape.weights().iter().zip(shape.widths()).zip(&means))
+            .map(|((weight, &width), mean)| weight * weight * mean * width as f32)
+            .collect();
+        let shares = weights.iter().zip(&means).map(|(weight, mean)| weight * mean).collect();
+        Self { weights, shares }
+    }
+
+    /// The score of an item with a query that agrees with all its bits, up to a factor.
+    fn norm(&self, scalers: &[f32]) -> f32 {
+        self.weights.iter().zip(scalers).map(|(weight, scaler)| weight * scaler).sum()
+    }
+
+    /// The layer that adds most to scores, the last of equals.
+    pub(super) fn heaviest(&self) -> usize {
+        (0..self.shares.len()).max_by(|&a, &b| self.shares[a].total_cmp(&self.shares[b])).unwrap_or(0)
+    }
+}
+
+/// The bits of a row that make up its key, the most telling first.
+///
+/// A bit tells much if it is balanced and correlated with many others, and little if it repeats one chosen before it.
+fn key_bits(items: &LayeredCodes, layer: usize) -> Vec<u32> {
+    let shape = items.shape();
+    let first = 64 * shape.layer_words(layer).start as u32;
+    let width = shape.widths()[layer] as usize;
+    let candidates: Vec<u32> =
+        (0..width.min(CANDIDATES)).map(|i| first + (i * width / width.min(CANDIDATES)) as u32).collect();
+    let sample = items.len().min(SAMPLE);
+    let columns: Vec<Vec<u64>> = candidates
+        .par_iter()
+        .map(|&bit| {
+            let mut column = vec![0u64; sample.div_ceil(64)];
+            for i in 0..sample {
+                let row = items.row(i * items.len() / sample);
+                column[i / 64] |= (row.words[bit as usize / 64] >> (bit % 64) & 1) << (i % 64);
+            }
+            column
+        })
+        .collect();
+    let half = sample.max(1) as f64 / 2.0;
+    // |correlation| of signs, squared; a column with itself gives 1.
+    let correlation = |a: &[u64], b: &[u64]| {
+        let differing: u32 = a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum();
+        (1.0 - f64::from(differing) / half).powi(2)
+    };
+    let matrix: Vec<Vec<f64>> =
+        columns.par_iter().map(|a| columns.iter().map(|b| correlation(a, b)).collect()).collect();
+    let telling: Vec<f64> = columns
+        .iter()
+        .zip(&matrix)
+        .map(|(column, row)| {
+            let ones: u32 = column.iter().map(|word| word.count_ones()).sum();
+            let balance = 1.0 - (f64::from(ones) / half - 1.0).abs();
+            row.iter().sum::<f64>() * balance
+        })
+        .collect();
+    let mut repeated = vec![0f64; candidates.len()];
+    let mut left: Vec<usize> = (0..candidates.len()).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < KEY_BITS && !left.is_empty() {
+        let worth = |&i: &usize| telling[i] * (1.0 - repeated[i]);
+        let best = (0..left.len()).max_by(|&a, &b| worth(&left[a]).total_cmp(&worth(&left[b])).then(b.cmp(&a)));
+        let bit = left.remove(best.unwrap_or(0));
+        chosen.push(candidates[bit]);
+        repeated.iter_mut().zip(&matrix[bit]).for_each(|(repeated, &c)| *repeated = repeated.max(c));
+    }
+    chosen
+}
+
+/// The rank, among Gray codes, of the word made of `bits` of a row.
+fn bucket_key(words: &[u64], bits: &[u32]) -> u64 {
+    let mut key = bits.iter().fold(0, |key, &bit| key << 1 | words[bit as usize / 64] >> (bit % 64) & 1);
+    for shift in [1, 2, 4, 8, 16, 32] {
+        key ^= key >> shift;
+    }
+    key
+}

@@ -1,0 +1,168 @@
+use std::sync::{Arc, OnceLock};
+
+use rayon::prelude::*;
+
+use super::mih::Mih;
+use super::nodes::Nodes;
+use super::order::{Order, Profile};
+use super::planner::{Plan, Planner};
+use super::probe::{Probe, prepare};
+use super::{EngineKind, Filter, Found, Linear, TopK, Work, tree};
+use crate::code::{CodeError, LayeredCodes, QueryCode};
+use crate::kernel::popcount::{Heads, Kernel};
+
+/// Sample queries the planner learns from at build.
+const SAMPLES: usize = 16;
+
+/// How many results a sample query asks for.
+const SAMPLE_K: usize = 20;
+
+/// The index of a generation: items in [`Order`], with nodes and heads over them, and engines that all give the list of an exhaustive scan.
+///
+/// It takes about 2.2 bytes an item for nodes and 12 for heads at four layers of 64 bits, beside the codes themselves.
+#[derive(Debug)]
+pub struct Index {
+    linear: Linear,
+    bands: Vec<u32>,
+    nodes: Nodes,
+    /// None for codes of one layer, whose head would be the code.
+    heads: Option<Heads>,
+    /// The layer that adds most to scores.
+    heaviest: usize,
+    /// Built when it is first asked for: 2 to 4 bytes an item and table that most searches are faster without.
+    mih: OnceLock<Mih>,
+    planner: Planner,
+}
+
+impl Index {
+    /// An index over all rows. `ranks[row]` orders rows of equal score and is distinct for distinct rows. O(n (log n + words)), parallel.
+    ///
+    /// # Errors
+    /// If there is not one rank a row.
+    pub fn build(items: &LayeredCodes, ranks: impl Into<Arc<[u32]>>, kernel: Kernel) -> Result<Self, CodeError> {
+        Self::with_order(items, Order::of(items), ranks, kernel)
+    }
+
+    /// An index over rows whose order is known. O(n words), parallel.
+    ///
+    /// # Errors
+    /// If `order` is no permutation of the rows with bands that cover it, or there is not one rank a row.
+    pub fn with_order(
+        items: &LayeredCodes,
+        order: Order,
+        ranks: impl Into<Arc<[u32]>>,
+        kernel: Kernel,
+    ) -> Result<Self, CodeError> {
+        order.check()?;
+        let Order { rows, bands } = order;
+        let nodes = Nodes::build(items, &rows)?;
+        let layers = items.shape().layers();
+        let heaviest = Profile::of(items).heaviest();
+        let heads = (layers > 1).then(|| Heads::build(items, &rows, heaviest)).transpose()?;
+        let planner = Planner::new(items.len(), heads.as_ref().map_or(0, Heads::words));
+        let linear = Linear::with_order(items, rows, ranks, kernel)?;
+        let mut index = Self { linear, bands, nodes, heads, heaviest, mih: OnceLock::new(), planner };
+        let samples = SAMPLES.min(items.len());
+        let sample = |i: usize| index.linear.order()[(2 * i + 1) * items.len() / (2 * samples)] as usize;
+        let queries: Vec<QueryCode> =
+            (0..samples).map(|i| QueryCode::from_item(items, sample(i))).collect::<Result<_, _>>()?;
+        index.calibrate(&queries)?;
+        Ok(index)
+    }
+
+    /// Plans by what these queries touch from now on: a few that are like those to come. By default they are made of items. The plans depend
+    /// on counts only, never on the clock. O(queries x search), parallel.
+    ///
+    /// # Errors
+    /// If a query has another shape than the items.
+    pub fn calibrate(&mut self, queries: &[QueryCode]) -> Result<(), CodeError> {
+        if !self.planner.wants_samples() || queries.is_empty() {
+            return Ok(());
+        }
+        for engine in [EngineKind::Head, EngineKind::Tree] {
+            let search = |query| self.search(query, SAMPLE_K, &Filter::default(), Some(engine));
+            let work: Vec<Work> = queries.par_iter().map(|q| Ok(search(q)?.work)).collect::<Result<_, CodeError>>()?;
+            self.planner.learn(engine, &work);
+        }
+        Ok(())
+    }
+
+    /// Rows in the index.
+    pub fn len(&self) -> usize {
+        self.linear.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.linear.is_empty()
+    }
+
+    /// Bytes held in memory.
+    pub fn bytes(&self) -> usize {
+        self.linear.bytes()
+            + self.nodes.bytes()
+            + self.heads.as_ref().map_or(0, Heads::bytes)
+            + self.mih.get().map_or(0, Mih::bytes)
+    }
+
+    /// The row at each position of storage.
+    pub fn order(&self) -> &[u32] {
+        self.linear.order()
+    }
+
+    /// The position after the last item of every norm band.
+    pub fn bands(&self) -> &[u32] {
+        &self.bands
+    }
+
+    /// The exact best k of the rows `filter` admits: the planner's choice of engine, or `engine`. An engine that does not apply (heads of
+    /// codes with one layer) is replaced by the scan; the answer says which one ran.
+    ///
+    /// # Errors
+    /// If the query has another shape than the items.
+    pub fn search(
+        &self,
+        query: &QueryCode,
+        k: usize,
+        filter: &Filter<'_>,
+        engine: Option<EngineKind>,
+    ) -> Result<Found, CodeError> {
+        if **query.shape() != **self.linear.shape() {
+            return Err(CodeError::ShapeMismatch);
+        }
+        let plan = match engine {
+            Some(engine) if k > 0 => Plan::Run(engine),
+            _ => self.planner.plan(query.shape(), query.planes(), k, filter),
+        };
+        let query = prepare(query);
+        let engine = match plan {
+            Plan::Nothing => return Ok(Found::new(TopK::new(0, 0), EngineKind::Linear, Work::default())),
+            Plan::Score(rows) => {
+                let mut top = TopK::new(k, self.len());
+                let codes = self.linear.score_allowed(query.codes(), &rows, filter, &mut top);
+                return Ok(Found::new(top, EngineKind::Allowed, Work { codes, ..Work::default() }));
+            }
+            Plan::Run(EngineKind::Head) if self.heads.is_none() => EngineKind::Linear,
+            Plan::Run(engine) => engine,
+        };
+        let heads = if engine == EngineKind::Linear { None } else { self.heads.as_ref() };
+        let mut probe = Probe::new(&self.linear, heads, &query, k, filter);
+        match engine {
+            EngineKind::Mih => {
+                let mih = self.mih.get_or_init(|| Mih::build(&self.linear, &self.bands, self.heaviest));
+                mih.search(&mut probe);
+            }
+            EngineKind::Tree => tree::search(&mut probe, &self.nodes),
+            _ => probe.scan(0..self.linear.blocks().len()),
+        }
+        Ok(Found::new(probe.top, engine, probe.work))
+    }
+
+    /// [`Index::search`] for many queries, in parallel; the answers do not depend on the number of threads.
+    ///
+    /// # Errors
+    /// If a query has another shape than the items.
+    pub fn search_batch(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
+        queries.par_iter().map(|(query, filter)| self.search(query, k, filter, None)).collect()
+    }
+}

@@ -1,0 +1,139 @@
+use std::borrow::Cow;
+
+use roaring::RoaringBitmap;
+
+use super::{EngineKind, Filter, Work};
+use crate::code::CodeShape;
+
+/// Up to so many items nothing beats the scan.
+const SMALL: usize = 4096;
+
+/// A search for more than one in this many of the items visits nearly everything.
+const DEEP: u64 = 16;
+
+/// A deny list of at least 1 - 1/this of the items is turned round into what it leaves.
+const MOSTLY_DENIED: u64 = 4;
+
+/// What one unit of work costs, in word comparisons of 16 items: fixed ratios, so that a plan never depends on the clock.
+///
+/// Comparing one 32-bit word of 16 items with one plane costs 1, a layer's arithmetic about as much, and jumping to a block that was not
+/// asked for in advance about [`Costs::JUMP`] (AVX2, codes past the second-level cache).
+#[derive(Debug, Clone, Copy)]
+struct Costs {
+    node: f64,
+    head: f64,
+    code: f64,
+    allowed: f64,
+}
+
+impl Costs {
+    const JUMP: f64 = 12.0;
+
+    /// Costs of single nodes, heads and codes for a query of `planes` planes.
+    fn of(shape: &CodeShape, head_words: usize, planes: u32) -> Self {
+        let (words, layers) = (shape.widths().iter().map(|d| d.div_ceil(32)).sum::<u32>(), shape.layers() as u32);
+        let code = f64::from(words * planes + layers);
+        let node = code + f64::from(if planes > 1 { 6 * layers } else { layers }) + Self::JUMP;
+        let head = head_words as f64 * f64::from(planes) + f64::from(layers);
+        Self { node: node / 16.0, head: head / 16.0, code: code / 16.0, allowed: code + Self::JUMP }
+    }
+
+    fn total(&self, work: &Average) -> f64 {
+        work.nodes * self.node + work.heads * self.head + work.codes * self.code + work.buckets * Costs::JUMP
+    }
+}
+
+/// What a query touches on average.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Average {
+    nodes: f64,
+    buckets: f64,
+    heads: f64,
+    codes: f64,
+}
+
+impl Average {
+    fn of(work: &[Work]) -> Self {
+        let mean = |part: fn(&Work) -> u64| work.iter().map(part).sum::<u64>() as f64 / work.len().max(1) as f64;
+        Self {
+            nodes: mean(|work| work.nodes),
+            buckets: mean(|work| work.buckets),
+            heads: mean(|work| work.heads),
+            codes: mean(|work| work.codes),
+        }
+    }
+}
+
+/// How a filter is met.
+pub(super) enum Plan<'a> {
+    /// Nothing can be returned.
+    Nothing,
+    /// These rows are scored one by one; the filter still applies.
+    Score(Cow<'a, RoaringBitmap>),
+    /// An engine runs, and asks the filter about rows that would enter.
+    Run(EngineKind),
+}
+
+/// Chooses the engine with the least expected cost, from what sample queries touched in this very index.
+#[derive(Debug, Clone)]
+pub(super) struct Planner {
+    items: usize,
+    head_words: usize,
+    /// What the samples touched by engine; empty for a small index.
+    samples: Vec<(EngineKind, Average)>,
+}
+
+impl Planner {
+    pub(super) fn new(items: usize, head_words: usize) -> Self {
+        Self { items, head_words, samples: Vec::new() }
+    }
+
+    /// Whether samples would change a plan.
+    pub(super) fn wants_samples(&self) -> bool {
+        self.items > SMALL
+    }
+
+    /// Takes what sample queries touched with one engine.
+    pub(super) fn learn(&mut self, engine: EngineKind, work: &[Work]) {
+        self.samples.retain(|(known, _)| *known != engine);
+        self.samples.push((engine, Average::of(work)));
+    }
+
+    /// The plan for the best `k` of `filter`. O(samples), and O(items / 64) for a deny list of most items.
+    pub(super) fn plan<'a>(&self, shape: &CodeShape, planes: u32, k: usize, filter: &Filter<'a>) -> Plan<'a> {
+        let items = self.items as u64;
+        if k == 0 || items == 0 {
+            return Plan::Nothing;
+        }
+        let denied = filter.deny.iter().map(|deny| deny.len()).max().unwrap_or(0).min(items);
+        let mut admitted = filter.allow.map_or(items - denied, |allow| allow.len().min(items));
+        let mut short = filter.allow.map(Cow::Borrowed);
+        let all_denied: u64 = filter.deny.iter().map(|deny| deny.len()).sum();
+        if short.is_none() && MOSTLY_DENIED * all_denied >= (MOSTLY_DENIED - 1) * items {
+            let mut left = RoaringBitmap::new();
+            left.insert_range(0..self.items as u32);
+            filter.deny.iter().for_each(|deny| left -= *deny);
+            admitted = left.len();
+            short = Some(Cow::Owned(left));
+        }
+        let costs = Costs::of(shape, self.head_words, planes);
+        let (engine, cost) = self.engine(&costs, k as u64, admitted);
+        match short {
+            Some(rows) if rows.len() as f64 * costs.allowed < cost => Plan::Score(rows),
+            _ => Plan::Run(engine),
+        }
+    }
+
+    /// The cheapest engine for the best `k` of `admitted` rows, and its cost.
+    fn engine(&self, costs: &Costs, k: u64, admitted: u64) -> (EngineKind, f64) {
+        let items = self.items as u64;
+        let linear = (EngineKind::Linear, items as f64 * costs.code);
+        // To find k admitted rows is to find as many times more as there are rows to an admitted one.
+        let deep = u128::from(k) * u128::from(DEEP) >= u128::from(admitted);
+        if deep || admitted == 0 {
+            return linear;
+        }
+        let sampled = self.samples.iter().map(|(engine, average)| (*engine, costs.total(average)));
+        sampled.fold(linear, |best, next| if next.1 < best.1 { next } else { best })
+    }
+}

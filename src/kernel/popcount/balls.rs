@@ -1,0 +1,207 @@
+use bytemuck::Zeroable;
+
+use super::portable::Lanes;
+use super::scalar;
+use super::source::{Reach, Source};
+use super::{BlockQuery, Blocks, LANES, LaneWords};
+use crate::code::{CodeError, LayeredCodes, QueryCode};
+
+/// Balls of items: a centre, a radius and the largest scaler a layer, 16 balls a block, laid out as [`Blocks`] are.
+///
+/// # The bound
+/// The bound of a ball is the score's own chain of operations ([`crate::code`]) on other numbers, from `+0.0`, the last layer first:
+///
+/// ```text
+/// u_l = max(0, min(P_l, p_l(q, centre) + T_l(r_l)))       exact, in integers
+/// s   = s + A_l (c_l u_l)                                 f32, each operation rounded
+/// ```
+///
+/// with `A_l` the largest scaler inside, `r_l` the radius (the most bits an item differs from the centre in), `P_l = sum_k |q_k|`, and
+/// `T_l(r)` at least twice the sum of the r largest `|q_k|`. **No item inside has a score above it, in floats, without slack:**
+///
+/// 1. `p_l(q, x) <= u_l`. Flipping bit k changes `p` by `2 |q_k|` either way, and x differs from the centre in at most `r_l` bits, so
+///    `p_l(q, x) <= p_l(q, centre) + T_l(r_l)`; and `|sigma_k| = 1` gives `p_l <= P_l`.
+/// 2. `u_l <= P_l <= 65,536 * 255 < 2^24` converts to f32 exactly, as `p_l` does.
+/// 3. Rounding is monotone: `a <= b` gives `fl(a) <= fl(b)`. Hence `fl(c p) <= fl(c u)` for `c >= 0`. As `u >= 0` the right side is not
+///    negative, so `fl(alpha fl(c p)) <= fl(alpha fl(c u)) <= fl(A fl(c u))` for `0 <= alpha <= A`.
+/// 4. Sums keep the order: `s <= s'` and `t <= t'` give `fl(s + t) <= fl(s' + t')`. By induction over the layers score <= bound.
+///
+/// For one plane `T(r) = 2 r`. For B planes the `|q_k|` are known to their three top bits (all of them up to B = 4) and rounded up, so
+/// `T(r) <= 2 r (2^B - 1)`.
+#[derive(Debug, Clone)]
+pub struct Balls {
+    centres: Blocks,
+    /// `[block][layer]`.
+    radii: Vec<LaneWords>,
+    len: usize,
+}
+
+impl Balls {
+    /// Balls from `centres`, whose scalers are the largest inside, and `radii`, `[balls x layers]`. O(balls x words).
+    ///
+    /// # Errors
+    /// If there is not one radius a centre and layer.
+    pub fn new(centres: &LayeredCodes, radii: &[u32]) -> Result<Self, CodeError> {
+        let (len, layers) = (centres.len(), centres.shape().layers());
+        CodeError::check_length("radii", len * layers, radii.len())?;
+        let order: Vec<u32> = (0..len as u32).collect();
+        let mut lanes = vec![LaneWords::zeroed(); len.div_ceil(LANES) * layers];
+        for (ball, radii) in radii.chunks_exact(layers).enumerate() {
+            for (layer, &radius) in radii.iter().enumerate() {
+                lanes[ball / LANES * layers + layer].0[ball % LANES] = radius;
+            }
+        }
+        Ok(Self { centres: Blocks::build(centres, &order)?, radii: lanes, len })
+    }
+
+    /// Number of balls.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Bytes held in memory.
+    pub fn bytes(&self) -> usize {
+        self.centres.bytes() + size_of_val(self.radii.as_slice())
+    }
+
+    fn radii(&self, block: usize) -> &[LaneWords] {
+        let layers = self.centres.shape().widths().len();
+        &self.radii[block * layers..][..layers]
+    }
+}
+
+impl Source for Balls {
+    type Query = BallQuery;
+
+    fn blocks(&self) -> usize {
+        self.centres.len()
+    }
+
+    fn fits(&self, query: &BallQuery) -> bool {
+        self.centres.fits(&query.codes)
+    }
+
+    #[inline(always)]
+    fn uniform(&self) -> Option<usize> {
+        self.centres.uniform()
+    }
+
+    #[inline(always)]
+    fn planes(query: &BallQuery) -> usize {
+        query.codes.planes()
+    }
+
+    #[inline(always)]
+    fn sums<L: Lanes, const P: usize, const W: usize>(
+        &self,
+        proof: L::Proof,
+        query: &BallQuery,
+        block: usize,
+        ahead: usize,
+    ) -> L {
+        let (rows, scalers) = self.centres.block(block);
+        let radii = self.radii(block);
+        let mut sums = L::zero(proof);
+        query.codes.each_layer::<P, W>(rows, ahead, |layer, bits| {
+            let most = sums.widen(sums.inner::<P, W>(&bits), &radii[layer], &query.reach(layer));
+            let products = sums.scale(most, query.codes.factors()[layer]);
+            sums = sums.add_product(sums.load(&scalers[layer]), products);
+        });
+        sums
+    }
+
+    fn reference(&self, query: &BallQuery, block: usize) -> [f32; LANES] {
+        let (rows, scalers) = self.centres.block(block);
+        let radii = self.radii(block);
+        std::array::from_fn(|lane| {
+            let mut terms = vec![(0.0, 0.0); scalers.len()];
+            query.codes.each_layer::<0, 0>(rows, 0, |layer, bits| {
+                let inner = scalar::inner(bits.rows, bits.planes, bits.width, lane);
+                let reach = query.reach(layer);
+                let most = (inner + reach.of(radii[layer].0[lane])).min(reach.most).max(0);
+                terms[layer] = (scalers[layer].0[lane], query.codes.factors()[layer] * most as f32);
+            });
+            scalar::sum(&terms)
+        })
+    }
+}
+
+/// A query against [`Balls`]: its codes, and how far flipped bits can carry it.
+#[derive(Debug, Clone)]
+pub struct BallQuery {
+    codes: BlockQuery,
+    /// `T_l` of every layer, `d_l + 1` entries each; empty for one plane.
+    reach: Vec<i32>,
+    /// Where each layer's entries end.
+    ends: Vec<usize>,
+    /// `P_l` of every layer.
+    most: Vec<i32>,
+}
+
+/// Bits of a magnitude that are told apart; the rest are rounded up.
+const MAGNITUDE_BITS: u32 = 3;
+
+impl BallQuery {
+    /// Prepares a query. O(words x 2^min(planes - 1, 3) + bits).
+    pub fn new(query: &QueryCode) -> Self {
+        let shape = query.shape();
+        let most = (0..shape.layers()).map(|layer| query.magnitude(layer) as i32).collect();
+        let (mut reach, mut ends) = (Vec::new(), Vec::new());
+        if query.planes() > 1 {
+            reach.reserve(shape.bits() as usize + shape.layers());
+            for layer in 0..shape.layers() {
+                push_reach(query, layer, &mut reach);
+                ends.push(reach.len());
+            }
+        }
+        Self { codes: BlockQuery::new(query), reach, ends, most }
+    }
+
+    /// The query against plain codes.
+    pub fn codes(&self) -> &BlockQuery {
+        &self.codes
+    }
+
+    /// `P_l` of every layer.
+    pub fn most(&self) -> &[i32] {
+        &self.most
+    }
+
+    #[inline(always)]
+    fn reach(&self, layer: usize) -> Reach<'_> {
+        let by_radius = match self.ends.get(layer) {
+            Some(&end) => &self.reach[end - self.codes.shape().widths()[layer] as usize - 1..end],
+            None => &[],
+        };
+        Reach { by_radius, most: self.most[layer] }
+    }
+}
+
+/// Appends `T_l(0..=d_l)`: twice the running sum of the magnitudes, largest first, each rounded up to the end of its group.
+fn push_reach(query: &QueryCode, layer: usize, reach: &mut Vec<i32>) {
+    let words = query.shape().layer_words(layer).len();
+    let (sign, rest) = query.layer(layer).split_at(words);
+    let known = MAGNITUDE_BITS.min(query.planes() - 1);
+    let unknown = query.planes() - 1 - known;
+    let mut sum = 0;
+    reach.push(0);
+    for group in (0..1u32 << known).rev() {
+        // |q| = 2 m + 1, where the known bits of m are the group's, and the unknown ones at most all set.
+        let magnitude = 2 * ((group + 1) << unknown) as i32 - 1;
+        let mut members = 0;
+        for (j, sign) in sign.iter().enumerate() {
+            let mut mask = if j + 1 == words { query.shape().tail_mask(layer) } else { u64::MAX };
+            for (bit, plane) in rest.chunks_exact(words).take(known as usize).enumerate() {
+                // Bits of m are the planes' where the sign is set, and their complement elsewhere.
+                let set = !(plane[j] ^ sign);
+                let wanted = group >> (known as usize - 1 - bit) & 1 == 1;
+                mask &= if wanted { set } else { !set };
+            }
+            members += mask.count_ones();
+        }
+        for _ in 0..members {
+            sum += 2 * magnitude;
+            reach.push(sum);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+use super::portable::Lanes;
+use super::{LANES, LaneWords};
+
+/// Something a kernel scans: blocks of 16 codes, of 16 balls, or of 16 heads.
+///
+/// One loop serves all three, so that they run on every instruction set and are held to one specification, [`Source::reference`].
+pub trait Source {
+    /// A query prepared for it.
+    type Query;
+
+    /// Number of blocks.
+    fn blocks(&self) -> usize;
+
+    /// Whether the query was made for codes of this shape.
+    fn fits(&self, query: &Self::Query) -> bool;
+
+    /// 32-bit words of every layer that is read, where all have as many.
+    fn uniform(&self) -> Option<usize>;
+
+    /// Bit planes of the query, 1 to 8.
+    fn planes(query: &Self::Query) -> usize;
+
+    /// The sums of one block, by the operations of `L`; memory is asked for `ahead` bytes before it is read.
+    fn sums<L: Lanes, const P: usize, const W: usize>(
+        &self,
+        proof: L::Proof,
+        query: &Self::Query,
+        block: usize,
+        ahead: usize,
+    ) -> L;
+
+    /// The same sums, written for reading: one lane, one layer, one plane, one word at a time.
+    fn reference(&self, query: &Self::Query, block: usize) -> [f32; LANES];
+}
+
+/// One layer of a block, and of the query.
+pub struct Bits<'a> {
+    /// One element a 32-bit word.
+    pub rows: &'a [LaneWords],
+    /// `[plane][word]`, the most significant plane first.
+    pub planes: &'a [u32],
+    /// Bits of the layer.
+    pub width: u32,
+    /// Bytes between what is read and what is asked of the memory.
+    pub ahead: usize,
+}
+
+/// How much an inner product can grow inside a ball, of one layer and query.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach<'a> {
+    /// By radius, up to the layer's width; empty for one plane, where it is twice the radius.
+    pub by_radius: &'a [i32],
+    /// `sum_k |q_k|`: the inner product of the query with its own signs.
+    pub most: i32,
+}
+
+impl Reach<'_> {
+    /// What `radius` flipped bits can add.
+    #[inline(always)]
+    pub fn of(&self, radius: u32) -> i32 {
+        if self.by_radius.is_empty() {
+            2 * radius as i32
+        } else {
+            self.by_radius.get(radius as usize).copied().unwrap_or(2 * self.most)
+        }
+    }
+}
