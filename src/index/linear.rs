@@ -142,6 +142,16 @@ impl Linear {
         self.len() as u64
     }
 
+    /// [`Linear::scan`] of several queries with as many planes, each with its filter and its best so far, in one pass over the codes.
+    pub(super) fn scan_many(&self, queries: &[&BlockQuery], filters: &[&Filter<'_>], tops: &mut [TopK]) {
+        let mut thresholds: Vec<f32> = tops.iter().map(TopK::threshold).collect();
+        let mut sink = |query: usize, block: usize, lanes: u16, scores: &[f32; LANES]| {
+            self.offer(block, lanes, scores, filters[query], &mut tops[query]);
+            tops[query].threshold()
+        };
+        self.kernel.scan_many(&self.blocks, queries, 0..self.blocks.len(), &mut thresholds, &mut sink);
+    }
+
     /// Scores only blocks that hold a row of `allow`; returns how many codes. O(m (log m + words)) for m rows.
     pub(super) fn score_allowed(
         &self,

@@ -9,10 +9,13 @@ use super::planner::{Plan, Planner};
 use super::probe::{Probe, prepare};
 use super::{EngineKind, Filter, Found, Linear, TopK, Work, tree};
 use crate::code::{CodeError, LayeredCodes, QueryCode};
-use crate::kernel::popcount::{Heads, Kernel};
+use crate::kernel::popcount::{BlockQuery, Heads, Kernel};
 
 /// Sample queries the planner learns from at build.
 const SAMPLES: usize = 16;
+
+/// Queries of a batch that share a scan, at most.
+const TOGETHER: usize = 8;
 
 /// How many results a sample query asks for.
 const SAMPLE_K: usize = 20;
@@ -158,11 +161,32 @@ impl Index {
         Ok(Found::new(probe.top, engine, probe.work))
     }
 
-    /// [`Index::search`] for many queries, in parallel; the answers do not depend on the number of threads.
+    /// [`Index::search`] for many queries, in parallel; the answers do not depend on the number of threads. Queries that are best answered by
+    /// a scan share one, several at a time.
     ///
     /// # Errors
     /// If a query has another shape than the items.
     pub fn search_batch(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
-        queries.par_iter().map(|(query, filter)| self.search(query, k, filter, None)).collect()
+        let chunks: Result<Vec<Vec<Found>>, CodeError> =
+            queries.par_chunks(TOGETHER).map(|queries| self.search_together(queries, k)).collect();
+        Ok(chunks?.into_iter().flatten().collect())
+    }
+
+    fn search_together(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
+        let scans = |(query, filter): &(QueryCode, Filter<'_>)| {
+            let plan = || self.planner.plan(query.shape(), query.planes(), k, filter);
+            **query.shape() == **self.linear.shape() && matches!(plan(), Plan::Run(EngineKind::Linear))
+        };
+        let together: Vec<&(QueryCode, Filter<'_>)> = queries.iter().filter(|query| scans(query)).collect();
+        let same_planes = together.windows(2).all(|pair| pair[0].0.planes() == pair[1].0.planes());
+        if together.len() < queries.len().max(2) || !same_planes {
+            return queries.iter().map(|(query, filter)| self.search(query, k, filter, None)).collect();
+        }
+        let prepared: Vec<BlockQuery> = queries.iter().map(|(query, _)| BlockQuery::new(query)).collect();
+        let filters: Vec<&Filter<'_>> = queries.iter().map(|(_, filter)| filter).collect();
+        let mut tops = vec![TopK::new(k, self.len()); queries.len()];
+        self.linear.scan_many(&prepared.iter().collect::<Vec<_>>(), &filters, &mut tops);
+        let work = Work { codes: self.len() as u64, ..Work::default() };
+        Ok(tops.into_iter().map(|top| Found::new(top, EngineKind::Linear, work)).collect())
     }
 }

@@ -1,9 +1,10 @@
 use bytemuck::Zeroable;
 
+use super::blocks::each_layer;
 use super::portable::Lanes;
 use super::scalar;
 use super::source::{Reach, Source};
-use super::{BlockQuery, Blocks, LANES, LaneWords};
+use super::{BlockQuery, Blocks, LANES, LaneCounts};
 use crate::code::{CodeError, LayeredCodes, QueryCode};
 
 /// Balls of items: a centre, a radius and the largest scaler a layer, 16 balls a block, laid out as [`Blocks`] are.
@@ -32,7 +33,7 @@ use crate::code::{CodeError, LayeredCodes, QueryCode};
 pub struct Balls {
     centres: Blocks,
     /// `[block][layer]`.
-    radii: Vec<LaneWords>,
+    radii: Vec<LaneCounts>,
     len: usize,
 }
 
@@ -45,7 +46,7 @@ impl Balls {
         let (len, layers) = (centres.len(), centres.shape().layers());
         CodeError::check_length("radii", len * layers, radii.len())?;
         let order: Vec<u32> = (0..len as u32).collect();
-        let mut lanes = vec![LaneWords::zeroed(); len.div_ceil(LANES) * layers];
+        let mut lanes = vec![LaneCounts::zeroed(); len.div_ceil(LANES) * layers];
         for (ball, radii) in radii.chunks_exact(layers).enumerate() {
             for (layer, &radius) in radii.iter().enumerate() {
                 lanes[ball / LANES * layers + layer].0[ball % LANES] = radius;
@@ -64,7 +65,7 @@ impl Balls {
         self.centres.bytes() + size_of_val(self.radii.as_slice())
     }
 
-    fn radii(&self, block: usize) -> &[LaneWords] {
+    fn radii(&self, block: usize) -> &[LaneCounts] {
         let layers = self.centres.shape().widths().len();
         &self.radii[block * layers..][..layers]
     }
@@ -92,20 +93,27 @@ impl Source for Balls {
     }
 
     #[inline(always)]
-    fn sums<L: Lanes, const P: usize, const W: usize>(
+    fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
-        query: &BallQuery,
-        block: usize,
+        queries: [&BallQuery; Q],
+        first: usize,
         ahead: usize,
-    ) -> L {
-        let (rows, scalers) = self.centres.block(block);
-        let radii = self.radii(block);
-        let mut sums = L::zero(proof);
-        query.codes.each_layer::<P, W>(rows, ahead, |layer, bits| {
-            let most = sums.widen(sums.inner::<P, W>(&bits), &radii[layer], &query.reach(layer));
-            let products = sums.scale(most, query.codes.factors()[layer]);
-            sums = sums.add_product(sums.load(&scalers[layer]), products);
+    ) -> [[L; Q]; N] {
+        let mut sums = [[L::zero(proof); Q]; N];
+        let (rows, scalers) = self.centres.run::<N>(first);
+        let codes = queries.map(|query| &query.codes);
+        each_layer::<P, W, N, Q>(codes, rows, ahead, |layer, bits| {
+            let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
+            for n in 0..N {
+                let scalers = sums[n][0].load(&scalers[n][layer]);
+                let radii = &self.radii(first + n)[layer];
+                for q in 0..Q {
+                    let most = sums[n][q].widen(inner[n][q], radii, &queries[q].reach(layer));
+                    let products = sums[n][q].scale(most, codes[q].factors()[layer]);
+                    sums[n][q] = sums[n][q].add_product(scalers, products);
+                }
+            }
         });
         sums
     }
@@ -115,8 +123,8 @@ impl Source for Balls {
         let radii = self.radii(block);
         std::array::from_fn(|lane| {
             let mut terms = vec![(0.0, 0.0); scalers.len()];
-            query.codes.each_layer::<0, 0>(rows, 0, |layer, bits| {
-                let inner = scalar::inner(bits.rows, bits.planes, bits.width, lane);
+            each_layer::<0, 0, 1, 1>([&query.codes], [rows], 0, |layer, bits| {
+                let inner = scalar::inner(&bits, lane);
                 let reach = query.reach(layer);
                 let most = (inner + reach.of(radii[layer].0[lane])).min(reach.most).max(0);
                 terms[layer] = (scalers[layer].0[lane], query.codes.factors()[layer] * most as f32);

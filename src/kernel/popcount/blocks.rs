@@ -1,23 +1,11 @@
 use bytemuck::Zeroable;
 use rayon::prelude::*;
 
+use super::agreement::{Agreement, TABLE_PLANES};
 use super::portable::Lanes;
-use super::scalar;
-use super::source::{Bits, Source};
+use super::source::{Bits, QueryBits, Source};
+use super::{LANES, LaneScalers, LaneWords, scalar};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
-
-/// Items of a block.
-pub const LANES: usize = 16;
-
-/// One 32-bit word of each of the 16 items of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable)]
-#[repr(C, align(64))]
-pub struct LaneWords(pub [u32; LANES]);
-
-/// One layer's scaler of each of the 16 items of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Zeroable)]
-#[repr(C, align(64))]
-pub struct LaneScalers(pub [f32; LANES]);
 
 /// How a row is cut into 32-bit words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +42,8 @@ impl BlockShape {
     }
 }
 
-/// One-bit items in blocks of 16, 32-bit words interleaved: words `[block][layer][ceil(d_l / 32)][16]`, scalers `[block][layer][16]`,
-/// both aligned to 64 bytes.
+/// One-bit items in blocks of 16, their bytes interleaved: words `[block][layer][ceil(d_l / 32)]` of [`LaneWords`], scalers
+/// `[block][layer][16]`, both aligned to 64 bytes.
 ///
 /// A scan reads it once, front to back, and one word of a query is compared with 16 items at a time. The last block is padded with
 /// items of zero bits and zero scalers, whose score is 0.
@@ -90,7 +78,7 @@ impl Blocks {
                     let row = codes.row(row as usize);
                     let halves = halves(codes.shape(), |layer| &row.words[codes.shape().layer_words(layer)]);
                     for (words, half) in words.iter_mut().zip(halves) {
-                        words.0[lane] = half;
+                        words.set(lane, half);
                     }
                     for (scalers, &scaler) in scalers.iter_mut().zip(row.scalers) {
                         scalers.0[lane] = scaler;
@@ -127,7 +115,7 @@ impl Blocks {
     /// If there is no such position, layer or word.
     pub fn word(&self, position: usize, layer: usize, word: usize) -> u32 {
         let before: usize = self.shape.widths[..layer].iter().map(|width| width.div_ceil(32) as usize).sum();
-        self.block(position / LANES).0[before + word].0[position % LANES]
+        self.block(position / LANES).0[before + word].get(position % LANES)
     }
 
     /// The scaler of one layer at a position.
@@ -144,7 +132,20 @@ impl Blocks {
         let (words, layers) = (self.shape.words, self.shape.widths.len());
         (&self.words[block * words..][..words], &self.scalers[block * layers..][..layers])
     }
+
+    /// [`Blocks::block`] of `N` blocks from `first` on. Loops, here and below, because closures over arrays are not always inlined.
+    #[inline(always)]
+    pub(super) fn run<const N: usize>(&self, first: usize) -> Run<'_, N> {
+        let mut run: Run<'_, N> = ([&[]; N], [&[]; N]);
+        for n in 0..N {
+            (run.0[n], run.1[n]) = self.block(first + n);
+        }
+        run
+    }
 }
+
+/// The words of `N` blocks and their scalers.
+type Run<'a, const N: usize> = ([&'a [LaneWords]; N], [&'a [LaneScalers]; N]);
 
 impl Source for Blocks {
     type Query = BlockQuery;
@@ -168,18 +169,24 @@ impl Source for Blocks {
     }
 
     #[inline(always)]
-    fn sums<L: Lanes, const P: usize, const W: usize>(
+    fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
-        query: &BlockQuery,
-        block: usize,
+        queries: [&BlockQuery; Q],
+        first: usize,
         ahead: usize,
-    ) -> L {
-        let (rows, scalers) = self.block(block);
-        let mut sums = L::zero(proof);
-        query.each_layer::<P, W>(rows, ahead, |layer, bits| {
-            let products = sums.scale(sums.inner::<P, W>(&bits), query.factors[layer]);
-            sums = sums.add_product(sums.load(&scalers[layer]), products);
+    ) -> [[L; Q]; N] {
+        let mut sums = [[L::zero(proof); Q]; N];
+        let (rows, scalers) = self.run::<N>(first);
+        each_layer::<P, W, N, Q>(queries, rows, ahead, |layer, bits| {
+            let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
+            for n in 0..N {
+                let scalers = sums[n][0].load(&scalers[n][layer]);
+                for q in 0..Q {
+                    let products = sums[n][q].scale(inner[n][q], queries[q].factors[layer]);
+                    sums[n][q] = sums[n][q].add_product(scalers, products);
+                }
+            }
         });
         sums
     }
@@ -188,8 +195,8 @@ impl Source for Blocks {
         let (rows, scalers) = self.block(block);
         std::array::from_fn(|lane| {
             let mut terms = vec![(0.0, 0.0); scalers.len()];
-            query.each_layer::<0, 0>(rows, 0, |layer, bits| {
-                let inner = scalar::inner(bits.rows, bits.planes, bits.width, lane);
+            each_layer::<0, 0, 1, 1>([query], [rows], 0, |layer, bits| {
+                let inner = scalar::inner(&bits, lane);
                 terms[layer] = (scalers[layer].0[lane], query.factors[layer] * inner as f32);
             });
             scalar::sum(&terms)
@@ -197,12 +204,14 @@ impl Source for Blocks {
     }
 }
 
-/// A query cut the way blocks are: words `[layer][plane][ceil(d_l / 32)]` and the factor `c_l` of every layer.
+/// A query cut the way blocks are: words `[layer][plane][ceil(d_l / 32)]`, their tables, and the factor `c_l` of every layer.
 #[derive(Debug, Clone)]
 pub struct BlockQuery {
     shape: BlockShape,
     planes: usize,
     words: Vec<u32>,
+    /// `[layer][set][ceil(d_l / 32)]`.
+    tables: Vec<Agreement>,
     factors: Vec<f32>,
 }
 
@@ -212,12 +221,15 @@ impl BlockQuery {
         let planes = query.planes() as usize;
         let shape = query.shape();
         let mut words = Vec::with_capacity(2 * shape.words() * planes);
+        let mut tables = Vec::with_capacity(2 * shape.words() * sets(planes));
         for (layer, &width) in shape.widths().iter().enumerate() {
+            let start = words.len();
             for plane in query.layer(layer).chunks_exact(shape.layer_words(layer).len()) {
                 words.extend(split(plane, width));
             }
+            Agreement::extend(&mut tables, &words[start..], width.div_ceil(32) as usize);
         }
-        Self { shape: BlockShape::new(shape), planes, words, factors: query.factors().to_vec() }
+        Self { shape: BlockShape::new(shape), planes, words, tables, factors: query.factors().to_vec() }
     }
 
     /// How a row is cut.
@@ -245,24 +257,46 @@ impl BlockQuery {
         &self.words[start..][..words(&self.shape.widths[layer])]
     }
 
-    /// Gives every layer of a block's `rows` beside the query's, the last layer first.
-    #[inline(always)]
-    pub(super) fn each_layer<'a, const P: usize, const W: usize>(
-        &'a self,
-        mut rows: &'a [LaneWords],
-        ahead: usize,
-        mut visit: impl FnMut(usize, Bits<'a>),
-    ) {
-        let mut planes = self.words.as_slice();
-        let count = if P == 0 { self.planes } else { P };
-        for (layer, &width) in self.shape.widths.iter().enumerate().rev() {
-            let words = if W == 0 { width.div_ceil(32) as usize } else { W };
-            let (other_rows, layer_rows) = rows.split_at(rows.len() - words);
-            let (other_planes, layer_planes) = planes.split_at(planes.len() - words * count);
-            visit(layer, Bits { rows: layer_rows, planes: layer_planes, width, ahead });
-            (rows, planes) = (other_rows, other_planes);
-        }
+    /// The tables of one layer, `[set][ceil(d_l / 32)]`.
+    pub(super) fn tables(&self, layer: usize) -> &[Agreement] {
+        let words = |width: &u32| width.div_ceil(32) as usize * sets(self.planes);
+        let start: usize = self.shape.widths[..layer].iter().map(words).sum();
+        &self.tables[start..][..words(&self.shape.widths[layer])]
     }
+}
+
+/// Gives every layer of some blocks' `rows` beside the queries', the last layer first.
+#[inline(always)]
+pub(super) fn each_layer<'a, const P: usize, const W: usize, const N: usize, const Q: usize>(
+    queries: [&'a BlockQuery; Q],
+    rows: [&'a [LaneWords]; N],
+    ahead: usize,
+    mut visit: impl FnMut(usize, Bits<'a, N, Q>),
+) {
+    let BlockShape { widths, words, .. } = &queries[0].shape;
+    let mut end = *words;
+    for (layer, &width) in widths.iter().enumerate().rev() {
+        let words = if W == 0 { width.div_ceil(32) as usize } else { W };
+        let start = end - words;
+        let mut bits =
+            Bits { rows: [&[]; N], queries: [QueryBits { planes: &[], tables: &[], count: 1 }; Q], width, ahead };
+        for (bits, rows) in bits.rows.iter_mut().zip(rows) {
+            *bits = &rows[start..end];
+        }
+        for (bits, query) in bits.queries.iter_mut().zip(queries) {
+            let count = if P == 1 { 1 } else { query.planes };
+            let sets = if P == 0 { sets(count) } else { 1 };
+            let planes = &query.words[start * count..end * count];
+            *bits = QueryBits { planes, tables: &query.tables[start * sets..end * sets], count };
+        }
+        visit(layer, bits);
+        end = start;
+    }
+}
+
+/// Sets of tables that `planes` take.
+fn sets(planes: usize) -> usize {
+    planes.div_ceil(TABLE_PLANES)
 }
 
 /// The 32-bit words of every layer of a one-bit row.

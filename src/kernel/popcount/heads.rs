@@ -3,11 +3,11 @@ use rayon::prelude::*;
 
 use super::portable::Lanes;
 use super::scalar;
-use super::source::{Bits, Source};
-use super::{BallQuery, LANES, LaneWords};
+use super::source::{Bits, QueryBits, Source};
+use super::{Agreement, BallQuery, LANES, LaneWords};
 use crate::code::{CodeError, LayeredCodes};
 
-/// Scalers packed into one 32-bit word.
+/// Scalers packed into the place of one 32-bit word.
 const PACKED: usize = 4;
 
 /// The part of an item that bounds its score: one layer's bits, and every layer's scaler rounded up to 8 bits.
@@ -57,10 +57,10 @@ impl Heads {
                 let row = codes.row(row as usize);
                 let code = &row.words[shape.layer_words(layer)];
                 for (j, bits) in bits.iter_mut().enumerate() {
-                    bits.0[lane] = (code[j / 2] >> (32 * (j % 2))) as u32;
+                    bits.set(lane, (code[j / 2] >> (32 * (j % 2))) as u32);
                 }
                 for (l, (&scaler, &step)) in row.scalers.iter().zip(&steps).enumerate() {
-                    packed[l / PACKED].0[lane] |= round_up(scaler, step) << (8 * (l % PACKED));
+                    packed[l / PACKED].0[l % PACKED][lane] = round_up(scaler, step);
                 }
             }
         });
@@ -110,23 +110,30 @@ impl Source for Heads {
     }
 
     #[inline(always)]
-    fn sums<L: Lanes, const P: usize, const W: usize>(
+    fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
-        query: &HeadQuery,
-        block: usize,
+        queries: [&HeadQuery; Q],
+        first: usize,
         ahead: usize,
-    ) -> L {
-        let (rows, packed) = self.block(block);
-        let mut sums = L::zero(proof);
-        for (layer, (&step, &most)) in self.steps.iter().zip(&query.most).enumerate().rev() {
-            let products = if layer == self.layer {
-                let bits = Bits { rows, planes: &query.words, width: self.width, ahead };
-                sums.scale(sums.positive(sums.inner::<P, W>(&bits)), query.factor)
-            } else {
-                sums.splat(most)
-            };
-            sums = sums.add_product(sums.unpack(&packed[layer / PACKED], layer % PACKED, step), products);
+    ) -> [[L; Q]; N] {
+        let mut sums = [[L::zero(proof); Q]; N];
+        let blocks: [_; N] = std::array::from_fn(|n| self.block(first + n));
+        let rows = blocks.map(|(rows, _)| rows);
+        let bits = Bits { rows, queries: queries.map(HeadQuery::bits), width: self.width, ahead };
+        let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
+        for (layer, &step) in self.steps.iter().enumerate().rev() {
+            for n in 0..N {
+                let scalers = sums[n][0].unpack(&blocks[n].1[layer / PACKED].0[layer % PACKED], step);
+                for q in 0..Q {
+                    let products = if layer == self.layer {
+                        sums[n][q].scale(sums[n][q].positive(inner[n][q]), queries[q].factor)
+                    } else {
+                        sums[n][q].splat(queries[q].most[layer])
+                    };
+                    sums[n][q] = sums[n][q].add_product(scalers, products);
+                }
+            }
         }
         sums
     }
@@ -134,12 +141,13 @@ impl Source for Heads {
     fn reference(&self, query: &HeadQuery, block: usize) -> [f32; LANES] {
         let (rows, packed) = self.block(block);
         std::array::from_fn(|lane| {
-            let inner = scalar::inner(rows, &query.words, self.width, lane).max(0);
+            let bits = Bits { rows: [rows], queries: [query.bits()], width: self.width, ahead: 0 };
+            let inner = scalar::inner(&bits, lane).max(0);
             let terms: Vec<(f32, f32)> = (self.steps.iter().zip(&query.most).enumerate())
                 .map(|(layer, (step, &most))| {
-                    let code = packed[layer / PACKED].0[lane] >> (8 * (layer % PACKED)) & 255;
+                    let code = packed[layer / PACKED].0[layer % PACKED][lane];
                     let product = if layer == self.layer { query.factor * inner as f32 } else { most };
-                    (step * code as f32, product)
+                    (step * f32::from(code), product)
                 })
                 .collect();
             scalar::sum(&terms)
@@ -155,6 +163,8 @@ pub struct HeadQuery {
     planes: usize,
     /// The words of the layer that is kept, `[plane][ceil(d / 32)]`.
     words: Vec<u32>,
+    /// Their tables, `[set][ceil(d / 32)]`.
+    tables: Vec<Agreement>,
     /// `c_h`.
     factor: f32,
     /// `c_l P_l` of every layer, rounded.
@@ -173,9 +183,15 @@ impl HeadQuery {
             width: codes.shape().widths()[heads.layer],
             planes: codes.planes(),
             words: codes.layer(heads.layer).to_vec(),
+            tables: codes.tables(heads.layer).to_vec(),
             factor: codes.factors()[heads.layer],
             most: codes.factors().iter().zip(query.most()).map(|(factor, &most)| factor * most as f32).collect(),
         }
+    }
+
+    #[inline(always)]
+    fn bits(&self) -> QueryBits<'_> {
+        QueryBits { planes: &self.words, tables: &self.tables, count: self.planes }
     }
 }
 
@@ -189,12 +205,12 @@ fn step(largest: f32) -> f32 {
 }
 
 /// The smallest code with `fl(code step) >= scaler`; at most 255, as the step was chosen for a scaler no smaller.
-fn round_up(scaler: f32, step: f32) -> u32 {
+fn round_up(scaler: f32, step: f32) -> u8 {
     if step == 0.0 {
         return 0;
     }
-    let mut code = ((scaler / step) as u32).min(255);
-    while step * (code as f32) < scaler && code < 255 {
+    let mut code = (scaler / step) as u8;
+    while step * f32::from(code) < scaler && code < 255 {
         code += 1;
     }
     code

@@ -2,11 +2,14 @@
 //! ([`Balls`]) and from a part of an item ([`Heads`]).
 //!
 //! Every kernel computes the score of [`crate::code`] bit for bit; [`scalar`] is the specification. The rest is one generic loop
-//! ([`portable`]) over two ways to count ([`portable::Lanes`]), compiled for the instruction sets below and chosen once, at run time.
+//! ([`portable`]) over two ways to count ([`portable::Lanes`]: bits of bytes, or nibbles in tables of the query, [`Agreement`]), compiled for
+//! the instruction sets below and chosen once, at run time.
 
+mod agreement;
 mod balls;
 mod blocks;
 mod heads;
+mod lanes;
 mod portable;
 mod scalar;
 mod source;
@@ -20,9 +23,12 @@ mod tests;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+pub use agreement::Agreement;
 pub use balls::{BallQuery, Balls};
-pub use blocks::{BlockQuery, Blocks, LANES, LaneScalers, LaneWords};
+pub use blocks::{BlockQuery, Blocks};
 pub use heads::{HeadQuery, Heads};
+pub use lanes::{LANES, LaneCounts, LaneScalers, LaneWords};
+use portable::Pass;
 pub use source::Source;
 
 /// The environment variable that forces a kernel, for tests and measurements.
@@ -32,9 +38,9 @@ pub const KERNEL_VARIABLE: &str = "KITHDB_KERNEL";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kernel {
-    /// AVX-512 with VPOPCNTDQ: 16 lanes of 32-bit counts.
+    /// AVX-512 with VPOPCNTDQ and BITALG: byte counts, 64 at a time.
     Avx512,
-    /// AVX2: nibble look-ups, counted in bytes.
+    /// AVX2: look-ups in tables of the query, a nibble at a time.
     Avx2,
     /// NEON: byte counts.
     Neon,
@@ -134,37 +140,60 @@ impl Kernel {
         scores
     }
 
-    /// Scores `range` of the blocks in order and gives `sink` every block in which a lane reaches the threshold.
-    ///
-    /// `sink(block, lanes, scores)` gets the lanes with `score >= threshold` as bits and all 16 scores, and returns the threshold from
-    /// then on. Padding lanes may reach it; the sink knows them by their position. A kernel that is not available is replaced by the
-    /// scalar one. O(range x row) time; only the scalar kernel allocates.
+    /// [`Kernel::scan_many`] of one query, whose number `sink(block, lanes, scores)` does not get.
     ///
     /// # Panics
-    /// If the range is not inside the blocks, or the query has another shape.
+    /// As [`Kernel::scan_many`].
     pub fn scan<S: Source>(
         self,
         source: &S,
         query: &S::Query,
         range: Range<usize>,
-        threshold: f32,
+        mut threshold: f32,
+        sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32,
+    ) {
+        let mut sink = |_: usize, block: usize, lanes: u16, scores: &[f32; LANES]| sink(block, lanes, scores);
+        self.scan_many(source, &[query], range, std::slice::from_mut(&mut threshold), &mut sink);
+    }
+
+    /// Scores `range` of the blocks in order for every query and gives `sink` every block in which a lane reaches the query's threshold.
+    ///
+    /// `sink(query, block, lanes, scores)` gets the number of the query, the lanes with `score >= threshold` as bits and all 16 scores, and
+    /// returns that query's threshold from then on. Every query gets its blocks in order; between queries there is none. Padding lanes may
+    /// reach a threshold; the sink knows them by their position. Several queries share what is read: with four at a time a code is taken
+    /// apart once, and with any number the memory is read once. A kernel that is not available is replaced by the scalar one.
+    /// O(queries x range x row) time; only the scalar kernel allocates.
+    ///
+    /// # Panics
+    /// If the range is not inside the blocks, a query has another shape or number of planes than the first, or there is not one threshold a
+    /// query.
+    pub fn scan_many<S: Source>(
+        self,
+        source: &S,
+        queries: &[&S::Query],
+        range: Range<usize>,
+        thresholds: &mut [f32],
         sink: &mut Sink<'_>,
     ) {
         assert!(range.start <= range.end && range.end <= source.blocks(), "blocks {range:?} of {}", source.blocks());
-        assert!(source.fits(query), "the query and the blocks have different shapes");
+        assert_eq!(queries.len(), thresholds.len(), "one threshold a query");
+        let Some(first) = queries.first() else { return };
+        for query in queries {
+            assert!(source.fits(query), "the query and the blocks have different shapes");
+            assert_eq!(S::planes(query), S::planes(first), "queries of one pass have as many planes");
+        }
+        let pass = Pass { source, queries, range, thresholds, sink };
         match self {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => x86_64::avx2::scan(source, query, range, threshold, sink),
+            Kernel::Avx2 => x86_64::avx2::scan(pass),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => x86_64::avx512::scan(source, query, range, threshold, sink),
+            Kernel::Avx512 => x86_64::avx512::scan(pass),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            Kernel::Neon => {
-                portable::scan::<portable::Plain<portable::Bytes>, S>((), source, query, range, threshold, sink);
-            }
-            _ => scalar::scan(source, query, range, threshold, sink),
+            Kernel::Neon => portable::scan::<portable::Plain, S>((), pass),
+            _ => scalar::scan(pass),
         }
     }
 }
 
-/// Takes a block's lanes that reach the threshold and all its scores; returns the new threshold.
-pub type Sink<'a> = dyn FnMut(usize, u16, &[f32; LANES]) -> f32 + 'a;
+/// Takes a query's number, a block's lanes that reach its threshold and all its scores; returns the query's new threshold.
+pub type Sink<'a> = dyn FnMut(usize, usize, u16, &[f32; LANES]) -> f32 + 'a;

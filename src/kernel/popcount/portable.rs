@@ -2,11 +2,11 @@
 //!
 //! Functions here are `#[inline(always)]`, so that they take on the features of the function they are inlined into.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::agreement::TABLE_PLANES;
 use super::source::{Bits, Reach, Source};
-use super::{LANES, LaneScalers, LaneWords, Sink};
+use super::{LANES, LaneCounts, LaneScalers, LaneWords, Sink};
 
 /// The sums of 16 lanes while the layers are added up, and the few operations all sources are made of.
 ///
@@ -23,11 +23,15 @@ pub trait Lanes: Copy {
     /// Sixteen times `+0.0`.
     fn zero(proof: Self::Proof) -> Self;
 
-    /// The exact inner products `p` of one layer: `P` planes and `W` words a row, or as many as there are where `P` or `W` is 0.
-    fn inner<const P: usize, const W: usize>(self, bits: &Bits<'_>) -> Self::Ints;
+    /// The exact inner products `p` of one layer: `W` words a row, or as many as there are where `W` is 0; one plane where `P` is 1, one
+    /// set of tables where it is 4.
+    fn inner<const P: usize, const W: usize, const N: usize, const Q: usize>(
+        self,
+        bits: &Bits<'_, N, Q>,
+    ) -> [[Self::Ints; Q]; N];
 
     /// The largest inner product in a ball: `max(0, min(most, p + reach(radius)))`.
-    fn widen(self, inner: Self::Ints, radii: &LaneWords, reach: &Reach<'_>) -> Self::Ints;
+    fn widen(self, inner: Self::Ints, radii: &LaneCounts, reach: &Reach<'_>) -> Self::Ints;
 
     /// `max(0, p)`.
     fn positive(self, inner: Self::Ints) -> Self::Ints;
@@ -38,8 +42,8 @@ pub trait Lanes: Copy {
     /// Sixteen scalers.
     fn load(self, scalers: &LaneScalers) -> Self::Floats;
 
-    /// `step` times byte `byte` of every lane, rounded once.
-    fn unpack(self, packed: &LaneWords, byte: usize, step: f32) -> Self::Floats;
+    /// `step` times the byte of every lane, rounded once.
+    fn unpack(self, packed: &[u8; LANES], step: f32) -> Self::Floats;
 
     /// The same value in every lane.
     fn splat(self, value: f32) -> Self::Floats;
@@ -54,39 +58,37 @@ pub trait Lanes: Copy {
     fn scores(self) -> [f32; LANES];
 }
 
-/// [`super::Kernel::scan`] with planes and width constant where they are common ones.
+/// One scan: what is read, by which queries, and who is told.
+pub(super) struct Pass<'a, S: Source> {
+    pub(super) source: &'a S,
+    /// All of as many planes.
+    pub(super) queries: &'a [&'a S::Query],
+    pub(super) range: Range<usize>,
+    /// One a query.
+    pub(super) thresholds: &'a mut [f32],
+    pub(super) sink: &'a mut Sink<'a>,
+}
+
+/// [`super::Kernel::scan_many`] with planes and width constant where they are common ones.
 #[inline(always)]
-pub(super) fn scan<L: Lanes, S: Source>(
-    proof: L::Proof,
-    source: &S,
-    query: &S::Query,
-    range: Range<usize>,
-    threshold: f32,
-    sink: &mut Sink<'_>,
-) {
-    match S::planes(query) {
-        1 => scan_planes::<L, S, 1>(proof, source, query, range, threshold, sink),
-        _ => scan_planes::<L, S, 0>(proof, source, query, range, threshold, sink),
+pub(super) fn scan<L: Lanes, S: Source>(proof: L::Proof, pass: Pass<'_, S>) {
+    match S::planes(pass.queries[0]) {
+        1 => scan_planes::<L, S, 1>(proof, pass),
+        2..=TABLE_PLANES => scan_planes::<L, S, TABLE_PLANES>(proof, pass),
+        _ => scan_planes::<L, S, 0>(proof, pass),
     }
 }
 
 #[inline(always)]
-fn scan_planes<L: Lanes, S: Source, const P: usize>(
-    proof: L::Proof,
-    source: &S,
-    query: &S::Query,
-    range: Range<usize>,
-    threshold: f32,
-    sink: &mut Sink<'_>,
-) {
-    match source.uniform() {
-        Some(2) => scan_width::<L, S, P, 2>(proof, source, query, range, threshold, sink),
-        Some(4) => scan_width::<L, S, P, 4>(proof, source, query, range, threshold, sink),
-        Some(8) => scan_width::<L, S, P, 8>(proof, source, query, range, threshold, sink),
-        Some(12) => scan_width::<L, S, P, 12>(proof, source, query, range, threshold, sink),
-        Some(16) => scan_width::<L, S, P, 16>(proof, source, query, range, threshold, sink),
-        Some(24) => scan_width::<L, S, P, 24>(proof, source, query, range, threshold, sink),
-        _ => scan_width::<L, S, P, 0>(proof, source, query, range, threshold, sink),
+fn scan_planes<L: Lanes, S: Source, const P: usize>(proof: L::Proof, pass: Pass<'_, S>) {
+    match pass.source.uniform() {
+        Some(2) => scan_width::<L, S, P, 2>(proof, pass),
+        Some(4) => scan_width::<L, S, P, 4>(proof, pass),
+        Some(8) => scan_width::<L, S, P, 8>(proof, pass),
+        Some(12) => scan_width::<L, S, P, 12>(proof, pass),
+        Some(16) => scan_width::<L, S, P, 16>(proof, pass),
+        Some(24) => scan_width::<L, S, P, 24>(proof, pass),
+        _ => scan_width::<L, S, P, 0>(proof, pass),
     }
 }
 
@@ -98,67 +100,109 @@ const LONG: usize = 32;
 /// Hardware prefetchers stop at the end of a page: without it a scan of 4 MB of 3x256 takes 4.2 ns an item instead of 2.9 (AVX2).
 const AHEAD: usize = 4096;
 
+/// Queries that share what is read of the blocks.
+const TOGETHER: usize = 4;
+
+/// Blocks that several queries pass over before the next: at most some 64 KiB, so that they are read from memory once.
+const TILE: usize = 64;
+
 #[inline(always)]
-fn scan_width<L: Lanes, S: Source, const P: usize, const W: usize>(
-    proof: L::Proof,
-    source: &S,
-    query: &S::Query,
-    range: Range<usize>,
-    mut threshold: f32,
-    sink: &mut Sink<'_>,
-) {
+fn scan_width<L: Lanes, S: Source, const P: usize, const W: usize>(proof: L::Proof, pass: Pass<'_, S>) {
+    let Pass { source, queries, range, thresholds, sink } = pass;
+    let tile = if queries.len() == 1 { range.len().max(1) } else { TILE };
     let ahead = if range.len() < LONG { 0 } else { AHEAD };
-    for block in range {
-        let sums = source.sums::<L, P, W>(proof, query, block, ahead);
-        let reached = sums.reached(threshold);
-        if reached != 0 {
-            threshold = sink(block, reached, &sums.scores());
+    for start in range.clone().step_by(tile) {
+        let tile = start..range.end.min(start + tile);
+        let mut first = 0;
+        while let Some(together) = queries.get(first..first + TOGETHER).and_then(|some| some.first_chunk()) {
+            pass_over::<L, S, P, W, TOGETHER>(proof, source, *together, first, tile.clone(), ahead, thresholds, sink);
+            first += TOGETHER;
+        }
+        for (query, &alone) in queries.iter().enumerate().skip(first) {
+            pass_over::<L, S, P, W, 1>(proof, source, [alone], query, tile.clone(), ahead, thresholds, sink);
         }
     }
 }
 
-/// The planes of a layer, one where `P` is 1.
+/// `Q` queries, the first of them number `first`, over some blocks; two at a time, since they share what is read of the queries.
 #[inline(always)]
-pub(super) fn planes<const P: usize>(planes: &[u32], words: usize) -> impl Iterator<Item = &[u32]> {
-    let count = if P == 0 { planes.len() / words } else { P };
-    (0..count).map(move |plane| &planes[plane * words..][..words])
+#[allow(clippy::too_many_arguments)]
+fn pass_over<L: Lanes, S: Source, const P: usize, const W: usize, const Q: usize>(
+    proof: L::Proof,
+    source: &S,
+    queries: [&S::Query; Q],
+    first: usize,
+    range: Range<usize>,
+    ahead: usize,
+    thresholds: &mut [f32],
+    sink: &mut Sink<'_>,
+) {
+    let mut block = range.start;
+    while block + 2 <= range.end {
+        let sums = source.sums::<L, P, W, 2, Q>(proof, queries, block, ahead);
+        offer(block, sums[0], first, thresholds, sink);
+        offer(block + 1, sums[1], first, thresholds, sink);
+        block += 2;
+    }
+    if block < range.end {
+        let [sums] = source.sums::<L, P, W, 1, Q>(proof, queries, block, ahead);
+        offer(block, sums, first, thresholds, sink);
+    }
 }
 
-/// A way to count the differing bits of a row of 16 lanes and a plane of the query.
-pub trait Count: Copy {
-    /// The number of differing bits of each lane.
-    fn differing(rows: &[LaneWords], plane: &[u32]) -> [u32; LANES];
+/// Tells the sink of every query one of whose lanes reaches its threshold.
+#[inline(always)]
+fn offer<L: Lanes, const Q: usize>(
+    block: usize,
+    sums: [L; Q],
+    first: usize,
+    thresholds: &mut [f32],
+    sink: &mut Sink<'_>,
+) {
+    for (query, sums) in (first..).zip(sums) {
+        let reached = sums.reached(thresholds[query]);
+        if reached != 0 {
+            thresholds[query] = sink(query, block, reached, &sums.scores());
+        }
+    }
 }
 
-/// Sums in plain arrays, for the compiler to put into whatever registers there are.
+/// Sums in plain arrays, for the compiler to put into whatever registers there are: for instruction sets that count the bits of bytes.
 #[derive(Clone, Copy)]
-pub struct Plain<C>([f32; LANES], PhantomData<C>);
+pub struct Plain([f32; LANES]);
 
-impl<C: Count> Lanes for Plain<C> {
+impl Lanes for Plain {
     type Proof = ();
     type Ints = [i32; LANES];
     type Floats = [f32; LANES];
 
     #[inline(always)]
     fn zero((): ()) -> Self {
-        Self([0.0; LANES], PhantomData)
+        Self([0.0; LANES])
     }
 
     #[inline(always)]
-    fn inner<const P: usize, const W: usize>(self, bits: &Bits<'_>) -> [i32; LANES] {
-        let words = if W == 0 { bits.rows.len() } else { W };
-        let rows = &bits.rows[..words];
-        let mut inner = [0i32; LANES];
-        for plane in planes::<P>(bits.planes, words) {
-            for (inner, count) in inner.iter_mut().zip(C::differing(rows, plane)) {
-                *inner = 2 * *inner + (bits.width as i32 - 2 * count as i32);
-            }
-        }
-        inner
+    fn inner<const P: usize, const W: usize, const N: usize, const Q: usize>(
+        self,
+        bits: &Bits<'_, N, Q>,
+    ) -> [[[i32; LANES]; Q]; N] {
+        bits.rows.map(|rows| {
+            let rows = &rows[..if W == 0 { rows.len() } else { W }];
+            bits.queries.map(|query| {
+                let mut inner = [0i32; LANES];
+                let planes = query.planes.chunks_exact(rows.len()).take(if P == 1 { 1 } else { query.count });
+                for plane in planes {
+                    for (inner, count) in inner.iter_mut().zip(differing(rows, plane)) {
+                        *inner = 2 * *inner + (bits.width as i32 - 2 * count as i32);
+                    }
+                }
+                inner
+            })
+        })
     }
 
     #[inline(always)]
-    fn widen(self, mut inner: [i32; LANES], radii: &LaneWords, reach: &Reach<'_>) -> [i32; LANES] {
+    fn widen(self, mut inner: [i32; LANES], radii: &LaneCounts, reach: &Reach<'_>) -> [i32; LANES] {
         for (inner, radius) in inner.iter_mut().zip(radii.0) {
             *inner = (*inner + reach.of(radius)).max(0).min(reach.most);
         }
@@ -181,8 +225,8 @@ impl<C: Count> Lanes for Plain<C> {
     }
 
     #[inline(always)]
-    fn unpack(self, packed: &LaneWords, byte: usize, step: f32) -> [f32; LANES] {
-        packed.0.map(|word| step * (word >> (8 * byte) & 255) as f32)
+    fn unpack(self, packed: &[u8; LANES], step: f32) -> [f32; LANES] {
+        packed.map(|code| step * f32::from(code))
     }
 
     #[inline(always)]
@@ -213,51 +257,25 @@ impl<C: Count> Lanes for Plain<C> {
     }
 }
 
-/// Counts in 32-bit lanes: for instruction sets that count the bits of 32-bit words.
-#[derive(Clone, Copy)]
-pub struct Words;
+/// Words a byte can count before it is full: 8 bits of each of four bytes.
+const BYTE_WORDS: usize = 7;
 
-impl Count for Words {
-    #[inline(always)]
-    fn differing(rows: &[LaneWords], plane: &[u32]) -> [u32; LANES] {
-        let mut differing = [0u32; LANES];
-        for (row, query) in rows.iter().zip(plane) {
-            for (count, item) in differing.iter_mut().zip(row.0) {
-                *count += (item ^ query).count_ones();
-            }
-        }
-        differing
-    }
-}
-
-/// Words a byte can count before it is full: 8 bits each.
-pub(super) const BYTE_WORDS: usize = 31;
-
-/// Counts in bytes and widens at the end: for instruction sets that count the bits of bytes.
-#[cfg(any(test, target_arch = "aarch64"))]
-#[derive(Clone, Copy)]
-pub struct Bytes;
-
-#[cfg(any(test, target_arch = "aarch64"))]
-impl Count for Bytes {
-    #[inline(always)]
-    fn differing(rows: &[LaneWords], plane: &[u32]) -> [u32; LANES] {
-        let mut differing = [0u32; LANES];
-        for (rows, plane) in rows.chunks(BYTE_WORDS).zip(plane.chunks(BYTE_WORDS)) {
-            let mut bytes = [0u8; 4 * LANES];
-            for (row, &query) in rows.iter().zip(plane) {
-                let item: [u8; 4 * LANES] = bytemuck::cast(row.0);
-                let query: [u8; 4 * LANES] = bytemuck::cast([query; LANES]);
-                for ((count, item), query) in bytes.iter_mut().zip(item).zip(query) {
+/// The number of differing bits of each lane: counted in bytes and widened at the end.
+#[inline(always)]
+fn differing(rows: &[LaneWords], plane: &[u32]) -> [u32; LANES] {
+    let mut differing = [0u32; LANES];
+    for (rows, plane) in rows.chunks(BYTE_WORDS).zip(plane.chunks(BYTE_WORDS)) {
+        let mut counts = [0u8; LANES];
+        for (row, &query) in rows.iter().zip(plane) {
+            for (items, query) in row.0.iter().zip(query.to_le_bytes()) {
+                for (count, item) in counts.iter_mut().zip(items) {
                     *count += (item ^ query).count_ones() as u8;
                 }
             }
-            let words: [u32; LANES] = bytemuck::cast(bytes);
-            for (count, bytes) in differing.iter_mut().zip(words) {
-                let pairs = (bytes & 0x00ff_00ff) + (bytes >> 8 & 0x00ff_00ff);
-                *count += (pairs & 0xffff) + (pairs >> 16);
-            }
         }
-        differing
+        for (sum, count) in differing.iter_mut().zip(counts) {
+            *sum += u32::from(count);
+        }
     }
+    differing
 }

@@ -1,16 +1,16 @@
 //! The specification: one lane, one layer, one plane, one word at a time.
 
-use std::ops::Range;
+use super::LANES;
+use super::portable::Pass;
+use super::source::{Bits, Source};
 
-use super::source::Source;
-use super::{LANES, LaneWords, Sink};
-
-/// The exact inner product of one lane of one layer with the query's planes, `[plane][word]`.
-pub(super) fn inner(rows: &[LaneWords], planes: &[u32], width: u32, lane: usize) -> i32 {
+/// The exact inner product of one lane of one layer with the query's planes.
+pub(super) fn inner(bits: &Bits<'_, 1, 1>, lane: usize) -> i32 {
+    let ([rows], [query]) = (bits.rows, bits.queries);
     // Horner's rule over the planes, the most significant first.
-    planes.chunks_exact(rows.len()).fold(0, |inner, plane| {
-        let differing: u32 = plane.iter().zip(rows).map(|(query, item)| (query ^ item.0[lane]).count_ones()).sum();
-        2 * inner + (width as i32 - 2 * differing as i32)
+    query.planes.chunks_exact(rows.len()).fold(0, |inner, plane| {
+        let differing: u32 = plane.iter().zip(rows).map(|(query, item)| (query ^ item.get(lane)).count_ones()).sum();
+        2 * inner + (bits.width as i32 - 2 * differing as i32)
     })
 }
 
@@ -19,19 +19,16 @@ pub(super) fn sum(terms: &[(f32, f32)]) -> f32 {
     terms.iter().rev().fold(0.0, |sum, (alpha, product)| sum + alpha * product)
 }
 
-/// [`super::Kernel::scan`], without preconditions beyond its own.
-pub(super) fn scan<S: Source>(
-    source: &S,
-    query: &S::Query,
-    range: Range<usize>,
-    mut threshold: f32,
-    sink: &mut Sink<'_>,
-) {
+/// [`super::Kernel::scan_many`], without preconditions beyond its own.
+pub(super) fn scan<S: Source>(pass: Pass<'_, S>) {
+    let Pass { source, queries, range, thresholds, sink } = pass;
     for block in range {
-        let scores = source.reference(query, block);
-        let reached = (0..LANES).fold(0, |mask, lane| mask | (u16::from(scores[lane] >= threshold) << lane));
-        if reached != 0 {
-            threshold = sink(block, reached, &scores);
+        for (query, (&prepared, threshold)) in queries.iter().zip(&mut *thresholds).enumerate() {
+            let scores = source.reference(prepared, block);
+            let reached = (0..LANES).fold(0, |mask, lane| mask | (u16::from(scores[lane] >= *threshold) << lane));
+            if reached != 0 {
+                *threshold = sink(query, block, reached, &scores);
+            }
         }
     }
 }

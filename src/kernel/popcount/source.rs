@@ -1,5 +1,5 @@
 use super::portable::Lanes;
-use super::{LANES, LaneWords};
+use super::{Agreement, LANES, LaneWords};
 
 /// Something a kernel scans: blocks of 16 codes, of 16 balls, or of 16 heads.
 ///
@@ -20,29 +20,41 @@ pub trait Source {
     /// Bit planes of the query, 1 to 8.
     fn planes(query: &Self::Query) -> usize;
 
-    /// The sums of one block, by the operations of `L`; memory is asked for `ahead` bytes before it is read.
-    fn sums<L: Lanes, const P: usize, const W: usize>(
+    /// The sums of `N` blocks from `first` on for each of `Q` queries with as many planes, by the operations of `L`; memory is asked for
+    /// `ahead` bytes before it is read.
+    fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
-        query: &Self::Query,
-        block: usize,
+        queries: [&Self::Query; Q],
+        first: usize,
         ahead: usize,
-    ) -> L;
+    ) -> [[L; Q]; N];
 
     /// The same sums, written for reading: one lane, one layer, one plane, one word at a time.
     fn reference(&self, query: &Self::Query, block: usize) -> [f32; LANES];
 }
 
-/// One layer of a block, and of the query.
-pub struct Bits<'a> {
+/// One layer of `N` blocks and of `Q` queries.
+pub struct Bits<'a, const N: usize, const Q: usize> {
     /// One element a 32-bit word.
-    pub rows: &'a [LaneWords],
-    /// `[plane][word]`, the most significant plane first.
-    pub planes: &'a [u32],
+    pub rows: [&'a [LaneWords]; N],
+    /// The queries.
+    pub queries: [QueryBits<'a>; Q],
     /// Bits of the layer.
     pub width: u32,
     /// Bytes between what is read and what is asked of the memory.
     pub ahead: usize,
+}
+
+/// One layer of a query.
+#[derive(Clone, Copy)]
+pub struct QueryBits<'a> {
+    /// `[plane][word]`, the most significant plane first.
+    pub planes: &'a [u32],
+    /// `[set][word]`: the same planes as tables.
+    pub tables: &'a [Agreement],
+    /// Bit planes, 1 to 8.
+    pub count: usize,
 }
 
 /// How much an inner product can grow inside a ball, of one layer and query.

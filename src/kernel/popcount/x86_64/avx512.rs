@@ -1,35 +1,28 @@
 #![allow(unsafe_code)]
 
-use std::ops::Range;
+use super::super::portable::{self, Pass, Plain};
+use super::super::{Source, scalar};
 
-use super::super::portable::{self, Plain, Words};
-use super::super::{Sink, Source, scalar};
-
-/// Whether this processor counts bits of 32-bit lanes.
+/// Whether this processor counts the bits of bytes, 64 at a time.
 pub(in super::super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vpopcntdq")
+        && is_x86_feature_detected!("avx512bitalg")
 }
 
-/// [`super::super::Kernel::scan`]; scalar where the processor lacks the instructions.
-pub(in super::super) fn scan<S: Source>(
-    source: &S,
-    query: &S::Query,
-    range: Range<usize>,
-    threshold: f32,
-    sink: &mut Sink<'_>,
-) {
+/// [`super::super::Kernel::scan_many`]; scalar where the processor lacks the instructions.
+pub(in super::super) fn scan<S: Source>(pass: Pass<'_, S>) {
     if !is_available() {
-        return scalar::scan(source, query, range, threshold, sink);
+        return scalar::scan(pass);
     }
     // SAFETY: the features of `scan_inner` were just detected.
-    unsafe { scan_inner(source, query, range, threshold, sink) }
+    unsafe { scan_inner(pass) }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
-fn scan_inner<S: Source>(source: &S, query: &S::Query, range: Range<usize>, threshold: f32, sink: &mut Sink<'_>) {
-    portable::scan::<Plain<Words>, S>((), source, query, range, threshold, sink);
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512bitalg")]
+fn scan_inner<S: Source>(pass: Pass<'_, S>) {
+    portable::scan::<Plain, S>((), pass);
 }
