@@ -1,6 +1,6 @@
 use bytemuck::Zeroable;
 
-use super::blocks::each_layer;
+use super::blocks::layer_before;
 use super::portable::Lanes;
 use super::scalar;
 use super::source::{Reach, Source};
@@ -74,6 +74,10 @@ impl Balls {
 impl Source for Balls {
     type Query = BallQuery;
 
+    const PAIRS: bool = false;
+
+    const TOGETHER: bool = false;
+
     fn blocks(&self) -> usize {
         self.centres.len()
     }
@@ -102,8 +106,13 @@ impl Source for Balls {
     ) -> [[L; Q]; N] {
         let mut sums = [[L::zero(proof); Q]; N];
         let (rows, scalers) = self.centres.run::<N>(first);
-        let codes = queries.map(|query| &query.codes);
-        each_layer::<P, W, N, Q>(codes, rows, ahead, |layer, bits| {
+        let mut codes = [&queries[0].codes; Q];
+        for (codes, query) in codes.iter_mut().zip(queries) {
+            *codes = &query.codes;
+        }
+        let mut end = self.centres.shape().words();
+        for (layer, &width) in self.centres.shape().widths().iter().enumerate().rev() {
+            let bits = layer_before::<P, W, N, Q>(&mut end, width, codes, rows, ahead);
             let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
             for n in 0..N {
                 let scalers = sums[n][0].load(&scalers[n][layer]);
@@ -114,7 +123,7 @@ impl Source for Balls {
                     sums[n][q] = sums[n][q].add_product(scalers, products);
                 }
             }
-        });
+        }
         sums
     }
 
@@ -123,12 +132,13 @@ impl Source for Balls {
         let radii = self.radii(block);
         std::array::from_fn(|lane| {
             let mut terms = vec![(0.0, 0.0); scalers.len()];
-            each_layer::<0, 0, 1, 1>([&query.codes], [rows], 0, |layer, bits| {
-                let inner = scalar::inner(&bits, lane);
+            let mut end = self.centres.shape().words();
+            for (layer, &width) in self.centres.shape().widths().iter().enumerate().rev() {
+                let bits = layer_before::<0, 0, 1, 1>(&mut end, width, [&query.codes], [rows], 0);
                 let reach = query.reach(layer);
-                let most = (inner + reach.of(radii[layer].0[lane])).min(reach.most).max(0);
+                let most = (scalar::inner(&bits, lane) + reach.of(radii[layer].0[lane])).min(reach.most).max(0);
                 terms[layer] = (scalers[layer].0[lane], query.codes.factors()[layer] * most as f32);
-            });
+            }
             scalar::sum(&terms)
         })
     }

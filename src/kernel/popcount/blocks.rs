@@ -150,6 +150,10 @@ type Run<'a, const N: usize> = ([&'a [LaneWords]; N], [&'a [LaneScalers]; N]);
 impl Source for Blocks {
     type Query = BlockQuery;
 
+    const PAIRS: bool = true;
+
+    const TOGETHER: bool = true;
+
     fn blocks(&self) -> usize {
         self.len
     }
@@ -178,7 +182,9 @@ impl Source for Blocks {
     ) -> [[L; Q]; N] {
         let mut sums = [[L::zero(proof); Q]; N];
         let (rows, scalers) = self.run::<N>(first);
-        each_layer::<P, W, N, Q>(queries, rows, ahead, |layer, bits| {
+        let mut end = self.shape.words;
+        for (layer, &width) in self.shape.widths.iter().enumerate().rev() {
+            let bits = layer_before::<P, W, N, Q>(&mut end, width, queries, rows, ahead);
             let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
             for n in 0..N {
                 let scalers = sums[n][0].load(&scalers[n][layer]);
@@ -187,7 +193,7 @@ impl Source for Blocks {
                     sums[n][q] = sums[n][q].add_product(scalers, products);
                 }
             }
-        });
+        }
         sums
     }
 
@@ -195,10 +201,11 @@ impl Source for Blocks {
         let (rows, scalers) = self.block(block);
         std::array::from_fn(|lane| {
             let mut terms = vec![(0.0, 0.0); scalers.len()];
-            each_layer::<0, 0, 1, 1>([query], [rows], 0, |layer, bits| {
-                let inner = scalar::inner(&bits, lane);
+            let mut end = self.shape.words;
+            for (layer, &width) in self.shape.widths.iter().enumerate().rev() {
+                let inner = scalar::inner(&layer_before::<0, 0, 1, 1>(&mut end, width, [query], [rows], 0), lane);
                 terms[layer] = (scalers[layer].0[lane], query.factors[layer] * inner as f32);
-            });
+            }
             scalar::sum(&terms)
         })
     }
@@ -265,33 +272,33 @@ impl BlockQuery {
     }
 }
 
-/// Gives every layer of some blocks' `rows` beside the queries', the last layer first.
+/// One layer of some blocks' `rows` beside the queries', where the layer after it starts at word `end`; moves `end` to where this one starts.
+///
+/// Layers are taken from the last to the first. No closures: they are not always inlined, and outside an instruction set's function they
+/// would be compiled without it.
 #[inline(always)]
-pub(super) fn each_layer<'a, const P: usize, const W: usize, const N: usize, const Q: usize>(
+pub(super) fn layer_before<'a, const P: usize, const W: usize, const N: usize, const Q: usize>(
+    end: &mut usize,
+    width: u32,
     queries: [&'a BlockQuery; Q],
     rows: [&'a [LaneWords]; N],
     ahead: usize,
-    mut visit: impl FnMut(usize, Bits<'a, N, Q>),
-) {
-    let BlockShape { widths, words, .. } = &queries[0].shape;
-    let mut end = *words;
-    for (layer, &width) in widths.iter().enumerate().rev() {
-        let words = if W == 0 { width.div_ceil(32) as usize } else { W };
-        let start = end - words;
-        let mut bits =
-            Bits { rows: [&[]; N], queries: [QueryBits { planes: &[], tables: &[], count: 1 }; Q], width, ahead };
-        for (bits, rows) in bits.rows.iter_mut().zip(rows) {
-            *bits = &rows[start..end];
-        }
-        for (bits, query) in bits.queries.iter_mut().zip(queries) {
-            let count = if P == 1 { 1 } else { query.planes };
-            let sets = if P == 0 { sets(count) } else { 1 };
-            let planes = &query.words[start * count..end * count];
-            *bits = QueryBits { planes, tables: &query.tables[start * sets..end * sets], count };
-        }
-        visit(layer, bits);
-        end = start;
+) -> Bits<'a, N, Q> {
+    let words = if W == 0 { width.div_ceil(32) as usize } else { W };
+    let range = *end - words..*end;
+    *end = range.start;
+    let none = QueryBits { planes: &[], tables: &[], count: 1 };
+    let mut bits = Bits { rows: [&[]; N], queries: [none; Q], width, ahead };
+    for (bits, rows) in bits.rows.iter_mut().zip(rows) {
+        *bits = &rows[range.clone()];
     }
+    for (bits, query) in bits.queries.iter_mut().zip(queries) {
+        let count = if P == 1 { 1 } else { query.planes };
+        let sets = if P == 0 { sets(count) } else { 1 };
+        let planes = &query.words[range.start * count..range.end * count];
+        *bits = QueryBits { planes, tables: &query.tables[range.start * sets..range.end * sets], count };
+    }
+    bits
 }
 
 /// Sets of tables that `planes` take.

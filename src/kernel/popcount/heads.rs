@@ -91,6 +91,10 @@ impl Heads {
 impl Source for Heads {
     type Query = HeadQuery;
 
+    const PAIRS: bool = true;
+
+    const TOGETHER: bool = false;
+
     fn blocks(&self) -> usize {
         self.len
     }
@@ -118,13 +122,18 @@ impl Source for Heads {
         ahead: usize,
     ) -> [[L; Q]; N] {
         let mut sums = [[L::zero(proof); Q]; N];
-        let blocks: [_; N] = std::array::from_fn(|n| self.block(first + n));
-        let rows = blocks.map(|(rows, _)| rows);
-        let bits = Bits { rows, queries: queries.map(HeadQuery::bits), width: self.width, ahead };
+        let (mut rows, mut packed): ([&[LaneWords]; N], [&[LaneWords]; N]) = ([&[]; N], [&[]; N]);
+        for n in 0..N {
+            (rows[n], packed[n]) = self.block(first + n);
+        }
+        let mut bits = Bits { rows, queries: [queries[0].bits(); Q], width: self.width, ahead };
+        for (bits, query) in bits.queries.iter_mut().zip(queries) {
+            *bits = query.bits();
+        }
         let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
         for (layer, &step) in self.steps.iter().enumerate().rev() {
             for n in 0..N {
-                let scalers = sums[n][0].unpack(&blocks[n].1[layer / PACKED].0[layer % PACKED], step);
+                let scalers = sums[n][0].unpack(&packed[n][layer / PACKED].0[layer % PACKED], step);
                 for q in 0..Q {
                     let products = if layer == self.layer {
                         sums[n][q].scale(sums[n][q].positive(inner[n][q]), queries[q].factor)

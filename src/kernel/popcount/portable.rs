@@ -75,7 +75,8 @@ pub(super) fn scan<L: Lanes, S: Source>(proof: L::Proof, pass: Pass<'_, S>) {
     match S::planes(pass.queries[0]) {
         1 => scan_planes::<L, S, 1>(proof, pass),
         2..=TABLE_PLANES => scan_planes::<L, S, TABLE_PLANES>(proof, pass),
-        _ => scan_planes::<L, S, 0>(proof, pass),
+        // Rare enough for one loop of any width.
+        _ => scan_width::<L, S, 0, 0>(proof, pass),
     }
 }
 
@@ -85,8 +86,6 @@ fn scan_planes<L: Lanes, S: Source, const P: usize>(proof: L::Proof, pass: Pass<
         Some(2) => scan_width::<L, S, P, 2>(proof, pass),
         Some(4) => scan_width::<L, S, P, 4>(proof, pass),
         Some(8) => scan_width::<L, S, P, 8>(proof, pass),
-        Some(12) => scan_width::<L, S, P, 12>(proof, pass),
-        Some(16) => scan_width::<L, S, P, 16>(proof, pass),
         Some(24) => scan_width::<L, S, P, 24>(proof, pass),
         _ => scan_width::<L, S, P, 0>(proof, pass),
     }
@@ -114,9 +113,20 @@ fn scan_width<L: Lanes, S: Source, const P: usize, const W: usize>(proof: L::Pro
     for start in range.clone().step_by(tile) {
         let tile = start..range.end.min(start + tile);
         let mut first = 0;
-        while let Some(together) = queries.get(first..first + TOGETHER).and_then(|some| some.first_chunk()) {
-            pass_over::<L, S, P, W, TOGETHER>(proof, source, *together, first, tile.clone(), ahead, thresholds, sink);
-            first += TOGETHER;
+        if S::TOGETHER && P > 0 {
+            while let Some(together) = queries.get(first..first + TOGETHER).and_then(|some| some.first_chunk()) {
+                pass_over::<L, S, P, 0, TOGETHER>(
+                    proof,
+                    source,
+                    *together,
+                    first,
+                    tile.clone(),
+                    ahead,
+                    thresholds,
+                    sink,
+                );
+                first += TOGETHER;
+            }
         }
         for (query, &alone) in queries.iter().enumerate().skip(first) {
             pass_over::<L, S, P, W, 1>(proof, source, [alone], query, tile.clone(), ahead, thresholds, sink);
@@ -138,15 +148,18 @@ fn pass_over<L: Lanes, S: Source, const P: usize, const W: usize, const Q: usize
     sink: &mut Sink<'_>,
 ) {
     let mut block = range.start;
-    while block + 2 <= range.end {
+    while S::PAIRS && block + 2 <= range.end {
         let sums = source.sums::<L, P, W, 2, Q>(proof, queries, block, ahead);
         offer(block, sums[0], first, thresholds, sink);
         offer(block + 1, sums[1], first, thresholds, sink);
         block += 2;
     }
-    if block < range.end {
-        let [sums] = source.sums::<L, P, W, 1, Q>(proof, queries, block, ahead);
-        offer(block, sums, first, thresholds, sink);
+    while block < range.end {
+        for (query, alone) in (first..).zip(queries) {
+            let [sums] = source.sums::<L, P, W, 1, 1>(proof, [alone], block, ahead);
+            offer(block, sums, query, thresholds, sink);
+        }
+        block += 1;
     }
 }
 

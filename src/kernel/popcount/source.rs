@@ -8,6 +8,12 @@ pub trait Source {
     /// A query prepared for it.
     type Query;
 
+    /// Whether it is read in runs long enough for two blocks at a time.
+    const PAIRS: bool;
+
+    /// Whether several queries pass over it together.
+    const TOGETHER: bool;
+
     /// Number of blocks.
     fn blocks(&self) -> usize;
 

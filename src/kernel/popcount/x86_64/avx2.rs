@@ -220,9 +220,14 @@ unsafe fn one_plane<const N: usize, const Q: usize>(
         let mut sums = [[_mm256_setzero_si256(); Q]; N];
         let mut bytes = [[_mm256_setzero_si256(); Q]; N];
         for word in 0..words {
-            look_up(rows, tables, word, ahead, |n, q, _, low, high| {
-                bytes[n][q] = _mm256_add_epi8(bytes[n][q], _mm256_add_epi8(low, high));
-            });
+            for half in 0..2 {
+                let agreements = look_up(rows, tables, word, half, ahead);
+                for n in 0..N {
+                    for q in 0..Q {
+                        bytes[n][q] = _mm256_add_epi8(bytes[n][q], agreements[n][q]);
+                    }
+                }
+            }
             if (word + 1).is_multiple_of(BYTE_GROUP) || word + 1 == words {
                 for (sums, bytes) in sums.iter_mut().zip(&mut bytes) {
                     for (sum, bytes) in sums.iter_mut().zip(bytes) {
@@ -260,18 +265,15 @@ unsafe fn planes<const N: usize, const Q: usize>(
         let mut both = [[_mm256_setzero_si256(); Q]; N];
         let mut second = [[_mm256_setzero_si256(); Q]; N];
         for word in 0..rows[0].len() {
-            let mut bytes = [[_mm256_setzero_si256(); Q]; N];
-            look_up(rows, tables, word, ahead, |n, q, half, low, high| {
-                bytes[n][q] = if half == 0 {
-                    _mm256_add_epi8(low, high)
-                } else {
-                    _mm256_add_epi8(bytes[n][q], _mm256_add_epi8(low, high))
-                };
-                if half == 1 {
-                    both[n][q] = _mm256_add_epi16(both[n][q], bytes[n][q]);
-                    second[n][q] = _mm256_add_epi16(second[n][q], _mm256_srli_epi16::<8>(bytes[n][q]));
+            let first_half = look_up(rows, tables, word, 0, ahead);
+            let second_half = look_up(rows, tables, word, 1, ahead);
+            for n in 0..N {
+                for q in 0..Q {
+                    let bytes = _mm256_add_epi8(first_half[n][q], second_half[n][q]);
+                    both[n][q] = _mm256_add_epi16(both[n][q], bytes);
+                    second[n][q] = _mm256_add_epi16(second[n][q], _mm256_srli_epi16::<8>(bytes));
                 }
-            });
+            }
         }
         let mut sums = [[[_mm_setzero_si128(); 2]; Q]; N];
         for n in 0..N {
@@ -295,40 +297,41 @@ unsafe fn fold(sums: __m256i) -> __m128i {
     unsafe { _mm_add_epi16(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums)) }
 }
 
-/// Looks one word of every row up in every query's tables, and gives `keep(n, q, half, low, high)` the agreements of each half's low and
-/// high nibbles: at most 60 a byte.
+/// The agreements of one half of a word's bytes, both nibbles together, of every row with every query: at most 120 a byte.
 ///
 /// # Safety
-/// Needs AVX2.
+/// Needs AVX2; `half` is 0 or 1.
 #[inline(always)]
 unsafe fn look_up<const N: usize, const Q: usize>(
     rows: [&[LaneWords]; N],
     tables: [&[Agreement]; Q],
     word: usize,
+    half: usize,
     ahead: usize,
-    mut keep: impl FnMut(usize, usize, usize, __m256i, __m256i),
-) {
-    // SAFETY: the caller has AVX2; rows and tables are 64 bytes, aligned to 64.
+) -> [[__m256i; Q]; N] {
+    // SAFETY: the caller has AVX2; rows and tables are 64 bytes, aligned to 64, and a half of them is 32.
     unsafe {
-        for rows in rows {
-            // A hint that never faults, whatever the address.
-            _mm_prefetch::<_MM_HINT_T0>(rows[word].0.as_ptr().cast::<i8>().wrapping_add(ahead));
-        }
         let nibble = _mm256_set1_epi8(15);
-        for half in 0..2 {
-            let mut bits = [[nibble; 2]; N];
-            for (bits, rows) in bits.iter_mut().zip(rows) {
-                let row = _mm256_load_si256(rows[word].0.as_ptr().cast::<__m256i>().add(half));
-                *bits = [_mm256_and_si256(row, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(row), nibble)];
+        let mut bits = [[nibble; 2]; N];
+        for (bits, rows) in bits.iter_mut().zip(rows) {
+            let row = rows[word].0.as_ptr().cast::<__m256i>().add(half);
+            if half == 0 {
+                // A hint that never faults, whatever the address.
+                _mm_prefetch::<_MM_HINT_T0>(row.cast::<i8>().wrapping_add(ahead));
             }
-            for (q, table) in tables.iter().enumerate() {
-                let table = &table[word];
-                let low = _mm256_load_si256(table.low.as_ptr().cast::<__m256i>().add(half));
-                let high = _mm256_load_si256(table.high.as_ptr().cast::<__m256i>().add(half));
-                for (n, [low_bits, high_bits]) in bits.into_iter().enumerate() {
-                    keep(n, q, half, _mm256_shuffle_epi8(low, low_bits), _mm256_shuffle_epi8(high, high_bits));
-                }
+            let row = _mm256_load_si256(row);
+            *bits = [_mm256_and_si256(row, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(row), nibble)];
+        }
+        let mut agreements = [[nibble; Q]; N];
+        for (q, table) in tables.iter().enumerate() {
+            let table = &table[word];
+            let low = _mm256_load_si256(table.low.as_ptr().cast::<__m256i>().add(half));
+            let high = _mm256_load_si256(table.high.as_ptr().cast::<__m256i>().add(half));
+            for (agreements, [low_bits, high_bits]) in agreements.iter_mut().zip(bits) {
+                agreements[q] =
+                    _mm256_add_epi8(_mm256_shuffle_epi8(low, low_bits), _mm256_shuffle_epi8(high, high_bits));
             }
         }
+        agreements
     }
 }
