@@ -171,7 +171,7 @@ fn sample_queries(users: &PlaneCodes) -> Result<Vec<QueryCode>, CodeError> {
     (0..samples).map(|i| users.query((2 * i + 1) * users.len() / (2 * samples), users.planes())).collect()
 }
 
-/// Mean item scaler by order of magnitude of the item's degree: what a new item starts with.
+/// Mean scaler of the items that have a code, by order of magnitude of the item's degree: what a new item starts with.
 struct ScalerProfile {
     layers: usize,
     /// `[33 x layers]`, row b for degrees of b bits.
@@ -185,7 +185,7 @@ impl ScalerProfile {
         let layers = items.shape().layers();
         let (mut sums, mut counts) = (vec![0f64; Self::ROWS * layers], [0u64; Self::ROWS]);
         for (scalers, &degree) in items.scalers().chunks_exact(layers).zip(degrees) {
-            if degree > 0 {
+            if scalers.iter().any(|&scaler| scaler > 0.0) {
                 let row = Self::row(degree);
                 counts[row] += 1;
                 sums[row * layers..][..layers].iter_mut().zip(scalers).for_each(|(sum, &s)| *sum += f64::from(s));

@@ -4,12 +4,12 @@ use super::{CodeError, CodeShape};
 use crate::kernel::dense::{Isa, add_scaled};
 
 /// A linear map from a profile (the sum of the code vectors of what somebody touched) to the vector training would have given them; both run
-/// over all bits, layer after layer.
+/// over all bits, layer after layer. Where nothing was learned it is the identity: the profile is the vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoldInMap {
     bits: usize,
-    /// `[bits x bits]`, row-major; row k is what dimension k of the profile adds.
-    weights: Vec<f32>,
+    /// `[bits x bits]`, row-major; row k is what dimension k of the profile adds. `None` is the identity.
+    weights: Option<Vec<f32>>,
     isa: Isa,
 }
 
@@ -23,23 +23,29 @@ impl FoldInMap {
         CodeError::check_length("weights of the fold-in map", bits * bits, weights.len())?;
         match weights.iter().position(|weight| !weight.is_finite()) {
             Some(at) => Err(CodeError::NotFinite { row: at / bits, layer: 0 }),
-            None => Ok(Self { bits, weights, isa }),
+            None => Ok(Self { bits, weights: Some(weights), isa }),
         }
     }
 
-    /// The weights, for storage.
-    pub fn weights(&self) -> &[f32] {
-        &self.weights
+    /// The map that changes nothing.
+    pub(crate) fn identity(shape: &CodeShape, isa: Isa) -> Self {
+        Self { bits: shape.bits() as usize, weights: None, isa }
     }
 
-    /// The vector of a profile, `[bits]` both. O(bits^2).
+    /// The weights, for storage; `None` for the identity.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+
+    /// The vector of a profile, `[bits]` both. O(bits^2); O(bits) for the identity.
     ///
     /// # Panics
     /// If the profile has another length.
     pub fn apply(&self, profile: &[f32]) -> Vec<f32> {
         assert_eq!(profile.len(), self.bits, "one value a bit");
+        let Some(weights) = &self.weights else { return profile.to_vec() };
         let mut vector = vec![0.0; self.bits];
-        for (row, &value) in self.weights.chunks_exact(self.bits).zip(profile) {
+        for (row, &value) in weights.chunks_exact(self.bits).zip(profile) {
             add_scaled(self.isa, &mut vector, value, row);
         }
         vector

@@ -25,6 +25,7 @@
 mod error;
 mod fold_in;
 mod layered;
+mod packed;
 mod planes;
 mod quantiser;
 mod query;

@@ -47,6 +47,15 @@ impl Column {
     }
 }
 
+impl Ids {
+    /// Whether the user's number is in use.
+    pub(super) fn has_user(&self, user: u32) -> bool {
+        let ends = &self.users.ends;
+        let start = if user == 0 { Some(&0) } else { ends.get(user as usize - 1) };
+        ends.get(user as usize).is_some_and(|end| start < Some(end))
+    }
+}
+
 impl Cut {
     /// Everything applied so far. Writes wait for as long as the fold takes; queries do not.
     pub(super) fn take(live: &Live) -> Self {
@@ -116,8 +125,9 @@ pub(super) fn publish(
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
     writer.part("items.order", &[order.rows.len() as u64], &order.rows)?;
     writer.part("items.band_cuts", &[order.bands.len() as u64], &order.bands)?;
-    let bits = shape.bits();
-    writer.part("fold_in.weights", &[bits, bits], fold_in.weights())?;
+    if let Some(weights) = fold_in.weights() {
+        writer.part("fold_in.weights", &[shape.bits(), shape.bits()], weights)?;
+    }
     let planes = u64::from(users.planes());
     writer.part("users.words", &[users.len() as u64, words * planes], users.words())?;
     writer.part("users.scalers", &[users.len() as u64, layers], users.scalers())?;
@@ -180,7 +190,10 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
     let words = reader.part("users.words")?;
     let users = PlaneCodes::from_parts(Arc::clone(&shape), planes, words, reader.part("users.scalers")?);
     let (items, users) = (items.map_err(coded)?, users.map_err(coded)?);
-    let fold_in = FoldInMap::new(&shape, reader.part("fold_in.weights")?, Isa::chosen()?).map_err(coded)?;
+    let fold_in = match manifest.part("fold_in.weights") {
+        Some(_) => FoldInMap::new(&shape, reader.part("fold_in.weights")?, Isa::chosen()?).map_err(coded)?,
+        None => FoldInMap::identity(&shape, Isa::chosen()?),
+    };
 
     let ranks: Vec<u32> = reader.part("items.ranks")?;
     let mut ranked = RoaringBitmap::new();

@@ -8,6 +8,7 @@ mod compressed;
 mod damage;
 mod demo;
 mod filters;
+mod import_codes;
 mod json;
 mod loading_again;
 mod locked;
