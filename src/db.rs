@@ -6,10 +6,11 @@ use std::sync::Arc;
 use kithdb_storage::{Store, VerifyReport};
 use rayon::prelude::*;
 
+use crate::code::Encoder;
 use crate::compaction::{self, ImportOutcome, Job, Worker};
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Tally};
-use crate::exchange::{CodeSet, RowIds};
+use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::Interaction;
@@ -18,7 +19,7 @@ use crate::live::Live;
 use crate::options::Options;
 use crate::query::{Hits, ItemSet, Query};
 use crate::stats::Stats;
-use crate::train::TrainOptions;
+use crate::train::{self, TrainOptions};
 use crate::writer::{Operation, Pending, Stream, Writer};
 
 /// An open database: a cheap handle to share between threads.
@@ -222,6 +223,10 @@ impl Db {
     /// [`Error::WrongIdKind`]. Nothing is written then. [`Error::Storage`] and [`Error::NotStored`] may leave new ids behind, which is all:
     /// importing again is safe.
     pub fn import_codes(&self, codes: CodeSet) -> Result<ImportOutcome> {
+        self.import(codes, None)
+    }
+
+    fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
         let kinds = codes.check()?;
         {
             let catalogues = self.live().catalogues.read();
@@ -235,7 +240,48 @@ impl Db {
         }
         self.define(Side::User, &codes.user_ids, codes.users.len())?;
         self.define(Side::Item, &codes.item_ids, codes.items.len())?;
-        self.inner.worker.import(codes)
+        self.inner.worker.import(codes, encoder)
+    }
+
+    /// Encodes float vectors made elsewhere and publishes the codes as [`Db::import_codes`] does. Vectors are centred on the items' mean, which
+    /// changes no ranking by inner product, turned at random, so that every bit says as much as every other, and rounded: items to one bit a
+    /// dimension and pass, users to [`EncodeOptions::query_planes`]. Scores are estimates of the inner products with the items' centred
+    /// vectors. What encodes is kept with the generation, so that [`Query::vector`] takes vectors like these.
+    ///
+    /// ```
+    /// use kithdb::{Db, Embeddings, EncodeOptions, Metric, RowIds, Vectors};
+    ///
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let db = Db::open(dir.path().join("shop.kith"))?;
+    /// let items = Vectors::new(vec![0.9, 0.1, 0.0, 0.0, 1.0, 0.2, -1.0, 0.3, 0.1], 1, 3)?;
+    /// let embeddings = Embeddings { items, item_ids: RowIds::RowNumbers, users: None, user_ids: RowIds::RowNumbers };
+    /// db.import_embeddings(embeddings, &EncodeOptions::new(Metric::Cosine))?;
+    /// let hits = db.query().vector([0.1, 2.0, 0.3]).k(1).run()?;
+    /// assert_eq!(hits.as_slice()[0].id, 1u64.into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::import_codes`], and [`Error::InvalidArgument`] for options out of range, sides of different dimensions and values that are not
+    /// finite; [`Error::Npy`] for a file of vectors that cannot be read.
+    pub fn import_embeddings(&self, embeddings: Embeddings, options: &EncodeOptions) -> Result<ImportOutcome> {
+        let (codes, encoder) = train::pool(&TrainOptions::default())?.install(|| embeddings.encode(options))?;
+        self.import(codes, Some(encoder))
+    }
+
+    /// Writes the codes of the current generation to a folder of `.npy` files that [`CodeSet::read_folder`] reads, rows in the order of ids,
+    /// items and users without a code and retired items left out; and beside them `items_float` and `queries_float`, `[n, d]`: the vectors the
+    /// codes were learned from, or, where those are not kept, what the codes stand for, `[n, bits]`, layers multiplied by their weights.
+    /// Answers from an import of the folder are the same, bit for bit, but for history: no interactions are written. Ids of bytes are written
+    /// in hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`]; [`Error::InvalidArgument`] for codes whose layers differ in width, which the folder cannot hold, and for ids
+    /// with line breaks; [`Error::Npy`] where a file cannot be written.
+    pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
+        exchange::export(self.live(), &self.inner.store, folder.as_ref())
     }
 
     /// Gives every id that is new a number, durably.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
+use crate::code::{CodeError, Encoder, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
 use crate::graph::postings::Postings;
 use crate::index::{Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
@@ -23,6 +23,8 @@ pub(crate) struct Content {
     pub(crate) ranks: Arc<[u32]>,
     /// What gives users who came later a vector.
     pub(crate) fold_in: FoldInMap,
+    /// What turns vectors into codes like these, where they were made from vectors.
+    pub(crate) encoder: Option<Encoder>,
 }
 
 /// Codes of all users and items, the interactions they were learned from, and the index over the items.
@@ -95,6 +97,11 @@ impl Generation {
     /// What gives users who came later a vector.
     pub(crate) fn fold_in(&self) -> &FoldInMap {
         &self.content.fold_in
+    }
+
+    /// What turns vectors into codes like these, where they were made from vectors.
+    pub(crate) fn encoder(&self) -> Option<&Encoder> {
+        self.content.encoder.as_ref()
     }
 
     /// Users' codes.

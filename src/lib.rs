@@ -66,7 +66,7 @@ mod writer;
 pub use compaction::{ImportOutcome, Job, PhaseTime, Progress, TrainOutcome};
 pub use db::Db;
 pub use error::{Error, Result};
-pub use exchange::{CodeSet, RowIds};
+pub use exchange::{CodeSet, Embeddings, EncodeOptions, ExportOutcome, Metric, RowIds, Vectors};
 pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
 pub use interaction::{Interaction, MAX_WEIGHT, MIN_WEIGHT};

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::job::PhaseTime;
 use super::parts::Cut;
 use super::worker::{Watch, publish};
-use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{Encoder, FoldInMap, LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::exchange::{CodeSet, RowIds};
 use crate::generation::Content;
@@ -46,6 +46,7 @@ pub(super) fn import(
     live: &Live,
     kernel: Kernel,
     codes: CodeSet,
+    encoder: Option<Encoder>,
     watch: &Watch<'_>,
 ) -> Result<ImportOutcome> {
     watch.check()?;
@@ -70,13 +71,19 @@ pub(super) fn import(
     watch.check()?;
     watch.phase("publish", 0);
     let interactions = cut.postings.items().len() as u64;
+    let isa = Isa::chosen()?;
+    let fold_in = match &encoder {
+        Some(encoder) => FoldInMap::of_passes(&shape, encoder.passes(), isa),
+        None => FoldInMap::identity(&shape, isa),
+    };
     let content = Content {
         postings: cut.postings,
         retired: cut.retired,
         users: user_codes,
         items: item_codes,
         ranks: cut.ranks,
-        fold_in: FoldInMap::identity(&shape, Isa::chosen()?),
+        fold_in,
+        encoder,
     };
     let manifest = publish(store, live, kernel, &cut.ids, content, &TrainState::default(), cut.folded_through)?;
     Ok(ImportOutcome {

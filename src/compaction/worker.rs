@@ -11,6 +11,7 @@ use kithdb_storage::{Manifest, Store};
 use super::import::{ImportOutcome, import};
 use super::job::{Job, JobState, PhaseTime, TrainOutcome};
 use super::parts;
+use crate::code::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
 use crate::generation::{Content, Generation};
@@ -28,7 +29,7 @@ struct Request {
 
 enum Task {
     Train(TrainOptions, Sender<Result<TrainOutcome>>),
-    Import(Box<CodeSet>, Sender<Result<ImportOutcome>>),
+    Import(Box<(CodeSet, Option<Encoder>)>, Sender<Result<ImportOutcome>>),
 }
 
 /// Handle of the worker's thread. Dropping it cancels what is queued and running, and waits for the thread.
@@ -55,10 +56,10 @@ impl Worker {
         Ok(Job { state: self.send(Task::Train(options, sender))?, result })
     }
 
-    /// Publishes codes whose ids are defined, after the jobs before it.
-    pub(crate) fn import(&self, codes: CodeSet) -> Result<ImportOutcome> {
+    /// Publishes codes whose ids are defined, with the encoder they were made by, after the jobs before it.
+    pub(crate) fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
         let (sender, result) = bounded(1);
-        self.send(Task::Import(Box::new(codes), sender))?;
+        self.send(Task::Import(Box::new((codes, encoder)), sender))?;
         result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
     }
 
@@ -91,9 +92,10 @@ fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, request
                 let compact = || train::pool(&options)?.install(|| compact(store, live, kernel, &options, &watch));
                 let _ = result.send(guarded("training", compact));
             }
-            Task::Import(codes, result) => {
+            Task::Import(made, result) => {
+                let (codes, encoder) = *made;
                 let pool = || train::pool(&TrainOptions::default());
-                let import = || pool()?.install(|| import(store, live, kernel, *codes, &watch));
+                let import = || pool()?.install(|| import(store, live, kernel, codes, encoder, &watch));
                 let _ = result.send(guarded("import", import));
             }
         }
@@ -171,6 +173,7 @@ fn compact(
         items: trained.items,
         ranks: cut.ranks,
         fold_in: trained.fold_in,
+        encoder: None,
     };
     let manifest = publish(store, live, kernel, &cut.ids, content, &trained.state, folded_through)?;
     Ok(TrainOutcome {

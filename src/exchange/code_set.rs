@@ -51,7 +51,7 @@ impl CodeSet {
     ///
     /// Optional are `queries_planes` (`uint8`, `[m, layers, planes, bytes / layers]`, the sign first: users of more than one bit a
     /// dimension) and ids: `items_ids.npy` (`uint64`, `[n]`) or `items_ids.txt` (strings, one a line) and `queries_ids` alike; without
-    /// them, ids are row numbers. Files are read in pieces: memory holds the codes once.
+    /// them, ids are row numbers. [`Db::export_npy`](crate::Db::export_npy) writes such a folder. Files are read in pieces: memory holds the codes once.
     ///
     /// # Errors
     /// [`Error::Npy`] where a file is missing, damaged or of another type; [`Error::InvalidArgument`] where shapes disagree;

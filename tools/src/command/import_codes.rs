@@ -27,12 +27,12 @@ pub(crate) struct ImportCodes {
 
 /// What an import came to, as printed.
 #[derive(Debug, Serialize)]
-pub(super) struct Imported {
+struct Imported {
     #[serde(flatten)]
-    pub(super) outcome: ImportOutcome,
-    pub(super) seconds: f64,
+    outcome: ImportOutcome,
+    seconds: f64,
     /// Of this process; `null` where the system does not tell.
-    pub(super) peak_memory_bytes: Option<u64>,
+    peak_memory_bytes: Option<u64>,
 }
 
 impl ImportCodes {
@@ -41,13 +41,18 @@ impl ImportCodes {
         // Read before the database is opened: a folder that cannot be read leaves no database behind.
         let codes = CodeSet::read_folder(&self.dir)?;
         let outcome = Db::open(&self.db)?.import_codes(codes)?;
-        let imported = Imported { outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() };
-        output.result(&imported, text)?;
-        Ok(Answer::Yes)
+        print(output, outcome, start)
     }
 }
 
-pub(super) fn text(imported: &Imported) -> String {
+/// Prints what an import begun at `start` came to.
+pub(super) fn print(output: &Output, outcome: ImportOutcome, start: Instant) -> anyhow::Result<Answer> {
+    let imported = Imported { outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() };
+    output.result(&imported, text)?;
+    Ok(Answer::Yes)
+}
+
+fn text(imported: &Imported) -> String {
     let Imported { outcome, seconds, peak_memory_bytes } = imported;
     let memory =
         peak_memory_bytes.map(|peak| format!(", at most {} of memory", output::bytes(peak))).unwrap_or_default();

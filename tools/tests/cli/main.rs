@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod filters;
 mod import_codes;
+mod import_embeddings;
 mod json;
 mod loading_again;
 mod locked;
