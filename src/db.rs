@@ -1,15 +1,16 @@
 //! The database handle.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
 use kithdb_storage::{Store, VerifyReport};
 use rayon::prelude::*;
 
-use crate::compaction::{self, Job, Worker};
+use crate::code::Encoder;
+use crate::compaction::{self, ImportOutcome, Job, Worker};
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, Tally};
+use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::Interaction;
@@ -18,13 +19,8 @@ use crate::live::Live;
 use crate::options::Options;
 use crate::query::{Hits, ItemSet, Query};
 use crate::stats::Stats;
-use crate::train::TrainOptions;
-use crate::writer::{Operation, Pending, Writer};
-
-/// Interactions [`Db::insert_many`] commits together.
-const BATCH: usize = 16_384;
-/// Commits [`Db::insert_many`] has under way at a time.
-const IN_FLIGHT: usize = 4;
+use crate::train::{self, TrainOptions};
+use crate::writer::{Operation, Pending, Stream, Writer};
 
 /// An open database: a cheap handle to share between threads.
 ///
@@ -117,39 +113,15 @@ impl Db {
         I: IntoIterator,
         I::Item: Into<Interaction>,
     {
-        let mut under_way = VecDeque::new();
-        let mut batch = Vec::with_capacity(BATCH);
-        let (mut count, mut outcome) = (0, Ok(()));
-        for interaction in interactions {
-            let interaction = interaction.into();
-            outcome = interaction.check();
-            if outcome.is_err() {
-                break;
-            }
-            batch.push(Operation::Insert(interaction));
+        let mut stream = Stream::new(&self.inner.writer);
+        let mut count = 0;
+        let sent = interactions.into_iter().map(Into::into).try_for_each(|interaction: Interaction| {
+            interaction.check()?;
             count += 1;
-            if batch.len() == BATCH {
-                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
-                outcome = self.commit(full).map(|pending| under_way.push_back(pending));
-                if under_way.len() > IN_FLIGHT
-                    && let Some(pending) = under_way.pop_front()
-                {
-                    outcome = outcome.and(pending.wait().map(drop));
-                }
-                if outcome.is_err() {
-                    break;
-                }
-            }
-        }
-        if outcome.is_ok() {
-            under_way.push_back(self.commit(batch)?);
-        }
+            stream.push(Operation::Insert(interaction))
+        });
         // Nothing is under way any more when this returns, and what storage refused comes before what the caller got wrong.
-        let refused = under_way.into_iter().filter_map(|pending| pending.wait().err()).collect::<Vec<_>>();
-        match refused.into_iter().next() {
-            Some(error) => Err(error),
-            None => outcome.map(|()| count),
-        }
+        stream.finish(sent.is_ok()).and(sent).map(|()| count)
     }
 
     /// Takes an interaction back; whether there was one. Durable when it returns.
@@ -238,6 +210,85 @@ impl Db {
     pub fn train(&self, options: TrainOptions) -> Result<Job> {
         options.validate()?;
         self.inner.worker.train(options)
+    }
+
+    /// Publishes codes made elsewhere as the next generation, without a training; returns when it answers queries. Interactions stored before
+    /// are kept, and new ids become part of the database; ids it knows that come without a code have none afterwards. Users that come with a
+    /// code need no history. Jobs run one after another: an import waits for a training asked for before it.
+    ///
+    /// Somebody who comes later is placed by the sum of the codes of what they touched.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where sides have different shapes, ids are not one a row, of one kind and distinct, or there are no items;
+    /// [`Error::WrongIdKind`]. Nothing is written then. [`Error::Storage`] and [`Error::NotStored`] may leave new ids behind, which is all:
+    /// importing again is safe.
+    pub fn import_codes(&self, codes: CodeSet) -> Result<ImportOutcome> {
+        self.import(codes, None)
+    }
+
+    fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
+        let kinds = codes.check()?;
+        {
+            let catalogues = self.live().catalogues.read();
+            for (side, kind) in kinds {
+                let Some(kind) = kind else { continue };
+                match side {
+                    Side::User => catalogues.users.check_kind(kind)?,
+                    Side::Item => catalogues.items.check_kind(kind)?,
+                }
+            }
+        }
+        self.define(Side::User, &codes.user_ids, codes.users.len())?;
+        self.define(Side::Item, &codes.item_ids, codes.items.len())?;
+        self.inner.worker.import(codes, encoder)
+    }
+
+    /// Encodes float vectors made elsewhere and publishes the codes as [`Db::import_codes`] does. Vectors are centred on the items' mean, which
+    /// changes no ranking by inner product, turned at random, so that every bit says as much as every other, and rounded: items to one bit a
+    /// dimension and pass, users to [`EncodeOptions::query_planes`]. Scores are estimates of the inner products with the items' centred
+    /// vectors. What encodes is kept with the generation, so that [`Query::vector`] takes vectors like these.
+    ///
+    /// ```
+    /// use kithdb::{Db, Embeddings, EncodeOptions, Metric, RowIds, Vectors};
+    ///
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let db = Db::open(dir.path().join("shop.kith"))?;
+    /// let items = Vectors::new(vec![0.9, 0.1, 0.0, 0.0, 1.0, 0.2, -1.0, 0.3, 0.1], 1, 3)?;
+    /// let embeddings = Embeddings { items, item_ids: RowIds::RowNumbers, users: None, user_ids: RowIds::RowNumbers };
+    /// db.import_embeddings(embeddings, &EncodeOptions::new(Metric::Cosine))?;
+    /// let hits = db.query().vector([0.1, 2.0, 0.3]).k(1).run()?;
+    /// assert_eq!(hits.as_slice()[0].id, 1u64.into());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::import_codes`], and [`Error::InvalidArgument`] for options out of range, sides of different dimensions and values that are not
+    /// finite; [`Error::Npy`] for a file of vectors that cannot be read.
+    pub fn import_embeddings(&self, embeddings: Embeddings, options: &EncodeOptions) -> Result<ImportOutcome> {
+        let (codes, encoder) = train::pool(&TrainOptions::default())?.install(|| embeddings.encode(options))?;
+        self.import(codes, Some(encoder))
+    }
+
+    /// Writes the codes of the current generation to a folder of `.npy` files that [`CodeSet::read_folder`] reads, rows in the order of ids,
+    /// items and users without a code and retired items left out; and beside them `items_float` and `queries_float`, `[n, d]`: the vectors the
+    /// codes were learned from, or, where those are not kept, what the codes stand for, `[n, bits]`, layers multiplied by their weights.
+    /// Answers from an import of the folder are the same, bit for bit, but for history: no interactions are written. Ids of bytes are written
+    /// in hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`]; [`Error::InvalidArgument`] for codes whose layers differ in width, which the folder cannot hold, and for ids
+    /// with line breaks; [`Error::Npy`] where a file cannot be written.
+    pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
+        exchange::export(self.live(), &self.inner.store, folder.as_ref())
+    }
+
+    /// Gives every id that is new a number, durably.
+    fn define(&self, side: Side, ids: &RowIds, rows: usize) -> Result<()> {
+        let mut stream = Stream::new(&self.inner.writer);
+        let sent = (0..rows).try_for_each(|row| stream.push(Operation::Define { side, id: ids.id(row) }));
+        stream.finish(sent.is_ok()).and(sent)
     }
 
     /// Recommends to every user of `truth` and measures how many of the held-out items given for them come back: training items are masked,

@@ -110,6 +110,9 @@ pub enum Error {
         /// What storage said; shared by all writes of one group commit.
         source: Arc<kithdb_storage::Error>,
     },
+    /// A `.npy` file cannot be read or written.
+    #[error(transparent)]
+    Npy(#[from] crate::npy::NpyError),
     /// Storage refused, or found damage.
     #[error(transparent)]
     Storage(#[from] kithdb_storage::Error),

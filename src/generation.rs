@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
+use crate::code::{CodeError, Encoder, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
 use crate::graph::postings::Postings;
 use crate::index::{Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
@@ -23,6 +23,8 @@ pub(crate) struct Content {
     pub(crate) ranks: Arc<[u32]>,
     /// What gives users who came later a vector.
     pub(crate) fold_in: FoldInMap,
+    /// What turns vectors into codes like these, where they were made from vectors.
+    pub(crate) encoder: Option<Encoder>,
 }
 
 /// Codes of all users and items, the interactions they were learned from, and the index over the items.
@@ -95,6 +97,11 @@ impl Generation {
     /// What gives users who came later a vector.
     pub(crate) fn fold_in(&self) -> &FoldInMap {
         &self.content.fold_in
+    }
+
+    /// What turns vectors into codes like these, where they were made from vectors.
+    pub(crate) fn encoder(&self) -> Option<&Encoder> {
+        self.content.encoder.as_ref()
     }
 
     /// Users' codes.
@@ -171,7 +178,7 @@ fn sample_queries(users: &PlaneCodes) -> Result<Vec<QueryCode>, CodeError> {
     (0..samples).map(|i| users.query((2 * i + 1) * users.len() / (2 * samples), users.planes())).collect()
 }
 
-/// Mean item scaler by order of magnitude of the item's degree: what a new item starts with.
+/// Mean scaler of the items that have a code, by order of magnitude of the item's degree: what a new item starts with.
 struct ScalerProfile {
     layers: usize,
     /// `[33 x layers]`, row b for degrees of b bits.
@@ -185,7 +192,7 @@ impl ScalerProfile {
         let layers = items.shape().layers();
         let (mut sums, mut counts) = (vec![0f64; Self::ROWS * layers], [0u64; Self::ROWS]);
         for (scalers, &degree) in items.scalers().chunks_exact(layers).zip(degrees) {
-            if degree > 0 {
+            if scalers.iter().any(|&scaler| scaler > 0.0) {
                 let row = Self::row(degree);
                 counts[row] += 1;
                 sums[row * layers..][..layers].iter_mut().zip(scalers).for_each(|(sum, &s)| *sum += f64::from(s));

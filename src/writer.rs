@@ -1,5 +1,6 @@
 //! The one writer: group commit of what callers insert, remove, forget and retire.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -15,13 +16,25 @@ use crate::live::{Catalogues, Live};
 const QUEUE: usize = 1024;
 /// Operations after which a group is closed though more are waiting.
 const GROUP: usize = 65_536;
+/// Operations a [`Stream`] commits together.
+const BATCH: usize = 16_384;
+/// Commits a [`Stream`] has under way at a time.
+const IN_FLIGHT: usize = 4;
 
 /// A change to the database.
 pub(crate) enum Operation {
     Insert(Interaction),
-    Remove { user: Id, item: Id },
+    Remove {
+        user: Id,
+        item: Id,
+    },
     ForgetUser(Id),
     RetireItem(Id),
+    /// Gives an id a number, if it has none.
+    Define {
+        side: Side,
+        id: Id,
+    },
 }
 
 /// Operations that become durable together, and whom to tell how many of them changed something.
@@ -64,6 +77,47 @@ impl Writer {
             .send(Commit { operations, reply })
             .map_err(|_| Error::Stopped { thread: "writer" })?;
         Ok(Pending(receiver))
+    }
+}
+
+/// Many operations on their way, in batches that become durable one after another.
+pub(crate) struct Stream<'a> {
+    writer: &'a Writer,
+    batch: Vec<Operation>,
+    under_way: VecDeque<Pending>,
+}
+
+impl<'a> Stream<'a> {
+    pub(crate) fn new(writer: &'a Writer) -> Self {
+        Self { writer, batch: Vec::with_capacity(BATCH), under_way: VecDeque::new() }
+    }
+
+    /// Takes an operation. An error is that of an operation some batches before; nothing more should follow.
+    pub(crate) fn push(&mut self, operation: Operation) -> Result<()> {
+        self.batch.push(operation);
+        if self.batch.len() < BATCH {
+            return Ok(());
+        }
+        self.send()?;
+        match self.under_way.len() > IN_FLIGHT {
+            true => self.under_way.pop_front().map_or(Ok(()), |pending| pending.wait().map(drop)),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits for all that is under way, and before for the last batch if `rest`; the first error.
+    pub(crate) fn finish(mut self, rest: bool) -> Result<()> {
+        let sent = if rest { self.send() } else { Ok(()) };
+        self.under_way.into_iter().fold(sent, |outcome, pending| {
+            let waited = pending.wait().map(drop);
+            outcome.and(waited)
+        })
+    }
+
+    fn send(&mut self) -> Result<()> {
+        let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
+        self.under_way.push_back(self.writer.commit(batch)?);
+        Ok(())
     }
 }
 
@@ -171,6 +225,8 @@ impl<'a> Resolver<'a> {
                 Operation::Remove { user, item } => (Some(user), Some(item), false),
                 Operation::ForgetUser(user) => (Some(user), None, false),
                 Operation::RetireItem(item) => (None, Some(item), false),
+                Operation::Define { side: Side::User, id } => (Some(id), None, true),
+                Operation::Define { side: Side::Item, id } => (None, Some(id), true),
             };
             for (side, id, kind) in [(&self.users, user, &mut user_kind), (&self.items, item, &mut item_kind)] {
                 let Some(id) = id else { continue };
@@ -200,6 +256,13 @@ impl<'a> Resolver<'a> {
             }
             Operation::RetireItem(item) => {
                 records.extend(self.items.find(item).map(|item| Record::RetireItem { item }))
+            }
+            Operation::Define { side, id } => {
+                let numbers = match side {
+                    Side::User => &mut self.users,
+                    Side::Item => &mut self.items,
+                };
+                numbers.number(id, records)?;
             }
         }
         Ok(())

@@ -138,6 +138,11 @@ impl LayeredCodes {
         &self.scalers
     }
 
+    /// The words and the scalers, taken out.
+    pub(crate) fn into_parts(self) -> (Vec<u64>, Vec<f32>) {
+        (self.words, self.scalers)
+    }
+
     /// One row.
     ///
     /// # Panics

@@ -22,14 +22,17 @@
 //! most `w^2 alpha_u alpha_i d` and `|s|` at most `32 * 2^16 * 1e12 * 1e12 * 2^16 < 1.4e35`: no infinity and no NaN can arise. `s` starts
 //! at `+0.0` and is never `-0.0`.
 
+mod encoder;
 mod error;
 mod fold_in;
 mod layered;
+mod packed;
 mod planes;
 mod quantiser;
 mod query;
 mod shape;
 
+pub(crate) use encoder::{Encoder, normalise};
 pub use error::CodeError;
 pub use fold_in::FoldInMap;
 pub use layered::{LayeredCodes, Row};

@@ -152,6 +152,11 @@ impl PlaneCodes {
         &self.scalers
     }
 
+    /// The words and the scalers, taken out.
+    pub(crate) fn into_parts(self) -> (Vec<u64>, Vec<f32>) {
+        (self.words, self.scalers)
+    }
+
     /// The sign planes alone, beside the same scalers: each row as a one-bit code that queries can be scored against. O(n words).
     pub fn signs(&self) -> LayeredCodes {
         let sign = |row: usize, layer: usize| {

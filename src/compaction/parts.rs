@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, CodeShape, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::generation::{Content, Generation};
 use crate::graph::postings::Postings;
@@ -44,6 +44,15 @@ impl Column {
     fn of(catalogue: &Catalogue) -> Self {
         let (keys, ends) = catalogue.encode();
         Self { kind: catalogue.kind(), keys, ends }
+    }
+}
+
+impl Ids {
+    /// Whether the user's number is in use.
+    pub(super) fn has_user(&self, user: u32) -> bool {
+        let ends = &self.users.ends;
+        let start = if user == 0 { Some(&0) } else { ends.get(user as usize - 1) };
+        ends.get(user as usize).is_some_and(|end| start < Some(end))
     }
 }
 
@@ -95,7 +104,7 @@ pub(super) fn publish(
             attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
         }
     }
-    let Content { postings, retired, users, items, ranks, fold_in } = content;
+    let Content { postings, retired, users, items, ranks, fold_in, encoder } = content;
     let edges = [postings.items().len() as u64];
     writer.part("postings.offsets", &[postings.offsets().len() as u64], postings.offsets())?;
     writer.part("postings.items", &edges, postings.items())?;
@@ -116,8 +125,16 @@ pub(super) fn publish(
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
     writer.part("items.order", &[order.rows.len() as u64], &order.rows)?;
     writer.part("items.band_cuts", &[order.bands.len() as u64], &order.bands)?;
-    let bits = shape.bits();
-    writer.part("fold_in.weights", &[bits, bits], fold_in.weights())?;
+    if let Some(weights) = fold_in.weights() {
+        writer.part("fold_in.weights", &[shape.bits(), shape.bits()], weights)?;
+    }
+    if let Some(encoder) = encoder {
+        let [inputs, dims, width] = encoder.extents();
+        writer.part("encoder.mean", &[inputs, dims], encoder.mean())?;
+        writer.part("encoder.frames", &[inputs, dims, width], encoder.frames())?;
+        attributes.insert("encoder.passes".into(), encoder.passes().to_string());
+        attributes.insert("encoder.normalised".into(), encoder.is_normalised().to_string());
+    }
     let planes = u64::from(users.planes());
     writer.part("users.words", &[users.len() as u64, words * planes], users.words())?;
     writer.part("users.scalers", &[users.len() as u64, layers], users.scalers())?;
@@ -180,7 +197,13 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
     let words = reader.part("users.words")?;
     let users = PlaneCodes::from_parts(Arc::clone(&shape), planes, words, reader.part("users.scalers")?);
     let (items, users) = (items.map_err(coded)?, users.map_err(coded)?);
-    let fold_in = FoldInMap::new(&shape, reader.part("fold_in.weights")?, Isa::chosen()?).map_err(coded)?;
+    let isa = Isa::chosen()?;
+    let encoder = encoder(reader, manifest, &shape, isa)?;
+    let fold_in = match (manifest.part("fold_in.weights"), &encoder) {
+        (Some(_), _) => FoldInMap::new(&shape, reader.part("fold_in.weights")?, isa).map_err(coded)?,
+        (None, Some(encoder)) => FoldInMap::of_passes(&shape, encoder.passes(), isa),
+        (None, None) => FoldInMap::identity(&shape, isa),
+    };
 
     let ranks: Vec<u32> = reader.part("items.ranks")?;
     let mut ranked = RoaringBitmap::new();
@@ -190,7 +213,29 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
         return Err(damaged("the codes do not fit the catalogue"));
     }
     let retired: Vec<u32> = reader.part("items.retired")?;
-    Ok(Content { postings, retired: retired.into_iter().collect(), users, items, ranks: ranks.into(), fold_in })
+    let (retired, ranks) = (retired.into_iter().collect(), ranks.into());
+    Ok(Content { postings, retired, users, items, ranks, fold_in, encoder })
+}
+
+/// The encoder the codes were made by, if they were made from vectors.
+fn encoder(
+    reader: &GenerationReader<'_>,
+    manifest: &Manifest,
+    shape: &Arc<CodeShape>,
+    isa: Isa,
+) -> Result<Option<Encoder>> {
+    if manifest.part("encoder.mean").is_none() {
+        return Ok(None);
+    }
+    let damaged =
+        |what: &str| Error::Damaged { what: format!("generation {}: the encoder: {what}", manifest.generation) };
+    let attribute = |name: &str| manifest.attributes.get(name).map(String::as_str).unwrap_or_default();
+    let passes = attribute("encoder.passes").parse().map_err(|_| damaged("passes are missing or no number"))?;
+    let normalised =
+        attribute("encoder.normalised").parse().map_err(|_| damaged("normalised is neither true nor false"))?;
+    let (mean, frames) = (reader.part("encoder.mean")?, reader.part("encoder.frames")?);
+    let encoder = Encoder::new(Arc::clone(shape), passes, normalised, mean, frames, isa);
+    encoder.map(Some).map_err(|error| damaged(&error.to_string()))
 }
 
 fn catalogue(reader: &GenerationReader<'_>, manifest: &Manifest, side: Side) -> Result<Catalogue> {

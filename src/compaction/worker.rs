@@ -1,4 +1,4 @@
-//! The one worker that runs jobs, in the order they were asked for.
+//! The one worker that runs jobs, trainings and imports, in the order they were asked for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -6,22 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
-use kithdb_storage::Store;
+use kithdb_storage::{Manifest, Store};
 
-use super::job::{Job, JobState, TrainOutcome};
+use super::import::{ImportOutcome, import};
+use super::job::{Job, JobState, PhaseTime, TrainOutcome};
 use super::parts;
+use crate::code::Encoder;
 use crate::error::{Error, Result};
+use crate::exchange::CodeSet;
 use crate::generation::{Content, Generation};
 use crate::graph::Bipartite;
 use crate::index::Order;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
-use crate::train::{self, Monitor, TrainOptions, Trained, train_here};
+use crate::train::{self, Monitor, TrainOptions, TrainState, Trained, train_here};
 
+/// A job that waits for its turn, and whom to tell how it ended.
 struct Request {
-    options: TrainOptions,
+    task: Task,
     state: Arc<JobState>,
-    result: Sender<Result<TrainOutcome>>,
+}
+
+enum Task {
+    Train(TrainOptions, Sender<Result<TrainOutcome>>),
+    Import(Box<(CodeSet, Option<Encoder>)>, Sender<Result<ImportOutcome>>),
 }
 
 /// Handle of the worker's thread. Dropping it cancels what is queued and running, and waits for the thread.
@@ -45,11 +53,22 @@ impl Worker {
     /// Queues a training.
     pub(crate) fn train(&self, options: TrainOptions) -> Result<Job> {
         let (sender, result) = bounded(1);
+        Ok(Job { state: self.send(Task::Train(options, sender))?, result })
+    }
+
+    /// Publishes codes whose ids are defined, with the encoder they were made by, after the jobs before it.
+    pub(crate) fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
+        let (sender, result) = bounded(1);
+        self.send(Task::Import(Box::new((codes, encoder)), sender))?;
+        result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
+    }
+
+    fn send(&self, task: Task) -> Result<Arc<JobState>> {
         let state = Arc::new(JobState::new());
-        let request = Request { options, state: Arc::clone(&state), result: sender };
+        let request = Request { task, state: Arc::clone(&state) };
         let stopped = || Error::Stopped { thread: "compaction" };
         self.requests.as_ref().ok_or_else(stopped)?.send(request).map_err(|_| stopped())?;
-        Ok(Job { state, result })
+        Ok(state)
     }
 }
 
@@ -65,20 +84,46 @@ impl Drop for Worker {
 }
 
 fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, requests: &Receiver<Request>) {
-    while let Ok(Request { options, state, result }) = requests.recv() {
+    while let Ok(Request { task, state }) = requests.recv() {
         let watch = Watch { state: &state, closing };
-        let compact = || train::pool(&options)?.install(|| compact(store, live, kernel, &options, &watch));
-        // A fault of one training neither ends the worker nor leaves its owner waiting.
-        let outcome = catch_unwind(AssertUnwindSafe(compact)).unwrap_or(Err(Error::Stopped { thread: "training" }));
-        let _ = result.send(outcome);
+        // Whoever has given up waiting needs no answer.
+        match task {
+            Task::Train(options, result) => {
+                let compact = || train::pool(&options)?.install(|| compact(store, live, kernel, &options, &watch));
+                let _ = result.send(guarded("training", compact));
+            }
+            Task::Import(made, result) => {
+                let (codes, encoder) = *made;
+                let pool = || train::pool(&TrainOptions::default());
+                let import = || pool()?.install(|| import(store, live, kernel, codes, encoder, &watch));
+                let _ = result.send(guarded("import", import));
+            }
+        }
         state.finish();
     }
 }
 
-/// A job's state as training sees it.
-struct Watch<'a> {
+/// Runs a job. A fault of one neither ends the worker nor leaves its owner waiting.
+fn guarded<T>(thread: &'static str, job: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(job)).unwrap_or(Err(Error::Stopped { thread }))
+}
+
+/// A job's state as the job itself sees it.
+pub(super) struct Watch<'a> {
     state: &'a JobState,
     closing: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    /// `Err(Cancelled)` once the owner asked to stop, or the database is closing.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// Ends the last phase; the seconds of all of them.
+    pub(super) fn finish_phases(&self) -> Vec<PhaseTime> {
+        self.state.finish_phases()
+    }
 }
 
 impl Monitor for Watch<'_> {
@@ -103,8 +148,7 @@ fn compact(
     options: &TrainOptions,
     watch: &Watch<'_>,
 ) -> Result<TrainOutcome> {
-    let check = || if watch.cancelled() { Err(Error::Cancelled) } else { Ok(()) };
-    check()?;
+    watch.check()?;
     watch.phase("fold", 0);
     let cut = parts::Cut::take(live);
     let interactions = cut.postings.items().len() as u64;
@@ -118,7 +162,7 @@ fn compact(
         return Err(Error::NothingToTrain { interactions });
     };
 
-    check()?;
+    watch.check()?;
     watch.phase("publish", 0);
     let folded_through = cut.folded_through;
     let (users, items) = (u64::from(cut.n_users()), u64::from(cut.n_items()));
@@ -129,18 +173,33 @@ fn compact(
         items: trained.items,
         ranks: cut.ranks,
         fold_in: trained.fold_in,
+        encoder: None,
     };
-    let order = Order::of(&content.items);
-    let manifest = parts::publish(store, &cut.ids, &content, &order, &trained.state, folded_through)?;
-    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
-    live.publish(Arc::new(generation), folded_through);
+    let manifest = publish(store, live, kernel, &cut.ids, content, &trained.state, folded_through)?;
     Ok(TrainOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),
         interactions,
         users,
         items,
-        phases: watch.state.finish_phases(),
+        phases: watch.finish_phases(),
         training: trained.report,
     })
+}
+
+/// Makes `content` the generation that answers: stored first, then under the live tail.
+pub(super) fn publish(
+    store: &Store,
+    live: &Live,
+    kernel: Kernel,
+    ids: &parts::Ids,
+    content: Content,
+    state: &TrainState,
+    folded_through: u64,
+) -> Result<Arc<Manifest>> {
+    let order = Order::of(&content.items);
+    let manifest = parts::publish(store, ids, &content, &order, state, folded_through)?;
+    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
+    live.publish(Arc::new(generation), folded_through);
+    Ok(manifest)
 }

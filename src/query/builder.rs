@@ -1,6 +1,7 @@
 //! The query builder.
 
 use super::fold_in::fold_in;
+use super::vector::vector_query;
 use super::{Basis, Engine, Hit, Hits, ItemSet};
 use crate::arrivals::ArrivalIndex;
 use crate::code::QueryCode;
@@ -43,6 +44,7 @@ enum Subject {
     User(Id),
     Items(Vec<Id>),
     SimilarTo(Id),
+    Vector(Vec<f32>),
 }
 
 /// A subject turned into something to score with.
@@ -84,6 +86,13 @@ impl<'a> Query<'a> {
     /// Asks for items near to one item, by its own code; the item itself is left out.
     pub fn similar_to(mut self, item: impl Into<Id>) -> Self {
         self.subject = Some(Subject::SimilarTo(item.into()));
+        self
+    }
+
+    /// Asks for the items nearest to a vector: one like those of [`Db::import_embeddings`], all layers of a row one after another, where the
+    /// codes were made of them; elsewhere one float a bit, layer after layer. It is encoded with as many bits a dimension as users have.
+    pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
+        self.subject = Some(Subject::Vector(vector.into()));
         self
     }
 
@@ -133,7 +142,8 @@ impl<'a> Query<'a> {
     /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a query of nobody and nothing, or an item set of another database; [`Error::WrongIdKind`];
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a query of nobody and nothing, a vector that does not fit, or an item set of another
+    /// database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
     pub fn run(self) -> Result<Hits> {
@@ -145,7 +155,7 @@ impl<'a> Query<'a> {
             return Err(invalid("query_bits", "a query has 1 to 8 bits a dimension"));
         }
         let Some(subject) = &self.subject else {
-            return Err(invalid("a query of nobody and nothing", "call user(), items() or similar_to()"));
+            return Err(invalid("a query of nobody and nothing", "call user(), items(), similar_to() or vector()"));
         };
         if self.allow.iter().chain(&self.deny).any(|set| set.opening != self.db.live().opening) {
             return Err(invalid(
@@ -204,6 +214,7 @@ impl<'a> Query<'a> {
             Subject::User(id) => self.resolve_user(id, catalogues, tail, arrivals),
             Subject::Items(ids) => self.resolve_items(ids, &catalogues.items, tail, arrivals),
             Subject::SimilarTo(id) => self.resolve_similar(id, &catalogues.items, tail, arrivals),
+            Subject::Vector(vector) => self.resolve_vector(vector, tail),
         }?;
         // A subject without a query says which error it is where popularity was not asked for.
         match resolved {
@@ -290,7 +301,14 @@ impl<'a> Query<'a> {
             return Ok((Resolved::without_code(vec![item]), Some(Error::NotTrained)));
         };
         let query = match generation.has_item(item) {
-            true => Some(QueryCode::from_item(generation.items(), item as usize)?),
+            true => Some(match generation.encoder() {
+                Some(encoder) => {
+                    let planes = generation.users().planes();
+                    let planes = self.query_bits.unwrap_or(planes);
+                    encoder.query_of_item(generation.items(), item as usize, planes)?
+                }
+                None => QueryCode::from_item(generation.items(), item as usize)?,
+            }),
             false => arrivals.and_then(|arrivals| arrivals.query(item)),
         };
         let error = query.is_none().then(|| Error::NoCode { item: id.clone() });
@@ -299,6 +317,14 @@ impl<'a> Query<'a> {
             Some(_) => Ok((Resolved { query, basis, seen: vec![item], unknown_items: Vec::new() }, None)),
             None => Ok((Resolved::without_code(vec![item]), error)),
         }
+    }
+
+    fn resolve_vector(&self, vector: &[f32], tail: &Tail) -> Result<(Resolved, Option<Error>)> {
+        let Some(generation) = tail.generation() else {
+            return Ok((Resolved::without_code(Vec::new()), Some(Error::NotTrained)));
+        };
+        let query = vector_query(generation, vector, self.query_bits.unwrap_or(generation.users().planes()))?;
+        Ok((Resolved { query: Some(query), basis: Basis::Vector, seen: Vec::new(), unknown_items: Vec::new() }, None))
     }
 
     /// The best of the generation's items and of the arrivals, each exact, merged.

@@ -1,5 +1,6 @@
 //! Fold-in: a code on the spot for a user training has not seen, from the items they touched.
 
+use super::vector::encode_segments;
 use crate::arrivals::ArrivalIndex;
 use crate::code::{CodeError, QueryCode};
 use crate::generation::Generation;
@@ -46,12 +47,5 @@ pub(crate) fn fold_in(
         profile.iter_mut().for_each(|x| *x /= norm);
     }
     let vector = generation.fold_in().apply(&profile);
-    let mut layers = Vec::with_capacity(shape.layers());
-    let mut rest = vector.as_slice();
-    for &width in shape.widths() {
-        let (segment, after) = rest.split_at(width as usize);
-        layers.push(segment);
-        rest = after;
-    }
-    QueryCode::encode(shape.clone(), &layers, planes).map(Some)
+    encode_segments(shape, &vector, planes).map(Some)
 }

@@ -42,6 +42,8 @@ pub enum Basis {
     Code,
     /// A code made on the spot from interactions.
     FoldIn,
+    /// A vector given with the query.
+    Vector,
     /// No code: the most popular items.
     Popularity,
 }

@@ -5,6 +5,7 @@ mod fold_in;
 mod hits;
 mod item_set;
 mod similar_users;
+mod vector;
 
 pub use builder::Query;
 pub use hits::{Basis, Engine, Hit, Hits};

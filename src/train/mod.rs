@@ -26,6 +26,7 @@ mod validation;
 pub use monitor::Monitor;
 pub use options::{Preset, TrainOptions};
 pub use report::{Epoch, TrainReport};
+pub(crate) use rotation::rotation;
 pub use state::{StatePart, TrainState};
 
 use std::sync::Arc;

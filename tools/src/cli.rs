@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Bench, Demo, Eval, Load, Query, Similar, Stats, Train, Verify};
+use crate::command::{
+    Bench, Demo, Eval, Export, ImportCodes, ImportEmbeddings, Load, Query, Similar, Stats, Train, Verify,
+};
 use crate::output::{Closed, Output};
 
 /// An embedded vector retrieval database for recommendation: load interactions, train, ask.
@@ -25,6 +27,9 @@ struct Cli {
 enum Command {
     Load(Load),
     Train(Train),
+    Export(Export),
+    ImportCodes(ImportCodes),
+    ImportEmbeddings(ImportEmbeddings),
     Query(Query),
     Similar(Similar),
     Eval(Eval),
@@ -50,6 +55,9 @@ pub fn run() -> ExitCode {
     let outcome = match command {
         Command::Load(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
+        Command::Export(command) => command.run(&output),
+        Command::ImportCodes(command) => command.run(&output),
+        Command::ImportEmbeddings(command) => command.run(&output),
         Command::Query(command) => command.run(&output),
         Command::Similar(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),

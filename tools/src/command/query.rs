@@ -1,10 +1,11 @@
 //! `kithdb query`: the best items for a user or a basket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kithdb::Error::{NoHistory, NotTrained, UnknownBasket, UnknownUser};
-use kithdb::{Db, Hits, ItemSet};
+use kithdb::{Db, Hits, ItemSet, Vectors};
+use serde::Serialize;
 
 use super::{
     at_least_one,
@@ -14,7 +15,7 @@ use crate::cli::Answer;
 use crate::input::{self, Source};
 use crate::output::{self, Output, Table};
 
-/// Recommend items to a user, or to go with a basket of items
+/// Recommend items to a user, to go with a basket of items, or near to vectors
 #[derive(Args)]
 pub(crate) struct Query {
     #[command(flatten)]
@@ -50,23 +51,54 @@ struct Subject {
     /// What is in the basket, with commas between
     #[arg(long, value_name = "ITEM,...", value_delimiter = ',')]
     items: Option<Vec<String>>,
+    /// Vectors, a row a query: a .npy file of floats like those imported, or of one float a bit of the codes
+    #[arg(long, value_name = "FILE")]
+    vector: Option<PathBuf>,
 }
 
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let (allow, deny) = (item_set(&db, self.allow)?, item_set(&db, self.deny)?);
-        let mut query = db.query().k(self.k);
+        let (allow, deny) = (item_set(&db, self.allow.as_deref())?, item_set(&db, self.deny.as_deref())?);
+        if let Some(path) = &self.subject.vector {
+            let mut answers = Vec::new();
+            let mut vectors = Vectors::open(path)?;
+            let row = vectors.layers() * vectors.dims();
+            vectors.visit(|rows| {
+                for vector in rows.chunks_exact(row) {
+                    answers.push(self.shaped(db.query().vector(vector), allow.as_ref(), deny.as_ref()).run()?);
+                }
+                Ok(())
+            })?;
+            return print_many(output, answers);
+        }
+        let mut query = self.shaped(db.query(), allow.as_ref(), deny.as_ref());
         if let Some(user) = &self.subject.user {
             query = query.user(database::user(&db, user)?);
         }
         if let Some(items) = &self.subject.items {
             query = query.items(items.iter().map(|item| database::item(&db, item)).collect::<Result<Vec<_>, _>>()?);
         }
-        if let Some(allow) = &allow {
+        let hits = query.run().inspect_err(|error| {
+            if matches!(error, NotTrained | NoHistory { .. } | UnknownUser { .. } | UnknownBasket { .. }) {
+                output.note("--popular would answer with what most users have");
+            }
+        });
+        print(output, &hits?)
+    }
+
+    /// The query with everything but whom it is for.
+    fn shaped<'a>(
+        &self,
+        query: kithdb::Query<'a>,
+        allow: Option<&'a ItemSet>,
+        deny: Option<&'a ItemSet>,
+    ) -> kithdb::Query<'a> {
+        let mut query = query.k(self.k);
+        if let Some(allow) = allow {
             query = query.allow(allow);
         }
-        if let Some(deny) = &deny {
+        if let Some(deny) = deny {
             query = query.deny(deny);
         }
         if self.include_seen {
@@ -78,18 +110,13 @@ impl Query {
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
-        let hits = query.run().inspect_err(|error| {
-            if matches!(error, NotTrained | NoHistory { .. } | UnknownUser { .. } | UnknownBasket { .. }) {
-                output.note("--popular would answer with what most users have");
-            }
-        });
-        print(output, &hits?)
+        query
     }
 }
 
-fn item_set(db: &Db, file: Option<PathBuf>) -> anyhow::Result<Option<ItemSet>> {
+fn item_set(db: &Db, file: Option<&Path>) -> anyhow::Result<Option<ItemSet>> {
     let Some(path) = file else { return Ok(None) };
-    let ids = input::read_ids(&Source::from(path), database::id_kinds(db).item)?;
+    let ids = input::read_ids(&Source::from(path.to_owned()), database::id_kinds(db).item)?;
     Ok(Some(db.item_set(ids)?))
 }
 
@@ -101,6 +128,19 @@ pub(super) fn print(output: &Output, hits: &Hits) -> anyhow::Result<Answer> {
     }
     output.result(hits, text)?;
     Ok(if hits.is_empty() { Answer::No } else { Answer::Yes })
+}
+
+/// Prints the answers to several vectors, in their order; none at all is a no.
+fn print_many(output: &Output, answers: Vec<Hits>) -> anyhow::Result<Answer> {
+    let found = answers.iter().any(|hits| !hits.is_empty());
+    output.result(&Answers { answers }, |all| all.answers.iter().map(text).collect::<Vec<_>>().join("\n\n"))?;
+    Ok(if found { Answer::Yes } else { Answer::No })
+}
+
+/// Answers to several queries, as printed.
+#[derive(Serialize)]
+struct Answers {
+    answers: Vec<Hits>,
 }
 
 pub(super) fn text(hits: &Hits) -> String {

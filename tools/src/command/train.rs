@@ -122,7 +122,7 @@ pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
 }
 
 /// The most memory this process has had resident, in bytes, where the system keeps a `/proc`.
-fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

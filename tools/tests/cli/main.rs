@@ -8,6 +8,8 @@ mod compressed;
 mod damage;
 mod demo;
 mod filters;
+mod import_codes;
+mod import_embeddings;
 mod json;
 mod loading_again;
 mod locked;

@@ -1,0 +1,176 @@
+//! Float vectors made elsewhere, on their way to codes.
+
+use std::sync::Arc;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::SeedableRng;
+
+use super::{CodeSet, RowIds, Vectors};
+use crate::code::{CodeShape, Encoder, LayeredCodes, MAX_LAYERS, MAX_PLANES, MAX_WIDTH, PlaneCodes, normalise};
+use crate::error::{Error, Result};
+use crate::kernel::dense::Isa;
+use crate::train::rotation;
+
+/// How near two vectors are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metric {
+    /// The larger the inner product, the nearer.
+    #[default]
+    Dot,
+    /// The smaller the angle, the nearer: vectors are scaled to length 1 first, all layers of a row together.
+    Cosine,
+}
+
+/// Float vectors of both sides with their ids, for [`Db::import_embeddings`](crate::Db::import_embeddings).
+#[derive(Debug)]
+pub struct Embeddings {
+    /// One row an item.
+    pub items: Vectors,
+    /// The items' ids.
+    pub item_ids: RowIds,
+    /// One row a user, with as many layers and dimensions as items have; `None` if queries come otherwise.
+    pub users: Option<Vectors>,
+    /// The users' ids.
+    pub user_ids: RowIds,
+}
+
+/// Options of an import of float vectors.
+///
+/// ```
+/// use kithdb::{EncodeOptions, Metric};
+/// let options = EncodeOptions::new(Metric::Cosine).bits(512).query_planes(4);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncodeOptions {
+    metric: Metric,
+    bits: Option<u32>,
+    passes: Option<u32>,
+    query_planes: u32,
+    seed: u64,
+}
+
+impl EncodeOptions {
+    /// About one bit a dimension of the items, four of the users, seed 1.
+    pub fn new(metric: Metric) -> Self {
+        Self { metric, bits: None, passes: None, query_planes: 4, seed: 1 }
+    }
+
+    /// Bits of an item's code in all, a multiple of 64 a layer of the code. By default one a dimension, filled up to a multiple of 64. More
+    /// bits are slower and nearer to the vectors' own order.
+    pub fn bits(mut self, bits: u32) -> Self {
+        self.bits = Some(bits);
+        self
+    }
+
+    /// Layers a vector is encoded in, each holding what those before left over; the bits are shared out evenly. One layer is a frame of as
+    /// many directions as bits. By default one where queries have one bit a dimension, elsewhere as many as leave each layer a bit a
+    /// dimension: finer items serve finer queries. Recall@10 of 250,000 GloVe vectors of 100 dimensions at 512 bits, exact cosine the truth:
+    ///
+    /// | passes | 1 | 2 | 4 |
+    /// |---|---|---|---|
+    /// | 4-bit queries | 0.561 | 0.668 | 0.754 |
+    /// | 1-bit queries | 0.424 | 0.410 | 0.303 |
+    pub fn passes(mut self, passes: u32) -> Self {
+        self.passes = Some(passes);
+        self
+    }
+
+    /// Bit planes kept of every user, and of queries by a vector, 1 to 8. Default 4.
+    pub fn query_planes(mut self, planes: u32) -> Self {
+        self.query_planes = planes;
+        self
+    }
+
+    /// Seed of the rotation. Default 1.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The shape of codes of `layers` vectors of `dims` dimensions, and the passes over each.
+    fn shape(&self, layers: usize, dims: usize) -> Result<(CodeShape, usize)> {
+        let refuse = |what: String, remedy: String| Err(Error::InvalidArgument { what, remedy });
+        if !(1..=MAX_PLANES).contains(&self.query_planes) {
+            return refuse(format!("query_planes = {}", self.query_planes), format!("choose 1 to {MAX_PLANES}"));
+        }
+        let least = dims.next_multiple_of(64);
+        let bits = self.bits.map_or(layers * least, |bits| bits as usize);
+        let words = bits / 64;
+        // A divisor of the words, so that all layers have one width.
+        let most = (bits / (layers * least)).clamp(1, MAX_LAYERS / layers.min(MAX_LAYERS));
+        let passes = match self.passes {
+            Some(passes) => passes as usize,
+            None if self.query_planes == 1 => 1,
+            None => (1..=most).rev().find(|passes| words.is_multiple_of(layers * passes)).unwrap_or(1),
+        };
+        let code_layers = layers.saturating_mul(passes);
+        if code_layers == 0 || code_layers > MAX_LAYERS {
+            let what = format!("{layers} layers of vectors in {passes} passes");
+            return refuse(what, format!("choose 1 to {MAX_LAYERS} layers of code in all"));
+        }
+        if bits == 0 || !bits.is_multiple_of(64 * code_layers) || bits / code_layers > MAX_WIDTH as usize {
+            let remedy = format!("choose a multiple of {}, at most {MAX_WIDTH} a layer", 64 * code_layers);
+            return refuse(format!("{bits} bits for {code_layers} layers of code"), remedy);
+        }
+        let width = (bits / code_layers) as u32;
+        Ok((CodeShape::new(vec![width; code_layers], vec![1.0; code_layers])?, passes))
+    }
+}
+
+impl Embeddings {
+    /// Encodes both sides. Items are read twice: for their mean, then for their codes. Parallel; memory holds the codes and one piece of the
+    /// vectors. O((items + users) bits dims).
+    pub(crate) fn encode(self, options: &EncodeOptions) -> Result<(CodeSet, Encoder)> {
+        let Embeddings { mut items, item_ids, users, user_ids } = self;
+        let (layers, dims) = (items.layers(), items.dims());
+        if let Some(users) = users.as_ref().filter(|users| (users.layers(), users.dims()) != (layers, dims)) {
+            return Err(Error::InvalidArgument {
+                what: format!("users of {} x {} values, items of {layers} x {dims}", users.layers(), users.dims()),
+                remedy: "give both sides the same layers and dimensions".into(),
+            });
+        }
+        let (shape, passes) = options.shape(layers, dims)?;
+        let (shape, isa) = (Arc::new(shape), Isa::chosen()?);
+        let normalised = options.metric == Metric::Cosine;
+        let mean = mean(&mut items, normalised)?;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
+        let width = shape.widths()[0] as usize;
+        let frames = (0..layers).flat_map(|_| rotation(isa, &mut rng, dims, width).into_data()).collect();
+        let encoder = Encoder::new(Arc::clone(&shape), passes, normalised, mean, frames, isa)?;
+
+        let (mut words, mut scalers) = (Vec::new(), Vec::new());
+        items.visit(|rows| append(encoder.items(rows), &mut words, &mut scalers))?;
+        let items = LayeredCodes::from_parts(Arc::clone(&shape), words, scalers)?;
+        let (mut words, mut scalers) = (Vec::new(), Vec::new());
+        let planes = options.query_planes;
+        if let Some(mut users) = users {
+            users.visit(|rows| append(encoder.users(rows, planes)?.into_parts(), &mut words, &mut scalers))?;
+        }
+        let users = PlaneCodes::from_parts(shape, planes, words, scalers)?;
+        Ok((CodeSet { items, item_ids, users, user_ids }, encoder))
+    }
+}
+
+fn append(parts: (Vec<u64>, Vec<f32>), words: &mut Vec<u64>, scalers: &mut Vec<f32>) -> Result<()> {
+    words.extend(parts.0);
+    scalers.extend(parts.1);
+    Ok(())
+}
+
+/// The mean of the rows, in double precision and in their order.
+fn mean(vectors: &mut Vectors, normalised: bool) -> Result<Vec<f32>> {
+    let row = vectors.layers() * vectors.dims();
+    let mut sums = vec![0f64; row];
+    vectors.visit(|rows| {
+        let mut rows = rows.to_vec();
+        if normalised {
+            normalise(&mut rows, row);
+        }
+        for values in rows.chunks_exact(row) {
+            sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        Ok(())
+    })?;
+    let count = vectors.len().max(1) as f64;
+    Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
+}

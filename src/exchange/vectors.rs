@@ -1,0 +1,132 @@
+//! Float vectors made elsewhere, in memory or in a file.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::npy::{Dtype, NpyReader};
+
+/// Floats handed on at a time.
+const PIECE: usize = 1 << 22;
+
+/// A table of float vectors, `[rows, layers, dims]`: a row is one vector a layer. Read in pieces, from memory or from a `.npy` file.
+#[derive(Debug)]
+pub struct Vectors {
+    source: Source,
+    rows: usize,
+    layers: usize,
+    dims: usize,
+}
+
+#[derive(Debug)]
+enum Source {
+    Memory(Vec<f32>),
+    File(Box<NpyReader>),
+}
+
+impl Vectors {
+    /// A table of row-major `data`, `[rows, layers, dims]`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where there are no layers or dimensions, or the data are no whole rows of them.
+    pub fn new(data: Vec<f32>, layers: usize, dims: usize) -> Result<Self> {
+        match layers.checked_mul(dims) {
+            Some(row) if row > 0 && data.len().is_multiple_of(row) => {
+                Ok(Self { rows: data.len() / row, source: Source::Memory(data), layers, dims })
+            }
+            _ => Err(Error::InvalidArgument {
+                what: format!("{} values for rows of {layers} layers of {dims} dimensions", data.len()),
+                remedy: "pass whole rows, of one layer and one dimension or more".into(),
+            }),
+        }
+    }
+
+    /// The table in a `.npy` file of `float32` (or `float64`, rounded), `[rows, dims]` or `[rows, layers, dims]`. It is read when it is used.
+    ///
+    /// # Errors
+    /// [`Error::Npy`]; [`Error::InvalidArgument`] for another shape.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let reader = NpyReader::open(&path)?;
+        let shape = match *reader.shape() {
+            [rows, dims] => Some([rows, 1, dims]),
+            [rows, layers, dims] => Some([rows, layers, dims]),
+            _ => None,
+        };
+        let what = |found: String| format!("{}: {found}", path.as_ref().display());
+        let floats = matches!(reader.dtype(), Dtype::F32 | Dtype::F64);
+        match shape.filter(|shape| shape[1] > 0 && shape[2] > 0) {
+            Some(_) if !floats => Err(Error::InvalidArgument {
+                what: what(format!("elements of type {}", reader.dtype().name())),
+                remedy: "save array.astype('<f4')".into(),
+            }),
+            Some([rows, layers, dims]) => Ok(Self {
+                source: Source::File(Box::new(reader)),
+                rows: rows as usize,
+                layers: layers as usize,
+                dims: dims as usize,
+            }),
+            None => Err(Error::InvalidArgument {
+                what: what(format!("shape {:?}", reader.shape())),
+                remedy: "save vectors as [rows, dims] or [rows, layers, dims]".into(),
+            }),
+        }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Vectors a row.
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// Values a vector.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// Visits all rows in order, whole rows at a time.
+    ///
+    /// # Errors
+    /// [`Error::Npy`] where the file cannot be read; [`Error::InvalidArgument`] for a row that is not finite; those of `visit`.
+    pub fn visit(&mut self, mut visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let row = self.layers * self.dims;
+        let piece = (PIECE / row).max(1);
+        let name = match &self.source {
+            Source::Memory(_) => String::new(),
+            Source::File(reader) => format!(" of {}", reader.path().display()),
+        };
+        let check = |first: usize, values: &[f32]| match values.iter().position(|x| !x.is_finite()) {
+            None => Ok(()),
+            Some(at) => Err(Error::InvalidArgument {
+                what: format!("row {}{name} has a value that is {}", first + at / row, values[at]),
+                remedy: "leave out, or repair, vectors that are not finite".into(),
+            }),
+        };
+        match &mut self.source {
+            Source::Memory(data) => {
+                for (at, values) in data.chunks(piece * row).enumerate() {
+                    check(at * piece, values)?;
+                    visit(values)?;
+                }
+            }
+            Source::File(reader) => {
+                reader.rewind()?;
+                let mut values = vec![0.0; piece.min(self.rows) * row];
+                for first in (0..self.rows).step_by(piece) {
+                    let values = &mut values[..piece.min(self.rows - first) * row];
+                    reader.floats(values)?;
+                    check(first, values)?;
+                    visit(values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
