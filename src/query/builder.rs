@@ -32,10 +32,12 @@ pub struct Query<'a> {
     k: usize,
     allow: Option<&'a ItemSet>,
     deny: Vec<&'a ItemSet>,
+    also_seen: Option<&'a ItemSet>,
     include_seen: bool,
     or_popular: bool,
     popular_only: bool,
     query_bits: Option<u32>,
+    engine: Option<Engine>,
 }
 
 /// Whom or what the items are to be near to.
@@ -62,10 +64,12 @@ impl<'a> Query<'a> {
             k: 10,
             allow: None,
             deny: Vec::new(),
+            also_seen: None,
             include_seen: false,
             or_popular: false,
             popular_only: false,
             query_bits: None,
+            engine: None,
         }
     }
 
@@ -105,6 +109,12 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Takes the items of this set as seen too: what the user has from elsewhere. [`include_seen`](Query::include_seen) brings them back.
+    pub fn also_seen(mut self, items: &'a ItemSet) -> Self {
+        self.also_seen = Some(items);
+        self
+    }
+
     /// Considers items the user has already (or the basket holds) too.
     pub fn include_seen(mut self) -> Self {
         self.include_seen = true;
@@ -130,10 +140,19 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Has this engine search the trained items instead of the one the planner would choose: for measurements, since all give the same list.
+    /// [`Engine::Linear`], [`Engine::Head`], [`Engine::Tree`] and [`Engine::Mih`] can be asked for. One that does not apply (heads of codes
+    /// with one layer) is replaced by the scan; [`Hits::engine`] says which one ran.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
     /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a query of nobody and nothing, or an item set of another database; [`Error::WrongIdKind`];
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, an engine that cannot be asked for, a query of nobody and nothing, or an item
+    /// set of another database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
     pub fn run(self) -> Result<Hits> {
@@ -147,7 +166,16 @@ impl<'a> Query<'a> {
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items() or similar_to()"));
         };
-        if self.allow.iter().chain(&self.deny).any(|set| set.opening != self.db.live().opening) {
+        let engine = match self.engine.map(|engine| (engine, engine.kind())) {
+            Some((engine, None)) => {
+                return Err(invalid(
+                    &format!("engine {}", engine.name()),
+                    "ask for linear, head, tree or mih, or leave the choice to the planner",
+                ));
+            }
+            chosen => chosen.and_then(|(_, kind)| kind),
+        };
+        if self.allow.iter().chain(&self.deny).chain(&self.also_seen).any(|set| set.opening != self.db.live().opening) {
             return Err(invalid(
                 "an item set of another database",
                 "build it with item_set() of the database that is queried",
@@ -155,10 +183,14 @@ impl<'a> Query<'a> {
         }
         let tail = self.db.live().tail();
         let arrivals = tail.arrivals(&self.db.live().catalogues)?;
-        let resolved = {
+        let mut resolved = {
             let catalogues = self.db.live().catalogues.read();
             self.resolve(subject, &catalogues, &tail, arrivals.as_deref())?
         };
+        if let Some(also) = self.also_seen {
+            resolved.seen.extend(&also.items);
+            resolved.seen.sort_unstable();
+        }
         let retired = tail.retired();
         let filter = Filter {
             allow: self.allow.map(|set| &set.items),
@@ -173,7 +205,7 @@ impl<'a> Query<'a> {
         };
         let (found, engine) = match (&resolved.query, tail.generation()) {
             (Some(query), Some(generation)) if !self.popular_only => {
-                self.nearest(arrivals.as_deref(), generation, query, &filter)?
+                self.nearest(arrivals.as_deref(), generation, query, &filter, engine)?
             }
             _ => (self.popular(&tail, &filter), Engine::Popularity),
         };
@@ -308,10 +340,11 @@ impl<'a> Query<'a> {
         generation: &Generation,
         query: &QueryCode,
         filter: &Filter<'_>,
+        engine: Option<EngineKind>,
     ) -> Result<(Found, Engine)> {
         let mut coded = filter.clone();
         coded.deny.push(generation.codeless());
-        let found = generation.item_index().search(query, self.k, &coded, None)?;
+        let found = generation.item_index().search(query, self.k, &coded, engine)?;
         let engine = found.engine.into();
         let catalogues = self.db.live().catalogues.read();
         match arrivals {

@@ -33,6 +33,29 @@ pub enum Engine {
     Popularity,
 }
 
+impl Engine {
+    /// The name it is printed and serialized as.
+    pub fn name(self) -> &'static str {
+        self.of_index().map_or("popularity", EngineKind::name)
+    }
+
+    /// The engine of the index a query has run when it asks for this one; `None` where it cannot.
+    pub(crate) fn kind(self) -> Option<EngineKind> {
+        self.of_index().filter(|kind| EngineKind::ALL.contains(kind))
+    }
+
+    fn of_index(self) -> Option<EngineKind> {
+        match self {
+            Engine::Linear => Some(EngineKind::Linear),
+            Engine::Head => Some(EngineKind::Head),
+            Engine::Tree => Some(EngineKind::Tree),
+            Engine::Mih => Some(EngineKind::Mih),
+            Engine::Allowed => Some(EngineKind::Allowed),
+            Engine::Popularity => None,
+        }
+    }
+}
+
 /// What a query stood on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

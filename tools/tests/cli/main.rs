@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod bad_questions;
+mod bench;
 mod broken_pipe;
 mod compressed;
 mod damage;
