@@ -102,6 +102,26 @@ fn every_engine_gives_the_same_list() {
 }
 
 #[test]
+fn an_approximate_answer_says_so_and_is_not_short() {
+    let (_directory, db) = shop::trained();
+    db.insert_many((0..20u64).map(|user| (user, ITEMS))).unwrap();
+    let mut inexact = 0;
+    for user in 20..60u64 {
+        let query = || db.query().user(user).k(12).include_seen();
+        let exact = query().run().unwrap();
+        let found = query().approximate(32).run().unwrap();
+        // What came since the training is scored beside the budget.
+        assert!(exact.exact() && found.len() == 12 && found.scored() <= 32 + 1);
+        inexact += u32::from(!found.exact());
+        assert_eq!(query().approximate(ITEMS).run().unwrap().as_slice(), exact.as_slice());
+        let everything = query().approximate(1).k(1_000).run().unwrap();
+        assert_eq!((everything.len() as u64, everything.exact()), (ITEMS + 1, true));
+    }
+    assert!(inexact > 20, "{inexact} of 40");
+    assert!(matches!(db.query().user(1u64).approximate(0).run(), Err(Error::InvalidArgument { .. })));
+}
+
+#[test]
 fn a_user_with_a_code_and_no_history_is_answered() {
     let (_directory, db) = shop::trained();
     for item in (0..ITEMS).filter(|&item| touches(5, item)) {

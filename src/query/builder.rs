@@ -38,6 +38,7 @@ pub struct Query<'a> {
     popular_only: bool,
     query_bits: Option<u32>,
     engine: Option<Engine>,
+    budget: Option<u64>,
 }
 
 /// Whom or what the items are to be near to.
@@ -70,6 +71,7 @@ impl<'a> Query<'a> {
             popular_only: false,
             query_bits: None,
             engine: None,
+            budget: None,
         }
     }
 
@@ -148,10 +150,18 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Gives up exactness for a bound on the work: at most `budget` codes of trained items are scored, those that promise most first, after a
+    /// look at 32 times as many heads of codes at most; more only as long as there are not min(k, allowed) hits. [`Hits::exact`] tells whether the search could prove its list within the budget; it
+    /// holds the best of what was scored otherwise. Items that came since the training are all scored, beside the budget. Off by default.
+    pub fn approximate(mut self, budget: u64) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, bits out of range, an engine that cannot be asked for, a query of nobody and nothing, or an item
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, an engine that cannot be asked for, a query of nobody and nothing, or an item
     /// set of another database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
@@ -162,6 +172,9 @@ impl<'a> Query<'a> {
         }
         if self.query_bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
             return Err(invalid("query_bits", "a query has 1 to 8 bits a dimension"));
+        }
+        if self.budget == Some(0) {
+            return Err(invalid("approximate(0)", "allow at least one code to be scored, or leave the search exact"));
         }
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items() or similar_to()"));
@@ -333,7 +346,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The best of the generation's items and of the arrivals, each exact, merged.
+    /// The best of the generation's items and of the arrivals, merged: each exact, unless a budget ended the search of the former.
     fn nearest(
         &self,
         arrivals: Option<&ArrivalIndex>,
@@ -344,7 +357,8 @@ impl<'a> Query<'a> {
     ) -> Result<(Found, Engine)> {
         let mut coded = filter.clone();
         coded.deny.push(generation.codeless());
-        let found = generation.item_index().search(query, self.k, &coded, engine)?;
+        let budget = self.budget.unwrap_or(u64::MAX);
+        let found = generation.item_index().search_within(query, self.k, &coded, engine, budget)?;
         let engine = found.engine.into();
         let catalogues = self.db.live().catalogues.read();
         match arrivals {

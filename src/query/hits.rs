@@ -70,7 +70,7 @@ pub enum Basis {
 }
 
 /// The best items, in descending order of score, ties in ascending order of id: always exactly min(k, allowed) of them, the same list as an
-/// exhaustive scan would give.
+/// exhaustive scan would give unless [`Query::approximate`](super::Query::approximate) was asked for.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hits {
     pub(crate) hits: Vec<Hit>,
@@ -141,7 +141,8 @@ impl Hits {
         self.scored
     }
 
-    /// Whether the list equals that of an exhaustive scan.
+    /// Whether the list is proved to equal that of an exhaustive scan: always, but for
+    /// [`Query::approximate`](super::Query::approximate) where the budget ended the search before its proof.
     pub fn exact(&self) -> bool {
         self.exact
     }

@@ -48,7 +48,7 @@ fn regret_is_auto_over_the_best_engine() {
     let p50 = |name: &str| measured["p50_us"][name].as_f64().unwrap();
     let best = ["linear", "head", "tree", "mih"].map(p50).into_iter().fold(f64::INFINITY, f64::min);
     assert_eq!(p50(measured["best"].as_str().unwrap()), best);
-    assert_eq!(measured["regret"].as_f64(), Some(p50("auto") / best));
+    assert!((measured["regret"].as_f64().unwrap() - p50("auto") / best).abs() < 1e-9, "{measured}");
     assert_eq!((&measured["rounds"], &measured["short_answers"]), (&3.into(), &0.into()));
     run(["bench", &place.db(), "--regret", "3", "--engine", "tree"]).fails(2, &["--engine"]);
 }
@@ -71,4 +71,16 @@ fn filters_leave_no_answer_short() {
     }
     let measured = bench(&place.db(), &["--allow-size", "10"]);
     assert_eq!((&measured["engine"], &measured["allow_size"]), (&"allowed".into(), &10.into()));
+}
+
+#[test]
+fn a_budget_is_kept_and_its_recall_told() {
+    let place = trained();
+    let measured = bench(&place.db(), &["--approximate", "200"]);
+    assert!(measured["scored_per_query"].as_f64().is_some_and(|scored| scored > 0.0 && scored <= 200.0), "{measured}");
+    let recall = measured["recall"].as_f64().unwrap();
+    assert!(recall > 0.2 && recall < 1.0 && measured["exact"].as_f64() < Some(1.0), "{measured}");
+    assert_eq!(measured["short_answers"], 0);
+    let all = bench(&place.db(), &["--approximate", "1000000"]);
+    assert_eq!((&all["recall"], &all["exact"]), (&1.0.into(), &1.0.into()), "{all}");
 }

@@ -39,6 +39,9 @@ pub(crate) struct Bench {
     /// The engine that searches; auto is the planner's choice, query by query
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     engine: Choice,
+    /// Score so many codes at most, and tell how much of the exact answers that finds
+    #[arg(long, value_name = "BUDGET", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "regret")]
+    approximate: Option<u64>,
     /// Time auto and every engine in turn on the same queries, so many rounds, and tell by how much the best one beats auto
     #[arg(long, value_name = "ROUNDS", value_parser = at_least_one, conflicts_with_all = ["engine", "threads"])]
     regret: Option<usize>,
@@ -112,6 +115,19 @@ struct Measured {
     bytes_per_item: u64,
     /// Answers without min(k, allowed) hits.
     short_answers: u64,
+    #[serde(flatten)]
+    approximation: Option<Approximation>,
+}
+
+/// What a budget costs the answers.
+#[derive(Debug, Serialize)]
+struct Approximation {
+    /// The budget, in codes.
+    approximate: u64,
+    /// The share of the exact answers' hits that are found.
+    recall: f64,
+    /// The share of queries whose answer is proved exact within the budget.
+    exact: f64,
 }
 
 impl Bench {
@@ -161,7 +177,9 @@ impl Bench {
             timed.add(answer.map_err(|_| anyhow::anyhow!("a querying thread panicked"))??);
         }
         timed.sort();
+        let approximation = self.approximate.map(|budget| questions.approximation(budget)).transpose()?;
         Ok(Measured {
+            approximation,
             asked,
             threads: self.threads,
             engine: timed.engine(),
@@ -197,10 +215,17 @@ fn text(measured: &Measured) -> String {
     let count = output::count;
     let engines: Vec<String> =
         measured.engines.iter().map(|(name, &queries)| format!("{name} {}", count(queries))).collect();
+    let approximation = measured.approximation.as_ref().map_or_else(String::new, |found| {
+        let Approximation { approximate, recall, exact } = found;
+        format!(
+            "\nby {} codes a query: recall {recall:.4}, {exact:.4} of the answers proved exact",
+            count(*approximate)
+        )
+    });
     format!(
         "{}, {} threads; answered by {}\n\
          p50 {:.1} us, p95 {:.1} us, p99 {:.1} us, {} queries a second\n\
-         a query: {} nodes, {} buckets, {} heads, {} codes of {} bytes",
+         a query: {} nodes, {} buckets, {} heads, {} codes of {} bytes{approximation}",
         measured.asked.text(),
         measured.threads,
         engines.join(", "),

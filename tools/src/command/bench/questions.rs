@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use clap::Args;
-use kithdb::{Db, Engine, Error, Hits, Id, ItemSet};
+use kithdb::{Db, Engine, Error, Hits, Id, ItemSet, Query};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use super::Bench;
+use super::{Approximation, Bench};
 use crate::output;
 
 /// Sets of items that are drawn; the questions use them in turn.
@@ -55,6 +55,7 @@ pub(super) struct Questions<'a> {
     db: &'a Db,
     k: usize,
     query_bits: Option<u32>,
+    budget: Option<u64>,
     sets: Vec<Sets>,
     asked: Vec<Question>,
 }
@@ -87,7 +88,8 @@ impl<'a> Questions<'a> {
         let mut users = db.users();
         users.sort_unstable();
         draw(&mut users, bench.queries, &mut random);
-        let mut drawn = Self { db, k: bench.k, query_bits: bench.query_bits, sets: Vec::new(), asked: Vec::new() };
+        let Bench { k, query_bits, approximate: budget, .. } = *bench;
+        let mut drawn = Self { db, k, query_bits, budget, sets: Vec::new(), asked: Vec::new() };
         if bench.filters.are_drawn()
             && let Some(items) = drawn.returnable(&users)?
         {
@@ -131,6 +133,33 @@ impl<'a> Questions<'a> {
 
     /// Asks one.
     pub(super) fn ask(&self, question: &Question, engine: Option<Engine>) -> kithdb::Result<Hits> {
+        let mut query = self.query(question);
+        if let Some(engine) = engine {
+            query = query.engine(engine);
+        }
+        if let Some(budget) = self.budget {
+            query = query.approximate(budget);
+        }
+        query.run()
+    }
+
+    /// Asks every question by the budget and exactly.
+    pub(super) fn approximation(&self, budget: u64) -> kithdb::Result<Approximation> {
+        let (mut found, mut proved, mut all) = (0, 0, 0);
+        for question in &self.asked {
+            let exact: HashSet<Id> = self.query(question).run()?.into_iter().map(|hit| hit.id).collect();
+            let hits = self.query(question).approximate(budget).run()?;
+            proved += usize::from(hits.exact());
+            found += hits.iter().filter(|hit| exact.contains(&hit.id)).count();
+            all += exact.len();
+        }
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        let (recall, exact) = (share(found, all), share(proved, self.asked.len()));
+        Ok(Approximation { approximate: budget, recall, exact })
+    }
+
+    /// The exact query of a question, by the engine the planner chooses.
+    fn query<'q>(&'q self, question: &'q Question) -> Query<'q> {
         let mut query = self.db.query().user(&question.user).k(self.k);
         if let Some(sets) = self.sets.get(question.sets) {
             if let Some(allow) = &sets.allow {
@@ -149,10 +178,7 @@ impl<'a> Questions<'a> {
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
-        if let Some(engine) = engine {
-            query = query.engine(engine);
-        }
-        query.run()
+        query
     }
 
     /// A user's best items without any filter.
