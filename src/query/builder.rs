@@ -49,9 +49,9 @@ enum Subject {
 }
 
 /// A subject turned into something to score with.
-struct Resolved {
-    query: Option<QueryCode>,
-    basis: Basis,
+pub(super) struct Resolved {
+    pub(super) query: Option<QueryCode>,
+    pub(super) basis: Basis,
     /// Items the subject has already, ascending.
     seen: Vec<u32>,
     unknown_items: Vec<Id>,
@@ -258,7 +258,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn resolve_user(
+    /// A user as something to score with, and what to say where nothing can be.
+    pub(super) fn resolve_user(
         &self,
         id: &Id,
         catalogues: &Catalogues,

@@ -1,12 +1,15 @@
 //! Queries: from whom or what is asked for to the best items.
 
 mod builder;
+mod explain;
 mod fold_in;
 mod hits;
 mod item_set;
 mod similar_users;
 
 pub use builder::Query;
+pub(crate) use explain::explain;
+pub use explain::{Explanation, LayerShare, Pull};
 pub use hits::{Basis, Engine, Hit, Hits};
 pub use item_set::ItemSet;
 pub(crate) use similar_users::similar_users;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Bench, Demo, Eval, Load, Query, Similar, Stats, Train, Verify};
+use crate::command::{Bench, Demo, Eval, Explain, Load, Query, Similar, Stats, Train, Verify};
 use crate::output::{Closed, Output};
 
 /// An embedded vector retrieval database for recommendation: load interactions, train, ask.
@@ -28,6 +28,7 @@ enum Command {
     Query(Query),
     Similar(Similar),
     Eval(Eval),
+    Explain(Explain),
     Stats(Stats),
     Verify(Verify),
     Bench(Bench),
@@ -53,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Query(command) => command.run(&output),
         Command::Similar(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
+        Command::Explain(command) => command.run(&output),
         Command::Stats(command) => command.run(&output),
         Command::Verify(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),

@@ -8,6 +8,7 @@ mod broken_pipe;
 mod compressed;
 mod damage;
 mod demo;
+mod explain;
 mod filters;
 mod json;
 mod loading_again;
