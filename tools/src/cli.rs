@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{Bench, Demo, Eval, Explain, Load, Query, Similar, Stats, Train, Verify};
+use crate::command::{Bench, Demo, Eval, Explain, Load, Query, Similar, Split, Stats, Train, Verify};
 use crate::output::{Closed, Output};
 
 /// An embedded vector retrieval database for recommendation: load interactions, train, ask.
@@ -27,6 +27,7 @@ enum Command {
     Train(Train),
     Query(Query),
     Similar(Similar),
+    Split(Split),
     Eval(Eval),
     Explain(Explain),
     Stats(Stats),
@@ -53,6 +54,7 @@ pub fn run() -> ExitCode {
         Command::Train(command) => command.run(&output),
         Command::Query(command) => command.run(&output),
         Command::Similar(command) => command.run(&output),
+        Command::Split(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
         Command::Stats(command) => command.run(&output),

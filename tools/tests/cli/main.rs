@@ -16,4 +16,5 @@ mod locked;
 mod program;
 mod rejects;
 mod round_trip;
+mod split;
 mod stdin;
