@@ -138,6 +138,16 @@ fn a_bench_asks_distinct_users_and_a_report_is_written() {
     let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(report["generation"], 2);
     assert!(report["phases"].as_array().unwrap().iter().any(|phase| phase["seconds"].as_f64() > Some(0.0)));
+    assert_eq!((&report["options"]["preset"], &report["options"]["seed"]), (&"fast".into(), &9.into()));
+    let training = &report["training"];
+    assert!(!training["settings"].as_array().unwrap().is_empty(), "{training}");
+    let epochs = training["epochs"].as_array().unwrap();
+    assert!(!epochs.is_empty(), "{training}");
+    assert!(
+        epochs.iter().all(|epoch| epoch["loss"].as_f64().is_some() && epoch["recall"].as_f64().is_some()),
+        "{training}"
+    );
+    run(["train", &place.db(), "--report", &place.path("no/such/folder/report.json")]).fails(2, &["cannot write"]);
     let stats = run(["stats", &place.db(), "--json"]).ok().json();
     let bits: u64 =
         stats["generation"]["layer_bits"].as_array().unwrap().iter().map(|bits| bits.as_u64().unwrap()).sum();
