@@ -143,8 +143,8 @@ impl ArrivalIndex {
         Some((&self.codes, row, self.users[row]))
     }
 
-    /// Merges the best of the arrivals into `found`, the best of the generation's items. Filters speak of dense numbers. Both lists are exact
-    /// and hold items the other does not, so the merged list is exact.
+    /// Merges the best of the arrivals into `found`, the best of the generation's items. Filters speak of dense numbers. The lists hold
+    /// different items, so the merged list is exact where `found` is.
     pub(crate) fn merge(
         &self,
         mut found: Found,

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::code::Encoder;
 use crate::compaction::{self, ImportOutcome, Job, Worker};
 use crate::error::{Error, Result};
-use crate::eval::{Evaluation, Tally};
+use crate::eval::{self, Evaluation, Tally};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
@@ -17,7 +17,7 @@ use crate::interaction::Interaction;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::options::Options;
-use crate::query::{Hits, ItemSet, Query};
+use crate::query::{Explanation, Hits, ItemSet, Query};
 use crate::stats::Stats;
 use crate::train::{self, TrainOptions};
 use crate::writer::{Operation, Pending, Stream, Writer};
@@ -202,6 +202,15 @@ impl Db {
         crate::query::similar_users(self, &user.into(), k)
     }
 
+    /// Why `item` has the score that a query of `user` gives it: what each layer adds, and which of the user's own items pull it up or down.
+    ///
+    /// # Errors
+    /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCode`] and
+    /// [`Error::WrongIdKind`].
+    pub fn explain(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<Explanation> {
+        crate::query::explain(self, &user.into(), &item.into())
+    }
+
     /// Trains on everything stored so far, in the background, and publishes the result as the next generation. Queries go on meanwhile, on
     /// the generation before. Jobs run one after another.
     ///
@@ -321,14 +330,25 @@ impl Db {
             Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
         let &most = cuts.iter().max().filter(|_| !cuts.contains(&0)).ok_or(invalid)?;
         let mut tally = Tally::new(cuts);
+        let tail = self.live().tail();
+        let item_degrees = tail.item_degrees(self.live().catalogues.read().items.len());
+        // Measures that know only what was retrieved have to retrieve as much as where they come from.
+        let most = most.max(eval::RETRIEVED);
         for chunk in truth.chunks(4096) {
             let lists = chunk.par_iter().map(|(user, _)| match shape(self.query().user(user).k(most)).run() {
                 Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
                 Err(Error::UnknownUser { .. } | Error::NoHistory { .. }) => Ok(Vec::new()),
                 Err(error) => Err(error),
             });
-            for (list, (_, relevant)) in lists.collect::<Result<Vec<Vec<Id>>>>()?.iter().zip(chunk) {
-                tally.add(list, relevant);
+            let lists = lists.collect::<Result<Vec<Vec<Id>>>>()?;
+            let catalogues = self.live().catalogues.read();
+            let item_degree = |id: &Id| {
+                let item = catalogues.items.get(id).ok().flatten();
+                item.and_then(|item| item_degrees.get(item as usize).copied()).unwrap_or(0)
+            };
+            for (list, (user, relevant)) in lists.iter().zip(chunk) {
+                let degree = catalogues.users.get(user)?.map_or(0, |user| tail.history(user).len() as u32);
+                tally.add_with_degrees(list, relevant, degree, item_degree);
             }
         }
         Ok(tally.finish(self.live().catalogues.read().items.live()))

@@ -73,7 +73,7 @@ pub use interaction::{Interaction, MAX_WEIGHT, MIN_WEIGHT};
 pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
 pub use kithdb_storage::{Error as StorageError, VerifyReport};
 pub use options::Options;
-pub use query::{Basis, Engine, Hit, Hits, ItemSet, Query};
+pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
 pub use stats::{DiskStats, GenerationStats, Stats};
 pub use train::{Epoch, Monitor, Preset, StatePart, TrainOptions, TrainReport, TrainState, Trained, train};
 

@@ -79,6 +79,59 @@ fn filters_work_before_the_top_k() {
 }
 
 #[test]
+fn every_engine_gives_the_same_list() {
+    let (_directory, db) = shop::trained();
+    let elsewhere = db.item_set((0..ITEMS).filter(|i| i % 3 == 0)).unwrap();
+    for user in 0..40u64 {
+        let query = || db.query().user(user).k(15).also_seen(&elsewhere);
+        let planned = query().run().unwrap();
+        assert!(numbers(&planned).iter().all(|item| item % 3 != 0 && !touches(user, *item)));
+        for engine in [Engine::Linear, Engine::Head, Engine::Tree, Engine::Mih] {
+            let forced = query().engine(engine).run().unwrap();
+            // Codes of one layer have no heads.
+            let ran = if engine == Engine::Head { Engine::Linear } else { engine };
+            assert_eq!((forced.engine(), forced.as_slice()), (ran, planned.as_slice()), "user {user}");
+        }
+        let with_seen = query().include_seen().k(1_000).run().unwrap();
+        assert_eq!(with_seen.len() as u64, ITEMS);
+    }
+    for engine in [Engine::Allowed, Engine::Popularity] {
+        let refused = db.query().user(1u64).engine(engine).run();
+        assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{engine:?}");
+    }
+}
+
+#[test]
+fn an_approximate_answer_says_so_and_is_not_short() {
+    let (_directory, db) = shop::trained();
+    db.insert_many((0..20u64).map(|user| (user, ITEMS))).unwrap();
+    let mut inexact = 0;
+    for user in 20..60u64 {
+        let query = || db.query().user(user).k(12).include_seen();
+        let exact = query().run().unwrap();
+        let found = query().approximate(32).run().unwrap();
+        // What came since the training is scored beside the budget.
+        assert!(exact.exact() && found.len() == 12 && found.scored() <= 32 + 1);
+        inexact += u32::from(!found.exact());
+        assert_eq!(query().approximate(ITEMS).run().unwrap().as_slice(), exact.as_slice());
+        let everything = query().approximate(1).k(1_000).run().unwrap();
+        assert_eq!((everything.len() as u64, everything.exact()), (ITEMS + 1, true));
+    }
+    assert!(inexact > 20, "{inexact} of 40");
+    assert!(matches!(db.query().user(1u64).approximate(0).run(), Err(Error::InvalidArgument { .. })));
+}
+
+#[test]
+fn a_user_with_a_code_and_no_history_is_answered() {
+    let (_directory, db) = shop::trained();
+    for item in (0..ITEMS).filter(|&item| touches(5, item)) {
+        assert!(db.remove(5u64, item).unwrap());
+    }
+    let hits = db.nearest(5u64, 1_000).unwrap();
+    assert_eq!((hits.basis(), hits.len() as u64), (Basis::Code, ITEMS));
+}
+
+#[test]
 fn batches_equal_single_queries() {
     let (_directory, db) = shop::trained();
     let users: Vec<u64> = (0..USERS).rev().collect();

@@ -1,7 +1,7 @@
 //! The map by which somebody training has not seen is given a vector.
 
 use super::{CodeError, CodeShape};
-use crate::kernel::dense::{Isa, add_scaled};
+use crate::kernel::dense::{Isa, add_scaled, dot};
 
 /// A linear map from a profile (the sum of the code vectors of what somebody touched) to the vector training would have given them; both run
 /// over all bits, layer after layer. Where nothing was learned the profile is the vector.
@@ -78,5 +78,19 @@ impl FoldInMap {
             }
         }
         vector
+    }
+
+    /// How much each dimension of a profile adds to the inner product of the vector with `direction`, `[bits]` both: with x the profile and z the
+    /// direction, `apply(x) . z = x . pull_back(z)`. O(bits^2).
+    ///
+    /// # Panics
+    /// If the direction has another length.
+    pub(crate) fn pull_back(&self, direction: &[f32]) -> Vec<f32> {
+        assert_eq!(direction.len(), self.bits, "one value a bit");
+        match &self.map {
+            Map::Learned(weights) => weights.chunks_exact(self.bits).map(|row| dot(self.isa, row, direction)).collect(),
+            // Symmetric: every pass adds to every pass of its group.
+            Map::Summed { .. } => self.apply(direction),
+        }
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::quantiser::{Quantiser, check_values, mean_magnitude, write_planes};
 use super::shape::is_scaler;
-use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES};
+use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, Row};
 
 /// A query, ready to be scored against one-bit items: B bit planes and the factor `c_l` of every layer.
 ///
@@ -87,6 +87,26 @@ impl QueryCode {
     /// `sum_k |q_k|` of a layer: the inner product of the query with its own signs.
     pub(crate) fn magnitude(&self, layer: usize) -> u32 {
         magnitude(self.layer(layer), self.planes, self.shape.widths()[layer], self.shape.tail_mask(layer))
+    }
+
+    /// What every layer adds to the score of an item, `alpha_i (c_l p_l)`, `[layers]`: summed in f32 from the last layer to the first, beginning
+    /// at +0.0, they are the score bit for bit. For explanations; searches have faster ways. O(planes x words).
+    ///
+    /// # Panics
+    /// If the item has another shape.
+    pub fn contributions(&self, item: Row<'_>) -> Vec<f32> {
+        let layer = |layer: usize| {
+            let words = &item.words[self.shape.layer_words(layer)];
+            let width = i64::from(self.shape.widths()[layer]);
+            let planes = self.layer(layer).chunks_exact(words.len());
+            // From the most significant plane on: what is summed so far counts twice as much as the next.
+            let product = planes.fold(0, |sum: i64, plane| {
+                let differing: u32 = plane.iter().zip(words).map(|(a, b)| (a ^ b).count_ones()).sum();
+                2 * sum + width - 2 * i64::from(differing)
+            });
+            item.scalers[layer] * (self.factors[layer] * product as f32)
+        };
+        (0..self.shape.layers()).map(layer).collect()
     }
 
     /// The factor `c_l` of every layer.

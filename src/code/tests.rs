@@ -103,6 +103,19 @@ pub(crate) fn naive_score(query: &QueryCode, items: &LayeredCodes, row: usize) -
     s
 }
 
+proptest! {
+    #[test]
+    fn contributions_add_up_to_the_score(shape in shapes(), planes in 1..=8u32, seed: u64) {
+        let shape = Arc::new(shape);
+        let items = random_items(&shape, 20, 20, seed);
+        let query = random_query(&shape, planes, seed ^ 1);
+        for row in 0..items.len() {
+            let sum = query.contributions(items.row(row)).into_iter().rev().fold(0.0f32, |sum, part| sum + part);
+            prop_assert_eq!(sum.to_bits(), naive_score(&query, &items, row).to_bits());
+        }
+    }
+}
+
 /// Gaussian-like rows with a few exact zeros of both signs.
 fn values(rows: usize, width: usize, seed: u64) -> Vec<f32> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);

@@ -63,14 +63,20 @@ pub struct Found {
     pub engine: EngineKind,
     /// What was touched on the way.
     pub work: Work,
-    /// Whether every row that was not scored has a bound below the last score of the list, so that the list is that of an exhaustive scan.
+    /// Whether every row that was not scored has a bound below the last score of the list, so that the list is that of an exhaustive scan. Only
+    /// a search that ran out of its budget is not.
     pub exact: bool,
 }
 
 impl Found {
     /// The end of an exact search.
     pub(super) fn new(top: TopK, engine: EngineKind, work: Work) -> Self {
+        Self::within(top, engine, work, true)
+    }
+
+    /// The end of a search that was `exact`, or ran out of its budget.
+    pub(super) fn within(top: TopK, engine: EngineKind, work: Work, exact: bool) -> Self {
         let matches = top.into_sorted().into_iter().map(|(row, score)| Match { row, score }).collect();
-        Self { matches, engine, work, exact: true }
+        Self { matches, engine, work, exact }
     }
 }

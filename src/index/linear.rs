@@ -117,7 +117,7 @@ impl Linear {
         let mut top = TopK::new(k, self.len());
         let (engine, codes) = match few {
             _ if k == 0 => (EngineKind::Linear, 0),
-            Some(allow) => (EngineKind::Allowed, self.score_allowed(&query, allow, filter, &mut top)),
+            Some(allow) => (EngineKind::Allowed, self.score_allowed(&query, allow, filter, u64::MAX, &mut top).0),
             None => (EngineKind::Linear, self.scan(&query, filter, &mut top)),
         };
         Ok(Found::new(top, engine, Work { codes, ..Work::default() }))
@@ -152,14 +152,16 @@ impl Linear {
         self.kernel.scan_many(&self.blocks, queries, 0..self.blocks.len(), &mut thresholds, &mut sink);
     }
 
-    /// Scores only blocks that hold a row of `allow`; returns how many codes. O(m (log m + words)) for m rows.
+    /// Scores only blocks that hold a row of `allow`, up to `budget` codes and what it takes to fill `top`; returns how many codes, and whether
+    /// those were all. O(m (log m + words)) for m rows.
     pub(super) fn score_allowed(
         &self,
         query: &BlockQuery,
         allow: &roaring::RoaringBitmap,
         filter: &Filter<'_>,
+        budget: u64,
         top: &mut TopK,
-    ) -> u64 {
+    ) -> (u64, bool) {
         let mut at: Vec<u32> = allow
             .iter()
             .filter_map(|row| {
@@ -174,12 +176,16 @@ impl Linear {
         let mut scored = 0;
         for block_positions in at.chunk_by(|a, b| a / LANES as u32 == b / LANES as u32) {
             let block = block_positions[0] as usize / LANES;
+            let items = LANES.min(self.len() - block * LANES) as u64;
+            if scored + items > budget && top.is_full() {
+                return (scored, false);
+            }
             let lanes = block_positions.iter().fold(0, |lanes, at| lanes | 1 << (*at as usize % LANES));
             let scores = self.kernel.score(&self.blocks, query, block);
             self.offer(block, lanes, &scores, filter, top);
-            scored += LANES.min(self.len() - block * LANES) as u64;
+            scored += items;
         }
-        scored
+        (scored, true)
     }
 
     /// Offers the admitted rows among `lanes` of a block.

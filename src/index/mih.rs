@@ -85,7 +85,7 @@ impl Mih {
         for radius in 0..=most {
             // What was not met at smaller radii differs from the query in at least so many bits of the layer.
             let differing = band.tables.iter().map(|table| radius.min(table.bits)).sum();
-            if probe.bound(&band.scalers, self.layer, differing) < probe.top.threshold() {
+            if probe.spent || probe.bound(&band.scalers, self.layer, differing) < probe.top.threshold() {
                 return;
             }
             let buckets: u64 = band.tables.iter().map(|table| choose(table.bits, radius)).sum();

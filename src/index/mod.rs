@@ -1,4 +1,4 @@
-//! Exact search over layered codes.
+//! Exact search over layered codes, or by a budget where that is asked for.
 //!
 //! Every engine gives the list of an exhaustive scan: descending score, ties by ascending rank, filters applied before the top-k.
 //!
@@ -7,6 +7,7 @@
 
 mod filter;
 mod found;
+mod frontier;
 mod linear;
 mod mih;
 mod nodes;

@@ -7,7 +7,7 @@ use super::nodes::Nodes;
 use super::order::{Order, Profile};
 use super::planner::{Plan, Planner};
 use super::probe::{Probe, prepare};
-use super::{EngineKind, Filter, Found, Linear, TopK, Work, tree};
+use super::{EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
 use crate::code::{CodeError, LayeredCodes, QueryCode};
 use crate::kernel::popcount::{BlockQuery, Heads, Kernel};
 
@@ -130,35 +130,64 @@ impl Index {
         filter: &Filter<'_>,
         engine: Option<EngineKind>,
     ) -> Result<Found, CodeError> {
+        self.search_within(query, k, filter, engine, u64::MAX)
+    }
+
+    /// [`Index::search`] that scores at most `budget` codes, or as many more as it takes to find min(k, rows admitted) rows. The list is exact,
+    /// and says so, where the search ends inside the budget; otherwise it holds the best of what was scored: by the tree, and by heads where
+    /// those are forced, what has the largest bound first; by the others in the order of storage, which begins with the largest norms.
+    ///
+    /// # Errors
+    /// If the query has another shape than the items.
+    pub fn search_within(
+        &self,
+        query: &QueryCode,
+        k: usize,
+        filter: &Filter<'_>,
+        engine: Option<EngineKind>,
+        budget: u64,
+    ) -> Result<Found, CodeError> {
+        let limited = budget < self.len() as u64;
+        let budget = if limited { budget } else { u64::MAX };
         if **query.shape() != **self.linear.shape() {
             return Err(CodeError::ShapeMismatch);
         }
         let plan = match engine {
             Some(engine) if k > 0 => Plan::Run(engine),
-            _ => self.planner.plan(query.shape(), query.planes(), k, filter),
+            _ => match self.planner.plan(query.shape(), query.planes(), k, filter) {
+                // The others do not come to the best codes first.
+                Plan::Run(_) if limited => Plan::Run(EngineKind::Tree),
+                plan => plan,
+            },
         };
         let query = prepare(query);
         let engine = match plan {
             Plan::Nothing => return Ok(Found::new(TopK::new(0, 0), EngineKind::Linear, Work::default())),
             Plan::Score(rows) => {
                 let mut top = TopK::new(k, self.len());
-                let codes = self.linear.score_allowed(query.codes(), &rows, filter, &mut top);
-                return Ok(Found::new(top, EngineKind::Allowed, Work { codes, ..Work::default() }));
+                let (codes, exact) = self.linear.score_allowed(query.codes(), &rows, filter, budget, &mut top);
+                return Ok(Found::within(top, EngineKind::Allowed, Work { codes, ..Work::default() }, exact));
             }
             Plan::Run(EngineKind::Head) if self.heads.is_none() => EngineKind::Linear,
             Plan::Run(engine) => engine,
         };
-        let heads = if engine == EngineKind::Linear { None } else { self.heads.as_ref() };
-        let mut probe = Probe::new(&self.linear, heads, &query, k, filter);
+        let heads = self.heads.as_ref().filter(|_| match engine {
+            EngineKind::Linear => false,
+            EngineKind::Mih => !limited,
+            _ => true,
+        });
+        let mut probe = Probe::new(&self.linear, heads, &query, k, filter, budget);
         match engine {
             EngineKind::Mih => {
                 let mih = self.mih.get_or_init(|| Mih::build(&self.linear, &self.bands, self.heaviest));
                 mih.search(&mut probe);
             }
+            EngineKind::Tree if limited => frontier::search(&mut probe, Some(&self.nodes), budget),
+            EngineKind::Head if limited => frontier::search(&mut probe, None, budget),
             EngineKind::Tree => tree::search(&mut probe, &self.nodes),
             _ => probe.scan(0..self.linear.blocks().len()),
         }
-        Ok(Found::new(probe.top, engine, probe.work))
+        Ok(Found::within(probe.top, engine, probe.work, !probe.spent))
     }
 
     /// [`Index::search`] for many queries, in parallel; the answers do not depend on the number of threads. Queries that are best answered by

@@ -17,6 +17,10 @@ pub(super) struct Probe<'a> {
     pub(super) filter: &'a Filter<'a>,
     pub(super) top: TopK,
     pub(super) work: Work,
+    /// Whether something that may have entered was left out because of the budget: nothing more is scored then.
+    pub(super) spent: bool,
+    /// How many codes may be scored once there are k rows; `u64::MAX` for an exact search.
+    budget: u64,
     heads: Option<(&'a Heads, HeadQuery)>,
     /// Blocks of heads tested, and reached, since heads were last judged.
     tested: usize,
@@ -34,6 +38,7 @@ impl<'a> Probe<'a> {
         query: &'a BallQuery,
         k: usize,
         filter: &'a Filter<'a>,
+        budget: u64,
     ) -> Self {
         let heads = heads.map(|heads| (heads, HeadQuery::new(query, heads)));
         let top = TopK::new(k, linear.len());
@@ -43,6 +48,8 @@ impl<'a> Probe<'a> {
             filter,
             top,
             work: Work::default(),
+            spent: false,
+            budget,
             heads,
             tested: 0,
             reached: 0,
@@ -54,6 +61,9 @@ impl<'a> Probe<'a> {
     /// Offers every row of `range` that can still enter: by its head first, and where heads let more than two blocks in five through, by
     /// its code alone.
     pub(super) fn scan(&mut self, mut range: Range<usize>) {
+        if self.budget < u64::MAX {
+            return self.scan_codes_within(range);
+        }
         while !range.is_empty() {
             let blind = self.heads.is_none() || self.skip > 0;
             let most = if self.skip > 0 { self.skip } else { WINDOW };
@@ -67,6 +77,35 @@ impl<'a> Probe<'a> {
             }
             self.top.tighten();
         }
+    }
+
+    /// Offers the rows of `range` that the budget affords: without any left, a block at a time until there are k rows.
+    pub(super) fn scan_codes_within(&mut self, mut range: Range<usize>) {
+        while !range.is_empty() && !self.spent {
+            let left = self.budget.saturating_sub(self.work.codes) / LANES as u64;
+            let most = match usize::try_from(left).unwrap_or(usize::MAX) {
+                0 if self.top.is_full() => return self.spent = true,
+                blocks => blocks.clamp(1, WINDOW),
+            };
+            let piece = range.start..range.end.min(range.start + most);
+            range.start = piece.end;
+            self.scan_codes(piece);
+            self.top.tighten();
+        }
+    }
+
+    /// Gives the blocks of `range` that can still enter, each with the most its items can score by their heads, or `most` without heads.
+    pub(super) fn bound_blocks(&mut self, range: Range<usize>, most: f32, mut visit: impl FnMut(usize, f32)) {
+        let Some((heads, head)) = &self.heads else {
+            return range.for_each(|block| visit(block, most));
+        };
+        let threshold = self.top.threshold();
+        let mut sink = |block: usize, _: u16, bounds: &[f32; LANES]| {
+            visit(block, bounds.iter().copied().fold(0.0, f32::max));
+            threshold
+        };
+        self.work.heads += items(self.linear, &range);
+        self.linear.kernel().scan(*heads, head, range, threshold, &mut sink);
     }
 
     /// The most an item can score whose scalers are at most `scalers` and which differs from the query's signs in at least `differing` bits

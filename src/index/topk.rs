@@ -31,6 +31,11 @@ impl TopK {
         self.threshold
     }
 
+    /// Whether there are k rows already.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.k
+    }
+
     /// Offers a row. Ranks are distinct; the score is finite.
     pub fn push(&mut self, score: f32, rank: u32, row: u32) {
         if self.k == 0 {

@@ -8,7 +8,7 @@ use crate::kernel::popcount::{Balls, LANES, Source};
 const FIRST_JUDGEMENT: usize = 8;
 
 /// A node that waits to be opened. Bounds are not negative, so their bits order as they do; equal bounds go by level and number.
-type Waiting = (u32, usize, std::cmp::Reverse<usize>);
+pub(super) type Waiting = (u32, usize, std::cmp::Reverse<usize>);
 
 /// Opens nodes best bound first until the next bound is below the k-th score: the certificate that nothing outside can enter, as every
 /// score is at most the bound of the nodes that hold it ([`Balls`]). A bound that equals the k-th score is opened, since ties go by rank.
@@ -46,7 +46,7 @@ pub(super) fn search(probe: &mut Probe<'_>, nodes: &Nodes) {
 }
 
 /// Bounds the nodes in `blocks` of a level and keeps those that qualify.
-fn open(
+pub(super) fn open(
     probe: &mut Probe<'_>,
     levels: &[Balls],
     level: usize,

@@ -33,10 +33,13 @@ pub struct Query<'a> {
     k: usize,
     allow: Option<&'a ItemSet>,
     deny: Vec<&'a ItemSet>,
+    also_seen: Option<&'a ItemSet>,
     include_seen: bool,
     or_popular: bool,
     popular_only: bool,
     query_bits: Option<u32>,
+    engine: Option<Engine>,
+    budget: Option<u64>,
 }
 
 /// Whom or what the items are to be near to.
@@ -48,9 +51,9 @@ enum Subject {
 }
 
 /// A subject turned into something to score with.
-struct Resolved {
-    query: Option<QueryCode>,
-    basis: Basis,
+pub(super) struct Resolved {
+    pub(super) query: Option<QueryCode>,
+    pub(super) basis: Basis,
     /// Items the subject has already, ascending.
     seen: Vec<u32>,
     unknown_items: Vec<Id>,
@@ -64,10 +67,13 @@ impl<'a> Query<'a> {
             k: 10,
             allow: None,
             deny: Vec::new(),
+            also_seen: None,
             include_seen: false,
             or_popular: false,
             popular_only: false,
             query_bits: None,
+            engine: None,
+            budget: None,
         }
     }
 
@@ -114,6 +120,12 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Takes the items of this set as seen too: what the user has from elsewhere. [`include_seen`](Query::include_seen) brings them back.
+    pub fn also_seen(mut self, items: &'a ItemSet) -> Self {
+        self.also_seen = Some(items);
+        self
+    }
+
     /// Considers items the user has already (or the basket holds) too.
     pub fn include_seen(mut self) -> Self {
         self.include_seen = true;
@@ -139,11 +151,27 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Has this engine search the trained items instead of the one the planner would choose: for measurements, since all give the same list.
+    /// [`Engine::Linear`], [`Engine::Head`], [`Engine::Tree`] and [`Engine::Mih`] can be asked for. One that does not apply (heads of codes
+    /// with one layer) is replaced by the scan; [`Hits::engine`] says which one ran.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// Gives up exactness for a bound on the work: at most `budget` codes of trained items are scored, those that promise most first, after a
+    /// look at 32 times as many heads of codes at most; more only as long as there are not min(k, allowed) hits. [`Hits::exact`] tells whether the search could prove its list within the budget; it
+    /// holds the best of what was scored otherwise. Items that came since the training are all scored, beside the budget. Off by default.
+    pub fn approximate(mut self, budget: u64) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a query of nobody and nothing, a vector that does not fit, or an item set of another
-    /// database; [`Error::WrongIdKind`];
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, an engine that cannot be asked for, a query of nobody and nothing, a
+    /// vector that does not fit, or an item set of another database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
     pub fn run(self) -> Result<Hits> {
@@ -154,10 +182,22 @@ impl<'a> Query<'a> {
         if self.query_bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
             return Err(invalid("query_bits", "a query has 1 to 8 bits a dimension"));
         }
+        if self.budget == Some(0) {
+            return Err(invalid("approximate(0)", "allow at least one code to be scored, or leave the search exact"));
+        }
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items(), similar_to() or vector()"));
         };
-        if self.allow.iter().chain(&self.deny).any(|set| set.opening != self.db.live().opening) {
+        let engine = match self.engine.map(|engine| (engine, engine.kind())) {
+            Some((engine, None)) => {
+                return Err(invalid(
+                    &format!("engine {}", engine.name()),
+                    "ask for linear, head, tree or mih, or leave the choice to the planner",
+                ));
+            }
+            chosen => chosen.and_then(|(_, kind)| kind),
+        };
+        if self.allow.iter().chain(&self.deny).chain(&self.also_seen).any(|set| set.opening != self.db.live().opening) {
             return Err(invalid(
                 "an item set of another database",
                 "build it with item_set() of the database that is queried",
@@ -165,10 +205,14 @@ impl<'a> Query<'a> {
         }
         let tail = self.db.live().tail();
         let arrivals = tail.arrivals(&self.db.live().catalogues)?;
-        let resolved = {
+        let mut resolved = {
             let catalogues = self.db.live().catalogues.read();
             self.resolve(subject, &catalogues, &tail, arrivals.as_deref())?
         };
+        if let Some(also) = self.also_seen {
+            resolved.seen.extend(&also.items);
+            resolved.seen.sort_unstable();
+        }
         let retired = tail.retired();
         let filter = Filter {
             allow: self.allow.map(|set| &set.items),
@@ -183,7 +227,7 @@ impl<'a> Query<'a> {
         };
         let (found, engine) = match (&resolved.query, tail.generation()) {
             (Some(query), Some(generation)) if !self.popular_only => {
-                self.nearest(arrivals.as_deref(), generation, query, &filter)?
+                self.nearest(arrivals.as_deref(), generation, query, &filter, engine)?
             }
             _ => (self.popular(&tail, &filter), Engine::Popularity),
         };
@@ -224,7 +268,8 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn resolve_user(
+    /// A user as something to score with, and what to say where nothing can be.
+    pub(super) fn resolve_user(
         &self,
         id: &Id,
         catalogues: &Catalogues,
@@ -327,17 +372,19 @@ impl<'a> Query<'a> {
         Ok((Resolved { query: Some(query), basis: Basis::Vector, seen: Vec::new(), unknown_items: Vec::new() }, None))
     }
 
-    /// The best of the generation's items and of the arrivals, each exact, merged.
+    /// The best of the generation's items and of the arrivals, merged: each exact, unless a budget ended the search of the former.
     fn nearest(
         &self,
         arrivals: Option<&ArrivalIndex>,
         generation: &Generation,
         query: &QueryCode,
         filter: &Filter<'_>,
+        engine: Option<EngineKind>,
     ) -> Result<(Found, Engine)> {
         let mut coded = filter.clone();
         coded.deny.push(generation.codeless());
-        let found = generation.item_index().search(query, self.k, &coded, None)?;
+        let budget = self.budget.unwrap_or(u64::MAX);
+        let found = generation.item_index().search_within(query, self.k, &coded, engine, budget)?;
         let engine = found.engine.into();
         let catalogues = self.db.live().catalogues.read();
         match arrivals {

@@ -33,6 +33,29 @@ pub enum Engine {
     Popularity,
 }
 
+impl Engine {
+    /// The name it is printed and serialized as.
+    pub fn name(self) -> &'static str {
+        self.of_index().map_or("popularity", EngineKind::name)
+    }
+
+    /// The engine of the index a query has run when it asks for this one; `None` where it cannot.
+    pub(crate) fn kind(self) -> Option<EngineKind> {
+        self.of_index().filter(|kind| EngineKind::ALL.contains(kind))
+    }
+
+    fn of_index(self) -> Option<EngineKind> {
+        match self {
+            Engine::Linear => Some(EngineKind::Linear),
+            Engine::Head => Some(EngineKind::Head),
+            Engine::Tree => Some(EngineKind::Tree),
+            Engine::Mih => Some(EngineKind::Mih),
+            Engine::Allowed => Some(EngineKind::Allowed),
+            Engine::Popularity => None,
+        }
+    }
+}
+
 /// What a query stood on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,7 +72,7 @@ pub enum Basis {
 }
 
 /// The best items, in descending order of score, ties in ascending order of id: always exactly min(k, allowed) of them, the same list as an
-/// exhaustive scan would give.
+/// exhaustive scan would give unless [`Query::approximate`](super::Query::approximate) was asked for.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hits {
     pub(crate) hits: Vec<Hit>,
@@ -120,7 +143,8 @@ impl Hits {
         self.scored
     }
 
-    /// Whether the list equals that of an exhaustive scan.
+    /// Whether the list is proved to equal that of an exhaustive scan: always, but for
+    /// [`Query::approximate`](super::Query::approximate) where the budget ended the search before its proof.
     pub fn exact(&self) -> bool {
         self.exact
     }

@@ -1,6 +1,7 @@
 //! Queries: from whom or what is asked for to the best items.
 
 mod builder;
+mod explain;
 mod fold_in;
 mod hits;
 mod item_set;
@@ -8,6 +9,8 @@ mod similar_users;
 mod vector;
 
 pub use builder::Query;
+pub(crate) use explain::explain;
+pub use explain::{Explanation, LayerShare, Pull};
 pub use hits::{Basis, Engine, Hit, Hits};
 pub use item_set::ItemSet;
 pub(crate) use similar_users::similar_users;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    Bench, Demo, Eval, Export, ImportCodes, ImportEmbeddings, Load, Query, Similar, Stats, Train, Verify,
+    Bench, Demo, Eval, Explain, Export, ImportCodes, ImportEmbeddings, Load, Query, Similar, Split, Stats, Train,
+    Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -32,7 +33,9 @@ enum Command {
     ImportEmbeddings(ImportEmbeddings),
     Query(Query),
     Similar(Similar),
+    Split(Split),
     Eval(Eval),
+    Explain(Explain),
     Stats(Stats),
     Verify(Verify),
     Bench(Bench),
@@ -60,7 +63,9 @@ pub fn run() -> ExitCode {
         Command::ImportEmbeddings(command) => command.run(&output),
         Command::Query(command) => command.run(&output),
         Command::Similar(command) => command.run(&output),
+        Command::Split(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
+        Command::Explain(command) => command.run(&output),
         Command::Stats(command) => command.run(&output),
         Command::Verify(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),

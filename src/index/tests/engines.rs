@@ -2,20 +2,20 @@ use super::*;
 use crate::code::tests::flipped_items;
 
 /// The engines and the planner's choice.
-fn choices() -> impl Iterator<Item = Option<EngineKind>> {
+pub(super) fn choices() -> impl Iterator<Item = Option<EngineKind>> {
     EngineKind::ALL.into_iter().map(Some).chain([None])
 }
 
-fn index(items: &LayeredCodes, ranks: &[u32], kernel: Kernel) -> Index {
+pub(super) fn index(items: &LayeredCodes, ranks: &[u32], kernel: Kernel) -> Index {
     Index::build(items, ranks.to_vec(), kernel).unwrap()
 }
 
-fn best_kernel() -> Kernel {
+pub(super) fn best_kernel() -> Kernel {
     Kernel::available().next().unwrap()
 }
 
 /// A query near to an item, or near to none.
-fn query(items: &LayeredCodes, planes: u32, near: bool, seed: u64) -> QueryCode {
+pub(super) fn query(items: &LayeredCodes, planes: u32, near: bool, seed: u64) -> QueryCode {
     if near && !items.is_empty() {
         QueryCode::from_item(items, seed as usize % items.len()).unwrap()
     } else {
@@ -76,10 +76,17 @@ proptest! {
 }
 
 /// Enough items for the largest nodes: 100,000 of two layers of 40 bits in clusters.
-fn large() -> (LayeredCodes, Vec<u32>) {
+pub(super) fn large() -> (LayeredCodes, Vec<u32>) {
     let shape = Arc::new(CodeShape::hops(40, 1).unwrap());
     let rows = 100_003;
     (flipped_items(&shape, rows, 150, 6, 5), permutation(rows, 6))
+}
+
+/// [`large`] with scalers of 1 to 1.5: with those of the other tests a few items outweigh any agreement of bits.
+pub(super) fn large_and_even() -> (LayeredCodes, Vec<u32>) {
+    let (items, ranks) = large();
+    let scalers = (0..items.scalers().len()).map(|i| 1.0 + (i % 97) as f32 / 194.0).collect();
+    (LayeredCodes::from_parts(Arc::clone(items.shape()), items.words().to_vec(), scalers).unwrap(), ranks)
 }
 
 #[test]
@@ -103,10 +110,7 @@ fn three_levels_find_what_the_scan_finds() {
 
 #[test]
 fn near_queries_touch_little() {
-    let (items, ranks) = large();
-    // Scalers of 1 to 1.5: with those of the other tests a few items would outweigh any agreement of bits.
-    let scalers = (0..items.scalers().len()).map(|i| 1.0 + (i % 97) as f32 / 194.0).collect();
-    let items = LayeredCodes::from_parts(Arc::clone(items.shape()), items.words().to_vec(), scalers).unwrap();
+    let (items, ranks) = large_and_even();
     let index = index(&items, &ranks, best_kernel());
     for row in (0..items.len()).step_by(9_973) {
         let query = QueryCode::from_item(&items, row).unwrap();

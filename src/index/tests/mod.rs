@@ -1,3 +1,4 @@
+mod budget;
 mod engines;
 
 use std::sync::Arc;

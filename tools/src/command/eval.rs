@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use kithdb::Id;
-use kithdb::eval::Evaluation;
+use kithdb::eval::{Evaluation, Metrics, Quartile};
 use serde::Serialize;
 
 use super::{
@@ -80,7 +80,11 @@ impl Eval {
         output.result(&evaluated, |evaluated| {
             let users = output::count(evaluated.measures.users);
             let took = output::seconds(evaluated.seconds);
-            format!("{}\n\n{users} users in {took}", text(&evaluated.measures, evaluated.popularity.as_ref()))
+            format!(
+                "{}\n\n{}\n\n{users} users in {took}",
+                text(&evaluated.measures, evaluated.popularity.as_ref()),
+                degrees(&evaluated.measures)
+            )
         })?;
         Ok(if evaluated.measures.users == 0 { Answer::No } else { Answer::Yes })
     }
@@ -109,14 +113,33 @@ pub(super) fn read(source: &Source, options: &ReaderOptions) -> anyhow::Result<(
 
 /// The measures, a cut-off a line, and beside them the recall of popularity.
 pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> String {
-    let mut header = vec![">k", ">recall", ">ndcg", ">precision", ">map", ">hit rate", ">f1", ">coverage"];
+    let mut header =
+        vec![">k", ">recall", ">ndcg", ">ndcg (bigear)", ">precision", ">map", ">hit rate", ">f1", ">coverage"];
     header.extend(popularity.map(|_| ">recall of popularity"));
     let mut table = Table::new(&header);
     for cut in &measures.cuts {
-        let figures = [cut.recall, cut.ndcg, cut.precision, cut.map, cut.hit_rate, cut.f1, cut.coverage];
+        let Metrics { recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage, .. } = *cut;
+        let figures = [recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage];
         let popular = popularity.map(|popular| popular.at(cut.k).map_or(0.0, |cut| cut.recall));
         let cells = figures.into_iter().chain(popular).map(|figure| format!("{figure:.4}"));
         table.row(std::iter::once(cut.k.to_string()).chain(cells));
+    }
+    table.text()
+}
+
+/// Recall by training degree, a quarter of the users or items a line.
+fn degrees(measures: &Evaluation) -> String {
+    let names: Vec<String> = measures.cuts.iter().map(|cut| format!(">recall@{}", cut.k)).collect();
+    let header =
+        ["training degree", ">count", ">test interactions"].into_iter().chain(names.iter().map(String::as_str));
+    let mut table = Table::new(&header.collect::<Vec<_>>());
+    let sides = [("users", &measures.users_by_degree), ("items", &measures.items_by_degree)];
+    for (side, Quartile { least_degree, most_degree, count, interactions, recall }) in
+        sides.into_iter().flat_map(|(side, quartiles)| quartiles.iter().map(move |quartile| (side, quartile)))
+    {
+        let first =
+            [format!("{side} of {least_degree} to {most_degree}"), output::count(*count), output::count(*interactions)];
+        table.row(first.into_iter().chain(recall.iter().map(|(_, recall)| format!("{recall:.4}"))));
     }
     table.text()
 }

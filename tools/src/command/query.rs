@@ -40,6 +40,9 @@ pub(crate) struct Query {
     /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
     query_bits: Option<u32>,
+    /// Score so many codes at most: faster than an exact answer, which the output says it is not
+    #[arg(long, value_name = "BUDGET", value_parser = clap::value_parser!(u64).range(1..))]
+    approximate: Option<u64>,
 }
 
 #[derive(Args)]
@@ -110,6 +113,9 @@ impl Query {
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
+        if let Some(budget) = self.approximate {
+            query = query.approximate(budget);
+        }
         query
     }
 }
@@ -153,7 +159,8 @@ pub(super) fn text(hits: &Hits) -> String {
     }
     let source = match hits.generation() {
         Some(generation) if hits.scored() > 0 => {
-            format!("generation {generation}, {} codes scored, exact", output::count(hits.scored()))
+            let how = if hits.exact() { "exact" } else { "approximate" };
+            format!("generation {generation}, {} codes scored, {how}", output::count(hits.scored()))
         }
         _ => "by popularity: the score is the number of users".into(),
     };

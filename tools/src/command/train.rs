@@ -1,5 +1,6 @@
 //! `kithdb train`: embeddings from everything stored.
 
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ pub(crate) struct Train {
     database: Database,
     #[command(flatten)]
     settings: Settings,
-    /// Write the result as JSON to this file too
+    /// Write the whole result as JSON to this file too: options, settings chosen, loss and validation by epoch, seconds by phase
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -86,6 +87,8 @@ impl Settings {
 /// What a training came to, as printed.
 #[derive(Debug, Serialize)]
 pub(super) struct Trained {
+    /// What was asked for.
+    options: TrainOptions,
     #[serde(flatten)]
     outcome: TrainOutcome,
     pub(super) seconds: f64,
@@ -95,7 +98,13 @@ pub(super) struct Trained {
 
 impl Train {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let trained = train(&self.database.open()?, &self.settings)?;
+        let db = self.database.open()?;
+        if let Some(path) = &self.report {
+            // A report that cannot be written is told before the training, not after; one that is there stays until there is a new one.
+            let opened = OpenOptions::new().create(true).append(true).open(path);
+            opened.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let trained = train(&db, &self.settings)?;
         if let Some(path) = &self.report {
             let report = serde_json::to_string_pretty(&trained)? + "\n";
             std::fs::write(path, report).with_context(|| format!("cannot write {}", path.display()))?;
@@ -108,7 +117,8 @@ impl Train {
 /// Trains, with a progress bar.
 pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
     let start = Instant::now();
-    let job = db.train(settings.options())?;
+    let options = settings.options();
+    let job = db.train(options.clone())?;
     let bar = output::steps_bar();
     while !job.wait_timeout(GLANCE) {
         let progress = job.progress();
@@ -118,7 +128,7 @@ pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
     }
     bar.finish_and_clear();
     let outcome = job.wait()?;
-    Ok(Trained { outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
+    Ok(Trained { options, outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
 }
 
 /// The most memory this process has had resident, in bytes, where the system keeps a `/proc`.
@@ -129,7 +139,7 @@ pub(super) fn peak_memory() -> Option<u64> {
 }
 
 pub(super) fn text(trained: &Trained) -> String {
-    let Trained { outcome, seconds, peak_memory_bytes } = trained;
+    let Trained { outcome, seconds, peak_memory_bytes, .. } = trained;
     let mut phases = Table::new(&["phase", ">seconds"]);
     for phase in &outcome.phases {
         phases.row([phase.phase.to_owned(), format!("{:.2}", phase.seconds)]);

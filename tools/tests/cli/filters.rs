@@ -29,3 +29,15 @@ fn filters_work_before_the_best_are_taken() {
     // Nothing left is a no.
     run(["query", &db, "--user", user, "--allow", &allow, "--deny", &allow]).fails(1, &[]);
 }
+
+#[test]
+fn an_approximate_answer_is_labelled() {
+    let place = trained();
+    let query = ["query", &place.db(), "--items", "tea/classic-teapot", "-k", "20"];
+    let exact = run([&query[..], &["--json"]].concat()).ok().json();
+    let found = run([&query[..], &["--approximate", "40", "--json"]].concat()).ok().json();
+    assert_eq!((&exact["exact"], &found["exact"]), (&true.into(), &false.into()));
+    assert!(found["scored"].as_u64() <= Some(40) && found["hits"].as_array().unwrap().len() == 20, "{found}");
+    assert!(run([&query[..], &["--approximate", "40"]].concat()).ok().stdout.contains("approximate"));
+    run([&query[..], &["--approximate", "0"]].concat()).fails(2, &["0"]);
+}

@@ -30,7 +30,7 @@ fn every_subcommand_prints_one_object() {
 fn a_cut_off_asked_for_twice_is_one_key() {
     let place = trained();
     let run = run(["eval", &place.db(), "--test", &place.path("held-out.csv"), "-k", "20,5,20", "--json"]).ok();
-    assert_eq!(run.stdout.matches("\"recall@20\"").count(), 1, "{}", run.stdout);
+    assert_eq!(run.stdout.matches("\"ndcg@20\"").count(), 1, "{}", run.stdout);
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 mod bad_files;
 mod bad_questions;
+mod bench;
 mod broken_pipe;
 mod compressed;
 mod damage;
 mod demo;
+mod explain;
 mod filters;
 mod import_codes;
 mod import_embeddings;
@@ -16,4 +18,5 @@ mod locked;
 mod program;
 mod rejects;
 mod round_trip;
+mod split;
 mod stdin;

@@ -33,14 +33,27 @@ fn recommendations_beat_popularity_on_what_was_held_out() {
     let args = ["eval", &place.db(), "--test", &place.path("held-out.csv"), "-k", "5,20", "--popularity", "--json"];
     let measures = run(args).ok().json();
     assert_eq!(measures["users"], 400);
-    for name in ["recall", "ndcg", "precision", "map", "hit_rate", "f1", "coverage"] {
+    for name in ["recall", "ndcg", "ndcg_bigear", "precision", "map", "hit_rate", "f1", "coverage"] {
         for k in [5, 20] {
             let key = format!("{name}@{k}");
             let value = measures[&key].as_f64().unwrap_or_else(|| panic!("no {key}"));
             assert!(value > 0.0 && value <= 1.0, "{key} = {value}");
         }
     }
-    assert!(measures.get("recall@10").is_none());
+    assert!(measures.get("recall@10").is_none() && measures["ndcg_bigear@20"].as_f64() > measures["ndcg@20"].as_f64());
+    for side in ["users_by_degree", "items_by_degree"] {
+        let quartiles = measures[side].as_array().unwrap();
+        let count = |key: &str| quartiles.iter().map(|quartile| quartile[key].as_u64().unwrap()).sum::<u64>();
+        assert!((2..=4).contains(&quartiles.len()), "{quartiles:?}");
+        assert_eq!(measures["interactions"], count("interactions"));
+        assert!(side == "items_by_degree" || count("count") == 400);
+        assert!(quartiles.is_sorted_by(|a, b| a["most_degree"].as_u64() < b["least_degree"].as_u64()));
+        assert!(
+            quartiles.iter().all(|quartile| quartile["recall@20"].as_f64().is_some_and(|r| (0.0..=1.0).contains(&r)))
+        );
+    }
+    let text = run(&args[..args.len() - 1]).ok().stdout;
+    assert!(text.contains("ndcg (bigear)") && text.contains("users of"), "{text}");
     let (ours, popular) = (measures["recall@20"].as_f64(), measures["popularity"]["recall@20"].as_f64());
     assert!(popular > Some(0.02) && ours > popular, "{ours:?} {popular:?}");
     let coarse = run([&args[..], &["--query-bits", "1"]].concat()).ok().json();
@@ -125,6 +138,16 @@ fn a_bench_asks_distinct_users_and_a_report_is_written() {
     let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert_eq!(report["generation"], 2);
     assert!(report["phases"].as_array().unwrap().iter().any(|phase| phase["seconds"].as_f64() > Some(0.0)));
+    assert_eq!((&report["options"]["preset"], &report["options"]["seed"]), (&"fast".into(), &9.into()));
+    let training = &report["training"];
+    assert!(!training["settings"].as_array().unwrap().is_empty(), "{training}");
+    let epochs = training["epochs"].as_array().unwrap();
+    assert!(!epochs.is_empty(), "{training}");
+    assert!(
+        epochs.iter().all(|epoch| epoch["loss"].as_f64().is_some() && epoch["recall"].as_f64().is_some()),
+        "{training}"
+    );
+    run(["train", &place.db(), "--report", &place.path("no/such/folder/report.json")]).fails(2, &["cannot write"]);
     let stats = run(["stats", &place.db(), "--json"]).ok().json();
     let bits: u64 =
         stats["generation"]["layer_bits"].as_array().unwrap().iter().map(|bits| bits.as_u64().unwrap()).sum();

@@ -1,0 +1,76 @@
+use super::engines::{best_kernel, choices, index, large_and_even, query};
+use super::*;
+use crate::code::tests::flipped_items;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn a_budget_is_kept_and_its_answer_labelled(
+        shape in shapes(),
+        planes in 1..=4u32,
+        near: bool,
+        rows in prop_oneof![0..70usize, 0..1500usize],
+        run in 1..200usize,
+        k in prop_oneof![1..30usize, 0..2000usize, Just(usize::MAX)],
+        budget in prop_oneof![0..100u64, 0..2000u64],
+        allow in prop_oneof![2 => Just(None), 1 => (0..=256u32).prop_map(Some), 1 => (0..=12u32).prop_map(Some)],
+        seen in prop_oneof![Just(0u32), 0..=256u32],
+        seed: u64,
+    ) {
+        let shape = Arc::new(shape);
+        let items = flipped_items(&shape, rows, run, 5, seed);
+        let query = query(&items, planes, near, seed ^ 1);
+        let ranks = permutation(rows, seed ^ 2);
+        let allow = allow.map(|share| subset(rows, share, seed ^ 3));
+        let seen: Vec<u32> = if seen == 0 { Vec::new() } else { subset(rows, seen, seed ^ 4).into_iter().collect() };
+        let filter = Filter { allow: allow.as_ref(), deny: Vec::new(), seen: &seen };
+        // Everything that can be returned, best first.
+        let all = naive(&items, &query, &ranks, usize::MAX, &filter);
+        let index = index(&items, &ranks, best_kernel());
+        for engine in choices() {
+            let found = index.search_within(&query, k, &filter, engine, budget).unwrap();
+            let returned = bits(&found);
+            prop_assert_eq!(returned.len(), k.min(all.len()), "{:?}", engine);
+            // What is returned has its true score, in the true order.
+            let places: Vec<usize> =
+                returned.iter().map(|hit| all.iter().position(|other| other == hit).unwrap()).collect();
+            prop_assert!(places.is_sorted_by(|a, b| a < b), "{:?}", engine);
+            if found.exact || budget >= rows as u64 {
+                prop_assert!(found.exact);
+                prop_assert_eq!(&returned[..], &all[..returned.len()], "{:?}", engine);
+            }
+            if filter.allow.is_none() && seen.is_empty() {
+                // Filling k takes k codes, and codes are scored sixteen at a time.
+                let fill = k.min(rows) as u64 + 15;
+                prop_assert!(found.work.codes <= budget.max(fill), "{:?} {:?}", engine, found.work);
+            }
+        }
+    }
+}
+
+/// The share of the exact best 20 that `budget` codes find.
+fn recall(index: &Index, items: &LayeredCodes, engine: Option<EngineKind>, budget: u64) -> f64 {
+    let (queries, k) = (60, 20);
+    let mut kept = 0;
+    for seed in 0..queries {
+        let query = query(items, 1, true, seed * 1_663);
+        let exact = bits(&index.search(&query, k, &Filter::default(), None).unwrap());
+        let found = index.search_within(&query, k, &Filter::default(), engine, budget).unwrap();
+        assert!(found.work.codes <= budget);
+        kept += bits(&found).iter().filter(|hit| exact.contains(hit)).count();
+    }
+    kept as f64 / (queries as usize * k) as f64
+}
+
+#[test]
+fn what_promises_most_is_scored_first() {
+    let (items, ranks) = large_and_even();
+    let index = index(&items, &ranks, best_kernel());
+    // So many codes drawn at random would hold a five-hundredth and a hundredth of the best.
+    for (budget, expected) in [(200, 0.4), (1_000, 0.95)] {
+        let found = recall(&index, &items, None, budget);
+        let in_order = recall(&index, &items, Some(EngineKind::Linear), budget);
+        assert!(found > expected && found > 5.0 * in_order, "{found} by {budget} codes, {in_order} by the first ones");
+    }
+}

@@ -1,0 +1,105 @@
+//! Why an item has the score it has.
+
+use serde::Serialize;
+
+use super::fold_in::{Profile, inner, segments};
+use super::{Basis, Query};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::ids::Id;
+
+/// Why a user's query gives an item its score, from [`Db::explain`].
+///
+/// [`layers`](Explanation::layers) takes the score itself apart, exactly. [`pulls`](Explanation::pulls) names the user's own items behind it: the
+/// user is put in the place of somebody new with the same items, whose vector is made from them by a linear map (the fold-in), so that each item
+/// adds its own part to the inner product with the item explained. For a user training has given a code the two agree as well as the fold-in
+/// stands in for training, and [`folded_score`](Explanation::folded_score) lies as near to the score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The user asked about.
+    pub user: Id,
+    /// The item asked about.
+    pub item: Id,
+    /// The generation whose codes were compared.
+    pub generation: u64,
+    /// What the user's code stands on.
+    pub basis: Basis,
+    /// The score a query of the user gives the item.
+    pub score: f32,
+    /// What each layer adds: added up in this order, in f32 from +0.0, they are the score bit for bit.
+    pub layers: Vec<LayerShare>,
+    /// The inner product `sum_l w_l^2 x_l . (alpha_l sigma_l)` of the vector x folded in from the user's items, before it is quantised, with the
+    /// item's de-quantised code; 0 where none of the items has a code.
+    pub folded_score: f32,
+    /// The user's items that have a code, by descending pull, equal ones by id. With M the fold-in map, f_j the code vector of item j divided by
+    /// the square root of its degree, and z the weighted code vector of the item explained, item j pulls by `M(f_j) . z / |sum f|`; the pulls
+    /// add up to [`folded_score`](Explanation::folded_score) within f32 rounding. Negative ones speak against the item.
+    pub pulls: Vec<Pull>,
+}
+
+/// A layer's part of a score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LayerShare {
+    /// The layer: hops of propagation, from 0.
+    pub layer: usize,
+    /// `alpha_i (c_l p_l)` of [`code`](crate::code).
+    pub contribution: f32,
+}
+
+/// How much one of the user's own items adds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pull {
+    /// The user's item.
+    pub item: Id,
+    /// Its part of the folded score.
+    pub pull: f32,
+}
+
+/// O(history x bits + bits^2).
+pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
+    let tail = db.live().tail();
+    let arrivals = tail.arrivals(&db.live().catalogues)?;
+    let arrivals = arrivals.as_deref();
+    let catalogues = db.live().catalogues.read();
+    let dense_user = catalogues.users.get(user)?.ok_or_else(|| Error::UnknownUser { user: user.clone() })?;
+    let dense_item = catalogues.items.get(item)?.ok_or_else(|| Error::UnknownItem { item: item.clone() })?;
+    let (resolved, error) = Query::new(db).resolve_user(user, &catalogues, &tail, arrivals)?;
+    let (Some(query), Some(generation)) = (&resolved.query, tail.generation()) else {
+        return Err(error.unwrap_or(Error::NotTrained));
+    };
+    let code = match generation.has_item(dense_item) {
+        true => Some((generation.items(), dense_item as usize)),
+        false => arrivals.and_then(|arrivals| arrivals.code(dense_item)).map(|(codes, row, _)| (codes, row)),
+    };
+    let (codes, row) = code.ok_or_else(|| Error::NoCode { item: item.clone() })?;
+
+    let contributions = query.contributions(codes.row(row)).into_iter().enumerate().rev();
+    let layers: Vec<LayerShare> =
+        contributions.map(|(layer, contribution)| LayerShare { layer, contribution }).collect();
+    let score = layers.iter().fold(0.0, |sum, share| sum + share.contribution);
+
+    let history: Vec<(u32, f32)> =
+        tail.history(dense_user).into_iter().map(|(item, edge)| (item, edge.weight)).collect();
+    let (mut folded_score, mut pulls) = (0.0, Vec::new());
+    if let Some(profile) = Profile::of(generation, arrivals, &history) {
+        let mut direction = vec![0.0; codes.shape().bits() as usize];
+        for (layer, range) in segments(codes.shape()).enumerate() {
+            let weight = codes.shape().weights()[layer];
+            codes.add_decoded(row, layer, weight * weight, &mut direction[range]);
+        }
+        folded_score = inner(&profile.vector(generation), &direction) as f32;
+        pulls = profile.pulls(generation, &direction);
+        pulls.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| catalogues.items.compare(a.0, b.0)));
+    }
+    let pull = |(item, pull): (u32, f64)| Some(Pull { item: catalogues.items.id(item)?, pull: pull as f32 });
+    Ok(Explanation {
+        user: user.clone(),
+        item: item.clone(),
+        generation: generation.number(),
+        basis: resolved.basis,
+        score,
+        layers,
+        folded_score,
+        pulls: pulls.into_iter().filter_map(pull).collect(),
+    })
+}

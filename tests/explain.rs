@@ -1,0 +1,115 @@
+//! Explanations: they add up to what is explained, and they name what matters.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod shop;
+
+use kithdb::{Basis, Db, Error, Explanation, Id, Preset, TrainOptions};
+use shop::{ITEMS, USERS, taste, touches};
+
+/// A trained shop whose codes have three layers.
+fn layered() -> (tempfile::TempDir, Db) {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(shop::interactions()).unwrap();
+    db.train(TrainOptions::new(Preset::Fast).bits(192).layers(2)).unwrap().wait().unwrap();
+    (directory, db)
+}
+
+fn number(id: &Id) -> u64 {
+    match id {
+        Id::Int(n) => *n,
+        other => panic!("{other}"),
+    }
+}
+
+/// Checks what holds for every explanation.
+fn check(explanation: &Explanation, score: f32, history: &[u64]) {
+    let sum = explanation.layers.iter().fold(0.0f32, |sum, share| sum + share.contribution);
+    assert_eq!(sum.to_bits(), score.to_bits(), "the layers");
+    assert_eq!(explanation.score.to_bits(), score.to_bits());
+    assert!(explanation.layers.is_sorted_by(|a, b| a.layer > b.layer), "top layer first");
+    let pulled: f64 = explanation.pulls.iter().map(|pull| f64::from(pull.pull)).sum();
+    let size: f64 = explanation.pulls.iter().map(|pull| f64::from(pull.pull.abs())).sum();
+    let rest = (pulled - f64::from(explanation.folded_score)).abs();
+    assert!(rest <= 1e-5 * size, "pulls of {pulled}, folded score {}", explanation.folded_score);
+    assert!(explanation.pulls.is_sorted_by(|a, b| a.pull >= b.pull), "descending");
+    let mut items: Vec<u64> = explanation.pulls.iter().map(|pull| number(&pull.item)).collect();
+    items.sort_unstable();
+    assert_eq!(items, history);
+}
+
+fn history(user: u64) -> Vec<u64> {
+    (0..ITEMS).filter(|&item| touches(user, item)).collect()
+}
+
+#[test]
+fn layers_and_pulls_add_up_for_trained_users() {
+    let (_directory, db) = layered();
+    let mut own_taste = 0.0;
+    for user in 0..20u64 {
+        for hit in &db.query().user(user).k(1_000).include_seen().run().unwrap() {
+            let explanation = db.explain(user, hit.id.clone()).unwrap();
+            check(&explanation, hit.score, &history(user));
+            assert_eq!((explanation.basis, explanation.generation), (Basis::Code, 1));
+        }
+        // What pulls the best hit up is of its own taste.
+        let best = db.nearest(user, 1).unwrap().as_slice()[0].clone();
+        let explanation = db.explain(user, best.id.clone()).unwrap();
+        let strongest = explanation.pulls.iter().take(5);
+        let alike = strongest.filter(|pull| taste(number(&pull.item)) == taste(number(&best.id))).count();
+        own_taste += alike as f64 / 100.0;
+        assert!(explanation.folded_score > 0.0);
+    }
+    assert!(own_taste > 0.9, "only {own_taste} of the strongest pulls are of the item's taste");
+}
+
+#[test]
+fn newcomers_and_arrivals_are_explained() {
+    let (_directory, db) = layered();
+    let (newcomer, arrival) = (USERS, ITEMS);
+    let items: Vec<u64> = (0..ITEMS).filter(|&item| touches(newcomer, item)).take(7).collect();
+    db.insert_many(items.iter().map(|&item| (newcomer, item))).unwrap();
+    db.insert_many((0..40u64).map(|user| (user, arrival))).unwrap();
+    db.insert(newcomer, arrival).unwrap();
+    let mut has = items;
+    has.push(arrival);
+    for hit in &db.query().user(newcomer).k(1_000).include_seen().run().unwrap() {
+        let explanation = db.explain(newcomer, hit.id.clone()).unwrap();
+        check(&explanation, hit.score, &has);
+        assert_eq!(explanation.basis, Basis::FoldIn);
+    }
+    // A trained user and an arrival.
+    let hits = db.query().user(100u64).k(1_000).run().unwrap();
+    let hit = hits.iter().find(|hit| hit.id == arrival.into()).unwrap();
+    check(&db.explain(100u64, arrival).unwrap(), hit.score, &history(100));
+}
+
+#[test]
+fn a_heavier_item_pulls_more() {
+    let (_directory, db) = layered();
+    let pair: Vec<u64> = (0..ITEMS).filter(|&item| taste(item) == 1).take(3).collect();
+    let pull = |weight: f32| {
+        db.insert_interaction(kithdb::Interaction::new(USERS, pair[0]).weight(weight)).unwrap();
+        db.insert(USERS, pair[1]).unwrap();
+        let explanation = db.explain(USERS, pair[2]).unwrap();
+        let of = |item: u64| explanation.pulls.iter().find(|pull| number(&pull.item) == item).unwrap().pull;
+        of(pair[0]) / of(pair[1])
+    };
+    let (even, heavy) = (pull(1.0), pull(4.0));
+    assert!((heavy / even - 4.0).abs() < 1e-3, "{heavy} {even}");
+}
+
+#[test]
+fn what_cannot_be_explained_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("db.kith")).unwrap();
+    db.insert_many(shop::interactions()).unwrap();
+    assert!(matches!(db.explain(0u64, 0u64), Err(Error::NotTrained)));
+    db.train(shop::options()).unwrap().wait().unwrap();
+    assert!(matches!(db.explain(9_999u64, 0u64), Err(Error::UnknownUser { .. })));
+    assert!(matches!(db.explain(0u64, 9_999u64), Err(Error::UnknownItem { .. })));
+    assert!(matches!(db.explain("0", 0u64), Err(Error::WrongIdKind { .. })));
+    db.insert(9_000u64, 9_001u64).unwrap();
+    assert!(matches!(db.explain(9_000u64, 0u64), Err(Error::NoHistory { .. })));
+    assert!(matches!(db.explain(0u64, 9_001u64), Err(Error::NoCode { .. })));
+}

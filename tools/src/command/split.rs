@@ -1,0 +1,252 @@
+//! `kithdb split`: files of interactions into one to learn from and one to test with.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use kithdb::{Id, IdKind, Interaction};
+use serde::Serialize;
+
+use super::{at_least_one, layout::Layout};
+use crate::cli::Answer;
+use crate::input::{IdKinds, Reader, Row, Source};
+use crate::output::{self, Output};
+use crate::split::{self, By, Parts};
+
+/// Split interactions into a part to train on and a part to test with, by the protocols of papers
+///
+/// Repeated rows of a user and an item count once, the last. Of every user the same share is held out, rounded down, and at least one interaction
+/// stays. Ids are kept as they are; the same rows and seed give the same parts, in whatever order they stand.
+#[derive(Args)]
+pub(crate) struct Split {
+    /// Files of interactions; - is stdin
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    layout: Layout,
+    /// The directory to write train and test to; made if there is none
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// What to write: lightgcn (train.txt, test.txt) has ids only, csv (train.csv, test.csv) weights and times too
+    #[arg(long, value_enum, default_value_t = Target::Lightgcn)]
+    to: Target,
+    /// Keep only users and items with at least so many interactions among themselves
+    #[arg(long, value_name = "K", default_value = "1", value_parser = at_least_one)]
+    core: usize,
+    /// The share of every user's interactions to hold out
+    #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = a_share)]
+    test_share: f64,
+    /// Hold out each user's latest interactions, instead of some drawn at random
+    #[arg(long, conflicts_with = "seed")]
+    by_time: bool,
+    /// Seed of the draws
+    #[arg(long, default_value = "1")]
+    seed: u64,
+}
+
+/// The formats that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Target {
+    /// A user and all their items a line.
+    Lightgcn,
+    /// A row an interaction: user, item, weight, time.
+    Csv,
+}
+
+/// What a split came to, as printed.
+#[derive(Debug, Serialize)]
+struct Written {
+    /// Rows read that are interactions.
+    interactions: u64,
+    rejected: u64,
+    /// Rows replaced by a later one of the same user and item.
+    repeated: u64,
+    /// Interactions outside the core.
+    outside_core: u64,
+    users: usize,
+    items: usize,
+    train: usize,
+    test: usize,
+    test_users: usize,
+    train_file: PathBuf,
+    test_file: PathBuf,
+}
+
+impl Split {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let (rows, rejected) = self.read()?;
+        let interactions = rows.len();
+        let edges = split::latest(rows);
+        let distinct = edges.len();
+        let edges = split::core(edges, self.core);
+        let kept = edges.len();
+        let by = if self.by_time { By::Time } else { By::Chance(self.seed) };
+        let parts = split::cut(edges, self.test_share, by)?;
+        let (train_file, test_file) = self.write(&parts)?;
+        let all = || parts.train.iter().chain(&parts.test);
+        let written = Written {
+            interactions: interactions as u64,
+            rejected,
+            repeated: (interactions - distinct) as u64,
+            outside_core: (distinct - kept) as u64,
+            users: distinct_ids(all().map(|edge| &edge.user)),
+            items: distinct_ids(all().map(|edge| &edge.item)),
+            train: parts.train.len(),
+            test: parts.test.len(),
+            test_users: distinct_ids(parts.test.iter().map(|edge| &edge.user)),
+            train_file,
+            test_file,
+        };
+        if rejected > 0 {
+            output.note(&format!("{} rows were rejected; try to load them to see why", output::count(rejected)));
+        }
+        output.result(&written, text)?;
+        Ok(if kept == 0 { Answer::No } else { Answer::Yes })
+    }
+
+    /// The interactions of all files, ids as text; and how many rows are none.
+    fn read(&self) -> anyhow::Result<(Vec<Interaction>, u64)> {
+        let options = self.layout.reader(IdKinds { user: IdKind::Str, item: IdKind::Str });
+        let (mut rows, mut rejected) = (Vec::new(), 0);
+        for file in &self.files {
+            for row in Reader::open(&Source::from(file.clone()), &options)? {
+                match row? {
+                    Row::Interaction(interaction) => rows.push(interaction),
+                    Row::Rejected(_) => rejected += 1,
+                }
+            }
+        }
+        Ok((rows, rejected))
+    }
+
+    /// Writes both files; where they are.
+    fn write(&self, parts: &Parts) -> anyhow::Result<(PathBuf, PathBuf)> {
+        std::fs::create_dir_all(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
+        let extension = if self.to == Target::Csv { "csv" } else { "txt" };
+        let [train, test] = ["train", "test"].map(|name| self.out.join(name).with_extension(extension));
+        for path in [&train, &test] {
+            anyhow::ensure!(!path.exists(), "{} exists already; name another directory with --out", path.display());
+        }
+        if self.to == Target::Lightgcn {
+            check_words(parts.train.iter().chain(&parts.test))?;
+        }
+        for (path, edges) in [(&train, &parts.train), (&test, &parts.test)] {
+            let wrote = match self.to {
+                Target::Lightgcn => write_lightgcn(path, edges),
+                Target::Csv => write_csv(path, edges),
+            };
+            wrote.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok((train, test))
+    }
+}
+
+/// Refuses ids that lightgcn lines, where blanks stand between ids, cannot hold.
+fn check_words<'a>(edges: impl Iterator<Item = &'a Interaction>) -> anyhow::Result<()> {
+    for edge in edges {
+        for id in [&edge.user, &edge.item] {
+            let text = id.to_string();
+            anyhow::ensure!(
+                !text.contains(|c: char| c.is_ascii_whitespace()),
+                "the id {text:?} has a blank in it, which lightgcn files cannot hold; write csv with --to csv"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// A line a user, in the order of their first interactions.
+fn write_lightgcn(path: &Path, edges: &[Interaction]) -> anyhow::Result<()> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for edge in edges {
+        let place = *places.entry(&edge.user).or_insert(lines.len());
+        if place == lines.len() {
+            lines.push(edge.user.to_string());
+        }
+        if let Some(line) = lines.get_mut(place) {
+            line.push(' ');
+            line.push_str(&edge.item.to_string());
+        }
+    }
+    let mut file = BufWriter::new(File::create_new(path)?);
+    for line in &lines {
+        writeln!(file, "{line}")?;
+    }
+    Ok(file.flush()?)
+}
+
+fn write_csv(path: &Path, edges: &[Interaction]) -> anyhow::Result<()> {
+    let mut file = csv::Writer::from_writer(BufWriter::new(File::create_new(path)?));
+    file.write_record(["user", "item", "weight", "time"])?;
+    for edge in edges {
+        let time = edge.time.map_or_else(String::new, seconds);
+        file.write_record([edge.user.to_string(), edge.item.to_string(), edge.weight.to_string(), time])?;
+    }
+    Ok(file.flush()?)
+}
+
+/// Milliseconds since 1970 as readers take them: numbers near zero are seconds.
+fn seconds(milliseconds: i64) -> String {
+    const FIRST_MILLISECOND: u64 = 100_000_000_000;
+    if milliseconds.unsigned_abs() >= FIRST_MILLISECOND {
+        milliseconds.to_string()
+    } else if milliseconds % 1000 == 0 {
+        (milliseconds / 1000).to_string()
+    } else {
+        format!("{:.3}", milliseconds as f64 / 1000.0)
+    }
+}
+
+fn distinct_ids<'a>(ids: impl Iterator<Item = &'a Id>) -> usize {
+    ids.collect::<HashSet<_>>().len()
+}
+
+/// Reads a share of something to hold out.
+fn a_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        Ok(_) => Err("hold out more than 0 and less than 1, 0.2 for a fifth".into()),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn text(written: &Written) -> String {
+    let count = |n: usize| output::count(n as u64);
+    format!(
+        "{} interactions of {} users with {} items: {} to train on, {} to test with, of {} users\n\
+         left out: {} repeated, {} outside the core\n{}\n{}",
+        count(written.train + written.test),
+        count(written.users),
+        count(written.items),
+        count(written.train),
+        count(written.test),
+        count(written.test_users),
+        output::count(written.repeated),
+        output::count(written.outside_core),
+        written.train_file.display(),
+        written.test_file.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_they_are_read() {
+        let cases = [
+            (874_965_758_000, "874965758000"),
+            (5_000, "5"),
+            (-5_250, "-5.250"),
+            (99_999_999_999, "99999999.999"),
+            (100_000_000_000, "100000000000"),
+        ];
+        for (milliseconds, text) in cases {
+            assert_eq!(seconds(milliseconds), text);
+        }
+    }
+}

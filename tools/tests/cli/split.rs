@@ -1,0 +1,72 @@
+//! Files split into a part to learn from and a part to test with.
+
+use std::collections::BTreeSet;
+use std::fs::read_to_string;
+
+use crate::program::{Place, run, trained};
+
+/// The (user, item) pairs of a lightgcn file.
+fn pairs(path: &str) -> BTreeSet<(String, String)> {
+    let text = read_to_string(path).unwrap();
+    let pairs = text.lines().flat_map(|line| {
+        let mut words = line.split(' ').map(str::to_owned);
+        let user = words.next().unwrap();
+        words.map(move |item| (user.clone(), item))
+    });
+    pairs.collect()
+}
+
+#[test]
+fn the_parts_are_the_whole_and_the_same_again() {
+    let place = trained();
+    let history = place.path("history.csv");
+    let split = |out: &str, seed: &str| {
+        let out = place.path(out);
+        let written = run(["split", &history, "--out", &out, "--core", "3", "--seed", seed, "--json"]).ok().json();
+        (written, pairs(&format!("{out}/train.txt")), pairs(&format!("{out}/test.txt")))
+    };
+    let (written, train, test) = split("a", "7");
+    let number = |key: &str| written[key].as_u64().unwrap() as usize;
+    assert_eq!((number("train"), number("test")), (train.len(), test.len()));
+    assert!(train.is_disjoint(&test) && test.len() * 5 <= train.len() + test.len() && test.len() * 7 > train.len());
+    assert_eq!(number("interactions") - number("repeated") - number("outside_core"), train.len() + test.len());
+    assert_eq!((train.clone(), test.clone()), {
+        let (_, train, test) = split("b", "7");
+        (train, test)
+    });
+    assert_ne!(test, split("c", "8").2);
+    // What was written can be loaded, trained on and tested with.
+    let db = place.path("split.kith");
+    run(["load", &db, &place.path("a/train.txt")]).ok();
+    run(["train", &db, "--preset", "fast"]).ok();
+    let measures = run(["eval", &db, "--test", &place.path("a/test.txt"), "--json"]).ok().json();
+    assert_eq!(measures["interactions"].as_u64(), Some(test.len() as u64));
+}
+
+#[test]
+fn the_latest_are_held_out_with_their_weights_and_times() {
+    let place = Place::new();
+    let rows = "user,item,weight,time\nann,tea pot,2,30\nann,cup,1,10\nann,jug,0.5,20\nann,cup,1,40\nbob,cup,1,5\n";
+    let file = place.file("rows.csv", rows);
+    let out = place.path("parts");
+    let by_time = ["split", &file, "--by-time", "--test-share", "0.5", "--out", &out];
+    run(by_time).fails(2, &["tea pot", "--to csv"]);
+    run([&by_time[..], &["--to", "csv"]].concat()).ok();
+    let read = |name: &str| read_to_string(format!("{out}/{name}.csv")).unwrap();
+    assert_eq!(read("train"), "user,item,weight,time\nann,tea pot,2,30\nann,jug,0.5,20\nbob,cup,1,5\n");
+    assert_eq!(read("test"), "user,item,weight,time\nann,cup,1,40\n");
+    // Nothing is overwritten.
+    run([&by_time[..], &["--to", "csv"]].concat()).fails(2, &["exists already", "--out"]);
+}
+
+#[test]
+fn what_cannot_be_split_says_why() {
+    let place = Place::new();
+    let (file, out) = (place.file("rows.txt", "u a b c\nv a b\nw c\n"), place.path("parts"));
+    run(["split", &file, "--out", &out, "--by-time"]).fails(2, &["no time", "--time"]);
+    run(["split", &file, "--out", &out, "--test-share", "1"]).fails(2, &["less than 1"]);
+    run(["split", &file, "--out", &out, "--core", "0"]).fails(2, &["at least 1"]);
+    run(["split", &file, "--out", &out, "--by-time", "--seed", "3"]).fails(2, &["--seed"]);
+    // A core that nobody is in is a no.
+    run(["split", &file, "--out", &out, "--core", "3"]).fails(1, &[]);
+}
