@@ -83,20 +83,70 @@ impl Ball {
     }
 }
 
+/// Binary digits of a count of at most [`VOTERS`].
+const DIGITS: usize = VOTERS.ilog2() as usize + 1;
+
 /// The bits more than half of the voters have.
+///
+/// Votes for the 64 bits of a word are counted side by side: digit d of all counts is one word, and a vote is added as a carry that runs
+/// through the digits. O(voters x words) operations on words.
 fn majority(items: &LayeredCodes, rows: &[u32]) -> Vec<u64> {
     let stride = rows.len().div_ceil(VOTERS).max(1);
     let voters = rows.len().div_ceil(stride);
-    let mut counts = vec![[0u16; 64]; items.shape().words()];
+    let mut counts = vec![[0u64; DIGITS]; items.shape().words()];
     for &row in rows.iter().step_by(stride) {
-        for (counts, &word) in counts.iter_mut().zip(items.row(row as usize).words) {
-            for (bit, count) in counts.iter_mut().enumerate() {
-                *count += (word >> bit & 1) as u16;
+        for (digits, &word) in counts.iter_mut().zip(items.row(row as usize).words) {
+            let mut carry = word;
+            for digit in digits {
+                (*digit, carry) = (*digit ^ carry, *digit & carry);
+                if carry == 0 {
+                    break;
+                }
             }
         }
     }
-    let word = |counts: &[u16; 64]| {
-        counts.iter().enumerate().fold(0, |word, (bit, &n)| word | u64::from(2 * usize::from(n) > voters) << bit)
-    };
-    counts.iter().map(word).collect()
+    counts.iter().map(|digits| at_least(digits, voters / 2 + 1)).collect()
+}
+
+/// Which of the 64 counts are at least `least`, by comparison from the highest digit down.
+fn at_least(digits: &[u64; DIGITS], least: usize) -> u64 {
+    let (mut more, mut same) = (0, u64::MAX);
+    for (d, &digit) in digits.iter().enumerate().rev() {
+        if least >> d & 1 == 1 {
+            same &= digit;
+        } else {
+            more |= same & digit;
+            same &= !digit;
+        }
+    }
+    more | same
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::code::CodeShape;
+    use crate::code::tests::flipped_items;
+
+    proptest! {
+        #[test]
+        fn a_majority_is_counted_bit_by_bit(rows in 1..700usize, run in 1..100usize, flips in 0..40usize, seed: u64) {
+            let shape = Arc::new(CodeShape::hops(70, 1).unwrap());
+            let items = flipped_items(&shape, rows, run, flips, seed);
+            let all: Vec<u32> = (0..rows as u32).collect();
+            let stride = rows.div_ceil(VOTERS);
+            let voters: Vec<&[u64]> = (0..rows).step_by(stride).map(|row| items.row(row).words).collect();
+            let expected: Vec<u64> = (0..shape.words())
+                .map(|word| {
+                    (0..64).fold(0, |bits, bit| {
+                        let votes = voters.iter().filter(|voter| voter[word] >> bit & 1 == 1).count();
+                        bits | u64::from(2 * votes > voters.len()) << bit
+                    })
+                })
+                .collect();
+            prop_assert_eq!(majority(&items, &all), expected);
+        }
+    }
 }
