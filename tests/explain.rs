@@ -58,7 +58,13 @@ fn layers_and_pulls_add_up_for_trained_users() {
         let strongest = explanation.pulls.iter().take(5);
         let alike = strongest.filter(|pull| taste(number(&pull.item)) == taste(number(&best.id))).count();
         own_taste += alike as f64 / 100.0;
-        assert!(explanation.folded_score > 0.0);
+        let ratio = explanation.folded_score / explanation.score;
+        assert!(
+            (0.5..2.0).contains(&ratio),
+            "the score is {} and the folded score {}",
+            explanation.score,
+            explanation.folded_score
+        );
     }
     assert!(own_taste > 0.9, "only {own_taste} of the strongest pulls are of the item's taste");
 }

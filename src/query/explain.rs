@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::fold_in::{Profile, inner, segments};
 use super::{Basis, Query};
+use crate::code::CodeShape;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::Id;
@@ -12,8 +13,8 @@ use crate::ids::Id;
 ///
 /// [`layers`](Explanation::layers) takes the score itself apart, exactly. [`pulls`](Explanation::pulls) names the user's own items behind it: the
 /// user is put in the place of somebody new with the same items, whose vector is made from them by a linear map (the fold-in), so that each item
-/// adds its own part to the inner product with the item explained. For a user training has given a code the two agree as well as the fold-in
-/// stands in for training, and [`folded_score`](Explanation::folded_score) lies as near to the score.
+/// adds its own part to the inner product with the item explained. For a user training has given a code that vector is brought to the size of
+/// the code, and [`folded_score`](Explanation::folded_score) comes as near to the score as the fold-in comes to training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     /// The user asked about.
@@ -28,11 +29,12 @@ pub struct Explanation {
     pub score: f32,
     /// What each layer adds: added up in this order, in f32 from +0.0, they are the score bit for bit.
     pub layers: Vec<LayerShare>,
-    /// The inner product `sum_l w_l^2 x_l . (alpha_l sigma_l)` of the vector x folded in from the user's items, before it is quantised, with the
-    /// item's de-quantised code; 0 where none of the items has a code.
+    /// The inner product `r sum_l w_l^2 x_l . (alpha_l sigma_l)` of the vector x folded in from the user's items, before it is quantised, with the
+    /// item's de-quantised code; 0 where none of the items has a code. For a user with a trained code r is the size of the code over that of x,
+    /// both `sqrt(sum_l d_l m_l^2)` with m_l the mean magnitude of a layer; it is 1 for others.
     pub folded_score: f32,
     /// The user's items that have a code, by descending pull, equal ones by id. With M the fold-in map, f_j the code vector of item j divided by
-    /// the square root of its degree, and z the weighted code vector of the item explained, item j pulls by `M(f_j) . z / |sum f|`; the pulls
+    /// the square root of its degree, and z the weighted code vector of the item explained, item j pulls by `r M(f_j) . z / |sum f|`; the pulls
     /// add up to [`folded_score`](Explanation::folded_score) within f32 rounding. Negative ones speak against the item.
     pub pulls: Vec<Pull>,
 }
@@ -87,8 +89,20 @@ pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
             let weight = codes.shape().weights()[layer];
             codes.add_decoded(row, layer, weight * weight, &mut direction[range]);
         }
-        folded_score = inner(&profile.vector(generation), &direction) as f32;
+        let vector = profile.vector(generation);
+        let ratio = match resolved.basis {
+            Basis::Code => {
+                let folded = size(codes.shape(), means(codes.shape(), &vector));
+                let trained =
+                    generation.users().scalers().chunks_exact(codes.shape().layers()).nth(dense_user as usize);
+                let trained = trained.into_iter().flatten().map(|&scaler| f64::from(scaler));
+                if folded > 0.0 { size(codes.shape(), trained) / folded } else { 1.0 }
+            }
+            _ => 1.0,
+        };
+        folded_score = (ratio * inner(&vector, &direction)) as f32;
         pulls = profile.pulls(generation, &direction);
+        pulls.iter_mut().for_each(|(_, pull)| *pull *= ratio);
         pulls.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| catalogues.items.compare(a.0, b.0)));
     }
     let pull = |(item, pull): (u32, f64)| Some(Pull { item: catalogues.items.id(item)?, pull: pull as f32 });
@@ -102,4 +116,17 @@ pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
         folded_score,
         pulls: pulls.into_iter().filter_map(pull).collect(),
     })
+}
+
+/// The mean magnitude of every layer of a vector.
+fn means<'a>(shape: &'a CodeShape, vector: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+    segments(shape).map(|range| {
+        let width = range.len() as f64;
+        vector[range].iter().map(|&x| f64::from(x.abs())).sum::<f64>() / width
+    })
+}
+
+/// The length of a vector whose dimensions all have the mean magnitude of their layer.
+fn size(shape: &CodeShape, means: impl Iterator<Item = f64>) -> f64 {
+    shape.widths().iter().zip(means).map(|(&width, mean)| f64::from(width) * mean * mean).sum::<f64>().sqrt()
 }
