@@ -110,7 +110,7 @@ impl Draft {
 
     /// Builds the index. Works on rayon: call it without a lock. O(arrivals x bits).
     pub(crate) fn build(self, generation: &Generation) -> Result<ArrivalIndex, CodeError> {
-        let (shape, rows) = (generation.items().shape(), self.rows);
+        let (shape, rows) = (generation.shape(), self.rows);
         let mut start = 0;
         let mut layers = Vec::with_capacity(shape.layers());
         for &width in shape.widths() {
@@ -130,6 +130,16 @@ impl Draft {
     }
 }
 
+/// One arrival.
+pub(crate) struct Arrival {
+    /// Its place in the order of external ids, among arrivals.
+    pub(crate) row: u32,
+    /// Its code, as the only row.
+    pub(crate) code: LayeredCodes,
+    /// How many users have it.
+    pub(crate) users: u32,
+}
+
 impl ArrivalIndex {
     /// The code of `item` as a query, if it is an arrival.
     pub(crate) fn query(&self, item: u32) -> Option<QueryCode> {
@@ -137,10 +147,10 @@ impl ArrivalIndex {
         QueryCode::from_item(&self.codes, row).ok()
     }
 
-    /// The codes and, if `item` is an arrival, its row in them and how many users it has.
-    pub(crate) fn code(&self, item: u32) -> Option<(&LayeredCodes, usize, u32)> {
+    /// What is known of `item` if it is an arrival. O(arrivals + bits).
+    pub(crate) fn code(&self, item: u32) -> Option<Arrival> {
         let row = self.items.iter().position(|&i| i == item)?;
-        Some((&self.codes, row, self.users[row]))
+        Some(Arrival { row: row as u32, code: self.codes.select(row), users: self.users[row] })
     }
 
     /// Merges the best of the arrivals into `found`, the best of the generation's items. Filters speak of dense numbers. The lists hold

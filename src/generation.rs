@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, Encoder, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
+use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
 use crate::graph::postings::Postings;
 use crate::index::{Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
@@ -31,7 +31,12 @@ pub(crate) struct Content {
 pub(crate) struct Generation {
     number: u64,
     content_hash: String,
-    content: Content,
+    postings: Postings,
+    retired: RoaringBitmap,
+    users: PlaneCodes,
+    ranks: Arc<[u32]>,
+    fold_in: FoldInMap,
+    encoder: Option<Encoder>,
     item_degrees: Vec<u32>,
     /// Rows without a code.
     codeless: RoaringBitmap,
@@ -42,7 +47,7 @@ pub(crate) struct Generation {
 }
 
 impl Generation {
-    /// Builds the index over `content`, whose items are stored in `order`. O(items x bits).
+    /// Builds the index over `content`, whose items are stored in `order`; from then on the index alone holds their codes. O(items x bits).
     ///
     /// # Errors
     /// If there is not one rank an item, or `order` is none of the items.
@@ -53,18 +58,24 @@ impl Generation {
         order: Order,
         kernel: Kernel,
     ) -> Result<Self, CodeError> {
-        let item_degrees = content.postings.item_degrees(content.items.len() as u32);
-        let mut item_index = Index::with_order(&content.items, order, Arc::clone(&content.ranks), kernel)?;
-        item_index.calibrate(&sample_queries(&content.users)?)?;
-        let scaler_profile = ScalerProfile::of(&content.items, &item_degrees);
-        let layers = content.items.shape().layers();
-        let codeless = (0..).zip(content.items.scalers().chunks_exact(layers));
+        let Content { postings, retired, users, items, ranks, fold_in, encoder } = content;
+        let item_degrees = postings.item_degrees(items.len() as u32);
+        let mut item_index = Index::with_order(&items, order, Arc::clone(&ranks), kernel)?;
+        item_index.calibrate(&sample_queries(&users)?)?;
+        let scaler_profile = ScalerProfile::of(&items, &item_degrees);
+        let layers = items.shape().layers();
+        let codeless = (0..).zip(items.scalers().chunks_exact(layers));
         let codeless = codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
         let user_index = OnceLock::new();
         Ok(Self {
             number,
             content_hash,
-            content,
+            postings,
+            retired,
+            users,
+            ranks,
+            fold_in,
+            encoder,
             item_degrees,
             codeless,
             kernel,
@@ -86,32 +97,45 @@ impl Generation {
 
     /// The interactions it has seen.
     pub(crate) fn postings(&self) -> &Postings {
-        &self.content.postings
+        &self.postings
     }
 
     /// Items retired before it.
     pub(crate) fn retired(&self) -> &RoaringBitmap {
-        &self.content.retired
+        &self.retired
     }
 
     /// What gives users who came later a vector.
     pub(crate) fn fold_in(&self) -> &FoldInMap {
-        &self.content.fold_in
+        &self.fold_in
     }
 
     /// What turns vectors into codes like these, where they were made from vectors.
     pub(crate) fn encoder(&self) -> Option<&Encoder> {
-        self.content.encoder.as_ref()
+        self.encoder.as_ref()
     }
 
     /// Users' codes.
     pub(crate) fn users(&self) -> &PlaneCodes {
-        &self.content.users
+        &self.users
     }
 
-    /// Items' codes.
-    pub(crate) fn items(&self) -> &LayeredCodes {
-        &self.content.items
+    /// The shape of the codes.
+    pub(crate) fn shape(&self) -> &Arc<CodeShape> {
+        self.item_index.shape()
+    }
+
+    /// How many items there are, with a code or without.
+    pub(crate) fn n_items(&self) -> usize {
+        self.item_index.len()
+    }
+
+    /// The code of one item, as the only row. O(bits).
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub(crate) fn item(&self, item: u32) -> LayeredCodes {
+        self.item_index.code(item)
     }
 
     /// The index over the items.
@@ -148,7 +172,7 @@ impl Generation {
 
     /// Each item's rank in the order of external ids.
     pub(crate) fn ranks(&self) -> &[u32] {
-        &self.content.ranks
+        &self.ranks
     }
 
     /// Whether training gave the user a code.
@@ -160,7 +184,7 @@ impl Generation {
 
     /// Whether training gave the item a code.
     pub(crate) fn has_item(&self, item: u32) -> bool {
-        (item as usize) < self.items().len() && !self.codeless.contains(item)
+        (item as usize) < self.n_items() && !self.codeless.contains(item)
     }
 
     /// The scalers an item of `degree` users can expect: `[layers]`.

@@ -74,13 +74,13 @@ impl Stats {
         };
         let retired = tail.generation().map_or(0, |g| g.retired().union_len(&tail.retired()));
         let generation = tail.generation().map(|g| {
-            let (shape, planes) = (g.items().shape(), g.users().planes());
+            let (shape, planes) = (g.shape(), g.users().planes());
             let scalers = 4 * shape.layers() as u64;
             GenerationStats {
                 number: g.number(),
                 content_hash: g.content_hash().to_owned(),
                 users: g.users().len() as u64,
-                items: g.items().len() as u64,
+                items: g.n_items() as u64,
                 layer_bits: shape.widths().to_vec(),
                 query_bits: planes,
                 bytes_per_item: 8 * shape.words() as u64 + scalers,

@@ -48,7 +48,7 @@ struct Rows {
 pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<ExportOutcome> {
     let tail = live.tail();
     let generation = tail.generation().ok_or(Error::NotTrained)?;
-    let shape = generation.items().shape();
+    let shape = generation.shape();
     let width = shape.widths()[0];
     if shape.widths().iter().any(|&other| other != width) || !width.is_multiple_of(8) {
         return Err(Error::InvalidArgument {
@@ -72,11 +72,14 @@ pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<Export
     weights.finish()?;
     items.write_ids(folder, ITEMS)?;
     users.write_ids(folder, QUERIES)?;
-    items.write_scalers(folder, ITEMS, generation.items().scalers(), shape.layers())?;
-    users.write_scalers(folder, QUERIES, generation.users().scalers(), shape.layers())?;
+    items.write_scalers(folder, ITEMS, shape.layers(), |item, out| out.extend(generation.item(item).scalers()))?;
+    let layers = shape.layers();
+    let row =
+        |user: u32, out: &mut Vec<f32>| out.extend(&generation.users().scalers()[user as usize * layers..][..layers]);
+    users.write_scalers(folder, QUERIES, layers, row)?;
     let bytes = [shape.packed_bytes() as u64];
     let words = shape.words();
-    let row = |item: usize, out: &mut Vec<u64>| out.extend(&generation.items().words()[item * words..][..words]);
+    let row = |item: usize, out: &mut Vec<u64>| out.extend(generation.item(item as u32).words());
     items.write_codes(folder, "items_codes.npy", shape, 1, &bytes, row)?;
     let planes = generation.users().planes();
     let all = words * planes as usize;
@@ -106,7 +109,8 @@ pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<Export
         None => {
             let bits = shape.bits() as usize;
             items.write_floats(folder, ITEMS, bits, |item, out| {
-                segments(shape, out).for_each(|(layer, out)| generation.items().decode_into(item, layer, out));
+                let code = generation.item(item as u32);
+                segments(shape, out).for_each(|(layer, out)| code.decode_into(0, layer, out));
                 weigh(shape, out);
             })?;
             users.write_floats(folder, QUERIES, bits, |user, out| {
@@ -182,11 +186,21 @@ impl Rows {
         Ok(write().map_err(|e| NpyError::io("write", &lines, e))?)
     }
 
-    fn write_scalers(&self, folder: &Path, side: &str, scalers: &[f32], layers: usize) -> Result<()> {
+    /// Scalers, `[n x layers]`; `scalers` appends those of a row.
+    fn write_scalers(
+        &self,
+        folder: &Path,
+        side: &str,
+        layers: usize,
+        scalers: impl Fn(u32, &mut Vec<f32>),
+    ) -> Result<()> {
         let shape = [self.numbers.len() as u64, layers as u64];
         let mut writer = NpyWriter::create(file(folder, side, "scalers.npy"), Dtype::F32, &shape)?;
+        let mut gathered = Vec::with_capacity(layers);
         for &row in &self.numbers {
-            writer.floats(&scalers[row as usize * layers..][..layers])?;
+            gathered.clear();
+            scalers(row, &mut gathered);
+            writer.floats(&gathered)?;
         }
         Ok(writer.finish()?)
     }
@@ -249,7 +263,7 @@ fn learned(store: &Store, generation: &Generation) -> Result<Option<[Table; 2]>>
         let fits = held == rows as u64 && dims > 0;
         Ok(data.filter(|_| fits).map(|data| Table { dims: dims as usize, data }))
     };
-    let items = table("teacher.items", generation.items().len())?;
+    let items = table("teacher.items", generation.n_items())?;
     let users = table("teacher.users", generation.users().len())?;
     Ok(items.zip(users).filter(|(items, users)| items.dims == users.dims).map(|(items, users)| [items, users]))
 }

@@ -84,6 +84,25 @@ impl Linear {
         &self.shape
     }
 
+    /// The code of one row, put together from its block. O(words).
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn code(&self, row: u32) -> LayeredCodes {
+        let position = if self.positions.is_empty() { row } else { self.positions[row as usize] } as usize;
+        let mut halves = self.blocks.words_at(position);
+        let mut words = Vec::with_capacity(self.shape.words());
+        for &width in self.shape.widths() {
+            for start in (0..width).step_by(64) {
+                let low = u64::from(halves.next().unwrap_or(0));
+                let high = if width - start > 32 { u64::from(halves.next().unwrap_or(0)) } else { 0 };
+                words.push(low | high << 32);
+            }
+        }
+        let scalers = (0..self.shape.layers()).map(|layer| self.blocks.scaler(position, layer)).collect();
+        LayeredCodes::from_valid(Arc::clone(&self.shape), words, scalers)
+    }
+
     /// The codes, in the order of the scan.
     pub(super) fn blocks(&self) -> &Blocks {
         &self.blocks

@@ -8,7 +8,7 @@ use super::order::{Order, Profile};
 use super::planner::{Plan, Planner};
 use super::probe::{Probe, prepare};
 use super::{EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
-use crate::code::{CodeError, LayeredCodes, QueryCode};
+use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 use crate::kernel::popcount::{BlockQuery, Heads, Kernel};
 
 /// Sample queries the planner learns from at build.
@@ -88,6 +88,19 @@ impl Index {
             self.planner.learn(engine, &work);
         }
         Ok(())
+    }
+
+    /// The code of one row, which only the index holds. O(words).
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn code(&self, row: u32) -> LayeredCodes {
+        self.linear.code(row)
+    }
+
+    /// The shape of queries and items.
+    pub fn shape(&self) -> &Arc<CodeShape> {
+        self.linear.shape()
     }
 
     /// Rows in the index.

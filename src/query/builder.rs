@@ -350,9 +350,9 @@ impl<'a> Query<'a> {
                 Some(encoder) => {
                     let planes = generation.users().planes();
                     let planes = self.query_bits.unwrap_or(planes);
-                    encoder.query_of_item(generation.items(), item as usize, planes)?
+                    encoder.query_of_item(&generation.item(item), 0, planes)?
                 }
-                None => QueryCode::from_item(generation.items(), item as usize)?,
+                None => QueryCode::from_item(&generation.item(item), 0)?,
             }),
             false => arrivals.and_then(|arrivals| arrivals.query(item)),
         };

@@ -70,12 +70,12 @@ pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
         return Err(error.unwrap_or(Error::NotTrained));
     };
     let code = match generation.has_item(dense_item) {
-        true => Some((generation.items(), dense_item as usize)),
-        false => arrivals.and_then(|arrivals| arrivals.code(dense_item)).map(|(codes, row, _)| (codes, row)),
+        true => Some(generation.item(dense_item)),
+        false => arrivals.and_then(|arrivals| arrivals.code(dense_item)).map(|arrival| arrival.code),
     };
-    let (codes, row) = code.ok_or_else(|| Error::NoCode { item: item.clone() })?;
+    let code = code.ok_or_else(|| Error::NoCode { item: item.clone() })?;
 
-    let contributions = query.contributions(codes.row(row)).into_iter().enumerate().rev();
+    let contributions = query.contributions(code.row(0)).into_iter().enumerate().rev();
     let layers: Vec<LayerShare> =
         contributions.map(|(layer, contribution)| LayerShare { layer, contribution }).collect();
     let score = layers.iter().fold(0.0, |sum, share| sum + share.contribution);
@@ -84,19 +84,18 @@ pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
         tail.history(dense_user).into_iter().map(|(item, edge)| (item, edge.weight)).collect();
     let (mut folded_score, mut pulls) = (0.0, Vec::new());
     if let Some(profile) = Profile::of(generation, arrivals, &history) {
-        let mut direction = vec![0.0; codes.shape().bits() as usize];
-        for (layer, range) in segments(codes.shape()).enumerate() {
-            let weight = codes.shape().weights()[layer];
-            codes.add_decoded(row, layer, weight * weight, &mut direction[range]);
+        let mut direction = vec![0.0; code.shape().bits() as usize];
+        for (layer, range) in segments(code.shape()).enumerate() {
+            let weight = code.shape().weights()[layer];
+            code.add_decoded(0, layer, weight * weight, &mut direction[range]);
         }
         let vector = profile.vector(generation);
         let ratio = match resolved.basis {
             Basis::Code => {
-                let folded = size(codes.shape(), means(codes.shape(), &vector));
-                let trained =
-                    generation.users().scalers().chunks_exact(codes.shape().layers()).nth(dense_user as usize);
+                let folded = size(code.shape(), means(code.shape(), &vector));
+                let trained = generation.users().scalers().chunks_exact(code.shape().layers()).nth(dense_user as usize);
                 let trained = trained.into_iter().flatten().map(|&scaler| f64::from(scaler));
-                if folded > 0.0 { size(codes.shape(), trained) / folded } else { 1.0 }
+                if folded > 0.0 { size(code.shape(), trained) / folded } else { 1.0 }
             }
             _ => 1.0,
         };

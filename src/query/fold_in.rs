@@ -1,7 +1,7 @@
 //! Fold-in: a code on the spot for a user training has not seen, from the items they touched.
 
 use super::vector::encode_segments;
-use crate::arrivals::ArrivalIndex;
+use crate::arrivals::{Arrival, ArrivalIndex};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 use crate::generation::Generation;
 
@@ -16,42 +16,38 @@ pub(crate) fn fold_in(
 ) -> Result<Option<QueryCode>, CodeError> {
     let Some(profile) = Profile::of(generation, arrivals, history) else { return Ok(None) };
     let vector = profile.vector(generation);
-    let shape = generation.items().shape();
+    let shape = generation.shape();
     encode_segments(shape, &vector, planes).map(Some)
 }
 
 /// What somebody touched, as one vector: the sum of the items' de-quantised codes, each by its weight and divided by the square root of its
 /// degree, scaled to length 1 as the fold-in map was learned.
-pub(super) struct Profile<'a> {
-    parts: Vec<Part<'a>>,
+pub(super) struct Profile {
+    parts: Vec<Part>,
     values: Vec<f32>,
     /// The length before it was scaled.
     norm: f32,
 }
 
 /// One item of a history.
-struct Part<'a> {
+struct Part {
     item: u32,
-    codes: &'a LayeredCodes,
-    row: usize,
+    /// Its code, as the only row.
+    code: LayeredCodes,
     factor: f32,
 }
 
-impl<'a> Profile<'a> {
+impl Profile {
     /// The profile of a history; `None` where no item of it has a code. Items are summed in a fixed order, trained ones by external id and
     /// arrivals after them, so that the profile does not depend on the order they were loaded in. O(items x bits).
-    pub(super) fn of(
-        generation: &'a Generation,
-        arrivals: Option<&'a ArrivalIndex>,
-        history: &[(u32, f32)],
-    ) -> Option<Self> {
-        let trained = |item: u32| (generation.items(), item as usize, generation.item_degrees()[item as usize]);
+    pub(super) fn of(generation: &Generation, arrivals: Option<&ArrivalIndex>, history: &[(u32, f32)]) -> Option<Self> {
         let mut known = Vec::with_capacity(history.len());
         for &(item, weight) in history {
             if generation.has_item(item) {
-                known.push(((0, generation.ranks()[item as usize]), item, trained(item), weight));
-            } else if let Some(code) = arrivals.and_then(|arrivals| arrivals.code(item)) {
-                known.push(((1, code.1 as u32), item, code, weight));
+                let (rank, users) = (generation.ranks()[item as usize], generation.item_degrees()[item as usize]);
+                known.push(((0, rank), item, generation.item(item), users, weight));
+            } else if let Some(Arrival { row, code, users }) = arrivals.and_then(|arrivals| arrivals.code(item)) {
+                known.push(((1, row), item, code, users, weight));
             }
         }
         if known.is_empty() {
@@ -60,19 +56,16 @@ impl<'a> Profile<'a> {
         known.sort_unstable_by_key(|&(order, ..)| order);
         // Weights relative to the largest: their scale changes no ranking, and the profile stays finite.
         let heaviest = known.iter().fold(0.0f32, |most, &(.., weight)| most.max(weight));
-        let part = |(_, item, (codes, row, degree), weight): (_, u32, (_, usize, u32), f32)| Part {
+        let part = |(_, item, code, users, weight): (_, u32, _, u32, f32)| Part {
             item,
-            codes,
-            row,
-            factor: weight / heaviest / (degree.max(1) as f32).sqrt(),
+            code,
+            factor: weight / heaviest / (users.max(1) as f32).sqrt(),
         };
-        let parts: Vec<Part<'_>> = known.into_iter().map(part).collect();
-        let shape = generation.items().shape();
+        let parts: Vec<Part> = known.into_iter().map(part).collect();
+        let shape = generation.shape();
         let mut values = vec![0.0; shape.bits() as usize];
         for (layer, range) in segments(shape).enumerate() {
-            parts
-                .iter()
-                .for_each(|part| part.codes.add_decoded(part.row, layer, part.factor, &mut values[range.clone()]));
+            parts.iter().for_each(|part| part.code.add_decoded(0, layer, part.factor, &mut values[range.clone()]));
         }
         let norm = values.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt() as f32;
         if norm > 0.0 {
@@ -92,10 +85,10 @@ impl<'a> Profile<'a> {
         let weights = generation.fold_in().pull_back(direction);
         let norm = if self.norm > 0.0 { f64::from(self.norm) } else { 1.0 };
         let mut values = vec![0.0; weights.len()];
-        let pull = |part: &Part<'_>| {
+        let pull = |part: &Part| {
             values.fill(0.0);
-            for (layer, range) in segments(generation.items().shape()).enumerate() {
-                part.codes.add_decoded(part.row, layer, part.factor, &mut values[range]);
+            for (layer, range) in segments(generation.shape()).enumerate() {
+                part.code.add_decoded(0, layer, part.factor, &mut values[range]);
             }
             (part.item, inner(&values, &weights) / norm)
         };

@@ -8,7 +8,7 @@ use crate::generation::Generation;
 
 /// The query of a vector like those the generation's codes were made of, or, where they were not made of vectors, of one float a bit.
 pub(crate) fn vector_query(generation: &Generation, vector: &[f32], planes: u32) -> Result<QueryCode> {
-    let shape = generation.items().shape();
+    let shape = generation.shape();
     let (expected, kind) = match generation.encoder() {
         Some(encoder) => (encoder.len(), "as the imported vectors have, all layers of a row one after another"),
         None => (shape.bits() as usize, "one a bit of the code, layer after layer"),

@@ -118,6 +118,14 @@ impl Blocks {
         self.block(position / LANES).0[before + word].get(position % LANES)
     }
 
+    /// The 32-bit words of a position, layer after layer.
+    ///
+    /// # Panics
+    /// If there is no such position.
+    pub fn words_at(&self, position: usize) -> impl Iterator<Item = u32> + '_ {
+        self.block(position / LANES).0.iter().map(move |words| words.get(position % LANES))
+    }
+
     /// The scaler of one layer at a position.
     ///
     /// # Panics
