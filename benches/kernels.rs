@@ -32,8 +32,7 @@ fn kernels(criterion: &mut Criterion) {
         let items = matrices(&shape, rows, 1);
         let items: Vec<&[f32]> = items.iter().map(Vec::as_slice).collect();
         let items = LayeredCodes::encode(Arc::clone(&shape), &items).expect("finite values");
-        let order: Vec<u32> = (0..rows as u32).collect();
-        let blocks = Blocks::build(&items, &order).expect("a permutation");
+        let blocks = Blocks::build(&items);
         let user = matrices(&shape, 1, 2);
         let user: Vec<&[f32]> = user.iter().map(Vec::as_slice).collect();
         for planes in [1, 4] {

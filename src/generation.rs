@@ -61,7 +61,10 @@ impl Generation {
         let Content { postings, retired, users, items, ranks, fold_in, encoder } = content;
         let item_degrees = postings.item_degrees(items.len() as u32);
         let mut item_index = Index::with_order(&items, order, Arc::clone(&ranks), kernel)?;
-        item_index.calibrate(&sample_queries(&users)?)?;
+        match sample_queries(&users)? {
+            none if none.is_empty() => item_index.calibrate_by_items()?,
+            some => item_index.calibrate(&some)?,
+        }
         let scaler_profile = ScalerProfile::of(&items, &item_degrees);
         let layers = items.shape().layers();
         let codeless = (0..).zip(items.scalers().chunks_exact(layers));
@@ -196,10 +199,13 @@ impl Generation {
 /// Users the planner of the index learns from.
 const SAMPLE_USERS: usize = 16;
 
-/// The queries of a few users, evenly spread.
+/// The queries of a few users with a code, evenly spread.
 fn sample_queries(users: &PlaneCodes) -> Result<Vec<QueryCode>, CodeError> {
+    let layers = users.shape().layers();
+    let has_code = |&user: &usize| users.scalers()[user * layers..][..layers].iter().any(|&scaler| scaler > 0.0);
     let samples = SAMPLE_USERS.min(users.len());
-    (0..samples).map(|i| users.query((2 * i + 1) * users.len() / (2 * samples), users.planes())).collect()
+    let starts = (0..samples).map(|i| i * users.len() / samples..(i + 1) * users.len() / samples);
+    starts.filter_map(|mut part| part.find(has_code)).map(|user| users.query(user, users.planes())).collect()
 }
 
 /// Mean scaler of the items that have a code, by order of magnitude of the item's degree: what a new item starts with.

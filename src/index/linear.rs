@@ -44,6 +44,16 @@ impl Linear {
         ranks: impl Into<Arc<[u32]>>,
         kernel: Kernel,
     ) -> Result<Self, CodeError> {
+        Self::of_stored(&items.reordered(&order)?, order, ranks, kernel)
+    }
+
+    /// [`Linear::with_order`] of items that are in that order already.
+    pub(super) fn of_stored(
+        items: &LayeredCodes,
+        order: Vec<u32>,
+        ranks: impl Into<Arc<[u32]>>,
+        kernel: Kernel,
+    ) -> Result<Self, CodeError> {
         let ranks = ranks.into();
         CodeError::check_length("ranks", items.len(), ranks.len())?;
         CodeError::check_length("rows of the order", items.len(), order.len())?;
@@ -59,14 +69,7 @@ impl Linear {
                 }
             }
         }
-        Ok(Self {
-            shape: Arc::clone(items.shape()),
-            blocks: Blocks::build(items, &order)?,
-            order,
-            positions,
-            ranks,
-            kernel,
-        })
+        Ok(Self { shape: Arc::clone(items.shape()), blocks: Blocks::build(items), order, positions, ranks, kernel })
     }
 
     /// Rows in the index.

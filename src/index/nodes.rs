@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -26,16 +27,13 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// The nodes of `items` stored in the order `rows`. O(n x words), parallel.
+    /// The nodes of `items`, which are in the order of storage. O(n x words), parallel.
     ///
     /// # Errors
-    /// If `rows` names a row the codes do not have.
-    pub fn build(items: &LayeredCodes, rows: &[u32]) -> Result<Self, CodeError> {
-        if let Some(&row) = rows.iter().find(|&&row| row as usize >= items.len()) {
-            return Err(CodeError::Row { row: row as usize, rows: items.len() });
-        }
-        let sizes = if rows.len() < LARGE { &SIZES[..2] } else { &SIZES[..] };
-        let levels = sizes.iter().map(|&size| level(items, rows, size)).collect::<Result<_, _>>()?;
+    /// None that valid codes give.
+    pub fn build(items: &LayeredCodes) -> Result<Self, CodeError> {
+        let sizes = if items.len() < LARGE { &SIZES[..2] } else { &SIZES[..] };
+        let levels = sizes.iter().map(|&size| level(items, size)).collect::<Result<_, _>>()?;
         Ok(Self { levels })
     }
 
@@ -50,9 +48,10 @@ impl Nodes {
     }
 }
 
-fn level(items: &LayeredCodes, rows: &[u32], size: usize) -> Result<Balls, CodeError> {
+fn level(items: &LayeredCodes, size: usize) -> Result<Balls, CodeError> {
     let shape = items.shape();
-    let balls: Vec<Ball> = rows.par_chunks(size).map(|rows| Ball::of(items, rows)).collect();
+    let runs = (0..items.len().div_ceil(size)).into_par_iter();
+    let balls: Vec<Ball> = runs.map(|run| Ball::of(items, run * size..items.len().min((run + 1) * size))).collect();
     let words = balls.iter().flat_map(|ball| ball.centre.iter().copied()).collect();
     let scalers = balls.iter().flat_map(|ball| ball.scalers.iter().copied()).collect();
     let radii: Vec<u32> = balls.iter().flat_map(|ball| ball.radii.iter().copied()).collect();
@@ -67,17 +66,19 @@ struct Ball {
 }
 
 impl Ball {
-    fn of(items: &LayeredCodes, rows: &[u32]) -> Self {
+    fn of(items: &LayeredCodes, rows: Range<usize>) -> Self {
         let shape = items.shape();
-        let centre = majority(items, rows);
+        let centre = majority(items, rows.clone());
         let mut ball = Self { centre, radii: vec![0; shape.layers()], scalers: vec![0.0; shape.layers()] };
-        for &row in rows {
-            let Row { words, scalers } = items.row(row as usize);
+        for row in rows {
+            let Row { words, scalers } = items.row(row);
             for (layer, radius) in ball.radii.iter_mut().enumerate() {
                 let words = shape.layer_words(layer).map(|word| (words[word] ^ ball.centre[word]).count_ones());
                 *radius = words.sum::<u32>().max(*radius);
             }
-            ball.scalers.iter_mut().zip(scalers).for_each(|(most, &scaler)| *most = most.max(scaler));
+            for (most, &scaler) in ball.scalers.iter_mut().zip(scalers) {
+                *most = if scaler > *most { scaler } else { *most };
+            }
         }
         ball
     }
@@ -90,12 +91,12 @@ const DIGITS: usize = VOTERS.ilog2() as usize + 1;
 ///
 /// Votes for the 64 bits of a word are counted side by side: digit d of all counts is one word, and a vote is added as a carry that runs
 /// through the digits. O(voters x words) operations on words.
-fn majority(items: &LayeredCodes, rows: &[u32]) -> Vec<u64> {
+fn majority(items: &LayeredCodes, rows: Range<usize>) -> Vec<u64> {
     let stride = rows.len().div_ceil(VOTERS).max(1);
     let voters = rows.len().div_ceil(stride);
     let mut counts = vec![[0u64; DIGITS]; items.shape().words()];
-    for &row in rows.iter().step_by(stride) {
-        for (digits, &word) in counts.iter_mut().zip(items.row(row as usize).words) {
+    for row in rows.step_by(stride) {
+        for (digits, &word) in counts.iter_mut().zip(items.row(row).words) {
             let mut carry = word;
             for digit in digits {
                 (*digit, carry) = (*digit ^ carry, *digit & carry);
@@ -135,7 +136,6 @@ mod tests {
         fn a_majority_is_counted_bit_by_bit(rows in 1..700usize, run in 1..100usize, flips in 0..40usize, seed: u64) {
             let shape = Arc::new(CodeShape::hops(70, 1).unwrap());
             let items = flipped_items(&shape, rows, run, flips, seed);
-            let all: Vec<u32> = (0..rows as u32).collect();
             let stride = rows.div_ceil(VOTERS);
             let voters: Vec<&[u64]> = (0..rows).step_by(stride).map(|row| items.row(row).words).collect();
             let expected: Vec<u64> = (0..shape.words())
@@ -146,7 +146,7 @@ mod tests {
                     })
                 })
                 .collect();
-            prop_assert_eq!(majority(&items, &all), expected);
+            prop_assert_eq!(majority(&items, 0..rows), expected);
         }
     }
 }

@@ -38,15 +38,17 @@ pub struct Index {
 }
 
 impl Index {
-    /// An index over all rows. `ranks[row]` orders rows of equal score and is distinct for distinct rows. O(n (log n + words)), parallel.
+    /// An index over all rows, calibrated by some of them. `ranks[row]` orders rows of equal score and is distinct for distinct rows. O(n (log n + words)), parallel.
     ///
     /// # Errors
     /// If there is not one rank a row.
     pub fn build(items: &LayeredCodes, ranks: impl Into<Arc<[u32]>>, kernel: Kernel) -> Result<Self, CodeError> {
-        Self::with_order(items, Order::of(items), ranks, kernel)
+        let mut index = Self::with_order(items, Order::of(items), ranks, kernel)?;
+        index.calibrate_by_items()?;
+        Ok(index)
     }
 
-    /// An index over rows whose order is known. O(n words), parallel.
+    /// An index over rows whose order is known, to be calibrated. O(n words), parallel.
     ///
     /// # Errors
     /// If `order` is no permutation of the rows with bands that cover it, or there is not one rank a row.
@@ -58,23 +60,31 @@ impl Index {
     ) -> Result<Self, CodeError> {
         order.check()?;
         let Order { rows, bands } = order;
-        let nodes = Nodes::build(items, &rows)?;
+        CodeError::check_length("rows of the order", items.len(), rows.len())?;
+        let stored = items.reordered(&rows)?;
+        let nodes = Nodes::build(&stored)?;
         let layers = items.shape().layers();
         let heaviest = Profile::of(items).heaviest();
-        let heads = (layers > 1).then(|| Heads::build(items, &rows, heaviest)).transpose()?;
+        let heads = (layers > 1).then(|| Heads::build(&stored, heaviest)).transpose()?;
         let planner = Planner::new(items.len(), heads.as_ref().map_or(0, Heads::words));
-        let linear = Linear::with_order(items, rows, ranks, kernel)?;
-        let mut index = Self { linear, bands, nodes, heads, heaviest, mih: OnceLock::new(), planner };
-        let samples = SAMPLES.min(items.len());
-        let sample = |i: usize| index.linear.order()[(2 * i + 1) * items.len() / (2 * samples)] as usize;
-        let queries: Vec<QueryCode> =
-            (0..samples).map(|i| QueryCode::from_item(items, sample(i))).collect::<Result<_, _>>()?;
-        index.calibrate(&queries)?;
-        Ok(index)
+        let linear = Linear::of_stored(&stored, rows, ranks, kernel)?;
+        Ok(Self { linear, bands, nodes, heads, heaviest, mih: OnceLock::new(), planner })
     }
 
-    /// Plans by what these queries touch from now on: a few that are like those to come. By default they are made of items. The plans depend
-    /// on counts only, never on the clock. O(queries x search), parallel.
+    /// [`Index::calibrate`] by a few of the items themselves.
+    ///
+    /// # Errors
+    /// None that valid codes give.
+    pub fn calibrate_by_items(&mut self) -> Result<(), CodeError> {
+        let samples = SAMPLES.min(self.len());
+        let sample = |i: usize| self.code(self.order()[(2 * i + 1) * self.len() / (2 * samples)]);
+        let queries: Result<Vec<QueryCode>, CodeError> =
+            (0..samples).map(|i| QueryCode::from_item(&sample(i), 0)).collect();
+        self.calibrate(&queries?)
+    }
+
+    /// Plans by what these queries touch from now on: a few that are like those to come. Until then every plan is a scan. The plans depend on
+    /// counts only, never on the clock. O(queries x search), parallel.
     ///
     /// # Errors
     /// If a query has another shape than the items.

@@ -45,14 +45,13 @@ impl Balls {
     pub fn new(centres: &LayeredCodes, radii: &[u32]) -> Result<Self, CodeError> {
         let (len, layers) = (centres.len(), centres.shape().layers());
         CodeError::check_length("radii", len * layers, radii.len())?;
-        let order: Vec<u32> = (0..len as u32).collect();
         let mut lanes = vec![LaneCounts::zeroed(); len.div_ceil(LANES) * layers];
         for (ball, radii) in radii.chunks_exact(layers).enumerate() {
             for (layer, &radius) in radii.iter().enumerate() {
                 lanes[ball / LANES * layers + layer].0[ball % LANES] = radius;
             }
         }
-        Ok(Self { centres: Blocks::build(centres, &order)?, radii: lanes, len })
+        Ok(Self { centres: Blocks::build(centres), radii: lanes, len })
     }
 
     /// Number of balls.

@@ -5,7 +5,7 @@ use super::agreement::{Agreement, TABLE_PLANES};
 use super::portable::Lanes;
 use super::source::{Bits, QueryBits, Source};
 use super::{LANES, LaneScalers, LaneWords, scalar};
-use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
+use crate::code::{CodeShape, LayeredCodes, QueryCode};
 
 /// How a row is cut into 32-bit words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,26 +56,20 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Lays out the rows `order` names, in that order. O(rows x words), parallel.
-    ///
-    /// # Errors
-    /// If `order` names a row the codes do not have.
-    pub fn build(codes: &LayeredCodes, order: &[u32]) -> Result<Self, CodeError> {
-        if let Some(&row) = order.iter().find(|&&row| row as usize >= codes.len()) {
-            return Err(CodeError::Row { row: row as usize, rows: codes.len() });
-        }
+    /// Lays out all rows, in their order. O(rows x words), parallel.
+    pub fn build(codes: &LayeredCodes) -> Self {
         let shape = BlockShape::new(codes.shape());
-        let len = order.len().div_ceil(LANES);
+        let len = codes.len().div_ceil(LANES);
         let mut words = vec![LaneWords::zeroed(); len * shape.words];
         let mut scalers = vec![LaneScalers::zeroed(); len * shape.widths.len()];
         words
             .par_chunks_exact_mut(shape.words)
             .zip(scalers.par_chunks_exact_mut(shape.widths.len()))
-            .zip(order.par_chunks(LANES))
+            .enumerate()
             .with_min_len(64)
-            .for_each(|((words, scalers), rows)| {
-                for (lane, &row) in rows.iter().enumerate() {
-                    let row = codes.row(row as usize);
+            .for_each(|(block, (words, scalers))| {
+                for (lane, row) in (block * LANES..codes.len()).take(LANES).enumerate() {
+                    let row = codes.row(row);
                     let halves = halves(codes.shape(), |layer| &row.words[codes.shape().layer_words(layer)]);
                     for (words, half) in words.iter_mut().zip(halves) {
                         words.set(lane, half);
@@ -85,7 +79,7 @@ impl Blocks {
                     }
                 }
             });
-        Ok(Self { shape, len, words, scalers })
+        Self { shape, len, words, scalers }
     }
 
     /// Number of blocks.

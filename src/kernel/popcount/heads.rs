@@ -35,26 +35,23 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// The heads of the rows `order` names, in that order, with the bits of `layer`. O(rows x words), parallel.
+    /// The heads of all rows, in their order, with the bits of `layer`. O(rows x words), parallel.
     ///
     /// # Errors
-    /// If `order` names a row, or `layer` is one, the codes do not have.
-    pub fn build(codes: &LayeredCodes, order: &[u32], layer: usize) -> Result<Self, CodeError> {
+    /// If `layer` is one the codes do not have.
+    pub fn build(codes: &LayeredCodes, layer: usize) -> Result<Self, CodeError> {
         let shape = codes.shape();
-        if let Some(&row) = order.iter().find(|&&row| row as usize >= codes.len()) {
-            return Err(CodeError::Row { row: row as usize, rows: codes.len() });
-        }
         let Some(&width) = shape.widths().get(layer) else { return Err(CodeError::Layers { layers: layer }) };
         let steps: Vec<f32> = (0..shape.layers())
             .map(|l| step(codes.scalers().iter().skip(l).step_by(shape.layers()).copied().fold(0.0, f32::max)))
             .collect();
         let words = width.div_ceil(32) as usize;
         let stride = words + shape.layers().div_ceil(PACKED);
-        let mut rows = vec![LaneWords::zeroed(); order.len().div_ceil(LANES) * stride];
-        rows.par_chunks_exact_mut(stride).zip(order.par_chunks(LANES)).with_min_len(64).for_each(|(block, order)| {
-            let (bits, packed) = block.split_at_mut(words);
-            for (lane, &row) in order.iter().enumerate() {
-                let row = codes.row(row as usize);
+        let mut rows = vec![LaneWords::zeroed(); codes.len().div_ceil(LANES) * stride];
+        rows.par_chunks_exact_mut(stride).enumerate().with_min_len(64).for_each(|(block, rows)| {
+            let (bits, packed) = rows.split_at_mut(words);
+            for (lane, row) in (block * LANES..codes.len()).take(LANES).enumerate() {
+                let row = codes.row(row);
                 let code = &row.words[shape.layer_words(layer)];
                 for (j, bits) in bits.iter_mut().enumerate() {
                     bits.set(lane, (code[j / 2] >> (32 * (j % 2))) as u32);
@@ -64,7 +61,7 @@ impl Heads {
                 }
             }
         });
-        Ok(Self { layer, width, steps, len: order.len().div_ceil(LANES), rows })
+        Ok(Self { layer, width, steps, len: codes.len().div_ceil(LANES), rows })
     }
 
     /// Bytes held in memory.

@@ -12,7 +12,7 @@ fn check_scores(shape: CodeShape, planes: u32, rows: usize, seed: u64) {
     let items = random_items(&shape, rows, rows, seed);
     let query = random_query(&shape, planes, seed ^ 1);
     let order: Vec<u32> = (0..rows as u32).rev().collect();
-    let blocks = Blocks::build(&items, &order).unwrap();
+    let blocks = Blocks::build(&items.reordered(&order).unwrap());
     let cut = BlockQuery::new(&query);
     let expected: Vec<u32> = order.iter().map(|&row| naive_score(&query, &items, row as usize).to_bits()).collect();
     for kernel in Kernel::available() {
@@ -91,7 +91,7 @@ proptest! {
         let shape = Arc::new(shape);
         let items = random_items(&shape, rows, rows / 2, seed);
         let order: Vec<u32> = (0..rows as u32).collect();
-        let blocks = Blocks::build(&items, &order).unwrap();
+        let blocks = Blocks::build(&items.reordered(&order).unwrap());
         let query = BlockQuery::new(&random_query(&shape, planes, seed ^ 1));
         let scores: Vec<[f32; LANES]> = (0..blocks.len()).map(|block| blocks.reference(&query, block)).collect();
         // A threshold that some score equals.
@@ -135,7 +135,7 @@ proptest! {
         let shape = Arc::new(shape);
         let items = random_items(&shape, rows, rows / 2, seed);
         let order: Vec<u32> = (0..rows as u32).collect();
-        let blocks = Blocks::build(&items, &order).unwrap();
+        let blocks = Blocks::build(&items.reordered(&order).unwrap());
         let queries: Vec<BlockQuery> =
             (0..queries as u64).map(|i| BlockQuery::new(&random_query(&shape, planes, seed ^ i))).collect();
         let start = if blocks.is_empty() { 0 } else { cut.index(blocks.len()) };
@@ -181,7 +181,7 @@ proptest! {
         let query = random_query(&shape, planes, seed ^ 1);
         let prepared = BallQuery::new(&query);
         let order: Vec<u32> = (0..rows as u32).rev().collect();
-        let heads = Heads::build(&items, &order, layer.index(shape.layers())).unwrap();
+        let heads = Heads::build(&items.reordered(&order).unwrap(), layer.index(shape.layers())).unwrap();
         let ball_bounds = checked(&balls(&items, size), &prepared);
         let head_bounds = checked(&heads, &HeadQuery::new(&prepared, &heads));
         for row in 0..rows {
@@ -215,7 +215,7 @@ fn full_bytes_do_not_overflow() {
         let shape = Arc::new(CodeShape::hops(width, 0).unwrap());
         let negative = vec![-1.0; width as usize];
         let items = LayeredCodes::encode(Arc::clone(&shape), &[&negative]).unwrap();
-        let blocks = Blocks::build(&items, &[0]).unwrap();
+        let blocks = Blocks::build(&items);
         for planes in 1..=8 {
             let ones = vec![1.0; width as usize];
             let query = QueryCode::encode(Arc::clone(&shape), &[&ones], planes).unwrap();
