@@ -1,0 +1,164 @@
+//! From options to the parts of one training.
+
+use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
+use super::options::{Preset, TrainOptions};
+use super::recipe::Recipe;
+use super::settings::{self, Reader, SettingValue};
+use super::student::{Listwise, Signs, Student};
+use super::teacher::{ImplicitAls, Teacher};
+use crate::code::CodeShape;
+use crate::graph::Bipartite;
+use crate::{Error, Result};
+
+/// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
+pub(crate) struct Plan {
+    pub(crate) teacher: Box<dyn Teacher>,
+    /// Whether to look for more regularisation on the held-out interactions.
+    pub(crate) search: bool,
+    /// Hops added to what the teacher gives.
+    pub(crate) hops: usize,
+    pub(crate) coding: Coding,
+    pub(crate) student: Box<dyn Student>,
+    pub(crate) refit: bool,
+    /// What was chosen, by name.
+    pub(crate) settings: Vec<(String, SettingValue)>,
+}
+
+/// How the layers of a teacher become the tables a student starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Coding {
+    /// Every layer rotated to a width, with scalers that estimate the teacher's scores over a temperature.
+    Estimating { widths: Vec<usize>, temperature: f32 },
+    /// The signs of every layer, as it is or rotated to a width; the scalers are mean magnitudes.
+    Signs { rotated: bool, widths: Vec<usize>, weights: Vec<f32> },
+}
+
+impl Coding {
+    /// The signs of a teacher's layers: as they are, or rotated to layers of equal width, in whole words and of at most `bits` in all.
+    fn signs(teacher: &dyn Teacher, bits: usize, rotated: bool) -> Coding {
+        let (mut widths, scores) = teacher.layers();
+        if rotated {
+            let width = (bits / widths.len().max(1) / 64 * 64).max(64);
+            widths.fill(width);
+        }
+        Coding::Signs { rotated, widths, weights: scores.iter().map(|score| score.sqrt()).collect() }
+    }
+
+    /// The shape of the codes.
+    ///
+    /// # Errors
+    /// When there are too many bits.
+    pub(crate) fn shape(&self) -> Result<CodeShape> {
+        let (widths, weights) = match self {
+            Coding::Estimating { widths, .. } => (widths, vec![1.0; widths.len()]),
+            Coding::Signs { widths, weights, .. } => (widths, weights.clone()),
+        };
+        Ok(CodeShape::new(widths.iter().map(|&width| width as u32).collect(), weights)?)
+    }
+}
+
+impl Plan {
+    /// Chooses the parts and their settings. The recipe and its parts look at the graph.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a combination that does not exist, and for a setting that nothing reads.
+    pub(crate) fn new(options: &TrainOptions, graph: &Bipartite) -> Result<Plan> {
+        let reader = Reader::new(&options.settings);
+        let parts = Parts::new(options);
+        let recipe = Recipe::new(options, graph);
+        let is_gradient = parts.teacher != TeacherKind::Ials;
+        for (given, name) in [(options.loss.is_some(), "loss"), (options.sampler.is_some(), "sampler")] {
+            if given && !is_gradient {
+                return Err(Error::InvalidArgument {
+                    what: format!("a {name} for the teacher {}", parts.teacher),
+                    remedy: "leave it out, or choose the teacher mf or lightgcn".to_owned(),
+                });
+            }
+        }
+        let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
+        let teacher: Box<dyn Teacher> = match parts.teacher {
+            TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
+            TeacherKind::Mf | TeacherKind::LightGcn => return Err(missing("teacher", parts.teacher.name())),
+        };
+        let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
+            StudentKind::Listwise => {
+                let student = listwise(&reader, recipe.student);
+                let widths = options.widths();
+                let hops = widths.len() - 1;
+                (Coding::Estimating { widths, temperature: student.temperature }, hops, Box::new(student))
+            }
+            StudentKind::Signs => {
+                if options.layers.is_some_and(|hops| hops > 0) {
+                    return Err(Error::InvalidArgument {
+                        what: format!("layers with the teacher {} and the student signs", parts.teacher),
+                        remedy: "leave them out, or choose the student listwise".to_owned(),
+                    });
+                }
+                let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], true);
+                (Coding::signs(teacher.as_ref(), options.bits as usize, rotated), 0, Box::new(Signs))
+            }
+            StudentKind::Bigear => return Err(missing("student", parts.student.name())),
+        };
+        let refit = reader.switch(&settings::REFIT, options.preset == Preset::Balanced);
+        let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
+        Ok(Plan { teacher, search, hops, coding, student, refit, settings })
+    }
+}
+
+/// The parts of a model, with what the options replace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Parts {
+    teacher: TeacherKind,
+    student: StudentKind,
+    sampler: Sampler,
+    loss: Loss,
+}
+
+impl Parts {
+    fn new(options: &TrainOptions) -> Parts {
+        let (teacher, student, sampler, loss) = match options.model {
+            Model::Recipe => (TeacherKind::Ials, StudentKind::Listwise, Sampler::Uniform, Loss::Softmax),
+            Model::Bigear => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Uniform, Loss::Bpr),
+            Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
+            Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+        };
+        Parts {
+            teacher: options.teacher.unwrap_or(teacher),
+            student: options.student.unwrap_or(student),
+            sampler: options.sampler.unwrap_or(sampler),
+            loss: options.loss.unwrap_or(loss),
+        }
+    }
+}
+
+fn missing(what: &str, name: &str) -> Error {
+    Error::InvalidArgument { what: format!("{what} {name}"), remedy: "choose another; this build lacks it".to_owned() }
+}
+
+fn ials(reader: &Reader<'_>, base: ImplicitAls) -> ImplicitAls {
+    ImplicitAls {
+        factors: reader.count(&settings::TEACHER_FACTORS, base.factors),
+        sweeps: reader.count(&settings::TEACHER_SWEEPS, base.sweeps),
+        steps: reader.count(&settings::TEACHER_STEPS, base.steps),
+        unobserved: reader.number(&settings::TEACHER_UNOBSERVED, base.unobserved),
+        regularisation: reader.number(&settings::TEACHER_REGULARISATION, base.regularisation),
+        exponent: reader.number(&settings::TEACHER_EXPONENT, base.exponent),
+    }
+}
+
+fn listwise(reader: &Reader<'_>, base: Listwise) -> Listwise {
+    Listwise {
+        epochs: reader.count(&settings::STUDENT_EPOCHS, base.epochs),
+        batch: reader.count(&settings::STUDENT_BATCH, base.batch),
+        list: reader.count(&settings::STUDENT_LIST, base.list),
+        popular: reader.number(&settings::STUDENT_POPULAR, base.popular),
+        positives: reader.count(&settings::STUDENT_POSITIVES, base.positives),
+        distil: reader.number(&settings::STUDENT_DISTIL, base.distil),
+        temperature: reader.number(&settings::STUDENT_TEMPERATURE, base.temperature),
+        rate: reader.number(&settings::STUDENT_RATE, base.rate),
+        user_rate: reader.number(&settings::STUDENT_USER_RATE, base.user_rate),
+        scale_rate: reader.number(&settings::STUDENT_SCALE_RATE, base.scale_rate),
+    }
+}
