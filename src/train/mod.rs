@@ -9,6 +9,7 @@
 
 mod adam;
 mod context;
+mod estimator;
 mod fold_in;
 mod holdout;
 mod layers;
@@ -24,6 +25,7 @@ mod search;
 mod settings;
 mod state;
 mod student;
+mod synthesis;
 mod teacher;
 mod validation;
 
@@ -189,6 +191,7 @@ impl Coding {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }
             Coding::Signs { .. } => Tables::of_signs(context.isa, layers),
+            Coding::BiGear(model) => model.untrained(context, layers),
         }
     }
 }

@@ -50,7 +50,15 @@ fn every_model() -> Vec<(String, TrainOptions)> {
     let presets = [Preset::Fast, Preset::Balanced].map(|preset| (format!("{preset:?}"), options(preset)));
     let models = [Model::Ials].map(|model| (model.to_string(), options(Preset::Balanced).model(model)));
     let plain = options(Preset::Balanced).model(Model::Ials).set("codes.rotation", "none");
-    presets.into_iter().chain(models).chain([("ials without rotation".to_owned(), plain)]).collect()
+    let named = |name: &str, options: TrainOptions| (name.to_owned(), options);
+    let bigear = |model| options(Preset::Balanced).model(model).teacher(TeacherKind::Ials).set("student.epochs", 5);
+    let others = [
+        named("ials without rotation", plain),
+        named("bigear", bigear(Model::Bigear)),
+        named("bigear++", bigear(Model::BigearPlus)),
+        named("bigear++ with one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
+    ];
+    presets.into_iter().chain(models).chain(others).collect()
 }
 
 #[test]

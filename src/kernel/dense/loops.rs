@@ -23,6 +23,16 @@ dispatch! {
     pub(crate) fn multiply_by(x: &mut [f32], scale: f32) = multiply_by_body;
     /// Writes the signs of `x` as floats, +1 for `x >= 0` and -1 otherwise.
     pub(crate) fn write_signs(out: &mut [f32], x: &[f32]) = write_signs_body;
+    /// `y += scale * a * b`, element by element.
+    pub(crate) fn add_product(y: &mut [f32], scale: f32, a: &[f32], b: &[f32]) = add_product_body;
+    /// `sum of x (b + share (a - b))`: the inner product of a row with a mixture of two others, with a share for each element.
+    pub(crate) fn mixed_dot(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 = mixed_dot_body;
+    /// `y += scale * (b + share (a - b))`.
+    pub(crate) fn add_mixed(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) = add_mixed_body;
+    /// One step of Adam on plain parameters.
+    pub(crate) fn adam_plain(
+        values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
+    ) = adam_plain_body;
     /// `p = a * p - b * q`: the gradient of a cross-entropy between two softmaxes given by exponentials and their sums.
     pub(crate) fn difference_of_distributions(p: &mut [f32], a: f32, q: &[f32], b: f32) = difference_body;
     /// One step of Adam on latents behind signs, with the clipped straight-through gradient: `scale * gradient` where
@@ -63,6 +73,57 @@ fn adam_signs_body<const FUSED: bool>(
         first[at] = m;
         second[at] = v;
         latents[at] = x - step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
+}
+
+#[inline(always)]
+fn adam_plain_body<const FUSED: bool>(
+    values: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    step: &AdamStep,
+) {
+    let n = values.len();
+    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
+    for at in 0..n {
+        let g = gradient[at] * step.scale;
+        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
+        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
+        first[at] = m;
+        second[at] = v;
+        values[at] -= step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
+}
+
+#[inline(always)]
+fn add_product_body<const FUSED: bool>(y: &mut [f32], scale: f32, a: &[f32], b: &[f32]) {
+    for (y, (&a, &b)) in y.iter_mut().zip(a.iter().zip(b)) {
+        *y = fma::<FUSED>(scale * a, b, *y);
+    }
+}
+
+#[inline(always)]
+fn mixed_dot_body<const FUSED: bool>(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 {
+    let n = x.len();
+    let (a, b, shares) = (&a[..n], &b[..n], &shares[..n]);
+    let mut lanes = [0.0f32; LANES];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            let at = start + lane;
+            *sum = fma::<FUSED>(x[at], fma::<FUSED>(shares[at], a[at] - b[at], b[at]), *sum);
+        }
+    }
+    (whole..n).fold(fold(lanes), |total, at| fma::<FUSED>(x[at], fma::<FUSED>(shares[at], a[at] - b[at], b[at]), total))
+}
+
+#[inline(always)]
+fn add_mixed_body<const FUSED: bool>(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) {
+    let n = y.len();
+    let (a, b, shares) = (&a[..n], &b[..n], &shares[..n]);
+    for at in 0..n {
+        y[at] = fma::<FUSED>(scale, fma::<FUSED>(shares[at], a[at] - b[at], b[at]), y[at]);
     }
 }
 
@@ -224,6 +285,17 @@ mod tests {
                 for at in 0..a.len() {
                     prop_assert!((y[at] - (b[at] + scale * a[at])).abs() < 1e-5);
                     prop_assert!((z[at] - (a[at] + scale * b[at])).abs() < 1e-5);
+                }
+                let shares: Vec<f32> = a.iter().map(|a| a.abs() / 3.0).collect();
+                let mixed = |at: usize| f64::from(b[at]) + f64::from(shares[at]) * (a64[at] - b64[at]);
+                let want: f64 = (0..a.len()).map(|at| b64[at] * mixed(at)).sum();
+                prop_assert!((f64::from(mixed_dot(isa, &b, &a, &b, &shares)) - want).abs() < 1e-3);
+                let (mut y, mut z) = (b.clone(), b.clone());
+                add_mixed(isa, &mut y, scale, &a, &b, &shares);
+                add_product(isa, &mut z, scale, &a, &shares);
+                for at in 0..a.len() {
+                    prop_assert!((f64::from(y[at]) - (b64[at] + f64::from(scale) * mixed(at))).abs() < 1e-5);
+                    prop_assert!((z[at] - (b[at] + scale * a[at] * shares[at])).abs() < 1e-5);
                 }
                 let mut signs = vec![0.0; a.len()];
                 write_signs(isa, &mut signs, &a);
