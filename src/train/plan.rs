@@ -252,3 +252,36 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         distillation: distillation.unwrap_or(Distillation::Ranks),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bigear_needs_layers_of_equal_width() {
+        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
+        let options = TrainOptions::default().model(Model::BigearPlus).teacher(TeacherKind::Ials);
+        let plan = |options: &TrainOptions| Plan::new(options, &graph).map(|plan| plan.coding.shape().unwrap());
+        assert_eq!(plan(&options.clone().bits(768)).unwrap().widths(), [256, 256, 256]);
+        assert_eq!(plan(&options.clone().bits(256).set("student.layerwise", "off")).unwrap().widths(), [256]);
+        assert_eq!(plan(&options.clone().bits(512).layers(1)).unwrap().weights(), [0.5, 1.0]);
+        let error = plan(&options.bits(256)).unwrap_err().to_string();
+        assert!(error.contains("bits = 256") && error.contains("192"), "{error}");
+    }
+
+    #[test]
+    fn bigear_is_bigear_plus_without_synthesis_and_pseudo_positives() {
+        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
+        let student =
+            |options: TrainOptions| match Plan::new(&options.teacher(TeacherKind::Ials), &graph).unwrap().coding {
+                Coding::BiGear(student) => student,
+                other => panic!("{other:?}"),
+            };
+        let plus = TrainOptions::default().model(Model::BigearPlus);
+        let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off");
+        assert_eq!(student(TrainOptions::default().model(Model::Bigear)), student(less));
+        assert_eq!(student(plus.clone().set("student.distillation", "none")).ranking, None);
+        let sharp = student(plus.set("student.gradient", "tanh").set("student.sharpness", 3));
+        assert_eq!(sharp.estimator, Estimator::Tanh { sharpness: 3.0 });
+    }
+}

@@ -107,7 +107,7 @@ impl Student for BiGear {
                 let phase = format!("epoch {} of the student", epoch + 1);
                 return Err(Error::Diverged { model: self.name(), phase, lower: "student.rate or student.sharpness" });
             }
-            let current = tables(isa, &segments, &self.segment_weights());
+            let current = tables(context, &segments, &self.segment_weights());
             let recall = current.recall(context)?;
             epochs.push(Epoch { loss: loss / steps_each as f64, recall });
             if let Some(recall) = recall {
@@ -142,7 +142,7 @@ impl BiGear {
     /// The codes of the teacher's first layer and its propagation: signs after training, what the student starts from and has to beat.
     pub(crate) fn untrained(&self, context: &Context<'_>, teacher: &Layers) -> Tables {
         let segments = self.propagation(context).forward(context.isa, &self.first_layer(context, teacher));
-        tables(context.isa, &segments, &self.segment_weights())
+        tables(context, &segments, &self.segment_weights())
     }
 
     fn propagation<'a>(&self, context: &Context<'a>) -> Propagation<'a> {
@@ -213,16 +213,22 @@ fn regularise(isa: Isa, gradient: &mut Matrix, table: &Matrix, counts: &[u32], s
     losses.iter().sum()
 }
 
-/// The tables whose codes are those of the segments.
-fn tables(isa: Isa, segments: &[Nodes], weights: &[f32]) -> Tables {
-    Tables::of_signs(
-        isa,
-        &Layers {
-            users: segments.iter().map(|segment| segment.users.clone()).collect(),
-            items: segments.iter().map(|segment| segment.items.clone()).collect(),
-            weights: weights.iter().map(|weight| weight * weight).collect(),
-        },
-    )
+/// The tables whose codes are those of the segments. Nodes without interactions have no code, though their rows need not be zero.
+fn tables(context: &Context<'_>, segments: &[Nodes], weights: &[f32]) -> Tables {
+    let layers = Layers {
+        users: segments.iter().map(|segment| segment.users.clone()).collect(),
+        items: segments.iter().map(|segment| segment.items.clone()).collect(),
+        weights: weights.iter().map(|weight| weight * weight).collect(),
+    };
+    let mut tables = Tables::of_signs(context.isa, &layers);
+    for (scales, rows) in
+        [(&mut tables.user_scales, context.graph.users()), (&mut tables.item_scales, context.graph.items())]
+    {
+        for row in (0..rows.n_rows()).filter(|&row| rows.degree(row) == 0) {
+            scales.row_mut(row).fill(f32::NEG_INFINITY);
+        }
+    }
+    tables
 }
 
 /// Adam's moments of a table (Kingma and Ba 2015).
@@ -254,5 +260,129 @@ impl Moments {
                 .zip(gradient.par_rows())
                 .for_each(|(((row, first), second), gradient)| adam_plain(isa, row, first, second, gradient, &step));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::random::normal_matrix;
+
+    const MODEL: BiGear = BiGear {
+        epochs: 30,
+        patience: 30,
+        draws: 4,
+        rate: 0.1,
+        decay: 1e-4,
+        weights: Vec::new(),
+        hops: 1,
+        width: 64,
+        pooled: false,
+        estimator: Estimator::Dirac { sharpness: 1.0 },
+        synthesis: Synthesis { candidates: 4, most: 1.0 },
+        ranking: None,
+        distillation: Distillation::Ranks,
+    };
+
+    /// Two blocks of 20 users and 16 items; a user touches half of its block's items. User 40 and item 32 have no interactions.
+    fn blocks() -> Bipartite {
+        let touches = |user: u32| (0..16u32).filter(move |item| (user * 7 + item * 3 + user * item) % 4 < 2);
+        let edges: Vec<_> =
+            (0..40u32).flat_map(|user| touches(user).map(move |item| (user, item + 16 * (user / 20), 1.0))).collect();
+        Bipartite::from_edges(41, 33, &edges).unwrap()
+    }
+
+    fn noise(context: &Context<'_>, width: usize) -> Layers {
+        let mut rng = context.rng("noise");
+        let mut table = |rows| normal_matrix(&mut rng, rows, width, 0.1);
+        Layers { users: vec![table(41)], items: vec![table(33)], weights: vec![1.0] }
+    }
+
+    /// The share of pairs of an item of the user's block and one of the other that are in order.
+    fn in_order(isa: Isa, tables: &Tables) -> f64 {
+        let bits = tables.users.cols();
+        let row = |write: &dyn Fn(&mut [f32])| {
+            let mut row = vec![0.0; bits];
+            write(&mut row);
+            row
+        };
+        let items: Vec<_> = (0..32).map(|item| row(&|out| tables.write_item(isa, item, out))).collect();
+        let mut good = 0;
+        for user in 0..40 {
+            let user_row = row(&|out| tables.write_user(isa, user, out));
+            let scores: Vec<f32> = items.iter().map(|item| dot(isa, &user_row, item)).collect();
+            let (own, other) = if user < 20 { scores.split_at(16) } else { (&scores[16..], &scores[..16]) };
+            good += own.iter().map(|a| other.iter().filter(|b| a > b).count()).sum::<usize>();
+        }
+        good as f64 / (40.0 * 256.0)
+    }
+
+    #[test]
+    fn blocks_are_learned_from_noise_with_every_estimator() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let weights = vec![0.5, 1.0];
+        for (estimator, pooled, synthesis) in [
+            (MODEL.estimator, false, MODEL.synthesis),
+            (MODEL.estimator, false, Synthesis::NONE),
+            (MODEL.estimator, true, MODEL.synthesis),
+            (Estimator::Clipped { range: 1.0 }, false, MODEL.synthesis),
+            (Estimator::Tanh { sharpness: 2.0 }, false, MODEL.synthesis),
+            (Estimator::Sigmoid { sharpness: 2.0 }, false, MODEL.synthesis),
+        ] {
+            let model = BiGear { estimator, pooled, synthesis, weights: weights.clone(), ..MODEL };
+            let teacher = noise(&context, 64);
+            let start = model.untrained(&context, &teacher);
+            let before = in_order(context.isa, &start);
+            let (tables, epochs) = model.distil(&context, &teacher, start).unwrap();
+            let after = in_order(context.isa, &tables);
+            assert!(after > 0.97 && before < 0.9, "{estimator:?} {pooled}: {before} {after}");
+            assert!(epochs[29].loss < epochs[0].loss, "{epochs:?}");
+            for isolated in [tables.user_scales.row(40), tables.item_scales.row(32)] {
+                assert!(isolated.iter().all(|&scale| scale == f32::NEG_INFINITY));
+            }
+        }
+    }
+
+    /// The lists alone, with no pair drawn to tell what is good, make the student rank as the teacher does.
+    #[test]
+    fn distillation_follows_the_teacher() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let ranking = Ranking { first: 8, among: Among::All, second: 0, lambda1: 20.0, lambda2: 0.1, noise: 0.0 };
+        for distillation in [Distillation::Ranks, Distillation::Divergence, Distillation::Squares] {
+            let model = BiGear { ranking: Some(ranking), distillation, weights: vec![0.5, 1.0], ..MODEL };
+            let teacher = noise(&context, 64);
+            let lists = model
+                .lists(
+                    &context,
+                    &model.propagation(&context).forward(context.isa, &model.first_layer(&context, &teacher)),
+                )
+                .unwrap();
+            assert_eq!(lists.len(), 2);
+            assert_eq!(lists[0].of(3).len(), 8);
+            assert!(lists[0].of(40).is_empty());
+            let start = model.untrained(&context, &teacher);
+            let (with, _) = model.distil(&context, &teacher, start.clone()).unwrap();
+            let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start).unwrap();
+            assert_ne!(with.users, without.users, "{distillation:?}");
+        }
+    }
+
+    #[test]
+    fn a_teacher_of_another_width_is_rotated() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let model = BiGear { weights: vec![0.5, 1.0], ..MODEL };
+        let teacher = noise(&context, 16);
+        let first = model.first_layer(&context, &teacher);
+        assert_eq!((first.users.cols(), first.items.cols()), (64, 64));
+        let (before, after) = (
+            dot(context.isa, teacher.users[0].row(3), teacher.items[0].row(5)),
+            dot(context.isa, first.users.row(3), first.items.row(5)),
+        );
+        assert!((before - after).abs() < 1e-4);
+        assert_eq!(model.untrained(&context, &teacher).segments, [0..64, 64..128]);
     }
 }
