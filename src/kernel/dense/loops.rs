@@ -25,6 +25,10 @@ dispatch! {
     pub(crate) fn write_signs(out: &mut [f32], x: &[f32]) = write_signs_body;
     /// `p = a * p - b * q`: the gradient of a cross-entropy between two softmaxes given by exponentials and their sums.
     pub(crate) fn difference_of_distributions(p: &mut [f32], a: f32, q: &[f32], b: f32) = difference_body;
+    /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
+    pub(crate) fn adam(
+        values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
+    ) = adam_body;
     /// One step of Adam on latents behind signs, with the clipped straight-through gradient: `scale * gradient` where
     /// `|latent| <= 1`, zero elsewhere. `first` and `second` are the moments.
     pub(crate) fn adam_signs(
@@ -32,7 +36,7 @@ dispatch! {
     ) = adam_signs_body;
 }
 
-/// The constants of one step of [`adam_signs`].
+/// The constants of one step of [`adam`] or [`adam_signs`].
 pub(crate) struct AdamStep {
     /// Learning rate over the bias correction of the first moment.
     pub(crate) rate: f32,
@@ -43,6 +47,26 @@ pub(crate) struct AdamStep {
     pub(crate) epsilon: f32,
     /// Multiplies the gradient.
     pub(crate) scale: f32,
+}
+
+#[inline(always)]
+fn adam_body<const FUSED: bool>(
+    values: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    step: &AdamStep,
+) {
+    let n = values.len();
+    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
+    for at in 0..n {
+        let g = gradient[at] * step.scale;
+        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
+        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
+        first[at] = m;
+        second[at] = v;
+        values[at] -= step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
 }
 
 #[inline(always)]
