@@ -23,24 +23,36 @@ impl<'a> Adjacency<'a> {
 
     /// One hop to the users, `out[u] = sum over items i of u of items[i] / sqrt(d_u d_i)`. O(edges x columns), parallel.
     pub(crate) fn to_users(&self, isa: Isa, items: &Matrix) -> Matrix {
-        propagate(isa, self.graph.users(), &self.user_norms, &self.item_norms, items)
+        let mut out = Matrix::zeros(self.user_norms.len(), items.cols());
+        self.add_to_users(isa, items, &mut out);
+        out
     }
 
     /// One hop to the items, as [`Adjacency::to_users`].
     pub(crate) fn to_items(&self, isa: Isa, users: &Matrix) -> Matrix {
-        propagate(isa, self.graph.items(), &self.item_norms, &self.user_norms, users)
+        let mut out = Matrix::zeros(self.item_norms.len(), users.cols());
+        self.add_to_items(isa, users, &mut out);
+        out
+    }
+
+    /// Adds one hop to what the users have.
+    pub(crate) fn add_to_users(&self, isa: Isa, items: &Matrix, out: &mut Matrix) {
+        propagate(isa, self.graph.users(), &self.user_norms, &self.item_norms, items, out);
+    }
+
+    /// Adds one hop to what the items have.
+    pub(crate) fn add_to_items(&self, isa: Isa, users: &Matrix, out: &mut Matrix) {
+        propagate(isa, self.graph.items(), &self.item_norms, &self.user_norms, users, out);
     }
 }
 
-fn propagate(isa: Isa, rows: &Csr, row_norms: &[f32], col_norms: &[f32], dense: &Matrix) -> Matrix {
-    let mut out = Matrix::zeros(rows.n_rows(), dense.cols());
+fn propagate(isa: Isa, rows: &Csr, row_norms: &[f32], col_norms: &[f32], dense: &Matrix, out: &mut Matrix) {
     out.par_rows_mut().enumerate().for_each(|(row, out)| {
         for &target in rows.row(row) {
             let target = target as usize;
             add_scaled(isa, out, row_norms[row] * col_norms[target], dense.row(target));
         }
     });
-    out
 }
 
 #[cfg(test)]

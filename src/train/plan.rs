@@ -7,7 +7,7 @@ use super::recipe::Recipe;
 use super::settings::{self, Reader, SettingValue};
 use super::student::{Among, BiGear, Distillation, Listwise, Ranking, Signs, Student};
 use super::synthesis::Synthesis;
-use super::teacher::{ImplicitAls, Teacher};
+use super::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
 use crate::code::CodeShape;
 use crate::graph::Bipartite;
 use crate::{Error, Result};
@@ -72,6 +72,12 @@ impl Plan {
         let parts = Parts::new(options);
         let recipe = Recipe::new(options, graph);
         let is_gradient = parts.teacher != TeacherKind::Ials;
+        if parts.loss == Loss::Softmax && matches!(parts.sampler, Sampler::Dynamic | Sampler::Synthesised) {
+            return Err(Error::InvalidArgument {
+                what: format!("the sampler {} with the loss softmax, whose negatives are shared", parts.sampler),
+                remedy: "choose the sampler uniform or popularity, or the loss bpr, k-bpr or infonce".to_owned(),
+            });
+        }
         for (given, name) in [(options.loss.is_some(), "loss"), (options.sampler.is_some(), "sampler")] {
             if given && !is_gradient {
                 return Err(Error::InvalidArgument {
@@ -83,7 +89,25 @@ impl Plan {
         let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
         let teacher: Box<dyn Teacher> = match parts.teacher {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
-            TeacherKind::Mf | TeacherKind::LightGcn => return Err(missing("teacher", parts.teacher.name())),
+            TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, graph) }),
+            TeacherKind::LightGcn => {
+                let weighted = parts.student == StudentKind::Bigear;
+                let pooling = if weighted { Pooling::Weighted } else { Pooling::Mean };
+                let pooling = reader.choice(
+                    &settings::TEACHER_POOLING,
+                    &[("mean", Pooling::Mean), ("weighted", Pooling::Weighted)],
+                    pooling,
+                );
+                let hops = options.layers.map_or(if pooling == Pooling::Mean { 3 } else { 2 }, |hops| hops as usize);
+                let descent = descent(&reader, options, parts, Some((hops, pooling)), graph);
+                if descent.cosine && pooling == Pooling::Weighted {
+                    return Err(Error::InvalidArgument {
+                        what: "cosines of weighted layers".to_owned(),
+                        remedy: "set teacher.similarity=dot or teacher.pooling=mean".to_owned(),
+                    });
+                }
+                Box::new(LightGcn { descent, hops, pooling })
+            }
         };
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
             StudentKind::Listwise => {
@@ -93,7 +117,7 @@ impl Plan {
                 (Coding::Estimating { widths, temperature: student.temperature }, hops, Box::new(student))
             }
             StudentKind::Signs => {
-                if options.layers.is_some_and(|hops| hops > 0) {
+                if parts.teacher != TeacherKind::LightGcn && options.layers.is_some_and(|hops| hops > 0) {
                     return Err(Error::InvalidArgument {
                         what: format!("layers with the teacher {} and the student signs", parts.teacher),
                         remedy: "leave them out, or choose the student listwise".to_owned(),
@@ -145,10 +169,6 @@ impl Parts {
     }
 }
 
-fn missing(what: &str, name: &str) -> Error {
-    Error::InvalidArgument { what: format!("{what} {name}"), remedy: "choose another; this build lacks it".to_owned() }
-}
-
 fn ials(reader: &Reader<'_>, base: ImplicitAls) -> ImplicitAls {
     ImplicitAls {
         factors: reader.count(&settings::TEACHER_FACTORS, base.factors),
@@ -157,6 +177,60 @@ fn ials(reader: &Reader<'_>, base: ImplicitAls) -> ImplicitAls {
         unobserved: reader.number(&settings::TEACHER_UNOBSERVED, base.unobserved),
         regularisation: reader.number(&settings::TEACHER_REGULARISATION, base.regularisation),
         exponent: reader.number(&settings::TEACHER_EXPONENT, base.exponent),
+    }
+}
+
+/// Settings of a gradient teacher on a graph, behind `hops` of propagation if any.
+fn descent(
+    reader: &Reader<'_>,
+    options: &TrainOptions,
+    parts: Parts,
+    hops: Option<(usize, Pooling)>,
+    graph: &Bipartite,
+) -> Descent {
+    let Parts { sampler, loss, .. } = parts;
+    let is_softmax = loss == Loss::Softmax;
+    let is_fast = options.preset == Preset::Fast;
+    let pairs = (graph.n_users() as f64 * graph.n_items() as f64).max(1.0);
+    let is_dense = graph.n_edges() as f64 / pairs > 0.01;
+    let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
+    // Layers that become codes as they are have the codes' width.
+    let factors = weighted.map_or(64, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
+    let similarities = [("dot", false), ("cosine", true)];
+    let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
+    let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
+    Descent {
+        factors: count(&settings::TEACHER_FACTORS, factors),
+        epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 20 } else { 100 }),
+        patience: count(&settings::TEACHER_PATIENCE, 4),
+        stop: None,
+        rate: number(&settings::TEACHER_RATE, if hops.is_some() { 0.02 } else { 0.01 }),
+        l2: number(&settings::TEACHER_L2, if is_softmax { 0.0 } else { 1e-4 }),
+        batch: count(&settings::TEACHER_BATCH, if hops.is_some() { 8192 } else { 512 }),
+        loss,
+        sampler,
+        candidates: match sampler {
+            Sampler::Dynamic | Sampler::Synthesised => count(&settings::TEACHER_CANDIDATES, 8),
+            _ => 1,
+        },
+        popularity: match sampler {
+            Sampler::Popularity => number(&settings::TEACHER_POPULARITY, 0.5),
+            _ => 0.0,
+        },
+        negatives: match loss {
+            Loss::KBpr => count(&settings::TEACHER_NEGATIVES, 4),
+            Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
+            Loss::Bpr | Loss::Softmax => 1,
+        },
+        pool: count(&settings::TEACHER_POOL, if is_softmax { 2048 } else { 512 }),
+        cosine,
+        temperature: match (loss, cosine) {
+            (Loss::Softmax | Loss::InfoNce, true) => {
+                number(&settings::TEACHER_TEMPERATURE, if is_dense { 0.2 } else { 0.1 })
+            }
+            (Loss::Softmax | Loss::InfoNce, false) => number(&settings::TEACHER_TEMPERATURE, 1.0),
+            _ => 1.0,
+        },
     }
 }
 
@@ -237,10 +311,10 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         noise: reader.number(&settings::STUDENT_NOISE, 0.0),
     });
     Ok(BiGear {
-        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 5 } else { 20 }),
+        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 2 } else { 8 }),
         patience: reader.count(&settings::STUDENT_PATIENCE, 5),
-        draws: reader.count(&settings::STUDENT_DRAWS, 8),
-        rate: reader.number(&settings::STUDENT_RATE, 0.01),
+        draws: reader.count(&settings::STUDENT_DRAWS, 4),
+        rate: reader.number(&settings::STUDENT_RATE, 0.04),
         decay: reader.number(&settings::STUDENT_L2, 1e-4),
         weights,
         hops,

@@ -80,8 +80,9 @@ settings! {
     TEACHER_PATIENCE = "teacher.patience", Domain::Count(1, 100_000), "gradient teachers: validations without a gain before stopping";
     TEACHER_RATE = "teacher.rate", Domain::Number(1e-7, 10.0), "gradient teachers: Adam's learning rate";
     TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers: penalty of the squared length of the rows of a batch, before propagation";
-    TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: pairs a step, or users a step with the softmax loss";
-    TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "gradient teachers: negatives of a pair, or shared by a block with the softmax loss";
+    TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step";
+    TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses: negatives of a pair";
+    TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 20), "gradient teachers: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
     TEACHER_CANDIDATES = "teacher.candidates", Domain::Count(1, 4096), "dynamic and synthesised samplers: candidates a negative is chosen from";
     TEACHER_POPULARITY = "teacher.popularity", Domain::Number(0.0, 2.0), "popularity sampler: power of an item's degree";
     TEACHER_SIMILARITY = "teacher.similarity", Domain::Choice(&["dot", "cosine"]), "gradient teachers: how a pair is scored";

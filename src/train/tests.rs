@@ -47,18 +47,38 @@ fn score(trained: &Trained, user: usize, item: usize) -> f32 {
 
 /// Every model and preset, with settings that suit a graph this small.
 fn every_model() -> Vec<(String, TrainOptions)> {
-    let presets = [Preset::Fast, Preset::Balanced].map(|preset| (format!("{preset:?}"), options(preset)));
-    let models = [Model::Ials].map(|model| (model.to_string(), options(Preset::Balanced).model(model)));
-    let plain = options(Preset::Balanced).model(Model::Ials).set("codes.rotation", "none");
-    let named = |name: &str, options: TrainOptions| (name.to_owned(), options);
-    let bigear = |model| options(Preset::Balanced).model(model).teacher(TeacherKind::Ials).set("student.epochs", 5);
-    let others = [
-        named("ials without rotation", plain),
-        named("bigear", bigear(Model::Bigear)),
-        named("bigear++", bigear(Model::BigearPlus)),
-        named("bigear++ with one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
-    ];
-    presets.into_iter().chain(models).chain(others).collect()
+    let model = |model| options(Preset::Balanced).model(model);
+    let small = |options: TrainOptions| {
+        options.set("teacher.epochs", 30).set("teacher.pool", 32).set("teacher.batch", 32).set("teacher.rate", 0.05)
+    };
+    let bigear = |name| small(model(name)).set("student.epochs", 5);
+    let lightgcn = || small(model(Model::LightGcn));
+    [
+        ("fast", options(Preset::Fast)),
+        ("balanced", options(Preset::Balanced)),
+        ("ials", model(Model::Ials)),
+        ("ials without rotation", model(Model::Ials).set("codes.rotation", "none")),
+        ("mf", small(model(Model::Mf))),
+        ("mf, popularity", small(model(Model::Mf)).sampler(Sampler::Popularity)),
+        ("lightgcn", lightgcn()),
+        ("lightgcn, bpr", lightgcn().loss(Loss::Bpr)),
+        ("lightgcn, infonce, dynamic", lightgcn().loss(Loss::InfoNce).sampler(Sampler::Dynamic)),
+        (
+            "lightgcn, weighted, k-bpr, synthesised",
+            lightgcn()
+                .loss(Loss::KBpr)
+                .sampler(Sampler::Synthesised)
+                .set("teacher.pooling", "weighted")
+                .set("codes.rotation", "none"),
+        ),
+        ("bigear", bigear(Model::Bigear)),
+        ("bigear++", bigear(Model::BigearPlus)),
+        ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
+        ("bigear++, ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
+        ("lightgcn, listwise", lightgcn().student(StudentKind::Listwise).set("student.epochs", 3)),
+    ]
+    .map(|(name, options)| (name.to_owned(), options))
+    .to_vec()
 }
 
 #[test]
@@ -148,13 +168,20 @@ fn cancelling_stops_at_every_point() {
         let patient = CancelAfter { asked: AtomicU64::new(0), patience: u64::MAX };
         train(&graph, &options, &patient).unwrap();
         let asked = patient.asked.into_inner();
-        for patience in (0..asked).step_by(7.max(asked as usize / 200)) {
+        for patience in (0..asked).step_by(7.max(asked as usize / 30)) {
             let monitor = CancelAfter { asked: AtomicU64::new(0), patience };
             let error = train(&graph, &options, &monitor).err();
             assert!(matches!(error, Some(Error::Cancelled)), "{name}, {patience} of {asked}: {error:?}");
             assert!(monitor.asked.into_inner() <= patience + 8, "{name}: work went on after the cancellation");
         }
     }
+}
+
+#[test]
+fn gradients_that_diverge_say_what_to_lower() {
+    let options = options(Preset::Fast).model(Model::LightGcn).loss(Loss::Bpr).set("teacher.rate", 10);
+    let error = train(&two_blocks(), &options, &()).unwrap_err().to_string();
+    assert!(error.contains("lower teacher.rate"), "{error}");
 }
 
 #[test]

@@ -1,8 +1,16 @@
 //! Teachers: models of full precision that a student learns from. One file each.
 
+mod block;
+mod descent;
 mod ials;
+mod lightgcn;
+mod mf;
 
+pub(crate) use block::Nodes;
+pub(crate) use descent::Descent;
 pub(crate) use ials::ImplicitAls;
+pub(crate) use lightgcn::{LightGcn, Pooling, hop};
+pub(crate) use mf::Mf;
 
 use super::context::Context;
 use super::layers::Layers;

@@ -12,21 +12,19 @@ pub(crate) use objective::Distillation;
 
 use super::{Student, Tables};
 use crate::graph::Adjacency;
-use crate::kernel::dense::{AdamStep, Isa, Matrix, View, adam_plain, add_scaled, dot, product};
+use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, product};
+use crate::train::adam::DenseAdam;
 use crate::train::context::Context;
 use crate::train::estimator::Estimator;
 use crate::train::layers::Layers;
 use crate::train::report::Epoch;
 use crate::train::rotation::rotation;
 use crate::train::synthesis::Synthesis;
+use crate::train::teacher::Nodes;
 use crate::{Error, Result};
 use lists::Lists;
 use objective::Objective;
-use propagation::{Nodes, Propagation, quantise, through_signs};
-
-const BETA1: f32 = 0.9;
-const BETA2: f32 = 0.999;
-const EPSILON: f32 = 1e-10;
+use propagation::{Propagation, quantise, through_signs};
 
 /// The student of BiGeaR (KDD 2022) and BiGeaR++ (TOIS 2025, arXiv 2506.02750).
 ///
@@ -74,10 +72,9 @@ impl Student for BiGear {
     }
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
-        let isa = context.isa;
         let propagation = self.propagation(context);
         let mut table = self.first_layer(context, teacher);
-        let mut segments = propagation.forward(isa, &table);
+        let mut segments = propagation.forward(context, &table)?;
         let objective = Objective {
             context,
             synthesis: self.synthesis,
@@ -87,7 +84,7 @@ impl Student for BiGear {
         };
         let mut best_recall = start.recall(context)?;
         let mut best = start;
-        let mut adam = Moments { first: table.zeros_like(), second: table.zeros_like(), steps: 0 };
+        let mut adam = [&table.users, &table.items].map(|side| DenseAdam::new(side.rows(), side.cols()));
         let mut epochs = Vec::with_capacity(self.epochs);
         let mut worse = 0;
         let steps_each = context.graph.n_edges().div_ceil((objective.n_active() * self.draws).max(1));
@@ -99,11 +96,11 @@ impl Student for BiGear {
             for _ in 0..steps_each {
                 let rate = self.rate * (1.0 - 0.9 * step as f32 / steps as f32);
                 loss += self.step(&objective, &mut table, &segments, &mut adam, (step, rate), &propagation)?;
-                segments = propagation.forward(isa, &table);
+                segments = propagation.forward(context, &table)?;
                 step += 1;
                 context.monitor.advance(step);
             }
-            if !loss.is_finite() || !table.users.is_finite() || !table.items.is_finite() {
+            if !loss.is_finite() || !table.is_finite() {
                 let phase = format!("epoch {} of the student", epoch + 1);
                 return Err(Error::Diverged { model: self.name(), phase, lower: "student.rate or student.sharpness" });
             }
@@ -140,9 +137,12 @@ impl BiGear {
     }
 
     /// The codes of the teacher's first layer and its propagation: signs after training, what the student starts from and has to beat.
-    pub(crate) fn untrained(&self, context: &Context<'_>, teacher: &Layers) -> Tables {
-        let segments = self.propagation(context).forward(context.isa, &self.first_layer(context, teacher));
-        tables(context, &segments, &self.segment_weights())
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn untrained(&self, context: &Context<'_>, teacher: &Layers) -> Result<Tables> {
+        let segments = self.propagation(context).forward(context, &self.first_layer(context, teacher))?;
+        Ok(tables(context, &segments, &self.segment_weights()))
     }
 
     fn propagation<'a>(&self, context: &Context<'a>) -> Propagation<'a> {
@@ -175,7 +175,7 @@ impl BiGear {
         objective: &Objective<'_>,
         table: &mut Nodes,
         segments: &[Nodes],
-        adam: &mut Moments,
+        adam: &mut [DenseAdam; 2],
         (step, rate): (u64, f32),
         propagation: &Propagation<'_>,
     ) -> Result<f64> {
@@ -188,7 +188,7 @@ impl BiGear {
             through_signs(isa, self.estimator, segment, weight, gradient);
         }
         objective.context.check()?;
-        let Some(mut gradient) = propagation.backward(isa, gradients) else { return Ok(loss) };
+        let Some(mut gradient) = propagation.backward(objective.context, gradients)? else { return Ok(loss) };
         let share = self.decay / (objective.n_active() * self.draws).max(1) as f32;
         let draws_of =
             |user: usize| if objective.context.graph.users().degree(user) > 0 { self.draws as u32 } else { 0 };
@@ -196,7 +196,9 @@ impl BiGear {
         loss += regularise(isa, &mut gradient.users, &table.users, &users, share);
         let items = draws.counts(table.items.rows());
         loss += regularise(isa, &mut gradient.items, &table.items, &items, share);
-        adam.update(isa, table, &gradient, rate);
+        let [users, items] = adam;
+        users.update(isa, &mut table.users, &gradient.users, 1.0, rate, |_| true);
+        items.update(isa, &mut table.items, &gradient.items, 1.0, rate, |_| true);
         Ok(loss)
     }
 }
@@ -229,38 +231,6 @@ fn tables(context: &Context<'_>, segments: &[Nodes], weights: &[f32]) -> Tables 
         }
     }
     tables
-}
-
-/// Adam's moments of a table (Kingma and Ba 2015).
-struct Moments {
-    first: Nodes,
-    second: Nodes,
-    steps: i32,
-}
-
-impl Moments {
-    fn update(&mut self, isa: Isa, table: &mut Nodes, gradient: &Nodes, rate: f32) {
-        self.steps += 1;
-        let step = AdamStep {
-            rate: rate / (1.0 - BETA1.powi(self.steps)),
-            beta1: BETA1,
-            beta2: BETA2,
-            correct2: 1.0 / (1.0 - BETA2.powi(self.steps)),
-            epsilon: EPSILON,
-            scale: 1.0,
-        };
-        for (table, first, second, gradient) in [
-            (&mut table.users, &mut self.first.users, &mut self.second.users, &gradient.users),
-            (&mut table.items, &mut self.first.items, &mut self.second.items, &gradient.items),
-        ] {
-            table
-                .par_rows_mut()
-                .zip(first.par_rows_mut())
-                .zip(second.par_rows_mut())
-                .zip(gradient.par_rows())
-                .for_each(|(((row, first), second), gradient)| adam_plain(isa, row, first, second, gradient, &step));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -333,7 +303,7 @@ mod tests {
         ] {
             let model = BiGear { estimator, pooled, synthesis, weights: weights.clone(), ..MODEL };
             let teacher = noise(&context, 64);
-            let start = model.untrained(&context, &teacher);
+            let start = model.untrained(&context, &teacher).unwrap();
             let before = in_order(context.isa, &start);
             let (tables, epochs) = model.distil(&context, &teacher, start).unwrap();
             let after = in_order(context.isa, &tables);
@@ -357,13 +327,13 @@ mod tests {
             let lists = model
                 .lists(
                     &context,
-                    &model.propagation(&context).forward(context.isa, &model.first_layer(&context, &teacher)),
+                    &model.propagation(&context).forward(&context, &model.first_layer(&context, &teacher)).unwrap(),
                 )
                 .unwrap();
             assert_eq!(lists.len(), 2);
             assert_eq!(lists[0].of(3).len(), 8);
             assert!(lists[0].of(40).is_empty());
-            let start = model.untrained(&context, &teacher);
+            let start = model.untrained(&context, &teacher).unwrap();
             let (with, _) = model.distil(&context, &teacher, start.clone()).unwrap();
             let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start).unwrap();
             assert_ne!(with.users, without.users, "{distillation:?}");
@@ -383,6 +353,6 @@ mod tests {
             dot(context.isa, first.users.row(3), first.items.row(5)),
         );
         assert!((before - after).abs() < 1e-4);
-        assert_eq!(model.untrained(&context, &teacher).segments, [0..64, 64..128]);
+        assert_eq!(model.untrained(&context, &teacher).unwrap().segments, [0..64, 64..128]);
     }
 }

@@ -5,12 +5,13 @@ use rayon::prelude::*;
 
 use super::grouping::Grouping;
 use super::lists::Lists;
-use super::propagation::Nodes;
+use super::propagation::zeros_like;
 use crate::Result;
 use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
 use crate::train::random::below;
 use crate::train::synthesis::{Chosen, Shares, Synthesis};
+use crate::train::teacher::Nodes;
 
 /// Users a task draws for: fixed, since each has a generator of its own.
 const CHUNK: usize = 32;
@@ -156,7 +157,7 @@ impl Objective<'_> {
         for (segment, codes) in codes.iter().enumerate() {
             self.context.check()?;
             let lists = self.lists.get(segment);
-            let mut gradient = codes.zeros_like();
+            let mut gradient = zeros_like(codes);
             let (listed, slopes) = self.users_gradient(segment, codes, draws, lists, &mut gradient)?;
             loss += listed;
             self.items_gradient(
