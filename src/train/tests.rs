@@ -182,6 +182,9 @@ fn gradients_that_diverge_say_what_to_lower() {
     let options = options(Preset::Fast).model(Model::LightGcn).loss(Loss::Bpr).set("teacher.rate", 10);
     let error = train(&two_blocks(), &options, &()).unwrap_err().to_string();
     assert!(error.contains("lower teacher.rate"), "{error}");
+    let options = TrainOptions::new(Preset::Fast).bits(192).model(Model::BigearPlus).teacher(TeacherKind::Ials);
+    let error = train(&two_blocks(), &options.set("student.rate", 10), &()).unwrap_err().to_string();
+    assert!(error.contains("lower student.rate"), "{error}");
 }
 
 #[test]

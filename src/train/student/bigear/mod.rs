@@ -26,6 +26,10 @@ use lists::Lists;
 use objective::Objective;
 use propagation::{Propagation, quantise, through_signs};
 
+/// A mean loss this many times that of a model that scores all items alike is no noise; Adam's steps are bounded, so that a table that
+/// explodes may stay finite.
+const EXPLODED: f64 = 10.0;
+
 /// The student of BiGeaR (KDD 2022) and BiGeaR++ (TOIS 2025, arXiv 2506.02750).
 ///
 /// The trained table `V^(0)` starts as the teacher's and is propagated in full precision, `V^(l+1) = A_hat V^(l)`; the code of layer
@@ -36,8 +40,8 @@ use propagation::{Propagation, quantise, through_signs};
 /// with L_ID the inference distillation from the teacher's lists ([`Ranking`]).
 ///
 /// The authors propagate the whole graph twice a batch. Here a step holds `V` for a draw of `draws` positives of every user, sums the
-/// gradients of all layers by node, goes back through the graph once, and moves the table by one step of Adam with a rate ten times
-/// theirs: two passes over the graph serve hundreds of thousands of pairs. A step costs
+/// gradients of all layers by node, goes back through the graph once, and moves the table by one step of Adam with a rate forty times
+/// theirs: two passes over the graph serve tens of thousands of pairs. A step costs
 /// O(hops edges d + users (draws candidates + R1 + R2) (hops + 1) d).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BiGear {
@@ -100,13 +104,14 @@ impl Student for BiGear {
                 step += 1;
                 context.monitor.advance(step);
             }
-            if !loss.is_finite() || !table.is_finite() {
+            let loss = loss / steps_each.max(1) as f64;
+            if loss.is_nan() || loss > EXPLODED * objective.indifference() || !table.is_finite() {
                 let phase = format!("epoch {} of the student", epoch + 1);
                 return Err(Error::Diverged { model: self.name(), phase, lower: "student.rate or student.sharpness" });
             }
             let current = tables(context, &segments, &self.segment_weights());
             let recall = current.recall(context)?;
-            epochs.push(Epoch { loss: loss / steps_each as f64, recall });
+            epochs.push(Epoch { loss, recall });
             if let Some(recall) = recall {
                 context.monitor.validation(epoch + 1, recall);
             }
@@ -255,9 +260,9 @@ mod tests {
         distillation: Distillation::Ranks,
     };
 
-    /// Two blocks of 20 users and 16 items; a user touches half of its block's items. User 40 and item 32 have no interactions.
+    /// Two blocks of 20 users and 16 items; a user touches some of its block's items. User 40 and item 32 have no interactions.
     fn blocks() -> Bipartite {
-        let touches = |user: u32| (0..16u32).filter(move |item| (user * 7 + item * 3 + user * item) % 4 < 2);
+        let touches = |user: u32| (0..16u32).filter(move |item| (user * 7 + item * 5 + user * item / 3) % 5 < 2);
         let edges: Vec<_> =
             (0..40u32).flat_map(|user| touches(user).map(move |item| (user, item + 16 * (user / 20), 1.0))).collect();
         Bipartite::from_edges(41, 33, &edges).unwrap()
@@ -337,6 +342,26 @@ mod tests {
             let (with, _) = model.distil(&context, &teacher, start.clone()).unwrap();
             let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start).unwrap();
             assert_ne!(with.users, without.users, "{distillation:?}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_the_penalty_equals_finite_differences() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let table = noise(&context, 3).items[0].clone();
+        let counts: Vec<u32> = (0..33).map(|row| row % 4).collect();
+        let of = |table: &Matrix| regularise(context.isa, &mut Matrix::zeros(33, 3), table, &counts, 0.7);
+        let mut gradient = Matrix::zeros(33, 3);
+        regularise(context.isa, &mut gradient, &table, &counts, 0.7);
+        for at in 0..99 {
+            let shifted = |by: f32| {
+                let mut table = table.clone();
+                table.data_mut()[at] += by;
+                of(&table)
+            };
+            let want = (shifted(0.01) - shifted(-0.01)) / 0.02;
+            assert!((f64::from(gradient.data()[at]) - want).abs() < 1e-4, "{at}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The loss of a step and its gradient with respect to the codes.
 
+use std::f64::consts::LN_2;
+
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
@@ -75,6 +77,20 @@ impl Objective<'_> {
     /// Users with interactions; the others have no loss.
     pub(crate) fn n_active(&self) -> usize {
         self.context.graph.users().offsets().windows(2).filter(|pair| pair[0] < pair[1]).count()
+    }
+
+    /// About the loss of codes that score all items alike.
+    pub(crate) fn indifference(&self) -> f64 {
+        let share = 1.0 / (self.n_active() * self.lists.len()).max(1) as f64;
+        let list = |lists: &Lists| match self.distillation {
+            Distillation::Ranks => lists.weights.iter().map(|&w| f64::from(w)).sum::<f64>() * LN_2,
+            Distillation::Divergence => self.n_active() as f64,
+            Distillation::Squares => {
+                let squares: f64 = lists.scores.iter().map(|&s| f64::from(s * s)).sum();
+                squares / lists.scores.len().max(1) as f64 * self.n_active() as f64
+            }
+        };
+        LN_2 + share * self.lists.iter().map(list).sum::<f64>()
     }
 
     /// Draws for a step, and the loss of the draws.
