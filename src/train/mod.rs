@@ -9,6 +9,7 @@
 
 mod adam;
 mod context;
+mod estimator;
 mod fold_in;
 mod holdout;
 mod layers;
@@ -26,6 +27,7 @@ mod search;
 mod settings;
 mod state;
 mod student;
+mod synthesis;
 mod teacher;
 mod validation;
 
@@ -191,6 +193,7 @@ impl Coding {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }
             Coding::Signs { .. } => Tables::of_signs(context.isa, layers),
+            Coding::BiGear(model) => model.untrained(context, layers),
         }
     }
 }

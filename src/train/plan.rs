@@ -1,10 +1,12 @@
 //! From options to the parts of one training.
 
+use super::estimator::Estimator;
 use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use super::options::{Preset, TrainOptions};
 use super::recipe::Recipe;
 use super::settings::{self, Reader, SettingValue};
-use super::student::{Listwise, Signs, Student};
+use super::student::{Among, BiGear, Distillation, Listwise, Ranking, Signs, Student};
+use super::synthesis::Synthesis;
 use super::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
 use crate::code::CodeShape;
 use crate::graph::Bipartite;
@@ -31,6 +33,8 @@ pub(crate) enum Coding {
     Estimating { widths: Vec<usize>, temperature: f32 },
     /// The signs of every layer, as it is or rotated to a width; the scalers are mean magnitudes.
     Signs { rotated: bool, widths: Vec<usize>, weights: Vec<f32> },
+    /// What BiGeaR makes of the teacher's first layer before it is trained.
+    BiGear(BiGear),
 }
 
 impl Coding {
@@ -52,6 +56,7 @@ impl Coding {
         let (widths, weights) = match self {
             Coding::Estimating { widths, .. } => (widths, vec![1.0; widths.len()]),
             Coding::Signs { widths, weights, .. } => (widths, weights.clone()),
+            Coding::BiGear(model) => (&model.widths(), model.segment_weights()),
         };
         Ok(CodeShape::new(widths.iter().map(|&width| width as u32).collect(), weights)?)
     }
@@ -121,9 +126,16 @@ impl Plan {
                 let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], true);
                 (Coding::signs(teacher.as_ref(), options.bits as usize, rotated), 0, Box::new(Signs))
             }
-            StudentKind::Bigear => return Err(missing("student", parts.student.name())),
+            StudentKind::Bigear => {
+                let student = bigear(&reader, options)?;
+                // A teacher that propagates gives the layers itself.
+                let hops = (student.hops + 1).saturating_sub(teacher.layers().0.len());
+                (Coding::BiGear(student.clone()), hops, Box::new(student))
+            }
         };
-        let refit = reader.switch(&settings::REFIT, options.preset == Preset::Balanced);
+        // An early stop says little about when to stop with more interactions and nothing to validate on.
+        let refit = options.preset == Preset::Balanced && parts.student != StudentKind::Bigear;
+        let refit = reader.switch(&settings::REFIT, refit);
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
         Ok(Plan { teacher, search, hops, coding, student, refit, settings })
     }
@@ -155,10 +167,6 @@ impl Parts {
             loss: options.loss.unwrap_or(loss),
         }
     }
-}
-
-fn missing(what: &str, name: &str) -> Error {
-    Error::InvalidArgument { what: format!("{what} {name}"), remedy: "choose another; this build lacks it".to_owned() }
 }
 
 fn ials(reader: &Reader<'_>, base: ImplicitAls) -> ImplicitAls {
@@ -239,4 +247,82 @@ fn listwise(reader: &Reader<'_>, base: Listwise) -> Listwise {
         user_rate: reader.number(&settings::STUDENT_USER_RATE, base.user_rate),
         scale_rate: reader.number(&settings::STUDENT_SCALE_RATE, base.scale_rate),
     }
+}
+
+/// BiGeaR++, or with its model BiGeaR: a uniform negative and only the first list.
+fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
+    let is_plus = options.model != Model::Bigear;
+    let hops = options.layers.unwrap_or(2) as usize;
+    let pooled = !reader.switch(&settings::STUDENT_LAYERWISE, true);
+    let segments = if pooled { 1 } else { hops + 1 };
+    let width = options.bits as usize / segments;
+    if width * segments != options.bits as usize || !width.is_multiple_of(64) {
+        return Err(Error::InvalidArgument {
+            what: format!("bits = {} in {segments} layers of equal width", options.bits),
+            remedy: format!("choose a multiple of {}", 64 * segments),
+        });
+    }
+    let layer = |layer: usize| match reader.choice(
+        &settings::STUDENT_WEIGHTS,
+        &[("rising", 1), ("equal", 0), ("falling", -1)],
+        1,
+    ) {
+        1 => (layer + 1) as f32 / (hops + 1) as f32,
+        0 => 1.0,
+        _ => (hops + 1 - layer) as f32 / (hops + 1) as f32,
+    };
+    let weights = (0..=hops).map(layer).collect();
+    let sharpness = reader.number(&settings::STUDENT_SHARPNESS, 1.0);
+    let estimators = [
+        ("dirac", Estimator::Dirac { sharpness }),
+        ("clipped", Estimator::Clipped { range: 1.0 / sharpness }),
+        ("tanh", Estimator::Tanh { sharpness }),
+        ("sigmoid", Estimator::Sigmoid { sharpness }),
+    ];
+    let estimator = reader.choice(&settings::STUDENT_GRADIENT, &estimators, Estimator::Dirac { sharpness });
+    let synthesis = match reader.switch(&settings::STUDENT_SYNTHESIS, is_plus) {
+        true => Synthesis {
+            candidates: reader.count(&settings::STUDENT_CANDIDATES, 8),
+            most: reader.number(&settings::STUDENT_MIXTURE, 1.0),
+        },
+        false => Synthesis::NONE,
+    };
+    let distillations = [
+        ("lists", Some(Distillation::Ranks)),
+        ("kl", Some(Distillation::Divergence)),
+        ("mse", Some(Distillation::Squares)),
+        ("none", None),
+    ];
+    let distillation = reader.choice(&settings::STUDENT_DISTILLATION, &distillations, Some(Distillation::Ranks));
+    let length = |switch, setting, on, default| match reader.switch(switch, on) {
+        true => reader.count(setting, default),
+        false => 0,
+    };
+    let ranking = distillation.map(|_| Ranking {
+        first: length(&settings::STUDENT_BEST, &settings::STUDENT_BEST_LENGTH, true, 100),
+        among: reader.choice(
+            &settings::STUDENT_BEST_OF,
+            &[("all", Among::All), ("interacted", Among::Interacted)],
+            Among::All,
+        ),
+        second: length(&settings::STUDENT_PSEUDO, &settings::STUDENT_PSEUDO_LENGTH, is_plus, 50),
+        lambda1: reader.number(&settings::STUDENT_LIST_WEIGHT, 1.0),
+        lambda2: reader.number(&settings::STUDENT_LIST_DECAY, 0.1),
+        noise: reader.number(&settings::STUDENT_NOISE, 0.0),
+    });
+    Ok(BiGear {
+        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 5 } else { 20 }),
+        patience: reader.count(&settings::STUDENT_PATIENCE, 5),
+        draws: reader.count(&settings::STUDENT_DRAWS, 8),
+        rate: reader.number(&settings::STUDENT_RATE, 0.01),
+        decay: reader.number(&settings::STUDENT_L2, 1e-4),
+        weights,
+        hops,
+        width,
+        pooled,
+        estimator,
+        synthesis,
+        ranking,
+        distillation: distillation.unwrap_or(Distillation::Ranks),
+    })
 }

@@ -91,8 +91,9 @@ settings! {
 
     STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "passes over the training data";
     STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear: validations without a gain before stopping";
-    STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "users (listwise) or pairs (bigear) a step";
+    STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "listwise: users a step";
     STUDENT_RATE = "student.rate", Domain::Number(1e-7, 10.0), "learning rate; of the items with the listwise student";
+    STUDENT_DRAWS = "student.draws", Domain::Count(1, 1 << 16), "bigear: positives drawn for every user and step";
     STUDENT_L2 = "student.l2", Domain::Number(0.0, 1e3), "bigear: penalty of the squared length of the rows of a batch";
     STUDENT_LIST = "student.list", Domain::Count(1, 1 << 20), "listwise: items a batch shares";
     STUDENT_POPULAR = "student.popular", Domain::Number(0.0, 1.0), "listwise: share of the list drawn by popularity";

@@ -52,6 +52,7 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         options.set("teacher.epochs", 30).set("teacher.pool", 32).set("teacher.batch", 32).set("teacher.rate", 0.05)
     };
     let lightgcn = || small(model(Model::LightGcn));
+    let bigear = |kind| small(model(kind)).set("student.epochs", 5);
     [
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),
@@ -70,6 +71,10 @@ fn every_model() -> Vec<(String, TrainOptions)> {
                 .set("teacher.pooling", "weighted")
                 .set("codes.rotation", "none"),
         ),
+        ("bigear", bigear(Model::Bigear)),
+        ("bigear++", bigear(Model::BigearPlus)),
+        ("bigear++ after ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
+        ("bigear++ with one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
         ("lightgcn, listwise", lightgcn().student(StudentKind::Listwise).set("student.epochs", 3)),
     ]
     .map(|(name, options)| (name.to_owned(), options))
