@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::kernel::dense::{AdamStep, Isa, Matrix, adam_plain, adam_signs, dot};
+use crate::kernel::dense::{AdamStep, Isa, Matrix, adam, adam_signs, dot};
 use crate::train::student::Segment;
 
 const BETA1: f32 = 0.9;
@@ -45,7 +45,7 @@ impl DenseAdam {
                     epsilon: EPSILON,
                     scale,
                 };
-                adam_plain(isa, values, first, second, gradient, &step);
+                adam(isa, values, first, second, gradient, &step);
             },
         );
     }

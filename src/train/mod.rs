@@ -142,7 +142,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         entry.1 = SettingValue::Number(f64::from(chosen));
     }
     layers.propagate(isa, context.graph, hops);
-    let start = coding.tables(&context, &layers);
+    let start = coding.tables(&context, &layers)?;
     let start_recall = start.recall(&context)?;
     let (mut tables, epochs) = student.distil(&context, &layers, start)?;
 
@@ -154,7 +154,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
         layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
         layers.propagate(isa, whole, hops);
-        tables = coding.tables(&context, &layers);
+        tables = coding.tables(&context, &layers)?;
         if recall > start_recall {
             tables = student.distil(&context, &layers, tables)?.0;
         }
@@ -186,15 +186,18 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
 
 impl Coding {
     /// The tables a student starts from.
-    fn tables(&self, context: &Context<'_>, layers: &Layers) -> Tables {
-        match self {
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
+        Ok(match self {
             Coding::Estimating { widths, temperature } => Tables::rotated(context, layers, widths, *temperature),
             Coding::Signs { rotated: true, widths, .. } => {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }
             Coding::Signs { .. } => Tables::of_signs(context.isa, layers),
-            Coding::BiGear(model) => model.untrained(context, layers),
-        }
+            Coding::BiGear(model) => model.untrained(context, layers)?,
+        })
     }
 }
 

@@ -313,10 +313,10 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         noise: reader.number(&settings::STUDENT_NOISE, 0.0),
     });
     Ok(BiGear {
-        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 5 } else { 20 }),
+        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 2 } else { 8 }),
         patience: reader.count(&settings::STUDENT_PATIENCE, 5),
-        draws: reader.count(&settings::STUDENT_DRAWS, 8),
-        rate: reader.number(&settings::STUDENT_RATE, 0.01),
+        draws: reader.count(&settings::STUDENT_DRAWS, 4),
+        rate: reader.number(&settings::STUDENT_RATE, 0.04),
         decay: reader.number(&settings::STUDENT_L2, 1e-4),
         weights,
         hops,
@@ -327,4 +327,37 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         ranking,
         distillation: distillation.unwrap_or(Distillation::Ranks),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bigear_needs_layers_of_equal_width() {
+        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
+        let options = TrainOptions::default().model(Model::BigearPlus).teacher(TeacherKind::Ials);
+        let plan = |options: &TrainOptions| Plan::new(options, &graph).map(|plan| plan.coding.shape().unwrap());
+        assert_eq!(plan(&options.clone().bits(768)).unwrap().widths(), [256, 256, 256]);
+        assert_eq!(plan(&options.clone().bits(256).set("student.layerwise", "off")).unwrap().widths(), [256]);
+        assert_eq!(plan(&options.clone().bits(512).layers(1)).unwrap().weights(), [0.5, 1.0]);
+        let error = plan(&options.bits(256)).unwrap_err().to_string();
+        assert!(error.contains("bits = 256") && error.contains("192"), "{error}");
+    }
+
+    #[test]
+    fn bigear_is_bigear_plus_without_synthesis_and_pseudo_positives() {
+        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
+        let student =
+            |options: TrainOptions| match Plan::new(&options.teacher(TeacherKind::Ials), &graph).unwrap().coding {
+                Coding::BiGear(student) => student,
+                other => panic!("{other:?}"),
+            };
+        let plus = TrainOptions::default().model(Model::BigearPlus);
+        let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off");
+        assert_eq!(student(TrainOptions::default().model(Model::Bigear)), student(less));
+        assert_eq!(student(plus.clone().set("student.distillation", "none")).ranking, None);
+        let sharp = student(plus.set("student.gradient", "tanh").set("student.sharpness", 3));
+        assert_eq!(sharp.estimator, Estimator::Tanh { sharpness: 3.0 });
+    }
 }

@@ -6,7 +6,7 @@ use super::random::{below, unit};
 use crate::kernel::dense::{Isa, Matrix, add_mixed, add_product, add_scaled, mixed_dot};
 
 /// Shares are read from windows of a pool of this many.
-const POOL: usize = 1 << 16;
+const POOL: usize = 1 << 13;
 
 /// How negatives are synthesised (MixGCF, KDD 2021; BiGeaR++, TOIS 2025): each of `candidates` items n is drawn towards the
 /// positive p, `n' = b p + (1 - b) n` with `b ~ U(0, most)` for every candidate, layer and element, and of the mixtures the one

@@ -51,8 +51,8 @@ fn every_model() -> Vec<(String, TrainOptions)> {
     let small = |options: TrainOptions| {
         options.set("teacher.epochs", 30).set("teacher.pool", 32).set("teacher.batch", 32).set("teacher.rate", 0.05)
     };
+    let bigear = |name| small(model(name)).set("student.epochs", 5);
     let lightgcn = || small(model(Model::LightGcn));
-    let bigear = |kind| small(model(kind)).set("student.epochs", 5);
     [
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),
@@ -73,8 +73,8 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ),
         ("bigear", bigear(Model::Bigear)),
         ("bigear++", bigear(Model::BigearPlus)),
-        ("bigear++ after ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
-        ("bigear++ with one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
+        ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
+        ("bigear++, ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
         ("lightgcn, listwise", lightgcn().student(StudentKind::Listwise).set("student.epochs", 3)),
     ]
     .map(|(name, options)| (name.to_owned(), options))

@@ -34,12 +34,12 @@ dispatch! {
     pub(crate) fn mixed_dot(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 = mixed_dot_body;
     /// `y += scale * (b + share (a - b))`.
     pub(crate) fn add_mixed(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) = add_mixed_body;
-    /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
-    pub(crate) fn adam_plain(
-        values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
-    ) = adam_plain_body;
     /// `p = a * p - b * q`: the gradient of a cross-entropy between two softmaxes given by exponentials and their sums.
     pub(crate) fn difference_of_distributions(p: &mut [f32], a: f32, q: &[f32], b: f32) = difference_body;
+    /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
+    pub(crate) fn adam(
+        values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
+    ) = adam_body;
     /// One step of Adam on latents behind signs, with the clipped straight-through gradient: `scale * gradient` where
     /// `|latent| <= 1`, zero elsewhere. `first` and `second` are the moments.
     pub(crate) fn adam_signs(
@@ -47,7 +47,7 @@ dispatch! {
     ) = adam_signs_body;
 }
 
-/// The constants of one step of [`adam_plain`] or [`adam_signs`].
+/// The constants of one step of [`adam`] or [`adam_signs`].
 pub(crate) struct AdamStep {
     /// Learning rate over the bias correction of the first moment.
     pub(crate) rate: f32,
@@ -58,6 +58,26 @@ pub(crate) struct AdamStep {
     pub(crate) epsilon: f32,
     /// Multiplies the gradient.
     pub(crate) scale: f32,
+}
+
+#[inline(always)]
+fn adam_body<const FUSED: bool>(
+    values: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    step: &AdamStep,
+) {
+    let n = values.len();
+    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
+    for at in 0..n {
+        let g = gradient[at] * step.scale;
+        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
+        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
+        first[at] = m;
+        second[at] = v;
+        values[at] -= step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
 }
 
 #[inline(always)]
@@ -78,26 +98,6 @@ fn adam_signs_body<const FUSED: bool>(
         first[at] = m;
         second[at] = v;
         latents[at] = x - step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
-    }
-}
-
-#[inline(always)]
-fn adam_plain_body<const FUSED: bool>(
-    values: &mut [f32],
-    first: &mut [f32],
-    second: &mut [f32],
-    gradient: &[f32],
-    step: &AdamStep,
-) {
-    let n = values.len();
-    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
-    for at in 0..n {
-        let g = gradient[at] * step.scale;
-        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
-        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
-        first[at] = m;
-        second[at] = v;
-        values[at] -= step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
     }
 }
 

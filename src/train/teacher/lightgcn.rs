@@ -97,7 +97,12 @@ impl Encoder for LightGcn {
 }
 
 /// `base + A_hat from`.
-fn hop(context: &Context<'_>, adjacency: &Adjacency<'_>, from: &Nodes, base: Option<&Nodes>) -> Result<Nodes> {
+pub(crate) fn hop(
+    context: &Context<'_>,
+    adjacency: &Adjacency<'_>,
+    from: &Nodes,
+    base: Option<&Nodes>,
+) -> Result<Nodes> {
     context.check()?;
     let users = adjacency.to_users_onto(context.isa, &from.items, base.map(|base| &base.users));
     context.check()?;

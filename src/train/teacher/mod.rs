@@ -6,9 +6,10 @@ mod ials;
 mod lightgcn;
 mod mf;
 
+pub(crate) use block::Nodes;
 pub(crate) use descent::Descent;
 pub(crate) use ials::ImplicitAls;
-pub(crate) use lightgcn::{LightGcn, Pooling};
+pub(crate) use lightgcn::{LightGcn, Pooling, hop};
 pub(crate) use mf::Mf;
 
 use super::context::Context;

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::grouping::Grouping;
-use super::propagation::Nodes;
 use crate::Result;
 use crate::kernel::dense::{Factor, Matrix, View};
 use crate::train::context::Context;
 use crate::train::random::{below, unit};
+use crate::train::teacher::Nodes;
 
 /// Users ranked at once.
 const BLOCK: usize = 64;

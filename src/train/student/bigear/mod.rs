@@ -12,21 +12,19 @@ pub(crate) use objective::Distillation;
 
 use super::{Student, Tables};
 use crate::graph::Adjacency;
-use crate::kernel::dense::{AdamStep, Isa, Matrix, View, adam_plain, add_scaled, dot, product};
+use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, product};
+use crate::train::adam::DenseAdam;
 use crate::train::context::Context;
 use crate::train::estimator::Estimator;
 use crate::train::layers::Layers;
 use crate::train::report::Epoch;
 use crate::train::rotation::rotation;
 use crate::train::synthesis::Synthesis;
+use crate::train::teacher::Nodes;
 use crate::{Error, Result};
 use lists::Lists;
 use objective::Objective;
-use propagation::{Nodes, Propagation, quantise, through_signs};
-
-const BETA1: f32 = 0.9;
-const BETA2: f32 = 0.999;
-const EPSILON: f32 = 1e-10;
+use propagation::{Propagation, quantise, through_signs};
 
 /// The student of BiGeaR (KDD 2022) and BiGeaR++ (TOIS 2025, arXiv 2506.02750).
 ///
@@ -74,10 +72,9 @@ impl Student for BiGear {
     }
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
-        let isa = context.isa;
         let propagation = self.propagation(context);
         let mut table = self.first_layer(context, teacher);
-        let mut segments = propagation.forward(isa, &table);
+        let mut segments = propagation.forward(context, &table)?;
         let objective = Objective {
             context,
             synthesis: self.synthesis,
@@ -87,7 +84,7 @@ impl Student for BiGear {
         };
         let mut best_recall = start.recall(context)?;
         let mut best = start;
-        let mut adam = Moments { first: table.zeros_like(), second: table.zeros_like(), steps: 0 };
+        let mut adam = [&table.users, &table.items].map(|side| DenseAdam::new(side.rows(), side.cols()));
         let mut epochs = Vec::with_capacity(self.epochs);
         let mut worse = 0;
         let steps_each = context.graph.n_edges().div_ceil((objective.n_active() * self.draws).max(1));
@@ -99,15 +96,15 @@ impl Student for BiGear {
             for _ in 0..steps_each {
                 let rate = self.rate * (1.0 - 0.9 * step as f32 / steps as f32);
                 loss += self.step(&objective, &mut table, &segments, &mut adam, (step, rate), &propagation)?;
-                segments = propagation.forward(isa, &table);
+                segments = propagation.forward(context, &table)?;
                 step += 1;
                 context.monitor.advance(step);
             }
-            if !loss.is_finite() || !table.users.is_finite() || !table.items.is_finite() {
+            if !loss.is_finite() || !table.is_finite() {
                 let phase = format!("epoch {} of the student", epoch + 1);
                 return Err(Error::Diverged { model: self.name(), phase, lower: "student.rate or student.sharpness" });
             }
-            let current = tables(isa, &segments, &self.segment_weights());
+            let current = tables(context, &segments, &self.segment_weights());
             let recall = current.recall(context)?;
             epochs.push(Epoch { loss: loss / steps_each as f64, recall });
             if let Some(recall) = recall {
@@ -140,9 +137,12 @@ impl BiGear {
     }
 
     /// The codes of the teacher's first layer and its propagation: signs after training, what the student starts from and has to beat.
-    pub(crate) fn untrained(&self, context: &Context<'_>, teacher: &Layers) -> Tables {
-        let segments = self.propagation(context).forward(context.isa, &self.first_layer(context, teacher));
-        tables(context.isa, &segments, &self.segment_weights())
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn untrained(&self, context: &Context<'_>, teacher: &Layers) -> Result<Tables> {
+        let segments = self.propagation(context).forward(context, &self.first_layer(context, teacher))?;
+        Ok(tables(context, &segments, &self.segment_weights()))
     }
 
     fn propagation<'a>(&self, context: &Context<'a>) -> Propagation<'a> {
@@ -175,7 +175,7 @@ impl BiGear {
         objective: &Objective<'_>,
         table: &mut Nodes,
         segments: &[Nodes],
-        adam: &mut Moments,
+        adam: &mut [DenseAdam; 2],
         (step, rate): (u64, f32),
         propagation: &Propagation<'_>,
     ) -> Result<f64> {
@@ -188,7 +188,7 @@ impl BiGear {
             through_signs(isa, self.estimator, segment, weight, gradient);
         }
         objective.context.check()?;
-        let Some(mut gradient) = propagation.backward(isa, gradients) else { return Ok(loss) };
+        let Some(mut gradient) = propagation.backward(objective.context, gradients)? else { return Ok(loss) };
         let share = self.decay / (objective.n_active() * self.draws).max(1) as f32;
         let draws_of =
             |user: usize| if objective.context.graph.users().degree(user) > 0 { self.draws as u32 } else { 0 };
@@ -196,7 +196,9 @@ impl BiGear {
         loss += regularise(isa, &mut gradient.users, &table.users, &users, share);
         let items = draws.counts(table.items.rows());
         loss += regularise(isa, &mut gradient.items, &table.items, &items, share);
-        adam.update(isa, table, &gradient, rate);
+        let [users, items] = adam;
+        users.update(isa, &mut table.users, &gradient.users, 1.0, rate, |_| true);
+        items.update(isa, &mut table.items, &gradient.items, 1.0, rate, |_| true);
         Ok(loss)
     }
 }
@@ -213,46 +215,144 @@ fn regularise(isa: Isa, gradient: &mut Matrix, table: &Matrix, counts: &[u32], s
     losses.iter().sum()
 }
 
-/// The tables whose codes are those of the segments.
-fn tables(isa: Isa, segments: &[Nodes], weights: &[f32]) -> Tables {
-    Tables::of_signs(
-        isa,
-        &Layers {
-            users: segments.iter().map(|segment| segment.users.clone()).collect(),
-            items: segments.iter().map(|segment| segment.items.clone()).collect(),
-            weights: weights.iter().map(|weight| weight * weight).collect(),
-        },
-    )
-}
-
-/// Adam's moments of a table (Kingma and Ba 2015).
-struct Moments {
-    first: Nodes,
-    second: Nodes,
-    steps: i32,
-}
-
-impl Moments {
-    fn update(&mut self, isa: Isa, table: &mut Nodes, gradient: &Nodes, rate: f32) {
-        self.steps += 1;
-        let step = AdamStep {
-            rate: rate / (1.0 - BETA1.powi(self.steps)),
-            beta1: BETA1,
-            beta2: BETA2,
-            correct2: 1.0 / (1.0 - BETA2.powi(self.steps)),
-            epsilon: EPSILON,
-            scale: 1.0,
-        };
-        for (table, first, second, gradient) in [
-            (&mut table.users, &mut self.first.users, &mut self.second.users, &gradient.users),
-            (&mut table.items, &mut self.first.items, &mut self.second.items, &gradient.items),
-        ] {
-            table
-                .par_rows_mut()
-                .zip(first.par_rows_mut())
-                .zip(second.par_rows_mut())
-                .zip(gradient.par_rows())
-                .for_each(|(((row, first), second), gradient)| adam_plain(isa, row, first, second, gradient, &step));
+/// The tables whose codes are those of the segments. Nodes without interactions have no code, though their rows need not be zero.
+fn tables(context: &Context<'_>, segments: &[Nodes], weights: &[f32]) -> Tables {
+    let layers = Layers {
+        users: segments.iter().map(|segment| segment.users.clone()).collect(),
+        items: segments.iter().map(|segment| segment.items.clone()).collect(),
+        weights: weights.iter().map(|weight| weight * weight).collect(),
+    };
+    let mut tables = Tables::of_signs(context.isa, &layers);
+    for (scales, rows) in
+        [(&mut tables.user_scales, context.graph.users()), (&mut tables.item_scales, context.graph.items())]
+    {
+        for row in (0..rows.n_rows()).filter(|&row| rows.degree(row) == 0) {
+            scales.row_mut(row).fill(f32::NEG_INFINITY);
         }
+    }
+    tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::random::normal_matrix;
+
+    const MODEL: BiGear = BiGear {
+        epochs: 30,
+        patience: 30,
+        draws: 4,
+        rate: 0.1,
+        decay: 1e-4,
+        weights: Vec::new(),
+        hops: 1,
+        width: 64,
+        pooled: false,
+        estimator: Estimator::Dirac { sharpness: 1.0 },
+        synthesis: Synthesis { candidates: 4, most: 1.0 },
+        ranking: None,
+        distillation: Distillation::Ranks,
+    };
+
+    /// Two blocks of 20 users and 16 items; a user touches some of its block's items. User 40 and item 32 have no interactions.
+    fn blocks() -> Bipartite {
+        let touches = |user: u32| (0..16u32).filter(move |item| (user * 7 + item * 5 + user * item / 3) % 5 < 2);
+        let edges: Vec<_> =
+            (0..40u32).flat_map(|user| touches(user).map(move |item| (user, item + 16 * (user / 20), 1.0))).collect();
+        Bipartite::from_edges(41, 33, &edges).unwrap()
+    }
+
+    fn noise(context: &Context<'_>, width: usize) -> Layers {
+        let mut rng = context.rng("noise");
+        let mut table = |rows| normal_matrix(&mut rng, rows, width, 0.1);
+        Layers { users: vec![table(41)], items: vec![table(33)], weights: vec![1.0] }
+    }
+
+    /// The share of pairs of an item of the user's block and one of the other that are in order.
+    fn in_order(isa: Isa, tables: &Tables) -> f64 {
+        let bits = tables.users.cols();
+        let row = |write: &dyn Fn(&mut [f32])| {
+            let mut row = vec![0.0; bits];
+            write(&mut row);
+            row
+        };
+        let items: Vec<_> = (0..32).map(|item| row(&|out| tables.write_item(isa, item, out))).collect();
+        let mut good = 0;
+        for user in 0..40 {
+            let user_row = row(&|out| tables.write_user(isa, user, out));
+            let scores: Vec<f32> = items.iter().map(|item| dot(isa, &user_row, item)).collect();
+            let (own, other) = if user < 20 { scores.split_at(16) } else { (&scores[16..], &scores[..16]) };
+            good += own.iter().map(|a| other.iter().filter(|b| a > b).count()).sum::<usize>();
+        }
+        good as f64 / (40.0 * 256.0)
+    }
+
+    #[test]
+    fn blocks_are_learned_from_noise_with_every_estimator() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let weights = vec![0.5, 1.0];
+        for (estimator, pooled, synthesis) in [
+            (MODEL.estimator, false, MODEL.synthesis),
+            (MODEL.estimator, false, Synthesis::NONE),
+            (MODEL.estimator, true, MODEL.synthesis),
+            (Estimator::Clipped { range: 1.0 }, false, MODEL.synthesis),
+            (Estimator::Tanh { sharpness: 2.0 }, false, MODEL.synthesis),
+            (Estimator::Sigmoid { sharpness: 2.0 }, false, MODEL.synthesis),
+        ] {
+            let model = BiGear { estimator, pooled, synthesis, weights: weights.clone(), ..MODEL };
+            let teacher = noise(&context, 64);
+            let start = model.untrained(&context, &teacher).unwrap();
+            let before = in_order(context.isa, &start);
+            let (tables, epochs) = model.distil(&context, &teacher, start).unwrap();
+            let after = in_order(context.isa, &tables);
+            assert!(after > 0.97 && before < 0.9, "{estimator:?} {pooled}: {before} {after}");
+            assert!(epochs[29].loss < epochs[0].loss, "{epochs:?}");
+            for isolated in [tables.user_scales.row(40), tables.item_scales.row(32)] {
+                assert!(isolated.iter().all(|&scale| scale == f32::NEG_INFINITY));
+            }
+        }
+    }
+
+    /// The lists alone, with no pair drawn to tell what is good, make the student rank as the teacher does.
+    #[test]
+    fn distillation_follows_the_teacher() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let ranking = Ranking { first: 8, among: Among::All, second: 0, lambda1: 20.0, lambda2: 0.1, noise: 0.0 };
+        for distillation in [Distillation::Ranks, Distillation::Divergence, Distillation::Squares] {
+            let model = BiGear { ranking: Some(ranking), distillation, weights: vec![0.5, 1.0], ..MODEL };
+            let teacher = noise(&context, 64);
+            let lists = model
+                .lists(
+                    &context,
+                    &model.propagation(&context).forward(&context, &model.first_layer(&context, &teacher)).unwrap(),
+                )
+                .unwrap();
+            assert_eq!(lists.len(), 2);
+            assert_eq!(lists[0].of(3).len(), 8);
+            assert!(lists[0].of(40).is_empty());
+            let start = model.untrained(&context, &teacher).unwrap();
+            let (with, _) = model.distil(&context, &teacher, start.clone()).unwrap();
+            let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start).unwrap();
+            assert_ne!(with.users, without.users, "{distillation:?}");
+        }
+    }
+
+    #[test]
+    fn a_teacher_of_another_width_is_rotated() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let model = BiGear { weights: vec![0.5, 1.0], ..MODEL };
+        let teacher = noise(&context, 16);
+        let first = model.first_layer(&context, &teacher);
+        assert_eq!((first.users.cols(), first.items.cols()), (64, 64));
+        let (before, after) = (
+            dot(context.isa, teacher.users[0].row(3), teacher.items[0].row(5)),
+            dot(context.isa, first.users.row(3), first.items.row(5)),
+        );
+        assert!((before - after).abs() < 1e-4);
+        assert_eq!(model.untrained(&context, &teacher).unwrap().segments, [0..64, 64..128]);
     }
 }

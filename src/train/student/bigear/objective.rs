@@ -5,12 +5,13 @@ use rayon::prelude::*;
 
 use super::grouping::Grouping;
 use super::lists::Lists;
-use super::propagation::Nodes;
+use super::propagation::zeros_like;
 use crate::Result;
 use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
 use crate::train::random::below;
 use crate::train::synthesis::{Chosen, Shares, Synthesis};
+use crate::train::teacher::Nodes;
 
 /// Users a task draws for: fixed, since each has a generator of its own.
 const CHUNK: usize = 32;
@@ -156,10 +157,9 @@ impl Objective<'_> {
         for (segment, codes) in codes.iter().enumerate() {
             self.context.check()?;
             let lists = self.lists.get(segment);
-            let mut gradient = codes.zeros_like();
-            let (listed, slopes) = self.users_gradient(segment, codes, draws, lists, &mut gradient);
+            let mut gradient = zeros_like(codes);
+            let (listed, slopes) = self.users_gradient(segment, codes, draws, lists, &mut gradient)?;
             loss += listed;
-            self.context.check()?;
             self.items_gradient(
                 segment,
                 codes,
@@ -167,7 +167,7 @@ impl Objective<'_> {
                 &by_positive,
                 lists.map(|lists| (lists, &*slopes)),
                 &mut gradient,
-            );
+            )?;
             gradients.push(gradient);
         }
         Ok((loss, gradients))
@@ -181,7 +181,7 @@ impl Objective<'_> {
         draws: &Draws,
         lists: Option<&Lists>,
         gradient: &mut Nodes,
-    ) -> (f64, Vec<f32>) {
+    ) -> Result<(f64, Vec<f32>)> {
         let isa = self.context.isa;
         let share = 1.0 / (self.n_active() * draws.segments).max(1) as f32;
         let outcome: Vec<(f64, Vec<f32>)> = gradient
@@ -189,6 +189,7 @@ impl Objective<'_> {
             .par_rows_mut()
             .enumerate()
             .map(|(user, out)| {
+                self.check_at(user)?;
                 let row = codes.users.row(user);
                 for draw in user * self.draws..(user + 1) * self.draws {
                     if draws.positives[draw] == u32::MAX {
@@ -201,7 +202,7 @@ impl Objective<'_> {
                     add_scaled(isa, out, -slope, positive);
                     draws.shares.to_user(isa, out, slope, chosen, positive, negative);
                 }
-                let Some(lists) = lists else { return (0.0, Vec::new()) };
+                let Some(lists) = lists else { return Ok((0.0, Vec::new())) };
                 let range = lists.of(user);
                 let items = &lists.items[range.clone()];
                 let mut slopes: Vec<f32> =
@@ -216,11 +217,16 @@ impl Objective<'_> {
                 for (&item, &slope) in items.iter().zip(&slopes) {
                     add_scaled(isa, out, slope, codes.items.row(item as usize));
                 }
-                (loss, slopes)
+                Ok((loss, slopes))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let loss = outcome.iter().map(|(loss, _)| loss).sum();
-        (loss, outcome.into_iter().flat_map(|(_, slopes)| slopes).collect())
+        Ok((loss, outcome.into_iter().flat_map(|(_, slopes)| slopes).collect()))
+    }
+
+    /// Lets the owner cancel every few rows.
+    fn check_at(&self, row: usize) -> Result<()> {
+        if row.is_multiple_of(CHUNK) { self.context.check() } else { Ok(()) }
     }
 
     /// The items' rows of a segment's gradient.
@@ -232,14 +238,15 @@ impl Objective<'_> {
         by_positive: &Grouping,
         lists: Option<(&Lists, &[f32])>,
         gradient: &mut Nodes,
-    ) {
+    ) -> Result<()> {
         let isa = self.context.isa;
         let chosen = |draw: usize| draws.chosen[draw * draws.segments + segment];
         let negatives: Vec<u32> = (0..draws.positives.len())
             .map(|draw| if draws.positives[draw] == u32::MAX { u32::MAX } else { chosen(draw).item })
             .collect();
         let by_negative = Grouping::new(self.context.graph.n_items(), &negatives);
-        gradient.items.par_rows_mut().enumerate().for_each(|(item, out)| {
+        gradient.items.par_rows_mut().enumerate().try_for_each(|(item, out)| {
+            self.check_at(item)?;
             for &draw in by_positive.row(item) {
                 let draw = draw as usize;
                 let (user, slope) = (codes.users.row(draw / self.draws), draws.slopes[draw]);
@@ -251,12 +258,14 @@ impl Objective<'_> {
                 let user = codes.users.row(draw / self.draws);
                 draws.shares.to_candidate(isa, out, draws.slopes[draw], chosen(draw), user);
             }
-            let Some((lists, slopes)) = lists else { return };
-            for &entry in lists.by_item.row(item) {
-                let entry = entry as usize;
-                add_scaled(isa, out, slopes[entry], codes.users.row(lists.users[entry] as usize));
+            if let Some((lists, slopes)) = lists {
+                for &entry in lists.by_item.row(item) {
+                    let entry = entry as usize;
+                    add_scaled(isa, out, slopes[entry], codes.users.row(lists.users[entry] as usize));
+                }
             }
-        });
+            Ok(())
+        })
     }
 }
 

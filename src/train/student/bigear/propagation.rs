@@ -2,36 +2,22 @@
 
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, sum_abs, write_signs};
+use crate::train::context::Context;
 use crate::train::estimator::Estimator;
+use crate::train::teacher::{Nodes, hop};
 
-/// A row a node: users and items apart.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Nodes {
-    pub(crate) users: Matrix,
-    pub(crate) items: Matrix,
+/// Zeros of the same shape.
+pub(crate) fn zeros_like(nodes: &Nodes) -> Nodes {
+    Nodes::zeros(nodes.users.rows(), nodes.items.rows(), nodes.users.cols())
 }
 
-impl Nodes {
-    /// Zeros of the same shape.
-    pub(crate) fn zeros_like(&self) -> Nodes {
-        let zeros = |matrix: &Matrix| Matrix::zeros(matrix.rows(), matrix.cols());
-        Nodes { users: zeros(&self.users), items: zeros(&self.items) }
-    }
-
-    /// `self += scale * other`.
-    fn add(&mut self, isa: Isa, scale: f32, other: &Nodes) {
-        for (to, from) in [(&mut self.users, &other.users), (&mut self.items, &other.items)] {
-            to.par_rows_mut().zip(from.par_rows()).for_each(|(to, from)| add_scaled(isa, to, scale, from));
-        }
-    }
-
-    pub(crate) fn scaled(mut self, isa: Isa, scale: f32) -> Nodes {
-        for side in [&mut self.users, &mut self.items] {
-            side.par_rows_mut().for_each(|row| multiply_by(isa, row, scale));
-        }
-        self
+/// `to += scale * from`.
+fn add(isa: Isa, to: &mut Nodes, scale: f32, from: &Nodes) {
+    for (to, from) in [(&mut to.users, &from.users), (&mut to.items, &from.items)] {
+        to.par_rows_mut().zip(from.par_rows()).for_each(|(to, from)| add_scaled(isa, to, scale, from));
     }
 }
 
@@ -49,46 +35,46 @@ impl<'a> Propagation<'a> {
         Propagation { adjacency, weights, pooled }
     }
 
-    fn hop(&self, isa: Isa, nodes: &Nodes) -> Nodes {
-        Nodes { users: self.adjacency.to_users(isa, &nodes.items), items: self.adjacency.to_items(isa, &nodes.users) }
-    }
-
     /// The segments above a table. O(hops edges columns).
-    pub(crate) fn forward(&self, isa: Isa, table: &Nodes) -> Vec<Nodes> {
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn forward(&self, context: &Context<'_>, table: &Nodes) -> Result<Vec<Nodes>> {
         let mut segments = vec![table.clone()];
         for _ in 1..self.weights.len() {
-            if let Some(next) = segments.last().map(|last| self.hop(isa, last)) {
-                segments.push(next);
+            if let Some(last) = segments.last() {
+                segments.push(hop(context, &self.adjacency, last, None)?);
             }
         }
         if !self.pooled {
-            return segments;
+            return Ok(segments);
         }
-        let mut sum = table.zeros_like();
-        segments.iter().zip(&self.weights).for_each(|(layer, &weight)| sum.add(isa, weight, layer));
-        vec![sum]
+        let mut sum = zeros_like(table);
+        segments.iter().zip(&self.weights).for_each(|(layer, &weight)| add(context.isa, &mut sum, weight, layer));
+        Ok(vec![sum])
     }
 
     /// The gradient with respect to the table, given those with respect to the segments; `A_hat` is symmetric, so for two hops it is
     /// `A_hat (A_hat G_2 + G_1) + G_0`. As costly as [`Propagation::forward`].
-    pub(crate) fn backward(&self, isa: Isa, gradients: Vec<Nodes>) -> Option<Nodes> {
-        if self.pooled {
-            let of_sum = gradients.into_iter().next()?;
-            let mut weights = self.weights.iter().rev();
-            let mut total = of_sum.clone().scaled(isa, *weights.next()?);
-            for &weight in weights {
-                total = self.hop(isa, &total);
-                total.add(isa, weight, &of_sum);
-            }
-            return Some(total);
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn backward(&self, context: &Context<'_>, gradients: Vec<Nodes>) -> Result<Option<Nodes>> {
+        let weighted = |of_sum: &Nodes, weight: f32| {
+            let mut out = zeros_like(of_sum);
+            add(context.isa, &mut out, weight, of_sum);
+            out
+        };
+        let layers: Vec<Nodes> = match (self.pooled, gradients.first()) {
+            (true, Some(of_sum)) => self.weights.iter().map(|&weight| weighted(of_sum, weight)).collect(),
+            _ => gradients,
+        };
+        let mut layers = layers.into_iter().rev();
+        let Some(mut total) = layers.next() else { return Ok(None) };
+        for gradient in layers {
+            total = hop(context, &self.adjacency, &total, Some(&gradient))?;
         }
-        let mut gradients = gradients.into_iter().rev();
-        let mut total = gradients.next()?;
-        for gradient in gradients {
-            total = self.hop(isa, &total);
-            total.add(isa, 1.0, &gradient);
-        }
-        Some(total)
+        Ok(Some(total))
     }
 }
 
@@ -141,7 +127,7 @@ mod tests {
     fn backward_is_the_adjoint_of_forward() {
         let edges: Vec<_> = (0..20u32).map(|e| (e * 3 % 6, e * e % 5, 1.0)).collect();
         let graph = Bipartite::from_edges(7, 5, &edges).unwrap();
-        let isa = Isa::Baseline;
+        let context = crate::train::tests::context(&graph, &());
         for (weights, pooled) in
             [(vec![1.0 / 3.0, 2.0 / 3.0, 1.0], false), (vec![0.5, 2.0, 1.0], true), (vec![0.7], true)]
         {
@@ -149,10 +135,10 @@ mod tests {
             let propagation = Propagation::new(Adjacency::new(&graph), weights, pooled);
             let table = nodes("table");
             let gradients: Vec<Nodes> = (0..segments).map(|at| nodes(&format!("gradient {at}"))).collect();
-            let forward = propagation.forward(isa, &table);
+            let forward = propagation.forward(&context, &table).unwrap();
             assert_eq!(forward.len(), segments);
             let there: f64 = forward.iter().zip(&gradients).map(|(a, b)| inner(a, b)).sum();
-            let back = inner(&table, &propagation.backward(isa, gradients).unwrap());
+            let back = inner(&table, &propagation.backward(&context, gradients).unwrap().unwrap());
             assert!((there - back).abs() < 1e-4 && there.abs() > 0.1, "{there} {back}");
         }
     }
