@@ -123,7 +123,8 @@ impl TrainOptions {
         self
     }
 
-    /// Hops of propagation, so that a node has one layer more. Default 2 for the BiGeaR models, 0 for the others.
+    /// Hops of propagation, so that a node has one layer more; LightGCN averages its hops into one layer unless `teacher.pooling` says otherwise.
+    /// Default 3 for LightGCN, 2 for the BiGeaR models, 0 for the others.
     pub fn layers(mut self, hops: u32) -> TrainOptions {
         self.layers = Some(hops);
         self
@@ -218,6 +219,21 @@ mod tests {
             }
         }
         assert_eq!(TrainOptions::default().layers(2).widths(), [512, 128, 128]);
+    }
+
+    #[test]
+    fn options_written_before_an_option_came_are_read_with_its_default() {
+        let written = [("bits", 512u32), ("seed", 9)].into_iter();
+        let read = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(written);
+        let options = TrainOptions::deserialize(read).unwrap();
+        assert_eq!(options, TrainOptions::default().bits(512).seed(9));
+    }
+
+    #[test]
+    fn every_model_takes_its_defaults() {
+        for name in Model::NAMES {
+            TrainOptions::default().model(name.parse().unwrap()).validate().unwrap();
+        }
     }
 
     #[test]

@@ -198,15 +198,17 @@ fn descent(
     let factors = weighted.map_or(64, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
     let similarities = [("dot", false), ("cosine", true)];
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
+    // A step of propagation costs the same for any number of users, and eight steps an epoch are few enough.
+    let batch = if hops.is_some() { (graph.n_users() / 8).next_multiple_of(512).clamp(512, 4096) } else { 512 };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     Descent {
         factors: count(&settings::TEACHER_FACTORS, factors),
-        epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 20 } else { 100 }),
-        patience: count(&settings::TEACHER_PATIENCE, 4),
+        epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 30 } else { 150 }),
+        patience: count(&settings::TEACHER_PATIENCE, 5),
         stop: None,
-        rate: number(&settings::TEACHER_RATE, if hops.is_some() { 0.02 } else { 0.01 }),
+        rate: number(&settings::TEACHER_RATE, if is_softmax { 0.05 } else { 0.01 }),
         l2: number(&settings::TEACHER_L2, if is_softmax { 0.0 } else { 1e-4 }),
-        batch: count(&settings::TEACHER_BATCH, if hops.is_some() { 8192 } else { 512 }),
+        batch: count(&settings::TEACHER_BATCH, batch),
         loss,
         sampler,
         candidates: match sampler {
@@ -222,7 +224,7 @@ fn descent(
             Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
             Loss::Bpr | Loss::Softmax => 1,
         },
-        pool: count(&settings::TEACHER_POOL, if is_softmax { 2048 } else { 512 }),
+        pool: count(&settings::TEACHER_POOL, if is_softmax { 1024 } else { 512 }),
         cosine,
         temperature: match (loss, cosine) {
             (Loss::Softmax | Loss::InfoNce, true) => {

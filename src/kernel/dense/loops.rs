@@ -10,6 +10,11 @@ dispatch! {
     pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body;
     /// `y += scale * x`.
     pub(crate) fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) = add_scaled_body;
+    /// `out = base + sum over targets t, in order, of factor * scales[t] * table[t]`, where `table` has rows as long as `out`; an empty `base`
+    /// stands for zeros. The sums stay in registers, 64 columns at a time.
+    pub(crate) fn weighted_sum(
+        out: &mut [f32], base: &[f32], table: &[f32], targets: &[u32], factor: f32, scales: &[f32],
+    ) = weighted_sum_body;
     /// `y = x + scale * y`.
     pub(crate) fn scale_add(y: &mut [f32], scale: f32, x: &[f32]) = scale_add_body;
     /// The sum of absolute values of a row.
@@ -171,6 +176,56 @@ fn add_scaled_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
 }
 
 #[inline(always)]
+fn weighted_sum_body<const FUSED: bool>(
+    out: &mut [f32],
+    base: &[f32],
+    table: &[f32],
+    targets: &[u32],
+    factor: f32,
+    scales: &[f32],
+) {
+    let cols = out.len();
+    let mut start = 0;
+    for width in [64, 16, 1] {
+        while start + width <= cols {
+            let (out, base) = (&mut out[start..start + width], base.get(start..start + width));
+            match width {
+                64 => sum_columns::<FUSED, 64>(out, base, table, cols, start, targets, factor, scales),
+                16 => sum_columns::<FUSED, 16>(out, base, table, cols, start, targets, factor, scales),
+                _ => sum_columns::<FUSED, 1>(out, base, table, cols, start, targets, factor, scales),
+            }
+            start += width;
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn sum_columns<const FUSED: bool, const W: usize>(
+    out: &mut [f32],
+    base: Option<&[f32]>,
+    table: &[f32],
+    cols: usize,
+    start: usize,
+    targets: &[u32],
+    factor: f32,
+    scales: &[f32],
+) {
+    let mut sums = [0.0f32; W];
+    if let Some(base) = base {
+        sums.copy_from_slice(base);
+    }
+    for &target in targets {
+        let scale = factor * scales[target as usize];
+        let from = target as usize * cols + start;
+        for (sum, &x) in sums.iter_mut().zip(&table[from..from + W]) {
+            *sum = fma::<FUSED>(scale, x, *sum);
+        }
+    }
+    out.copy_from_slice(&sums);
+}
+
+#[inline(always)]
 fn scale_add_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = fma::<FUSED>(scale, *y, x);
@@ -314,6 +369,27 @@ mod tests {
                     prop_assert!((f64::from(*got) - want).abs() <= 4e-6 * want, "{got} {want}");
                 }
                 prop_assert!((f64::from(total) - want.iter().sum::<f64>()).abs() <= 1e-5 * want.iter().sum::<f64>());
+            }
+        }
+    }
+
+    #[test]
+    fn weighted_sums_are_chains_of_additions() {
+        for cols in [1, 5, 16, 64, 67, 150] {
+            let table: Vec<f32> = (0..9 * cols).map(|at| ((at * 31 % 97) as f32 - 40.0) / 16.0).collect();
+            let scales: Vec<f32> = (0..9).map(|at| at as f32 / 8.0 - 0.3).collect();
+            let targets = [3u32, 0, 8, 3, 5];
+            for isa in Isa::available() {
+                for base in [vec![], (0..cols).map(|at| at as f32).collect()] {
+                    let mut want = if base.is_empty() { vec![0.0; cols] } else { base.clone() };
+                    for &t in &targets {
+                        let row = &table[t as usize * cols..][..cols];
+                        add_scaled(isa, &mut want, 0.7 * scales[t as usize], row);
+                    }
+                    let mut got = vec![f32::NAN; cols];
+                    weighted_sum(isa, &mut got, &base, &table, &targets, 0.7, &scales);
+                    assert_eq!(got, want, "{isa:?} {cols}");
+                }
             }
         }
     }

@@ -113,7 +113,9 @@ impl Factor {
         assert!(left.cols == self.inner && out.len() == left.rows * self.cols, "shapes of a product must agree");
         out.par_chunks_mut((ROWS * self.cols).max(1)).enumerate().for_each(|(task, out)| {
             let rows = out.len() / self.cols.max(1);
-            let block = View { data: &left.data[task * ROWS * left.row_step..], rows, ..left };
+            // Without terms there is no data to start in.
+            let start = (task * ROWS * left.row_step).min(left.data.len());
+            let block = View { data: &left.data[start..], rows, ..left };
             self.multiply(block, out, accumulate);
         });
     }
@@ -245,6 +247,15 @@ mod tests {
 
     fn transpose(data: &[f32], rows: usize, cols: usize) -> Vec<f32> {
         (0..rows * cols).map(|at| data[(at % rows) * cols + at / rows]).collect()
+    }
+
+    #[test]
+    fn a_product_without_terms_is_zero() {
+        for isa in Isa::available() {
+            for left in [View::new(&[], 200, 0), View::new(&[], 0, 200).transposed()] {
+                assert_eq!(product(isa, left, View::new(&[], 0, 3)), Matrix::zeros(200, 3));
+            }
+        }
     }
 
     #[test]

@@ -61,48 +61,53 @@ impl Encoder for LightGcn {
         }
     }
 
-    /// With the mean, the one layer is the sum of all hops; its weight makes it the mean. `2 hops` sparse products.
+    /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean.
     fn forward(&self, context: &Context<'_>, tables: &Nodes) -> Result<Option<Vec<Nodes>>> {
         let adjacency = Adjacency::new(context.graph);
-        let mut layers = vec![tables.clone()];
+        let mut layers: Vec<Nodes> = Vec::with_capacity(self.hops + 1);
         for _ in 0..self.hops {
-            let Some(last) = layers.last() else { break };
-            let next = match self.pooling {
-                Pooling::Mean => hop(context, &adjacency, last, tables.clone())?,
-                Pooling::Weighted => {
-                    let (users, items) = (&tables.users, &tables.items);
-                    hop(context, &adjacency, last, Nodes::zeros(users.rows(), items.rows(), users.cols()))?
-                }
-            };
+            let last = layers.last().unwrap_or(tables);
             match self.pooling {
-                Pooling::Mean => layers = vec![next],
-                Pooling::Weighted => layers.push(next),
+                Pooling::Mean => layers = vec![hop(context, &adjacency, last, Some(tables))?],
+                Pooling::Weighted => {
+                    let next = hop(context, &adjacency, last, None)?;
+                    layers.push(next);
+                }
             }
+        }
+        if self.pooling == Pooling::Weighted || self.hops == 0 {
+            layers.insert(0, tables.clone());
         }
         Ok(Some(layers))
     }
 
-    /// `A_hat` is symmetric, so the gradients go back by the same hops: `dV^(0) = G_0 + A_hat (G_1 + A_hat (G_2 + ...))`.
+    /// `A_hat` is symmetric, so the gradients go back by the same hops: `dV^(0) = G_0 + A_hat (G_1 + A_hat (G_2 + ...))`, where with the mean
+    /// every `G_l` is the same.
     fn backward(&self, context: &Context<'_>, gradient: &[Nodes]) -> Result<Option<Nodes>> {
         let adjacency = Adjacency::new(context.graph);
-        let at = |layer: usize| gradient.get(layer).or(gradient.first());
-        let Some(mut sum) = at(self.hops).cloned() else { return Ok(None) };
+        let own = |layer: usize| gradient.get(layer).or(gradient.first());
+        let mut sum: Option<Nodes> = None;
         for layer in (0..self.hops).rev() {
-            if let Some(own) = at(layer) {
-                sum = hop(context, &adjacency, &sum, own.clone())?;
+            if let Some(last) = sum.as_ref().or(own(layer + 1)) {
+                sum = Some(hop(context, &adjacency, last, own(layer))?);
             }
         }
-        Ok(Some(sum))
+        Ok(sum.or_else(|| own(0).cloned()))
     }
 }
 
-/// `onto + A_hat from`.
-pub(crate) fn hop(context: &Context<'_>, adjacency: &Adjacency<'_>, from: &Nodes, mut onto: Nodes) -> Result<Nodes> {
+/// `base + A_hat from`.
+pub(crate) fn hop(
+    context: &Context<'_>,
+    adjacency: &Adjacency<'_>,
+    from: &Nodes,
+    base: Option<&Nodes>,
+) -> Result<Nodes> {
     context.check()?;
-    adjacency.add_to_users(context.isa, &from.items, &mut onto.users);
+    let users = adjacency.to_users_onto(context.isa, &from.items, base.map(|base| &base.users));
     context.check()?;
-    adjacency.add_to_items(context.isa, &from.users, &mut onto.items);
-    Ok(onto)
+    let items = adjacency.to_items_onto(context.isa, &from.users, base.map(|base| &base.items));
+    Ok(Nodes { users, items })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl<'a> Propagation<'a> {
         let mut segments = vec![table.clone()];
         for _ in 1..self.weights.len() {
             if let Some(last) = segments.last() {
-                segments.push(hop(context, &self.adjacency, last, zeros_like(table))?);
+                segments.push(hop(context, &self.adjacency, last, None)?);
             }
         }
         if !self.pooled {
@@ -72,7 +72,7 @@ impl<'a> Propagation<'a> {
         let mut layers = layers.into_iter().rev();
         let Some(mut total) = layers.next() else { return Ok(None) };
         for gradient in layers {
-            total = hop(context, &self.adjacency, &total, gradient)?;
+            total = hop(context, &self.adjacency, &total, Some(&gradient))?;
         }
         Ok(Some(total))
     }
