@@ -75,7 +75,10 @@ pub use kithdb_storage::{Error as StorageError, VerifyReport};
 pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
 pub use stats::{DiskStats, GenerationStats, Stats};
-pub use train::{Epoch, Monitor, Preset, StatePart, TrainOptions, TrainReport, TrainState, Trained, train};
+pub use train::{
+    Domain, Epoch, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StatePart, StudentKind,
+    TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
+};
 
 /// Internals that benches of this package measure; no part of the interface.
 #[doc(hidden)]

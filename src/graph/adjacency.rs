@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Bipartite, Csr};
-use crate::kernel::dense::{Isa, Matrix, add_scaled};
+use crate::kernel::dense::{Isa, Matrix, weighted_sum};
 
 /// `A_hat = D^-1/2 A D^-1/2` of the bipartite graph without self loops, by its two off-diagonal blocks. Weights of edges are
 /// left out, so `D` holds plain degrees; the row of a node without edges is zero. Nothing is stored but `1 / sqrt(degree)`.
@@ -23,22 +23,37 @@ impl<'a> Adjacency<'a> {
 
     /// One hop to the users, `out[u] = sum over items i of u of items[i] / sqrt(d_u d_i)`. O(edges x columns), parallel.
     pub(crate) fn to_users(&self, isa: Isa, items: &Matrix) -> Matrix {
-        propagate(isa, self.graph.users(), &self.user_norms, &self.item_norms, items)
+        self.to_users_onto(isa, items, None)
     }
 
     /// One hop to the items, as [`Adjacency::to_users`].
     pub(crate) fn to_items(&self, isa: Isa, users: &Matrix) -> Matrix {
-        propagate(isa, self.graph.items(), &self.item_norms, &self.user_norms, users)
+        self.to_items_onto(isa, users, None)
+    }
+
+    /// `base` plus one hop to the users.
+    pub(crate) fn to_users_onto(&self, isa: Isa, items: &Matrix, base: Option<&Matrix>) -> Matrix {
+        propagate(isa, self.graph.users(), &self.user_norms, &self.item_norms, items, base)
+    }
+
+    /// `base` plus one hop to the items.
+    pub(crate) fn to_items_onto(&self, isa: Isa, users: &Matrix, base: Option<&Matrix>) -> Matrix {
+        propagate(isa, self.graph.items(), &self.item_norms, &self.user_norms, users, base)
     }
 }
 
-fn propagate(isa: Isa, rows: &Csr, row_norms: &[f32], col_norms: &[f32], dense: &Matrix) -> Matrix {
+fn propagate(
+    isa: Isa,
+    rows: &Csr,
+    row_norms: &[f32],
+    col_norms: &[f32],
+    dense: &Matrix,
+    base: Option<&Matrix>,
+) -> Matrix {
     let mut out = Matrix::zeros(rows.n_rows(), dense.cols());
     out.par_rows_mut().enumerate().for_each(|(row, out)| {
-        for &target in rows.row(row) {
-            let target = target as usize;
-            add_scaled(isa, out, row_norms[row] * col_norms[target], dense.row(target));
-        }
+        let base = base.map_or(&[] as &[f32], |base| base.row(row));
+        weighted_sum(isa, out, base, dense.data(), rows.row(row), row_norms[row], col_norms);
     });
     out
 }
@@ -68,6 +83,10 @@ mod tests {
                         0.0
                     }
                 };
+                let onto = adjacency.to_users_onto(isa, &items, Some(&users));
+                for (at, (onto, hop)) in onto.data().iter().zip(to_users.data()).enumerate() {
+                    prop_assert!((onto - hop - users.data()[at]).abs() < 1e-5);
+                }
                 for col in 0..cols {
                     for user in 0..12 {
                         let want: f64 = (0..9).map(|item| entry(user, item) * f64::from(items.row(item)[col])).sum();

@@ -2,9 +2,12 @@
 
 use rayon::prelude::*;
 
+use super::context::Context;
+use super::rotation::rotation;
 use super::state::TrainState;
+use crate::Result;
 use crate::graph::{Adjacency, Bipartite};
-use crate::kernel::dense::{Isa, Matrix, add_scaled, dot};
+use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, product};
 
 /// Full-precision vectors of every node, a matrix a layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
 /// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product.
@@ -19,6 +22,30 @@ impl Layers {
     /// Whether every vector is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
+    }
+
+    /// Recall at 20 on what is held out.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn recall(&self, context: &Context<'_>) -> Result<Option<f64>> {
+        if context.validation.is_empty() {
+            return Ok(None);
+        }
+        let (users, items) = self.joined();
+        context.validation.recall(context, 20, &users, &items)
+    }
+
+    /// Every layer rotated at random to a width of its own.
+    pub(crate) fn rotated(&self, context: &Context<'_>, widths: &[usize]) -> Layers {
+        let isa = context.isa;
+        let mut out = Layers { users: Vec::new(), items: Vec::new(), weights: self.weights.clone() };
+        for (layer, (width, (users, items))) in widths.iter().zip(self.users.iter().zip(&self.items)).enumerate() {
+            let rotation = rotation(isa, &mut context.rng(&format!("rotation {layer}")), users.cols(), *width);
+            out.users.push(product(isa, users.into(), (&rotation).into()));
+            out.items.push(product(isa, items.into(), (&rotation).into()));
+        }
+        out
     }
 
     /// Adds the layers `V^(l+1) = A_hat V^(l)` of `hops` further hops, with weight 0: they carry no score of the teacher, but

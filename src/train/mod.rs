@@ -1,32 +1,42 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
-//! A training holds out some interactions ([`holdout`]), fits a [`teacher`], adds a layer a hop of propagation, rotates the
-//! layers to signs, distils them ([`student`]), and encodes. Models are one file each behind the two traits.
+//! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`], adds a layer a hop
+//! of propagation, takes signs of the layers, rotated or as they are, trains them ([`student`]), and encodes. Models are one file each behind
+//! the two traits.
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
 //! thread, parallel loops write disjoint rows, and every sum has a fixed order.
 
 mod adam;
 mod context;
+mod estimator;
 mod fold_in;
 mod holdout;
 mod layers;
+mod loss;
+mod model;
 mod monitor;
 mod options;
+mod plan;
 mod random;
 mod recipe;
 mod report;
 mod rotation;
+mod sampler;
 mod search;
+mod settings;
 mod state;
 mod student;
+mod synthesis;
 mod teacher;
 mod validation;
 
+pub use model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 pub use monitor::Monitor;
 pub use options::{Preset, TrainOptions};
 pub use report::{Epoch, TrainReport};
 pub(crate) use rotation::rotation;
+pub use settings::{Domain, SETTINGS, Setting, SettingValue};
 pub use state::{StatePart, TrainState};
 
 use std::sync::Arc;
@@ -38,10 +48,10 @@ use crate::kernel::popcount::Kernel;
 use crate::{Error, Result};
 use context::Context;
 use holdout::Holdout;
-use recipe::Recipe;
+use layers::Layers;
+use plan::{Coding, Plan};
 use search::Fitted;
-use student::{Student, Tables};
-use teacher::Teacher;
+use student::Tables;
 use validation::Validation;
 
 /// Users validated on while training.
@@ -65,7 +75,8 @@ pub struct Trained {
 impl Trained {
     /// What comes of a graph without interactions: nobody has a code.
     pub(crate) fn nothing(n_users: usize, n_items: usize, options: &TrainOptions) -> Result<Self> {
-        let shape = Arc::new(options.shape()?);
+        let plan = Plan::new(options, &Bipartite::from_edges(n_users, n_items, &[])?)?;
+        let shape = Arc::new(plan.coding.shape()?);
         let (words, layers, bits) = (shape.words(), shape.layers(), shape.bits() as usize);
         let planes = options.query_planes;
         let user_words = vec![0; n_users * words * planes as usize];
@@ -122,41 +133,46 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     let (whole, seed) = (graph, options.seed);
     let context = Context { graph: &holdout.trained, validation: &validation, isa, popcount, seed, monitor };
     context.check()?;
-    let recipe = Recipe::new(options, context.graph);
-    let widths = options.widths();
+    let Plan { teacher, search, hops, coding, student, refit, mut settings } = Plan::new(options, context.graph)?;
 
-    let Fitted { teacher, mut layers, recall: teacher_recall } = search::fit(&context, recipe.teacher)?;
-    let recipe = Recipe { teacher, ..recipe };
-    layers.propagate(isa, context.graph, widths.len() - 1);
-    let start = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
+    let fitted = search::fit(&context, teacher, search)?;
+    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: teacher_recall, regularisation } = fitted;
+    if let (Some(chosen), Some(entry)) =
+        (regularisation, settings.iter_mut().find(|entry| entry.0 == settings::TEACHER_REGULARISATION.name))
+    {
+        entry.1 = SettingValue::Number(f64::from(chosen));
+    }
+    layers.propagate(isa, context.graph, hops);
+    let start = coding.tables(&context, &layers)?;
     let start_recall = start.recall(&context)?;
-    let (mut tables, epochs) = recipe.student.distil(&context, &layers, start)?;
+    let (mut tables, epochs) = student.distil(&context, &layers, start)?;
 
     let recall = tables.recall(&context)?;
-    let refit = options.preset == Preset::Balanced && !validation.is_empty();
+    let refit = refit && !validation.is_empty();
     if refit {
         // Everything is chosen: learn from all interactions, with nothing to validate on.
         let nothing = Holdout::none(whole);
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
-        layers = recipe.teacher.fit(&context)?;
-        layers.propagate(isa, whole, widths.len() - 1);
-        tables = Tables::rotated(&context, &layers, &widths, recipe.student.temperature);
+        layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
+        layers.propagate(isa, whole, hops);
+        tables = coding.tables(&context, &layers)?;
         if recall > start_recall {
-            tables = recipe.student.distil(&context, &layers, tables)?.0;
+            tables = student.distil(&context, &layers, tables)?.0;
         }
     }
-    let shape = Arc::new(options.shape()?);
+    let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;
     let items = tables.encode_items(&shape)?;
     let fold_in =
         FoldInMap::new(&shape, fold_in::fit(isa, if refit { whole } else { context.graph }, &tables).into_data(), isa)?;
     let report = TrainReport {
-        teacher: recipe.teacher.name().to_owned(),
-        student: recipe.student.name().to_owned(),
-        widths: widths.iter().map(|&width| width as u32).collect(),
+        teacher: teacher.name().to_owned(),
+        student: student.name().to_owned(),
+        widths: shape.widths().to_vec(),
         trained_edges: holdout.trained.n_edges() as u64,
         held_out_edges: holdout.held.n_edges() as u64,
-        settings: recipe.settings(),
+        settings,
+        teacher_epochs,
         teacher_recall,
         start_recall,
         epochs,
@@ -167,6 +183,23 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     tables.save(&mut state);
     layers.save(&mut state);
     Ok(Trained { users, items, fold_in, report, state })
+}
+
+impl Coding {
+    /// The tables a student starts from.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
+        Ok(match self {
+            Coding::Estimating { widths, temperature } => Tables::rotated(context, layers, widths, *temperature),
+            Coding::Signs { rotated: true, widths, .. } => {
+                Tables::of_signs(context.isa, &layers.rotated(context, widths))
+            }
+            Coding::Signs { .. } => Tables::of_signs(context.isa, layers),
+            Coding::BiGear(model) => model.untrained(context, layers)?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::code::{CodeShape, MAX_LAYERS, MAX_PLANES, MAX_WIDTH};
+use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
+use super::plan::Plan;
+use super::settings::Settings;
+use crate::code::{MAX_LAYERS, MAX_PLANES, MAX_WIDTH};
+use crate::graph::Bipartite;
 use crate::{Error, Result};
 
 /// How much time a training may take.
@@ -26,14 +30,29 @@ const MAX_THREADS: usize = 1024;
 /// let options = TrainOptions::new(Preset::Fast).bits(512).layers(1).seed(7);
 /// assert!(options.validate().is_ok());
 /// ```
+///
+/// Another model, and a setting of it:
+/// ```
+/// use kithdb::{Model, Preset, TrainOptions};
+/// let options = TrainOptions::new(Preset::Balanced).model(Model::Ials).set("teacher.factors", 96);
+/// assert!(options.validate().is_ok());
+/// assert!(options.set("teacher.rate", 0.01).validate().is_err(), "implicit ALS has no learning rate");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainOptions {
     pub(crate) preset: Preset,
     pub(crate) bits: u32,
-    pub(crate) layers: u32,
+    pub(crate) layers: Option<u32>,
     pub(crate) query_planes: u32,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
+    pub(crate) model: Model,
+    pub(crate) teacher: Option<TeacherKind>,
+    pub(crate) student: Option<StudentKind>,
+    pub(crate) sampler: Option<Sampler>,
+    pub(crate) loss: Option<Loss>,
+    pub(crate) settings: Settings,
 }
 
 impl Default for TrainOptions {
@@ -45,7 +64,57 @@ impl Default for TrainOptions {
 impl TrainOptions {
     /// 768 bits a node in one layer, four query planes, all threads, seed 1.
     pub fn new(preset: Preset) -> TrainOptions {
-        TrainOptions { preset, bits: 768, layers: 0, query_planes: 4, threads: 0, seed: 1 }
+        TrainOptions {
+            preset,
+            bits: 768,
+            layers: None,
+            query_planes: 4,
+            threads: 0,
+            seed: 1,
+            model: Model::Recipe,
+            teacher: None,
+            student: None,
+            sampler: None,
+            loss: None,
+            settings: Settings::default(),
+        }
+    }
+
+    /// What is trained. Default [`Model::Recipe`].
+    pub fn model(mut self, model: Model) -> TrainOptions {
+        self.model = model;
+        self
+    }
+
+    /// Replaces the model's teacher.
+    pub fn teacher(mut self, teacher: TeacherKind) -> TrainOptions {
+        self.teacher = Some(teacher);
+        self
+    }
+
+    /// Replaces the model's student.
+    pub fn student(mut self, student: StudentKind) -> TrainOptions {
+        self.student = Some(student);
+        self
+    }
+
+    /// Replaces the teacher's sampler of negatives.
+    pub fn sampler(mut self, sampler: Sampler) -> TrainOptions {
+        self.sampler = Some(sampler);
+        self
+    }
+
+    /// Replaces the teacher's loss.
+    pub fn loss(mut self, loss: Loss) -> TrainOptions {
+        self.loss = Some(loss);
+        self
+    }
+
+    /// Sets one of [`SETTINGS`](super::SETTINGS) by name; a switch takes `"on"` or `"off"`. [`TrainOptions::validate`] tells whether there is
+    /// such a setting, whether the value lies in its range, and whether the model reads it.
+    pub fn set(mut self, setting: impl Into<String>, value: impl ToString) -> TrainOptions {
+        self.settings.set(setting.into(), value.to_string());
+        self
     }
 
     /// Bits of a node in all its layers together: a multiple of 64, at least 64 a layer. Default 768.
@@ -54,9 +123,10 @@ impl TrainOptions {
         self
     }
 
-    /// Hops of propagation, so that a node has one layer more. Default 0.
+    /// Hops of propagation, so that a node has one layer more; LightGCN averages its hops into one layer unless `teacher.pooling` says otherwise.
+    /// Default 3 for LightGCN, 2 for the BiGeaR models, 0 for the others.
     pub fn layers(mut self, hops: u32) -> TrainOptions {
-        self.layers = hops;
+        self.layers = Some(hops);
         self
     }
 
@@ -84,12 +154,13 @@ impl TrainOptions {
     /// `InvalidArgument`, which names the option and its range.
     pub fn validate(&self) -> Result<()> {
         let refuse = |what: String, remedy: String| Err(Error::InvalidArgument { what, remedy });
-        if self.layers as usize >= MAX_LAYERS {
-            return refuse(format!("layers = {}", self.layers), format!("choose 0 to {} hops", MAX_LAYERS - 1));
+        let hops = self.hops();
+        if hops as usize >= MAX_LAYERS {
+            return refuse(format!("layers = {hops}"), format!("choose 0 to {} hops", MAX_LAYERS - 1));
         }
-        let least = 64 * (self.layers + 1);
+        let least = 64 * (hops + 1);
         if !self.bits.is_multiple_of(64) || self.bits < least || self.bits > MAX_WIDTH {
-            let remedy = format!("with {} hops choose a multiple of 64 from {least} to {MAX_WIDTH}", self.layers);
+            let remedy = format!("with {hops} hops choose a multiple of 64 from {least} to {MAX_WIDTH}");
             return refuse(format!("bits = {}", self.bits), remedy);
         }
         if self.threads > MAX_THREADS {
@@ -101,13 +172,24 @@ impl TrainOptions {
         if !(1..=MAX_PLANES).contains(&self.query_planes) {
             return refuse(format!("query_planes = {}", self.query_planes), format!("choose 1 to {MAX_PLANES}"));
         }
-        Ok(())
+        self.settings.validate()?;
+        // Which settings a model reads does not depend on the graph.
+        Plan::new(self, &Bipartite::from_edges(1, 1, &[])?).map(drop)
+    }
+
+    /// Hops of propagation.
+    pub(crate) fn hops(&self) -> u32 {
+        let hops = match self.model {
+            Model::Bigear | Model::BigearPlus => 2,
+            _ => 0,
+        };
+        self.layers.unwrap_or(hops)
     }
 
     /// Width of every layer: each hop gets a sixth of the bits, in whole words and at least one, and layer 0 the rest.
     pub(crate) fn widths(&self) -> Vec<usize> {
         let bits = self.bits as usize;
-        let hops = self.layers as usize;
+        let hops = self.hops() as usize;
         let hop = (bits / 6 / 64 * 64).max(64);
         let mut widths = vec![hop; hops + 1];
         widths[0] = bits.saturating_sub(hop * hops);
@@ -117,13 +199,6 @@ impl TrainOptions {
                 (0..=hops).map(|layer| 64 * (words / (hops + 1) + usize::from(layer < words % (hops + 1)))).collect();
         }
         widths
-    }
-
-    /// The shape of the codes; all layers weigh 1, since the scalers are learned.
-    pub(crate) fn shape(&self) -> Result<CodeShape> {
-        let widths: Vec<u32> = self.widths().iter().map(|&width| width as u32).collect();
-        let weights = vec![1.0; widths.len()];
-        Ok(CodeShape::new(widths, weights)?)
     }
 }
 
@@ -147,12 +222,30 @@ mod tests {
     }
 
     #[test]
+    fn options_written_before_an_option_came_are_read_with_its_default() {
+        let written = [("bits", 512u32), ("seed", 9)].into_iter();
+        let read = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(written);
+        let options = TrainOptions::deserialize(read).unwrap();
+        assert_eq!(options, TrainOptions::default().bits(512).seed(9));
+    }
+
+    #[test]
+    fn every_model_takes_its_defaults() {
+        for name in Model::NAMES {
+            TrainOptions::default().model(name.parse().unwrap()).validate().unwrap();
+        }
+    }
+
+    #[test]
     fn options_out_of_range_are_refused() {
         let base = || TrainOptions::new(Preset::Balanced);
         for bad in [base().bits(0), base().bits(100), base().bits(128).layers(2), base().bits(1 << 30)] {
             let text = bad.validate().unwrap_err().to_string();
             assert!(text.contains("bits"), "{text}");
         }
+        let error = base().set("teacher.rate", 0.1).validate().unwrap_err().to_string();
+        assert!(error.contains("teacher.rate") && error.contains("teacher.factors"), "{error}");
+        assert!(base().loss(Loss::Bpr).validate().unwrap_err().to_string().contains("loss"));
         assert!(base().layers(1000).validate().unwrap_err().to_string().contains("layers"));
         assert!(base().query_planes(0).validate().is_err() && base().query_planes(9).validate().is_err());
     }

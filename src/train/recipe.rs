@@ -53,29 +53,4 @@ impl Recipe {
         };
         Recipe { teacher, student }
     }
-
-    /// The settings by name, for the report.
-    pub(crate) fn settings(&self) -> Vec<(String, f64)> {
-        let (t, s) = (&self.teacher, &self.student);
-        [
-            ("teacher.factors", t.factors as f64),
-            ("teacher.steps", t.steps as f64),
-            ("teacher.exponent", f64::from(t.exponent)),
-            ("teacher.sweeps", t.sweeps as f64),
-            ("teacher.unobserved", f64::from(t.unobserved)),
-            ("teacher.regularisation", f64::from(t.regularisation)),
-            ("student.epochs", s.epochs as f64),
-            ("student.batch", s.batch as f64),
-            ("student.list", s.list as f64),
-            ("student.popular", f64::from(s.popular)),
-            ("student.positives", s.positives as f64),
-            ("student.distil", f64::from(s.distil)),
-            ("student.temperature", f64::from(s.temperature)),
-            ("student.rate", f64::from(s.rate)),
-            ("student.user_rate", f64::from(s.user_rate)),
-            ("student.scale_rate", f64::from(s.scale_rate)),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
-    }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::SettingValue;
+
 /// What a training did and how well its codes did on held-out interactions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
@@ -15,8 +17,10 @@ pub struct TrainReport {
     pub trained_edges: u64,
     /// Interactions held out.
     pub held_out_edges: u64,
-    /// Settings the recipe chose, by name.
-    pub settings: Vec<(String, f64)>,
+    /// Settings, by name: those the caller chose and all others.
+    pub settings: Vec<(String, SettingValue)>,
+    /// The teacher's epochs, if it has any; recall is that of its full-precision vectors.
+    pub teacher_epochs: Vec<Epoch>,
     /// Recall at 20 of the full-precision teacher on held-out interactions; absent when there are none.
     pub teacher_recall: Option<f64>,
     /// Recall at 20 of the codes before distillation, with 1-bit queries.
@@ -29,11 +33,11 @@ pub struct TrainReport {
     pub refit: bool,
 }
 
-/// One epoch of a student.
+/// One epoch of a student, or of a teacher trained by gradients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Mean loss over the epoch.
     pub loss: f64,
-    /// Recall at 20 on held-out interactions after it, with 1-bit queries; absent when nothing is held out.
+    /// Recall at 20 on held-out interactions after it, of a student with 1-bit queries; absent where it was not measured.
     pub recall: Option<f64>,
 }

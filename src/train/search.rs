@@ -2,7 +2,8 @@
 
 use super::context::Context;
 use super::layers::Layers;
-use super::teacher::{ImplicitAls, Teacher};
+use super::report::Epoch;
+use super::teacher::Teacher;
 use crate::Result;
 
 /// Each candidate regularises this many times more than the one before.
@@ -10,26 +11,30 @@ const STEP: f32 = 2.0;
 /// Candidates at most.
 const CANDIDATES: usize = 4;
 
-/// A fitted teacher, with its settings and its recall at 20 on the held-out interactions.
+/// A fitted teacher, with its recall at 20 on the held-out interactions.
 pub(crate) struct Fitted {
-    pub(crate) teacher: ImplicitAls,
+    pub(crate) teacher: Box<dyn Teacher>,
     pub(crate) layers: Layers,
+    pub(crate) epochs: Vec<Epoch>,
     pub(crate) recall: Option<f64>,
+    /// Where it was raised, the regularisation.
+    pub(crate) regularisation: Option<f32>,
 }
 
 /// Fits the teacher and, for as long as that raises recall on the held-out interactions, fits it again with more regularisation. The rule the
-/// recipe starts from holds for a million interactions; the fewer there are, the more is needed. With nothing held out there is one fit.
-pub(crate) fn fit(context: &Context<'_>, teacher: ImplicitAls) -> Result<Fitted> {
-    let fit = |teacher: ImplicitAls| -> Result<Fitted> {
-        let layers = teacher.fit(context)?;
-        let recall = context.validation.recall(context, 20, &layers.users[0], &layers.items[0])?;
-        Ok(Fitted { teacher, layers, recall })
+/// recipe starts from holds for a million interactions; the fewer there are, the more is needed. Without `search`, or with nothing held out,
+/// there is one fit.
+pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool) -> Result<Fitted> {
+    let fit = |teacher: Box<dyn Teacher>, regularisation| -> Result<Fitted> {
+        let (layers, epochs) = teacher.fit(context)?;
+        let recall = layers.recall(context)?;
+        Ok(Fitted { teacher, layers, epochs, recall, regularisation })
     };
-    let mut best = fit(teacher)?;
+    let mut best = fit(teacher, None)?;
     for _ in 1..CANDIDATES {
-        let Some(recall) = best.recall else { break };
-        let more = ImplicitAls { regularisation: best.teacher.regularisation * STEP, ..best.teacher.clone() };
-        let next = fit(more)?;
+        let Some(recall) = best.recall.filter(|_| search) else { break };
+        let Some((more, regularisation)) = best.teacher.regularised(STEP) else { break };
+        let next = fit(more, Some(regularisation))?;
         if next.recall.is_none_or(|next| next <= recall) {
             break;
         }

@@ -39,16 +39,53 @@ fn score(trained: &Trained, user: usize, item: usize) -> f32 {
             let (mut u, mut i) = (vec![0.0; width], vec![0.0; width]);
             trained.users.decode_into(user, layer, &mut u).unwrap();
             trained.items.decode_into(item, layer, &mut i);
-            u.iter().zip(&i).map(|(a, b)| a * b).sum::<f32>()
+            let weight = shape.weights()[layer];
+            weight * weight * u.iter().zip(&i).map(|(a, b)| a * b).sum::<f32>()
         })
         .sum()
+}
+
+/// Every model and preset, with settings that suit a graph this small.
+fn every_model() -> Vec<(String, TrainOptions)> {
+    let model = |model| options(Preset::Balanced).model(model);
+    let small = |options: TrainOptions| {
+        options.set("teacher.epochs", 30).set("teacher.pool", 32).set("teacher.batch", 32).set("teacher.rate", 0.05)
+    };
+    let bigear = |name| small(model(name)).set("student.epochs", 5);
+    let lightgcn = || small(model(Model::LightGcn));
+    [
+        ("fast", options(Preset::Fast)),
+        ("balanced", options(Preset::Balanced)),
+        ("ials", model(Model::Ials)),
+        ("ials without rotation", model(Model::Ials).set("codes.rotation", "none")),
+        ("mf", small(model(Model::Mf))),
+        ("mf, popularity", small(model(Model::Mf)).sampler(Sampler::Popularity)),
+        ("lightgcn", lightgcn()),
+        ("lightgcn, bpr", lightgcn().loss(Loss::Bpr)),
+        ("lightgcn, infonce, dynamic", lightgcn().loss(Loss::InfoNce).sampler(Sampler::Dynamic)),
+        (
+            "lightgcn, weighted, k-bpr, synthesised",
+            lightgcn()
+                .loss(Loss::KBpr)
+                .sampler(Sampler::Synthesised)
+                .set("teacher.pooling", "weighted")
+                .set("codes.rotation", "none"),
+        ),
+        ("bigear", bigear(Model::Bigear)),
+        ("bigear++", bigear(Model::BigearPlus)),
+        ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
+        ("bigear++, ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
+        ("lightgcn, listwise", lightgcn().student(StudentKind::Listwise).set("student.epochs", 3)),
+    ]
+    .map(|(name, options)| (name.to_owned(), options))
+    .to_vec()
 }
 
 #[test]
 fn a_planted_block_is_ranked_first() {
     let graph = two_blocks();
-    for preset in [Preset::Fast, Preset::Balanced] {
-        let trained = train(&graph, &options(preset), &()).unwrap();
+    for (name, options) in every_model() {
+        let trained = train(&graph, &options, &()).unwrap();
         let own: usize = (0..120usize)
             .map(|user| {
                 let mut items: Vec<usize> = (0..81).collect();
@@ -57,7 +94,8 @@ fn a_planted_block_is_ranked_first() {
             })
             .sum();
         let share = own as f64 / (120.0 * 40.0);
-        assert!(share > 0.96, "{preset:?}: {share} of the first 40 items belong to the user's block, by chance half");
+        assert!(share > 0.96, "{name}: {share} of the first 40 items belong to the user's block, by chance half");
+        assert!(trained.report.teacher_recall.is_some_and(|recall| recall > 0.6), "{name}: {:?}", trained.report);
     }
 }
 
@@ -75,8 +113,8 @@ fn nodes_without_interactions_have_zero_scalers() {
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let graph = two_blocks();
-    for preset in [Preset::Fast, Preset::Balanced] {
-        let with = |threads| train(&graph, &options(preset).threads(threads), &()).unwrap();
+    for (_, options) in every_model() {
+        let with = |threads| train(&graph, &options.clone().threads(threads), &()).unwrap();
         let one = with(1);
         for threads in [2, 3] {
             let many = with(threads);
@@ -126,15 +164,27 @@ impl Monitor for CancelAfter {
 #[test]
 fn cancelling_stops_at_every_point() {
     let graph = two_blocks();
-    let patient = CancelAfter { asked: AtomicU64::new(0), patience: u64::MAX };
-    train(&graph, &options(Preset::Balanced), &patient).unwrap();
-    let asked = patient.asked.into_inner();
-    for patience in (0..asked).step_by(7) {
-        let monitor = CancelAfter { asked: AtomicU64::new(0), patience };
-        let error = train(&graph, &options(Preset::Balanced), &monitor).err();
-        assert!(matches!(error, Some(Error::Cancelled)), "{patience} of {asked}: {error:?}");
-        assert!(monitor.asked.into_inner() <= patience + 8, "work went on after the cancellation");
+    for (name, options) in every_model() {
+        let patient = CancelAfter { asked: AtomicU64::new(0), patience: u64::MAX };
+        train(&graph, &options, &patient).unwrap();
+        let asked = patient.asked.into_inner();
+        for patience in (0..asked).step_by(7.max(asked as usize / 30)) {
+            let monitor = CancelAfter { asked: AtomicU64::new(0), patience };
+            let error = train(&graph, &options, &monitor).err();
+            assert!(matches!(error, Some(Error::Cancelled)), "{name}, {patience} of {asked}: {error:?}");
+            assert!(monitor.asked.into_inner() <= patience + 8, "{name}: work went on after the cancellation");
+        }
     }
+}
+
+#[test]
+fn gradients_that_diverge_say_what_to_lower() {
+    let options = options(Preset::Fast).model(Model::LightGcn).loss(Loss::Bpr).set("teacher.rate", 10);
+    let error = train(&two_blocks(), &options, &()).unwrap_err().to_string();
+    assert!(error.contains("lower teacher.rate"), "{error}");
+    let options = TrainOptions::new(Preset::Fast).bits(192).model(Model::BigearPlus).teacher(TeacherKind::Ials);
+    let error = train(&two_blocks(), &options.set("student.rate", 10), &()).unwrap_err().to_string();
+    assert!(error.contains("lower student.rate"), "{error}");
 }
 
 #[test]

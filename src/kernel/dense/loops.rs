@@ -10,6 +10,11 @@ dispatch! {
     pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body;
     /// `y += scale * x`.
     pub(crate) fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) = add_scaled_body;
+    /// `out = base + sum over targets t, in order, of factor * scales[t] * table[t]`, where `table` has rows as long as `out`; an empty `base`
+    /// stands for zeros. The sums stay in registers, 64 columns at a time.
+    pub(crate) fn weighted_sum(
+        out: &mut [f32], base: &[f32], table: &[f32], targets: &[u32], factor: f32, scales: &[f32],
+    ) = weighted_sum_body;
     /// `y = x + scale * y`.
     pub(crate) fn scale_add(y: &mut [f32], scale: f32, x: &[f32]) = scale_add_body;
     /// The sum of absolute values of a row.
@@ -23,8 +28,18 @@ dispatch! {
     pub(crate) fn multiply_by(x: &mut [f32], scale: f32) = multiply_by_body;
     /// Writes the signs of `x` as floats, +1 for `x >= 0` and -1 otherwise.
     pub(crate) fn write_signs(out: &mut [f32], x: &[f32]) = write_signs_body;
+    /// `y += scale * a * b`, element by element.
+    pub(crate) fn add_product(y: &mut [f32], scale: f32, a: &[f32], b: &[f32]) = add_product_body;
+    /// `sum of x (b + share (a - b))`: the inner product of a row with a mixture of two others, with a share for each element.
+    pub(crate) fn mixed_dot(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 = mixed_dot_body;
+    /// `y += scale * (b + share (a - b))`.
+    pub(crate) fn add_mixed(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) = add_mixed_body;
     /// `p = a * p - b * q`: the gradient of a cross-entropy between two softmaxes given by exponentials and their sums.
     pub(crate) fn difference_of_distributions(p: &mut [f32], a: f32, q: &[f32], b: f32) = difference_body;
+    /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
+    pub(crate) fn adam(
+        values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
+    ) = adam_body;
     /// One step of Adam on latents behind signs, with the clipped straight-through gradient: `scale * gradient` where
     /// `|latent| <= 1`, zero elsewhere. `first` and `second` are the moments.
     pub(crate) fn adam_signs(
@@ -32,7 +47,7 @@ dispatch! {
     ) = adam_signs_body;
 }
 
-/// The constants of one step of [`adam_signs`].
+/// The constants of one step of [`adam`] or [`adam_signs`].
 pub(crate) struct AdamStep {
     /// Learning rate over the bias correction of the first moment.
     pub(crate) rate: f32,
@@ -43,6 +58,26 @@ pub(crate) struct AdamStep {
     pub(crate) epsilon: f32,
     /// Multiplies the gradient.
     pub(crate) scale: f32,
+}
+
+#[inline(always)]
+fn adam_body<const FUSED: bool>(
+    values: &mut [f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    gradient: &[f32],
+    step: &AdamStep,
+) {
+    let n = values.len();
+    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
+    for at in 0..n {
+        let g = gradient[at] * step.scale;
+        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
+        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
+        first[at] = m;
+        second[at] = v;
+        values[at] -= step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
 }
 
 #[inline(always)]
@@ -63,6 +98,37 @@ fn adam_signs_body<const FUSED: bool>(
         first[at] = m;
         second[at] = v;
         latents[at] = x - step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
+    }
+}
+
+#[inline(always)]
+fn add_product_body<const FUSED: bool>(y: &mut [f32], scale: f32, a: &[f32], b: &[f32]) {
+    for (y, (&a, &b)) in y.iter_mut().zip(a.iter().zip(b)) {
+        *y = fma::<FUSED>(scale * a, b, *y);
+    }
+}
+
+#[inline(always)]
+fn mixed_dot_body<const FUSED: bool>(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 {
+    let n = x.len();
+    let (a, b, shares) = (&a[..n], &b[..n], &shares[..n]);
+    let mut lanes = [0.0f32; LANES];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            let at = start + lane;
+            *sum = fma::<FUSED>(x[at], fma::<FUSED>(shares[at], a[at] - b[at], b[at]), *sum);
+        }
+    }
+    (whole..n).fold(fold(lanes), |total, at| fma::<FUSED>(x[at], fma::<FUSED>(shares[at], a[at] - b[at], b[at]), total))
+}
+
+#[inline(always)]
+fn add_mixed_body<const FUSED: bool>(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) {
+    let n = y.len();
+    let (a, b, shares) = (&a[..n], &b[..n], &shares[..n]);
+    for at in 0..n {
+        y[at] = fma::<FUSED>(scale, fma::<FUSED>(shares[at], a[at] - b[at], b[at]), y[at]);
     }
 }
 
@@ -107,6 +173,56 @@ fn add_scaled_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = fma::<FUSED>(scale, x, *y);
     }
+}
+
+#[inline(always)]
+fn weighted_sum_body<const FUSED: bool>(
+    out: &mut [f32],
+    base: &[f32],
+    table: &[f32],
+    targets: &[u32],
+    factor: f32,
+    scales: &[f32],
+) {
+    let cols = out.len();
+    let mut start = 0;
+    for width in [64, 16, 1] {
+        while start + width <= cols {
+            let (out, base) = (&mut out[start..start + width], base.get(start..start + width));
+            match width {
+                64 => sum_columns::<FUSED, 64>(out, base, table, cols, start, targets, factor, scales),
+                16 => sum_columns::<FUSED, 16>(out, base, table, cols, start, targets, factor, scales),
+                _ => sum_columns::<FUSED, 1>(out, base, table, cols, start, targets, factor, scales),
+            }
+            start += width;
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn sum_columns<const FUSED: bool, const W: usize>(
+    out: &mut [f32],
+    base: Option<&[f32]>,
+    table: &[f32],
+    cols: usize,
+    start: usize,
+    targets: &[u32],
+    factor: f32,
+    scales: &[f32],
+) {
+    let mut sums = [0.0f32; W];
+    if let Some(base) = base {
+        sums.copy_from_slice(base);
+    }
+    for &target in targets {
+        let scale = factor * scales[target as usize];
+        let from = target as usize * cols + start;
+        for (sum, &x) in sums.iter_mut().zip(&table[from..from + W]) {
+            *sum = fma::<FUSED>(scale, x, *sum);
+        }
+    }
+    out.copy_from_slice(&sums);
 }
 
 #[inline(always)]
@@ -225,6 +341,17 @@ mod tests {
                     prop_assert!((y[at] - (b[at] + scale * a[at])).abs() < 1e-5);
                     prop_assert!((z[at] - (a[at] + scale * b[at])).abs() < 1e-5);
                 }
+                let shares: Vec<f32> = a.iter().map(|a| a.abs() / 3.0).collect();
+                let mixed = |at: usize| f64::from(b[at]) + f64::from(shares[at]) * (a64[at] - b64[at]);
+                let want: f64 = (0..a.len()).map(|at| b64[at] * mixed(at)).sum();
+                prop_assert!((f64::from(mixed_dot(isa, &b, &a, &b, &shares)) - want).abs() < 1e-3);
+                let (mut y, mut z) = (b.clone(), b.clone());
+                add_mixed(isa, &mut y, scale, &a, &b, &shares);
+                add_product(isa, &mut z, scale, &a, &shares);
+                for at in 0..a.len() {
+                    prop_assert!((f64::from(y[at]) - (b64[at] + f64::from(scale) * mixed(at))).abs() < 1e-5);
+                    prop_assert!((z[at] - (b[at] + scale * a[at] * shares[at])).abs() < 1e-5);
+                }
                 let mut signs = vec![0.0; a.len()];
                 write_signs(isa, &mut signs, &a);
                 let want: Vec<f32> = a.iter().map(|&a| if a >= 0.0 { 1.0 } else { -1.0 }).collect();
@@ -242,6 +369,27 @@ mod tests {
                     prop_assert!((f64::from(*got) - want).abs() <= 4e-6 * want, "{got} {want}");
                 }
                 prop_assert!((f64::from(total) - want.iter().sum::<f64>()).abs() <= 1e-5 * want.iter().sum::<f64>());
+            }
+        }
+    }
+
+    #[test]
+    fn weighted_sums_are_chains_of_additions() {
+        for cols in [1, 5, 16, 64, 67, 150] {
+            let table: Vec<f32> = (0..9 * cols).map(|at| ((at * 31 % 97) as f32 - 40.0) / 16.0).collect();
+            let scales: Vec<f32> = (0..9).map(|at| at as f32 / 8.0 - 0.3).collect();
+            let targets = [3u32, 0, 8, 3, 5];
+            for isa in Isa::available() {
+                for base in [vec![], (0..cols).map(|at| at as f32).collect()] {
+                    let mut want = if base.is_empty() { vec![0.0; cols] } else { base.clone() };
+                    for &t in &targets {
+                        let row = &table[t as usize * cols..][..cols];
+                        add_scaled(isa, &mut want, 0.7 * scales[t as usize], row);
+                    }
+                    let mut got = vec![f32::NAN; cols];
+                    weighted_sum(isa, &mut got, &base, &table, &targets, 0.7, &scales);
+                    assert_eq!(got, want, "{isa:?} {cols}");
+                }
             }
         }
     }

@@ -1,9 +1,13 @@
 //! Students: models whose vectors are signs and scalers. One file each.
 
+mod bigear;
 mod listwise;
+mod signs;
 mod tables;
 
+pub(crate) use bigear::{Among, BiGear, Distillation, Ranking};
 pub(crate) use listwise::Listwise;
+pub(crate) use signs::Signs;
 pub(crate) use tables::{Segment, Tables};
 
 use super::context::Context;

@@ -22,10 +22,12 @@ pub(crate) type Segment = Range<usize>;
 
 /// Latent vectors whose signs are the codes, and the scalers, of all layers side by side.
 ///
-/// The logit of a pair is `sum over layers l of exp(user_scales[u][l] + item_scales[i][l]) / d_l * <sign(users_l[u]), sign(items_l[i])>`.
+/// The logit of a pair is `sum over layers l of w_l^2 exp(user_scales[u][l] + item_scales[i][l]) / d_l * <sign(users_l[u]), sign(items_l[i])>`.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     pub(crate) segments: Vec<Segment>,
+    /// `w_l`, a weight a layer.
+    pub(crate) weights: Vec<f32>,
     /// `n_users x bits`.
     pub(crate) users: Matrix,
     /// `n_items x bits`.
@@ -51,6 +53,7 @@ impl Tables {
             user_scales: Matrix::zeros(teacher.users[0].rows(), widths.len()),
             item_scales: Matrix::zeros(teacher.items[0].rows(), widths.len()),
             segments: segments.clone(),
+            weights: vec![1.0; widths.len()],
         };
         for (layer, segment) in segments.iter().enumerate() {
             let (users, mut items) = (&teacher.users[layer], teacher.items[layer].clone());
@@ -77,21 +80,53 @@ impl Tables {
         tables
     }
 
-    /// The users' code vectors: signs times scalers, over the width of the layer.
+    /// The signs of the layers as they are. The scalers are mean magnitudes (BiGeaR, KDD 2022), the weights those that give
+    /// the teacher's score, `w_l^2 = weights[l]`.
+    pub(crate) fn of_signs(isa: Isa, layers: &Layers) -> Tables {
+        let widths: Vec<usize> = layers.users.iter().map(Matrix::cols).collect();
+        let segments = segments(&widths);
+        let bits = widths.iter().sum();
+        let side = |from: &[Matrix], factor: fn(usize) -> f32| {
+            let rows = from.first().map_or(0, Matrix::rows);
+            let (mut table, mut scales) = (Matrix::zeros(rows, bits), Matrix::zeros(rows, widths.len()));
+            for (layer, (segment, from)) in segments.iter().zip(from).enumerate() {
+                let rows = table.par_rows_mut().zip(scales.par_rows_mut()).zip(from.par_rows());
+                rows.for_each(|((row, scales), from)| {
+                    let row = &mut row[segment.clone()];
+                    row.copy_from_slice(from);
+                    let mean = sum_abs(isa, row) / row.len() as f32;
+                    if mean > 0.0 {
+                        multiply_by(isa, row, START / mean);
+                    }
+                    scales[layer] = (mean * factor(segment.len())).ln();
+                });
+            }
+            (table, scales)
+        };
+        let (users, user_scales) = side(&layers.users, |_| 1.0);
+        let (items, item_scales) = side(&layers.items, |width| width as f32);
+        let weights = layers.weights.iter().map(|weight| weight.sqrt()).collect();
+        Tables { segments, weights, users, items, user_scales, item_scales }
+    }
+
+    /// The users' code vectors: signs times scalers times `w_l^2`, so that the inner product with an item's is the logit.
     pub(crate) fn write_user(&self, isa: Isa, user: usize, out: &mut [f32]) {
-        self.write(isa, self.users.row(user), self.user_scales.row(user), out, |_| 1.0);
+        let factor = |layer: usize| self.weights[layer] * self.weights[layer];
+        self.write(isa, self.users.row(user), self.user_scales.row(user), out, factor);
     }
 
     /// The items' code vectors: signs times scalers divided by the width of the layer.
     pub(crate) fn write_item(&self, isa: Isa, item: usize, out: &mut [f32]) {
-        self.write(isa, self.items.row(item), self.item_scales.row(item), out, |width| 1.0 / width as f32);
+        self.write(isa, self.items.row(item), self.item_scales.row(item), out, |layer| {
+            1.0 / self.segments[layer].len() as f32
+        });
     }
 
     fn write(&self, isa: Isa, latent: &[f32], scales: &[f32], out: &mut [f32], factor: impl Fn(usize) -> f32) {
-        for (segment, scale) in self.segments.iter().zip(scales) {
+        for (layer, (segment, scale)) in self.segments.iter().zip(scales).enumerate() {
             let out = &mut out[segment.clone()];
             write_signs(isa, out, &latent[segment.clone()]);
-            multiply_by(isa, out, scale.exp() * factor(segment.len()));
+            multiply_by(isa, out, scale.exp() * factor(layer));
         }
     }
 
@@ -139,6 +174,15 @@ impl Tables {
         logarithms.data().iter().zip(self.segments.iter().cycle()).map(scaler).collect()
     }
 
+    /// The shape of the codes.
+    ///
+    /// # Errors
+    /// When there are too many bits.
+    pub(crate) fn shape(&self) -> Result<CodeShape> {
+        let widths = self.segments.iter().map(|segment| segment.len() as u32).collect();
+        Ok(CodeShape::new(widths, self.weights.clone())?)
+    }
+
     /// Recall at 20 of the 1-bit codes on what is held out.
     ///
     /// # Errors
@@ -147,9 +191,7 @@ impl Tables {
         if context.validation.is_empty() {
             return Ok(None);
         }
-        let widths: Vec<u32> = self.segments.iter().map(|segment| segment.len() as u32).collect();
-        let weights = vec![1.0; widths.len()];
-        let shape = Arc::new(CodeShape::new(widths, weights)?);
+        let shape = Arc::new(self.shape()?);
         let (users, items) = (self.encode_users(&shape, 1)?, self.encode_items(&shape)?);
         context.validation.recall_of_codes(context, 20, &users, &items)
     }

@@ -8,6 +8,7 @@ use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product, 
 use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::random::normal_matrix;
+use crate::train::report::Epoch;
 use crate::{Error, Result};
 
 /// Rows solved together, so that their products with the Gram matrix are one dense product.
@@ -40,7 +41,11 @@ impl Teacher for ImplicitAls {
         "implicit ALS"
     }
 
-    fn fit(&self, context: &Context<'_>) -> Result<Layers> {
+    fn layers(&self) -> (Vec<usize>, Vec<f32>) {
+        (vec![self.factors], vec![1.0])
+    }
+
+    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)> {
         let graph = context.graph;
         let mut rng = context.rng("ials");
         let deviation = 0.1 / (self.factors as f32).sqrt();
@@ -60,7 +65,12 @@ impl Teacher for ImplicitAls {
                 lower: "the confidences",
             });
         }
-        Ok(layers)
+        Ok((layers, Vec::new()))
+    }
+
+    fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {
+        let regularisation = self.regularisation * times;
+        Some((Box::new(ImplicitAls { regularisation, ..self.clone() }), regularisation))
     }
 }
 

@@ -1,11 +1,20 @@
 //! Teachers: models of full precision that a student learns from. One file each.
 
+mod block;
+mod descent;
 mod ials;
+mod lightgcn;
+mod mf;
 
+pub(crate) use block::Nodes;
+pub(crate) use descent::Descent;
 pub(crate) use ials::ImplicitAls;
+pub(crate) use lightgcn::{LightGcn, Pooling, hop};
+pub(crate) use mf::Mf;
 
 use super::context::Context;
 use super::layers::Layers;
+use super::report::Epoch;
 use crate::Result;
 
 /// A model of full precision.
@@ -13,9 +22,24 @@ pub(crate) trait Teacher {
     /// The name used in reports and errors.
     fn name(&self) -> &'static str;
 
-    /// Learns from the graph of the context.
+    /// The width of every layer it gives and the weight of its inner product in the score.
+    fn layers(&self) -> (Vec<usize>, Vec<f32>);
+
+    /// Learns from the graph of the context. The epochs are those of gradient teachers; others have none.
     ///
     /// # Errors
     /// `Cancelled`, and `Diverged` when a vector is no longer finite.
-    fn fit(&self, context: &Context<'_>) -> Result<Layers>;
+    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)>;
+
+    /// The same teacher with `times` its regularisation, and what that is; `None` where there is nothing to choose.
+    fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {
+        let _ = times;
+        None
+    }
+
+    /// The same teacher set to do again what it did in `epochs`, where it cannot see what is held out; `None` where that changes nothing.
+    fn settled(&self, epochs: &[Epoch]) -> Option<Box<dyn Teacher>> {
+        let _ = epochs;
+        None
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use kithdb::{Db, TrainOptions, TrainOutcome};
+use kithdb::{Db, Loss, Model, SETTINGS, Sampler, StudentKind, TeacherKind, TrainOptions, TrainOutcome};
 use serde::Serialize;
 
 use super::database::Database;
@@ -34,10 +34,28 @@ pub(super) struct Settings {
     /// How much time to take
     #[arg(long, value_enum, default_value_t = Preset::Balanced)]
     preset: Preset,
+    /// What to train: recipe, bigear, bigear++, lightgcn, mf or ials
+    #[arg(long, default_value_t)]
+    model: Model,
+    /// Replace the model's teacher: ials, mf or lightgcn
+    #[arg(long)]
+    teacher: Option<TeacherKind>,
+    /// Replace the model's student: signs, listwise or bigear
+    #[arg(long)]
+    student: Option<StudentKind>,
+    /// Replace the sampler of the teacher's negatives: uniform, popularity, dynamic or synthesised
+    #[arg(long)]
+    sampler: Option<Sampler>,
+    /// Replace the teacher's loss: bpr, k-bpr, infonce or softmax
+    #[arg(long)]
+    loss: Option<Loss>,
+    /// Set a number or switch of the model by name; `--help` lists them
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment, long_help = settings_help())]
+    set: Vec<(String, String)>,
     /// Bits of a node's code in all, a multiple of 64 [default: 768]
     #[arg(long)]
     bits: Option<u32>,
-    /// Hops of propagation: a code has one layer more [default: 2]
+    /// Hops of propagation: a code has one layer more, unless they are averaged [default: 0; 2 for bigear, 3 for lightgcn]
     #[arg(long)]
     layers: Option<u32>,
     /// Threads to use, which changes nothing in the result [default: one a processor]
@@ -60,14 +78,42 @@ pub(super) enum Preset {
 impl Settings {
     /// Those of `kithdb train` without options.
     pub(super) fn of_preset(preset: Preset) -> Self {
-        Self { preset, bits: None, layers: None, threads: None, seed: None }
+        Self {
+            preset,
+            model: Model::default(),
+            teacher: None,
+            student: None,
+            sampler: None,
+            loss: None,
+            set: Vec::new(),
+            bits: None,
+            layers: None,
+            threads: None,
+            seed: None,
+        }
     }
 
     fn options(&self) -> TrainOptions {
         let mut options = TrainOptions::new(match self.preset {
             Preset::Fast => kithdb::Preset::Fast,
             Preset::Balanced => kithdb::Preset::Balanced,
-        });
+        })
+        .model(self.model);
+        if let Some(teacher) = self.teacher {
+            options = options.teacher(teacher);
+        }
+        if let Some(student) = self.student {
+            options = options.student(student);
+        }
+        if let Some(sampler) = self.sampler {
+            options = options.sampler(sampler);
+        }
+        if let Some(loss) = self.loss {
+            options = options.loss(loss);
+        }
+        for (key, value) in &self.set {
+            options = options.set(key, value);
+        }
         if let Some(bits) = self.bits {
             options = options.bits(bits);
         }
@@ -82,6 +128,23 @@ impl Settings {
         }
         options
     }
+}
+
+/// `KEY=VALUE` in two.
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, as in teacher.factors=96")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// The settings there are.
+fn settings_help() -> String {
+    let mut help =
+        "Set a number or switch of the model by name. Which of these a model reads is told when one is not read:\n"
+            .to_owned();
+    for setting in SETTINGS {
+        help += &format!("\n{}: {}\n    {}", setting.name, setting.domain, setting.about);
+    }
+    help
 }
 
 /// What a training came to, as printed.

@@ -1,0 +1,141 @@
+//! The names of models and of their parts, as users of the field know them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Defines an enum whose variants have names: `NAMES`, `Display`, `FromStr`, and the same names in serialised form.
+macro_rules! named {
+    ($(#[$attr:meta])* $vis:vis enum $kind:ident ($what:literal) {
+        $($(#[$variant_attr:meta])* $variant:ident = $name:literal,)*
+    }) => {
+        $(#[$attr])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[non_exhaustive]
+        $vis enum $kind {
+            $($(#[$variant_attr])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl $kind {
+            /// All names, in the order of the variants.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// The name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($kind::$variant => $name,)*
+                }
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $kind {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<$kind> {
+                match name {
+                    $($name => Ok($kind::$variant),)*
+                    _ => Err(Error::InvalidArgument {
+                        what: format!("{} {name:?}", $what),
+                        remedy: format!("choose one of {}", Self::NAMES.join(", ")),
+                    }),
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// What is trained: a teacher, a student, and the settings they are known with. Each part can be replaced, and each setting changed, by
+    /// [`TrainOptions`](super::TrainOptions).
+    #[derive(Default)]
+    pub enum Model ("model") {
+        /// kithdb's own: implicit ALS, distilled listwise, with settings read off the graph. The default.
+        #[default]
+        Recipe = "recipe",
+        /// BiGeaR (Chen et al., KDD 2022): LightGCN with weighted layers as teacher; signs of every layer, distilled by lists.
+        Bigear = "bigear",
+        /// BiGeaR++ (Chen et al., TOIS 2025): BiGeaR with K-pair BPR, synthesised negatives and dual inference distillation.
+        BigearPlus = "bigear++",
+        /// LightGCN (He et al., SIGIR 2020), then signs of its rotated vectors.
+        LightGcn = "lightgcn",
+        /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
+        Mf = "mf",
+        /// Implicit-feedback ALS, then signs of its rotated vectors.
+        Ials = "ials",
+    }
+}
+
+named! {
+    /// A model of full precision.
+    pub enum TeacherKind ("teacher") {
+        /// Implicit-feedback alternating least squares.
+        Ials = "ials",
+        /// Free tables, trained with any [`Loss`] and [`Sampler`].
+        Mf = "mf",
+        /// Tables propagated over the graph, trained alike.
+        LightGcn = "lightgcn",
+    }
+}
+
+named! {
+    /// What turns a teacher's vectors into codes.
+    pub enum StudentKind ("student") {
+        /// The signs as they are, with mean magnitudes as scalers: no training.
+        Signs = "signs",
+        /// Codes trained on the teacher's scores of lists of items.
+        Listwise = "listwise",
+        /// Codes of every layer of a propagation, trained as BiGeaR and BiGeaR++ do.
+        Bigear = "bigear",
+    }
+}
+
+named! {
+    /// What a gradient-trained teacher takes as an item the user would not want.
+    pub enum Sampler ("sampler") {
+        /// Any item the user has not touched.
+        Uniform = "uniform",
+        /// An item drawn in proportion to a power of its degree.
+        Popularity = "popularity",
+        /// Of some uniform candidates the one scored highest (DNS: Zhang et al., SIGIR 2013).
+        Dynamic = "dynamic",
+        /// Of some uniform candidates, each mixed with the positive, layer by layer the one scored highest (MixGCF: Huang et al., KDD 2021).
+        Synthesised = "synthesised",
+    }
+}
+
+named! {
+    /// What a gradient-trained teacher minimises.
+    pub enum Loss ("loss") {
+        /// `softplus(s(u, n) - s(u, p))`, one negative (Rendle et al., UAI 2009).
+        Bpr = "bpr",
+        /// `log(1 + sum over K negatives of exp(s(u, n) - s(u, p)))`.
+        KBpr = "k-bpr",
+        /// The same over a temperature: InfoNCE with negatives of the pair's own.
+        InfoNce = "infonce",
+        /// Softmax against negatives that a block of users shares.
+        Softmax = "softmax",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back_to_what_they_name() {
+        for name in Model::NAMES {
+            assert_eq!(name.parse::<Model>().unwrap().name(), *name);
+        }
+        let error = "bigear+".parse::<Model>().unwrap_err().to_string();
+        assert!(error.contains("bigear+") && error.contains("bigear++") && error.contains("lightgcn"), "{error}");
+    }
+}

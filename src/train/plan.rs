@@ -1,0 +1,363 @@
+//! From options to the parts of one training.
+
+use super::estimator::Estimator;
+use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
+use super::options::{Preset, TrainOptions};
+use super::recipe::Recipe;
+use super::settings::{self, Reader, SettingValue};
+use super::student::{Among, BiGear, Distillation, Listwise, Ranking, Signs, Student};
+use super::synthesis::Synthesis;
+use super::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
+use crate::code::CodeShape;
+use crate::graph::Bipartite;
+use crate::{Error, Result};
+
+/// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
+pub(crate) struct Plan {
+    pub(crate) teacher: Box<dyn Teacher>,
+    /// Whether to look for more regularisation on the held-out interactions.
+    pub(crate) search: bool,
+    /// Hops added to what the teacher gives.
+    pub(crate) hops: usize,
+    pub(crate) coding: Coding,
+    pub(crate) student: Box<dyn Student>,
+    pub(crate) refit: bool,
+    /// What was chosen, by name.
+    pub(crate) settings: Vec<(String, SettingValue)>,
+}
+
+/// How the layers of a teacher become the tables a student starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Coding {
+    /// Every layer rotated to a width, with scalers that estimate the teacher's scores over a temperature.
+    Estimating { widths: Vec<usize>, temperature: f32 },
+    /// The signs of every layer, as it is or rotated to a width; the scalers are mean magnitudes.
+    Signs { rotated: bool, widths: Vec<usize>, weights: Vec<f32> },
+    /// What BiGeaR makes of the teacher's first layer before it is trained.
+    BiGear(BiGear),
+}
+
+impl Coding {
+    /// The signs of a teacher's layers: as they are, or rotated to layers of equal width, in whole words and of at most `bits` in all.
+    fn signs(teacher: &dyn Teacher, bits: usize, rotated: bool) -> Coding {
+        let (mut widths, scores) = teacher.layers();
+        if rotated {
+            let width = (bits / widths.len().max(1) / 64 * 64).max(64);
+            widths.fill(width);
+        }
+        Coding::Signs { rotated, widths, weights: scores.iter().map(|score| score.sqrt()).collect() }
+    }
+
+    /// The shape of the codes.
+    ///
+    /// # Errors
+    /// When there are too many bits.
+    pub(crate) fn shape(&self) -> Result<CodeShape> {
+        let (widths, weights) = match self {
+            Coding::Estimating { widths, .. } => (widths, vec![1.0; widths.len()]),
+            Coding::Signs { widths, weights, .. } => (widths, weights.clone()),
+            Coding::BiGear(model) => (&model.widths(), model.segment_weights()),
+        };
+        Ok(CodeShape::new(widths.iter().map(|&width| width as u32).collect(), weights)?)
+    }
+}
+
+impl Plan {
+    /// Chooses the parts and their settings. The recipe and its parts look at the graph.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a combination that does not exist, and for a setting that nothing reads.
+    pub(crate) fn new(options: &TrainOptions, graph: &Bipartite) -> Result<Plan> {
+        let reader = Reader::new(&options.settings);
+        let parts = Parts::new(options);
+        let recipe = Recipe::new(options, graph);
+        let is_gradient = parts.teacher != TeacherKind::Ials;
+        if parts.loss == Loss::Softmax && matches!(parts.sampler, Sampler::Dynamic | Sampler::Synthesised) {
+            return Err(Error::InvalidArgument {
+                what: format!("the sampler {} with the loss softmax, whose negatives are shared", parts.sampler),
+                remedy: "choose the sampler uniform or popularity, or the loss bpr, k-bpr or infonce".to_owned(),
+            });
+        }
+        for (given, name) in [(options.loss.is_some(), "loss"), (options.sampler.is_some(), "sampler")] {
+            if given && !is_gradient {
+                return Err(Error::InvalidArgument {
+                    what: format!("a {name} for the teacher {}", parts.teacher),
+                    remedy: "leave it out, or choose the teacher mf or lightgcn".to_owned(),
+                });
+            }
+        }
+        let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
+        let teacher: Box<dyn Teacher> = match parts.teacher {
+            TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
+            TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, graph) }),
+            TeacherKind::LightGcn => {
+                let weighted = parts.student == StudentKind::Bigear;
+                let pooling = if weighted { Pooling::Weighted } else { Pooling::Mean };
+                let pooling = reader.choice(
+                    &settings::TEACHER_POOLING,
+                    &[("mean", Pooling::Mean), ("weighted", Pooling::Weighted)],
+                    pooling,
+                );
+                let hops = options.layers.map_or(if pooling == Pooling::Mean { 3 } else { 2 }, |hops| hops as usize);
+                let descent = descent(&reader, options, parts, Some((hops, pooling)), graph);
+                if descent.cosine && pooling == Pooling::Weighted {
+                    return Err(Error::InvalidArgument {
+                        what: "cosines of weighted layers".to_owned(),
+                        remedy: "set teacher.similarity=dot or teacher.pooling=mean".to_owned(),
+                    });
+                }
+                Box::new(LightGcn { descent, hops, pooling })
+            }
+        };
+        let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
+            StudentKind::Listwise => {
+                let student = listwise(&reader, recipe.student);
+                let widths = options.widths();
+                let hops = widths.len() - 1;
+                (Coding::Estimating { widths, temperature: student.temperature }, hops, Box::new(student))
+            }
+            StudentKind::Signs => {
+                if parts.teacher != TeacherKind::LightGcn && options.layers.is_some_and(|hops| hops > 0) {
+                    return Err(Error::InvalidArgument {
+                        what: format!("layers with the teacher {} and the student signs", parts.teacher),
+                        remedy: "leave them out, or choose the student listwise".to_owned(),
+                    });
+                }
+                let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], true);
+                (Coding::signs(teacher.as_ref(), options.bits as usize, rotated), 0, Box::new(Signs))
+            }
+            StudentKind::Bigear => {
+                let student = bigear(&reader, options)?;
+                // A teacher that propagates gives the layers itself.
+                let hops = (student.hops + 1).saturating_sub(teacher.layers().0.len());
+                (Coding::BiGear(student.clone()), hops, Box::new(student))
+            }
+        };
+        // An early stop says little about when to stop with more interactions and nothing to validate on.
+        let refit = options.preset == Preset::Balanced && parts.student != StudentKind::Bigear;
+        let refit = reader.switch(&settings::REFIT, refit);
+        let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
+        Ok(Plan { teacher, search, hops, coding, student, refit, settings })
+    }
+}
+
+/// The parts of a model, with what the options replace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Parts {
+    teacher: TeacherKind,
+    student: StudentKind,
+    sampler: Sampler,
+    loss: Loss,
+}
+
+impl Parts {
+    fn new(options: &TrainOptions) -> Parts {
+        let (teacher, student, sampler, loss) = match options.model {
+            Model::Recipe => (TeacherKind::Ials, StudentKind::Listwise, Sampler::Uniform, Loss::Softmax),
+            Model::Bigear => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Uniform, Loss::Bpr),
+            Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
+            Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+        };
+        Parts {
+            teacher: options.teacher.unwrap_or(teacher),
+            student: options.student.unwrap_or(student),
+            sampler: options.sampler.unwrap_or(sampler),
+            loss: options.loss.unwrap_or(loss),
+        }
+    }
+}
+
+fn ials(reader: &Reader<'_>, base: ImplicitAls) -> ImplicitAls {
+    ImplicitAls {
+        factors: reader.count(&settings::TEACHER_FACTORS, base.factors),
+        sweeps: reader.count(&settings::TEACHER_SWEEPS, base.sweeps),
+        steps: reader.count(&settings::TEACHER_STEPS, base.steps),
+        unobserved: reader.number(&settings::TEACHER_UNOBSERVED, base.unobserved),
+        regularisation: reader.number(&settings::TEACHER_REGULARISATION, base.regularisation),
+        exponent: reader.number(&settings::TEACHER_EXPONENT, base.exponent),
+    }
+}
+
+/// Settings of a gradient teacher on a graph, behind `hops` of propagation if any.
+fn descent(
+    reader: &Reader<'_>,
+    options: &TrainOptions,
+    parts: Parts,
+    hops: Option<(usize, Pooling)>,
+    graph: &Bipartite,
+) -> Descent {
+    let Parts { sampler, loss, .. } = parts;
+    let is_softmax = loss == Loss::Softmax;
+    let is_fast = options.preset == Preset::Fast;
+    let pairs = (graph.n_users() as f64 * graph.n_items() as f64).max(1.0);
+    let is_dense = graph.n_edges() as f64 / pairs > 0.01;
+    let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
+    // Layers that become codes as they are have the codes' width.
+    let factors = weighted.map_or(64, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
+    let similarities = [("dot", false), ("cosine", true)];
+    let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
+    // A step of propagation costs the same for any number of users, and eight steps an epoch are few enough.
+    let batch = if hops.is_some() { (graph.n_users() / 8).next_multiple_of(512).clamp(512, 4096) } else { 512 };
+    let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
+    Descent {
+        factors: count(&settings::TEACHER_FACTORS, factors),
+        epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 30 } else { 150 }),
+        patience: count(&settings::TEACHER_PATIENCE, 5),
+        stop: None,
+        rate: number(&settings::TEACHER_RATE, if is_softmax { 0.05 } else { 0.01 }),
+        l2: number(&settings::TEACHER_L2, if is_softmax { 0.0 } else { 1e-4 }),
+        batch: count(&settings::TEACHER_BATCH, batch),
+        loss,
+        sampler,
+        candidates: match sampler {
+            Sampler::Dynamic | Sampler::Synthesised => count(&settings::TEACHER_CANDIDATES, 8),
+            _ => 1,
+        },
+        popularity: match sampler {
+            Sampler::Popularity => number(&settings::TEACHER_POPULARITY, 0.5),
+            _ => 0.0,
+        },
+        negatives: match loss {
+            Loss::KBpr => count(&settings::TEACHER_NEGATIVES, 4),
+            Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
+            Loss::Bpr | Loss::Softmax => 1,
+        },
+        pool: count(&settings::TEACHER_POOL, if is_softmax { 1024 } else { 512 }),
+        cosine,
+        temperature: match (loss, cosine) {
+            (Loss::Softmax | Loss::InfoNce, true) => {
+                number(&settings::TEACHER_TEMPERATURE, if is_dense { 0.2 } else { 0.1 })
+            }
+            (Loss::Softmax | Loss::InfoNce, false) => number(&settings::TEACHER_TEMPERATURE, 1.0),
+            _ => 1.0,
+        },
+    }
+}
+
+fn listwise(reader: &Reader<'_>, base: Listwise) -> Listwise {
+    Listwise {
+        epochs: reader.count(&settings::STUDENT_EPOCHS, base.epochs),
+        batch: reader.count(&settings::STUDENT_BATCH, base.batch),
+        list: reader.count(&settings::STUDENT_LIST, base.list),
+        popular: reader.number(&settings::STUDENT_POPULAR, base.popular),
+        positives: reader.count(&settings::STUDENT_POSITIVES, base.positives),
+        distil: reader.number(&settings::STUDENT_DISTIL, base.distil),
+        temperature: reader.number(&settings::STUDENT_TEMPERATURE, base.temperature),
+        rate: reader.number(&settings::STUDENT_RATE, base.rate),
+        user_rate: reader.number(&settings::STUDENT_USER_RATE, base.user_rate),
+        scale_rate: reader.number(&settings::STUDENT_SCALE_RATE, base.scale_rate),
+    }
+}
+
+/// BiGeaR++, or with its model BiGeaR: a uniform negative and only the first list.
+fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
+    let is_plus = options.model != Model::Bigear;
+    let hops = options.layers.unwrap_or(2) as usize;
+    let pooled = !reader.switch(&settings::STUDENT_LAYERWISE, true);
+    let segments = if pooled { 1 } else { hops + 1 };
+    let width = options.bits as usize / segments;
+    if width * segments != options.bits as usize || !width.is_multiple_of(64) {
+        return Err(Error::InvalidArgument {
+            what: format!("bits = {} in {segments} layers of equal width", options.bits),
+            remedy: format!("choose a multiple of {}", 64 * segments),
+        });
+    }
+    let layer = |layer: usize| match reader.choice(
+        &settings::STUDENT_WEIGHTS,
+        &[("rising", 1), ("equal", 0), ("falling", -1)],
+        1,
+    ) {
+        1 => (layer + 1) as f32 / (hops + 1) as f32,
+        0 => 1.0,
+        _ => (hops + 1 - layer) as f32 / (hops + 1) as f32,
+    };
+    let weights = (0..=hops).map(layer).collect();
+    let sharpness = reader.number(&settings::STUDENT_SHARPNESS, 1.0);
+    let estimators = [
+        ("dirac", Estimator::Dirac { sharpness }),
+        ("clipped", Estimator::Clipped { range: 1.0 / sharpness }),
+        ("tanh", Estimator::Tanh { sharpness }),
+        ("sigmoid", Estimator::Sigmoid { sharpness }),
+    ];
+    let estimator = reader.choice(&settings::STUDENT_GRADIENT, &estimators, Estimator::Dirac { sharpness });
+    let synthesis = match reader.switch(&settings::STUDENT_SYNTHESIS, is_plus) {
+        true => Synthesis {
+            candidates: reader.count(&settings::STUDENT_CANDIDATES, 8),
+            most: reader.number(&settings::STUDENT_MIXTURE, 1.0),
+        },
+        false => Synthesis::NONE,
+    };
+    let distillations = [
+        ("lists", Some(Distillation::Ranks)),
+        ("kl", Some(Distillation::Divergence)),
+        ("mse", Some(Distillation::Squares)),
+        ("none", None),
+    ];
+    let distillation = reader.choice(&settings::STUDENT_DISTILLATION, &distillations, Some(Distillation::Ranks));
+    let length = |switch, setting, on, default| match reader.switch(switch, on) {
+        true => reader.count(setting, default),
+        false => 0,
+    };
+    let ranking = distillation.map(|_| Ranking {
+        first: length(&settings::STUDENT_BEST, &settings::STUDENT_BEST_LENGTH, true, 100),
+        among: reader.choice(
+            &settings::STUDENT_BEST_OF,
+            &[("all", Among::All), ("interacted", Among::Interacted)],
+            Among::All,
+        ),
+        second: length(&settings::STUDENT_PSEUDO, &settings::STUDENT_PSEUDO_LENGTH, is_plus, 50),
+        lambda1: reader.number(&settings::STUDENT_LIST_WEIGHT, 1.0),
+        lambda2: reader.number(&settings::STUDENT_LIST_DECAY, 0.1),
+        noise: reader.number(&settings::STUDENT_NOISE, 0.0),
+    });
+    Ok(BiGear {
+        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 2 } else { 8 }),
+        patience: reader.count(&settings::STUDENT_PATIENCE, 5),
+        draws: reader.count(&settings::STUDENT_DRAWS, 4),
+        rate: reader.number(&settings::STUDENT_RATE, 0.04),
+        decay: reader.number(&settings::STUDENT_L2, 1e-4),
+        weights,
+        hops,
+        width,
+        pooled,
+        estimator,
+        synthesis,
+        ranking,
+        distillation: distillation.unwrap_or(Distillation::Ranks),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bigear_needs_layers_of_equal_width() {
+        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
+        let options = TrainOptions::default().model(Model::BigearPlus).teacher(TeacherKind::Ials);
+        let plan = |options: &TrainOptions| Plan::new(options, &graph).map(|plan| plan.coding.shape().unwrap());
+        assert_eq!(plan(&options.clone().bits(768)).unwrap().widths(), [256, 256, 256]);
+        assert_eq!(plan(&options.clone().bits(256).set("student.layerwise", "off")).unwrap().widths(), [256]);
+        assert_eq!(plan(&options.clone().bits(512).layers(1)).unwrap().weights(), [0.5, 1.0]);
+        let error = plan(&options.bits(256)).unwrap_err().to_string();
+        assert!(error.contains("bits = 256") && error.contains("192"), "{error}");
+    }
+
+    #[test]
+    fn bigear_is_bigear_plus_without_synthesis_and_pseudo_positives() {
+        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
+        let student =
+            |options: TrainOptions| match Plan::new(&options.teacher(TeacherKind::Ials), &graph).unwrap().coding {
+                Coding::BiGear(student) => student,
+                other => panic!("{other:?}"),
+            };
+        let plus = TrainOptions::default().model(Model::BigearPlus);
+        let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off");
+        assert_eq!(student(TrainOptions::default().model(Model::Bigear)), student(less));
+        assert_eq!(student(plus.clone().set("student.distillation", "none")).ranking, None);
+        let sharp = student(plus.set("student.gradient", "tanh").set("student.sharpness", 3));
+        assert_eq!(sharp.estimator, Estimator::Tanh { sharpness: 3.0 });
+    }
+}

@@ -1,0 +1,431 @@
+//! The loss of a block of users, and its gradient.
+
+use std::ops::Range;
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product};
+use crate::train::context::Context;
+use crate::train::loss::{log_partition, normalise, normalise_back, pairwise};
+use crate::train::model::Loss;
+use crate::train::random::unit;
+use crate::train::sampler::{Negatives, positives};
+
+/// A matrix for the users and one for the items, of the same width.
+#[derive(Clone, Debug)]
+pub(crate) struct Nodes {
+    pub(crate) users: Matrix,
+    pub(crate) items: Matrix,
+}
+
+impl Nodes {
+    pub(crate) fn zeros(n_users: usize, n_items: usize, cols: usize) -> Nodes {
+        Nodes { users: Matrix::zeros(n_users, cols), items: Matrix::zeros(n_items, cols) }
+    }
+
+    pub(crate) fn is_finite(&self) -> bool {
+        self.users.is_finite() && self.items.is_finite()
+    }
+}
+
+/// The vectors that are scored: a pair's score is the inner product of its concatenated layers, each times its weight.
+#[derive(Clone, Copy)]
+pub(crate) struct Scored<'a> {
+    pub(crate) layers: &'a [Nodes],
+    pub(crate) weights: &'a [f32],
+}
+
+impl Scored<'_> {
+    /// The columns of every layer.
+    fn segments(&self) -> Vec<Range<usize>> {
+        let mut end = 0;
+        let widths = self.layers.iter().map(|layer| layer.users.cols());
+        widths
+            .map(|width| {
+                end += width;
+                end - width..end
+            })
+            .collect()
+    }
+
+    fn gather<'m>(&'m self, side: impl Fn(&'m Nodes) -> &'m Matrix + Sync, rows: &[u32]) -> Matrix {
+        let segments = self.segments();
+        let mut out = Matrix::zeros(rows.len(), segments.last().map_or(0, |last| last.end));
+        out.par_rows_mut().zip(rows).for_each(|(out, &row)| {
+            for ((segment, layer), weight) in segments.iter().zip(self.layers).zip(self.weights) {
+                let out = &mut out[segment.clone()];
+                out.copy_from_slice(side(layer).row(row as usize));
+                out.iter_mut().for_each(|x| *x *= weight);
+            }
+        });
+        out
+    }
+
+    /// Adds the gradient by gathered rows to that by all rows, layer by layer. Rows may repeat.
+    pub(crate) fn scatter(
+        &self,
+        isa: Isa,
+        side: impl Fn(&mut Nodes) -> &mut Matrix + Sync,
+        rows: &[u32],
+        gradient: &Matrix,
+        into: &mut [Nodes],
+    ) {
+        let segments = self.segments();
+        into.par_iter_mut().zip(&segments).zip(self.weights).for_each(|((into, segment), &weight)| {
+            let into = side(into);
+            for (at, &row) in rows.iter().enumerate() {
+                add_scaled(isa, into.row_mut(row as usize), weight, &gradient.row(at)[segment.clone()]);
+            }
+        });
+    }
+}
+
+/// What a gradient-trained teacher minimises, and over which negatives.
+#[derive(Clone, Debug)]
+pub(crate) struct Objective {
+    pub(crate) loss: Loss,
+    pub(crate) sampler: Negatives,
+    /// Negatives a pair.
+    pub(crate) negatives: usize,
+    /// Items a block shares: the negatives themselves with the softmax loss, else what they are drawn from.
+    pub(crate) pool: usize,
+    /// Whether vectors are scaled to length 1 before they are scored.
+    pub(crate) cosine: bool,
+    pub(crate) temperature: f32,
+    /// Positives drawn a user by the pairwise losses; the softmax loss takes all.
+    pub(crate) draws: usize,
+}
+
+/// The gradient of a block of users, not yet divided by the number of its pairs.
+pub(crate) struct BlockGradient {
+    pub(crate) loss: f64,
+    pub(crate) pairs: usize,
+    /// By the users' scored vectors, a row each.
+    pub(crate) users: Matrix,
+    /// Pairs of every user.
+    pub(crate) user_pairs: Vec<f32>,
+    pub(crate) touched: Vec<u32>,
+    /// By the touched items' scored vectors, a row each.
+    pub(crate) items: Matrix,
+    /// How often every touched item was a positive or the negative of a pair.
+    pub(crate) item_pairs: Vec<f32>,
+}
+
+/// One positive of a user: the slot of the item and the derivatives by its scores, a group each.
+type Own = (u32, Vec<f32>);
+
+/// What one user's row gives.
+struct Row {
+    loss: f64,
+    own: Vec<Own>,
+    negatives: Vec<u32>,
+}
+
+impl Objective {
+    /// The loss of a pair where all items are scored alike.
+    pub(crate) fn indifference(&self) -> f64 {
+        match self.loss {
+            Loss::Softmax => (self.pool.max(2) as f64).ln(),
+            _ => (self.negatives as f64 + 1.0).ln(),
+        }
+    }
+
+    /// The loss of a block of users over a pool of its own. `slots` holds `u32::MAX` for every item, on return too. Three products of
+    /// `users x pool x columns`.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn block(
+        &self,
+        context: &Context<'_>,
+        scored: Scored<'_>,
+        users: &[u32],
+        slots: &mut [u32],
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<BlockGradient> {
+        context.check()?;
+        let isa = context.isa;
+        let pool = self.sampler.pool(rng, self.pool);
+        let seeds: Vec<u64> = users.iter().map(|_| rng.next_u64()).collect();
+        let rows = context.graph.users();
+        let (pairs, mut generators): (Vec<Vec<u32>>, Vec<Xoshiro256PlusPlus>) = users
+            .par_iter()
+            .zip(&seeds)
+            .map(|(&user, &seed)| {
+                let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+                let row = rows.row(user as usize);
+                let drawn =
+                    if self.loss == Loss::Softmax { row.to_vec() } else { positives(&mut rng, row, self.draws) };
+                (drawn, rng)
+            })
+            .unzip();
+        let mut touched = pool.clone();
+        touched.iter().enumerate().for_each(|(at, &item)| slots[item as usize] = at as u32);
+        for &item in pairs.iter().flatten() {
+            let slot = &mut slots[item as usize];
+            if *slot == u32::MAX {
+                *slot = touched.len() as u32;
+                touched.push(item);
+            }
+        }
+
+        let mut user_vectors = scored.gather(|nodes| &nodes.users, users);
+        let mut item_vectors = scored.gather(|nodes| &nodes.items, &touched);
+        let lengths = |matrix: &mut Matrix| -> Vec<f32> {
+            if self.cosine { matrix.par_rows_mut().map(|row| normalise(isa, row)).collect() } else { Vec::new() }
+        };
+        let (user_inverses, item_inverses) = (lengths(&mut user_vectors), lengths(&mut item_vectors));
+
+        let columns = user_vectors.cols();
+        let mut groups = scored.segments();
+        if !self.sampler.synthesises() {
+            groups.truncate(1);
+            groups.iter_mut().for_each(|group| *group = 0..columns);
+        }
+        let pooled = View::new(item_vectors.data(), pool.len(), columns);
+        let mut scores: Vec<Matrix> = groups
+            .iter()
+            .map(|group| {
+                let items = pooled.columns(group.clone());
+                product(isa, View::from(&user_vectors).columns(group.clone()), items.transposed())
+            })
+            .collect();
+        context.check()?;
+        let outcome: Vec<Row> = row_groups(&mut scores)
+            .into_par_iter()
+            .zip(&mut generators)
+            .enumerate()
+            .map(|(at, (mut scores, rng))| {
+                let positives: Vec<Own> = pairs[at]
+                    .iter()
+                    .map(|&item| {
+                        let slot = slots[item as usize];
+                        let (user, item) = (user_vectors.row(at), item_vectors.row(slot as usize));
+                        (slot, groups.iter().map(|g| dot(isa, &user[g.clone()], &item[g.clone()])).collect())
+                    })
+                    .collect();
+                match self.loss {
+                    Loss::Softmax => self.softmax_row(isa, &mut scores, positives),
+                    _ => self.pairwise_row(rng, &mut scores, positives, &pool, rows.row(users[at] as usize)),
+                }
+            })
+            .collect();
+
+        context.check()?;
+        let mut to_users = Matrix::zeros(users.len(), columns);
+        let mut to_items = Matrix::zeros(touched.len(), columns);
+        for (group, gradient) in groups.iter().zip(&scores) {
+            let users_by = product(isa, gradient.into(), pooled.columns(group.clone()));
+            let factor = Factor::pack(isa, View::from(&user_vectors).columns(group.clone()));
+            let mut items_by = Matrix::zeros(pool.len(), group.len());
+            factor.par_multiply(View::from(gradient).transposed(), items_by.data_mut(), false);
+            for (to, from) in [(&mut to_users, users_by), (&mut to_items, items_by)] {
+                to.par_rows_mut().zip(from.par_rows()).for_each(|(to, from)| to[group.clone()].copy_from_slice(from));
+            }
+        }
+        let mut by_item: Vec<Vec<(u32, &[f32])>> = vec![Vec::new(); touched.len()];
+        let mut item_pairs = vec![0.0f32; touched.len()];
+        for (at, row) in outcome.iter().enumerate() {
+            for (slot, by) in &row.own {
+                by_item[*slot as usize].push((at as u32, by));
+                item_pairs[*slot as usize] += 1.0;
+            }
+            row.negatives.iter().for_each(|&slot| item_pairs[slot as usize] += 1.0);
+        }
+        let add = |out: &mut [f32], by: &[f32], from: &[f32]| {
+            groups.iter().zip(by).for_each(|(g, &by)| add_scaled(isa, &mut out[g.clone()], by, &from[g.clone()]));
+        };
+        to_users.par_rows_mut().zip(&outcome).for_each(|(out, row)| {
+            row.own.iter().for_each(|(slot, by)| add(out, by, item_vectors.row(*slot as usize)));
+        });
+        to_items.par_rows_mut().zip(&by_item).for_each(|(out, own)| {
+            own.iter().for_each(|(user, by)| add(out, by, user_vectors.row(*user as usize)));
+        });
+        for (gradient, vectors, inverses) in
+            [(&mut to_users, &user_vectors, &user_inverses), (&mut to_items, &item_vectors, &item_inverses)]
+        {
+            gradient.par_rows_mut().zip(vectors.par_rows()).zip(inverses).for_each(|((gradient, row), &inverse)| {
+                normalise_back(isa, gradient, row, inverse);
+            });
+        }
+        touched.iter().for_each(|&item| slots[item as usize] = u32::MAX);
+        Ok(BlockGradient {
+            loss: outcome.iter().map(|row| row.loss).sum(),
+            pairs: pairs.iter().map(Vec::len).sum(),
+            users: to_users,
+            user_pairs: pairs.iter().map(|pairs| pairs.len() as f32).collect(),
+            touched,
+            items: to_items,
+            item_pairs,
+        })
+    }
+
+    /// `sum over positives p of log sum over pool j of exp((s_j - s_p) / temperature)`.
+    fn softmax_row(&self, isa: Isa, scores: &mut [&mut [f32]], mut positives: Vec<Own>) -> Row {
+        let mut loss = 0.0;
+        for own in &mut positives {
+            loss -= f64::from(own.1.iter().sum::<f32>() / self.temperature);
+            own.1.fill(-1.0 / self.temperature);
+        }
+        if let [scores] = scores {
+            let weight = positives.len() as f32;
+            if weight > 0.0 {
+                loss += f64::from(log_partition(isa, scores, weight, self.temperature));
+            } else {
+                scores.fill(0.0);
+            }
+        }
+        Row { loss, own: positives, negatives: Vec::new() }
+    }
+
+    /// The pairwise loss of every positive against negatives of its own, mixed with it where the sampler does so. On return `scores` holds
+    /// the derivatives by the scores of the pool.
+    fn pairwise_row(
+        &self,
+        rng: &mut Xoshiro256PlusPlus,
+        scores: &mut [&mut [f32]],
+        mut positives: Vec<Own>,
+        pool: &[u32],
+        touched: &[u32],
+    ) -> Row {
+        let known: Vec<Vec<f32>> = scores.iter().map(|scores| scores.to_vec()).collect();
+        scores.iter_mut().for_each(|scores| scores.fill(0.0));
+        let synthesises = self.sampler.synthesises();
+        let (mut candidates, mut loss, mut counted) = (Vec::new(), 0.0, Vec::new());
+        // Of every negative and group: the position chosen and the positive's share in it.
+        let mut chosen: Vec<Vec<(usize, f32)>> = vec![Vec::new(); self.negatives];
+        let mut values = vec![0.0f32; self.negatives];
+        for (_, own) in &mut positives {
+            for (chosen, value) in chosen.iter_mut().zip(&mut values) {
+                self.sampler.candidates(rng, pool, touched, &mut candidates);
+                chosen.clear();
+                *value = 0.0;
+                for (known, &positive) in known.iter().zip(own.iter()) {
+                    let mut best = (f32::NEG_INFINITY, 0, 0.0);
+                    for &at in &candidates {
+                        let share = if synthesises { unit(rng) } else { 0.0 };
+                        let score = share * positive + (1.0 - share) * known[at];
+                        if score > best.0 {
+                            best = (score, at, share);
+                        }
+                    }
+                    *value += best.0;
+                    chosen.push((best.1, best.2));
+                }
+            }
+            loss += f64::from(pairwise(own.iter().sum(), &mut values, self.temperature));
+            own.fill(-values.iter().sum::<f32>());
+            for (chosen, &value) in chosen.iter().zip(&values) {
+                for ((scores, own), &(at, share)) in scores.iter_mut().zip(own.iter_mut()).zip(chosen) {
+                    scores[at] += value * (1.0 - share);
+                    *own += value * share;
+                }
+                counted.extend(chosen.first().map(|&(at, _)| at as u32));
+            }
+        }
+        Row { loss, own: positives, negatives: counted }
+    }
+}
+
+/// Row r of every matrix together, for all r.
+fn row_groups(matrices: &mut [Matrix]) -> Vec<Vec<&mut [f32]>> {
+    let mut rows: Vec<Vec<&mut [f32]>> = Vec::new();
+    for matrix in matrices {
+        let cols = matrix.cols().max(1);
+        for (at, row) in matrix.data_mut().chunks_exact_mut(cols).enumerate() {
+            match rows.get_mut(at) {
+                Some(rows) => rows.push(row),
+                None => rows.push(vec![row]),
+            }
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::model::Sampler;
+    use crate::train::random::normal_matrix;
+
+    fn graph() -> Bipartite {
+        let edges: Vec<_> = (0..60u32).map(|e| (e * 7 % 9, e * 13 % 17, 1.0)).collect();
+        Bipartite::from_edges(9, 17, &edges).unwrap()
+    }
+
+    fn objective(graph: &Bipartite, loss: Loss, kind: Sampler, cosine: bool) -> Objective {
+        let sampler = Negatives::new(kind, 1, 1.0, graph);
+        Objective { loss, sampler, negatives: 3, pool: 11, cosine, temperature: 0.7, draws: 4 }
+    }
+
+    /// The loss as a function of all vectors, with the same random numbers every time. With one candidate a choice never changes, so the loss is
+    /// smooth.
+    #[test]
+    fn gradients_equal_finite_differences() {
+        let graph = graph();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let nodes = |rng: &mut _| Nodes { users: normal_matrix(rng, 9, 5, 0.7), items: normal_matrix(rng, 17, 5, 0.7) };
+        let layers = vec![nodes(&mut rng), nodes(&mut rng)];
+        let weights = [0.5f32, 1.0];
+        let users = [7u32, 0, 3, 4];
+        for (loss, kind, cosine) in [
+            (Loss::Softmax, Sampler::Uniform, true),
+            (Loss::Softmax, Sampler::Popularity, false),
+            (Loss::KBpr, Sampler::Uniform, false),
+            (Loss::KBpr, Sampler::Synthesised, false),
+            (Loss::InfoNce, Sampler::Dynamic, true),
+            (Loss::InfoNce, Sampler::Synthesised, true),
+        ] {
+            let objective = objective(&graph, loss, kind, cosine);
+            let at = |layers: &[Nodes]| {
+                let scored = Scored { layers, weights: &weights };
+                let mut slots = vec![u32::MAX; 17];
+                let block = objective.block(&context, scored, &users, &mut slots, &mut context.rng("block")).unwrap();
+                assert!(slots.iter().all(|&slot| slot == u32::MAX));
+                block
+            };
+            let block = at(&layers);
+            let mut gradient = vec![Nodes::zeros(9, 17, 5), Nodes::zeros(9, 17, 5)];
+            let scored = Scored { layers: &layers, weights: &weights };
+            scored.scatter(context.isa, |nodes| &mut nodes.users, &users, &block.users, &mut gradient);
+            scored.scatter(context.isa, |nodes| &mut nodes.items, &block.touched, &block.items, &mut gradient);
+            for (layer, k) in [(0, 0), (0, 3), (1, 1), (1, 4)] {
+                for (row, is_user) in [(0, true), (3, true), (5, true), (0, false), (4, false), (16, false)] {
+                    let shifted = |by: f32| {
+                        let mut layers = layers.clone();
+                        let side = if is_user { &mut layers[layer].users } else { &mut layers[layer].items };
+                        side.row_mut(row)[k] += by;
+                        at(&layers).loss
+                    };
+                    let want = (shifted(0.01) - shifted(-0.01)) / 0.02;
+                    let side = if is_user { &gradient[layer].users } else { &gradient[layer].items };
+                    let got = f64::from(side.row(row)[k]);
+                    let name = format!("{loss} {kind} layer {layer} row {row} {is_user}");
+                    assert!((got - want).abs() < 0.02 * want.abs().max(0.1), "{name}: {got} {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_dynamic_negative_is_the_best_of_its_candidates() {
+        let graph = graph();
+        let objective = Objective {
+            sampler: Negatives::new(Sampler::Dynamic, 64, 1.0, &graph),
+            negatives: 1,
+            ..objective(&graph, Loss::KBpr, Sampler::Dynamic, false)
+        };
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+        let pool: Vec<u32> = (0..10).collect();
+        let mut scores: Vec<f32> = (0..10).map(|k| (k * 7 % 10) as f32).collect();
+        // Position 7 has the best score, 9, but the user has touched it; position 4 comes next.
+        let row = objective.pairwise_row(&mut rng, &mut [&mut scores], vec![(0, vec![1.0])], &pool, &[7]);
+        assert_eq!(row.negatives, [4]);
+        assert!(scores.iter().enumerate().all(|(at, &by)| (by != 0.0) == (at == 4)), "{scores:?}");
+    }
+}

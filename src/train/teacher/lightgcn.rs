@@ -1,0 +1,184 @@
+//! LightGCN.
+
+use super::Teacher;
+use super::block::Nodes;
+use super::descent::{Descent, Encoder};
+use crate::Result;
+use crate::graph::Adjacency;
+use crate::train::context::Context;
+use crate::train::layers::Layers;
+use crate::train::report::Epoch;
+
+/// What becomes of the hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pooling {
+    /// Their mean is the one vector (He et al. 2020, equation 4 with equal weights).
+    Mean,
+    /// Each is a layer of its own, of weight `w_l = (l + 1) / (L + 1)` (Chen et al. 2022).
+    Weighted,
+}
+
+/// LightGCN (He et al., SIGIR 2020): `V^(l+1) = A_hat V^(l)`, where only the table `V^(0)` is learned.
+#[derive(Clone, Debug)]
+pub(crate) struct LightGcn {
+    pub(crate) descent: Descent,
+    /// `L`.
+    pub(crate) hops: usize,
+    pub(crate) pooling: Pooling,
+}
+
+impl Teacher for LightGcn {
+    fn name(&self) -> &'static str {
+        "LightGCN"
+    }
+
+    fn layers(&self) -> (Vec<usize>, Vec<f32>) {
+        match self.pooling {
+            Pooling::Mean => (vec![self.descent.factors], vec![1.0]),
+            Pooling::Weighted => {
+                let weights: Vec<f32> = self.weights().iter().map(|w| w * w).collect();
+                (vec![self.descent.factors; weights.len()], weights)
+            }
+        }
+    }
+
+    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)> {
+        self.descent.run(context, self.name(), self)
+    }
+
+    fn settled(&self, epochs: &[Epoch]) -> Option<Box<dyn Teacher>> {
+        let descent = self.descent.settled(epochs)?;
+        Some(Box::new(LightGcn { descent, ..self.clone() }))
+    }
+}
+
+impl Encoder for LightGcn {
+    fn weights(&self) -> Vec<f32> {
+        let layers = (self.hops + 1) as f32;
+        match self.pooling {
+            Pooling::Mean => vec![1.0 / layers],
+            Pooling::Weighted => (0..=self.hops).map(|l| (l + 1) as f32 / layers).collect(),
+        }
+    }
+
+    /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean.
+    fn forward(&self, context: &Context<'_>, tables: &Nodes) -> Result<Option<Vec<Nodes>>> {
+        let adjacency = Adjacency::new(context.graph);
+        let mut layers: Vec<Nodes> = Vec::with_capacity(self.hops + 1);
+        for _ in 0..self.hops {
+            let last = layers.last().unwrap_or(tables);
+            match self.pooling {
+                Pooling::Mean => layers = vec![hop(context, &adjacency, last, Some(tables))?],
+                Pooling::Weighted => {
+                    let next = hop(context, &adjacency, last, None)?;
+                    layers.push(next);
+                }
+            }
+        }
+        if self.pooling == Pooling::Weighted || self.hops == 0 {
+            layers.insert(0, tables.clone());
+        }
+        Ok(Some(layers))
+    }
+
+    /// `A_hat` is symmetric, so the gradients go back by the same hops: `dV^(0) = G_0 + A_hat (G_1 + A_hat (G_2 + ...))`, where with the mean
+    /// every `G_l` is the same.
+    fn backward(&self, context: &Context<'_>, gradient: &[Nodes]) -> Result<Option<Nodes>> {
+        let adjacency = Adjacency::new(context.graph);
+        let own = |layer: usize| gradient.get(layer).or(gradient.first());
+        let mut sum: Option<Nodes> = None;
+        for layer in (0..self.hops).rev() {
+            if let Some(last) = sum.as_ref().or(own(layer + 1)) {
+                sum = Some(hop(context, &adjacency, last, own(layer))?);
+            }
+        }
+        Ok(sum.or_else(|| own(0).cloned()))
+    }
+}
+
+/// `base + A_hat from`.
+pub(crate) fn hop(
+    context: &Context<'_>,
+    adjacency: &Adjacency<'_>,
+    from: &Nodes,
+    base: Option<&Nodes>,
+) -> Result<Nodes> {
+    context.check()?;
+    let users = adjacency.to_users_onto(context.isa, &from.items, base.map(|base| &base.users));
+    context.check()?;
+    let items = adjacency.to_items_onto(context.isa, &from.users, base.map(|base| &base.items));
+    Ok(Nodes { users, items })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::model::{Loss, Sampler};
+    use crate::train::random::normal_matrix;
+
+    fn model(hops: usize, pooling: Pooling) -> LightGcn {
+        let descent = Descent {
+            factors: 4,
+            epochs: 1,
+            patience: 1,
+            stop: None,
+            rate: 0.01,
+            l2: 0.0,
+            batch: 8,
+            loss: Loss::Bpr,
+            sampler: Sampler::Uniform,
+            candidates: 1,
+            popularity: 0.0,
+            negatives: 1,
+            pool: 8,
+            cosine: false,
+            temperature: 1.0,
+        };
+        LightGcn { descent, hops, pooling }
+    }
+
+    fn inner(a: &Nodes, b: &Nodes) -> f64 {
+        let side = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+        side(a.users.data(), b.users.data()) + side(a.items.data(), b.items.data())
+    }
+
+    /// `<forward x, g> = <x, backward g>` for all x and g says that one is the transpose of the other.
+    #[test]
+    fn the_way_back_is_the_transpose_of_the_way_forward() {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let mut nodes =
+            || Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
+        for pooling in [Pooling::Mean, Pooling::Weighted] {
+            for hops in 0..4 {
+                let model = model(hops, pooling);
+                let tables = nodes();
+                let layers = model.forward(&context, &tables).unwrap().unwrap();
+                assert_eq!(layers.len(), model.weights().len());
+                let gradient: Vec<Nodes> = layers.iter().map(|_| nodes()).collect();
+                let back = model.backward(&context, &gradient).unwrap().unwrap();
+                let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
+                let error = (forth - inner(&tables, &back)).abs();
+                assert!(error < 1e-3, "{pooling:?} {hops}: {forth} differs by {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_and_the_weighted_layers_are_the_same_hops() {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let tables = Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
+        let sum = model(2, Pooling::Mean).forward(&context, &tables).unwrap().unwrap().remove(0);
+        let layers = model(2, Pooling::Weighted).forward(&context, &tables).unwrap().unwrap();
+        for (at, &sum) in sum.items.data().iter().enumerate() {
+            let want: f32 = layers.iter().map(|layer| layer.items.data()[at]).sum();
+            assert!((sum - want).abs() < 1e-5, "{sum} {want}");
+        }
+    }
+}

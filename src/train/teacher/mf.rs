@@ -1,0 +1,49 @@
+//! Matrix factorisation by gradients.
+
+use super::Teacher;
+use super::block::Nodes;
+use super::descent::{Descent, Encoder};
+use crate::Result;
+use crate::train::context::Context;
+use crate::train::layers::Layers;
+use crate::train::report::Epoch;
+
+/// Free tables of users and items: the vectors are what is learned (Rendle et al. 2009 with BPR; cosines and a sampled softmax as in Wu et
+/// al., "On the Effectiveness of Sampled Softmax Loss for Item Recommendation", 2022). A step touches only the rows it scores.
+#[derive(Clone, Debug)]
+pub(crate) struct Mf {
+    pub(crate) descent: Descent,
+}
+
+impl Teacher for Mf {
+    fn name(&self) -> &'static str {
+        "matrix factorisation"
+    }
+
+    fn layers(&self) -> (Vec<usize>, Vec<f32>) {
+        (vec![self.descent.factors], vec![1.0])
+    }
+
+    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)> {
+        self.descent.run(context, self.name(), self)
+    }
+
+    fn settled(&self, epochs: &[Epoch]) -> Option<Box<dyn Teacher>> {
+        let descent = self.descent.settled(epochs)?;
+        Some(Box::new(Mf { descent }))
+    }
+}
+
+impl Encoder for Mf {
+    fn weights(&self) -> Vec<f32> {
+        vec![1.0]
+    }
+
+    fn forward(&self, _: &Context<'_>, _: &Nodes) -> Result<Option<Vec<Nodes>>> {
+        Ok(None)
+    }
+
+    fn backward(&self, _: &Context<'_>, _: &[Nodes]) -> Result<Option<Nodes>> {
+        Ok(None)
+    }
+}
