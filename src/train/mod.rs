@@ -49,6 +49,7 @@ use layers::Layers;
 use plan::{Coding, Plan};
 use search::Fitted;
 use student::Tables;
+use teacher::Neighbours;
 use validation::Validation;
 
 /// Users validated on while training.
@@ -130,14 +131,22 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     let (whole, seed) = (graph, options.seed);
     let context = Context { graph: &holdout.trained, validation: &validation, isa, popcount, seed, monitor };
     context.check()?;
-    let Plan { teacher, search, hops, coding, student, refit, mut settings } = Plan::new(options, context.graph)?;
+    let Plan { teacher, search, neighbours, hops, coding, student, refit, mut settings } =
+        Plan::new(options, context.graph)?;
 
     let fitted = search::fit(&context, teacher, search)?;
-    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: teacher_recall, regularisation } = fitted;
+    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, regularisation } = fitted;
     if let (Some(chosen), Some(entry)) =
         (regularisation, settings.iter_mut().find(|entry| entry.0 == settings::TEACHER_REGULARISATION.name))
     {
         entry.1 = SettingValue::Number(f64::from(chosen));
+    }
+    let mut beside = None;
+    if let Some(regularisation) = neighbours
+        && let Some(weight) = search::add_neighbours(&context, &mut layers, &mut teacher_recall, regularisation)?
+    {
+        settings.push(("teacher.neighbour_weight".to_owned(), SettingValue::Number(f64::from(weight))));
+        beside = Some((regularisation, weight));
     }
     layers.propagate(isa, context.graph, hops);
     let start = coding.tables(&context, &layers);
@@ -151,6 +160,9 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         let nothing = Holdout::none(whole);
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
         layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
+        if let Some((regularisation, weight)) = beside {
+            layers.neighbours = Some(Neighbours::fit(&context, regularisation)?.scaled(weight));
+        }
         layers.propagate(isa, whole, hops);
         tables = coding.tables(&context, &layers);
         if recall > start_recall {

@@ -15,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) teacher: Box<dyn Teacher>,
     /// Whether to look for more regularisation on the held-out interactions.
     pub(crate) search: bool,
+    /// Regularisation of the neighbours to be added to the teacher, if any.
+    pub(crate) neighbours: Option<f32>,
     /// Hops added to what the teacher gives.
     pub(crate) hops: usize,
     pub(crate) coding: Coding,
@@ -123,9 +125,16 @@ impl Plan {
             }
             StudentKind::Bigear => return Err(missing("student", parts.student.name())),
         };
+        let neighbours = match (parts.student, recipe.neighbours) {
+            (StudentKind::Listwise, Some(regularisation)) => {
+                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, true);
+                wanted.then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, regularisation))
+            }
+            _ => None,
+        };
         let refit = reader.switch(&settings::REFIT, options.preset == Preset::Balanced);
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
-        Ok(Plan { teacher, search, hops, coding, student, refit, settings })
+        Ok(Plan { teacher, search, neighbours, hops, coding, student, refit, settings })
     }
 }
 

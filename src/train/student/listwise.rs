@@ -12,6 +12,7 @@ use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::random::{below, shuffle, subset};
 use crate::train::report::Epoch;
+use crate::train::teacher::Neighbours;
 use crate::{Error, Result};
 
 /// A student trained on lists. For a batch of users, a list of items is drawn that all share, and each user adds a few of its
@@ -124,6 +125,7 @@ struct Training<'a> {
     model: &'a Listwise,
     teacher_users: Matrix,
     teacher_items: Matrix,
+    neighbours: Option<Neighbours>,
     tables: Tables,
     adam_users: Adam,
     adam_items: Adam,
@@ -143,6 +145,7 @@ impl<'a> Training<'a> {
             model,
             teacher_users,
             teacher_items,
+            neighbours: teacher.neighbours.clone().map(|neighbours| neighbours.scaled(1.0 / temperature)),
             adam_users: Adam::new(tables.users.rows(), tables.users.cols(), tables.segments.len()),
             adam_items: Adam::new(tables.items.rows(), tables.items.cols(), tables.segments.len()),
             slots: vec![u32::MAX; tables.items.rows()],
@@ -186,6 +189,15 @@ impl<'a> Training<'a> {
         let teacher_items = self.teacher_items.gather(&touched);
         let teacher_listed = View::new(teacher_items.data(), list.len(), teacher_items.cols());
         let mut scores = product(isa, (&teacher_users).into(), teacher_listed.transposed());
+        let mut near = Matrix::zeros(batch.len(), touched.len());
+        if let Some(neighbours) = &self.neighbours {
+            let slot = |item: u32| Some(self.slots[item as usize] as usize).filter(|&slot| slot < touched.len());
+            let rows = near.par_rows_mut().zip(scores.par_rows_mut()).zip(batch);
+            rows.for_each(|((near, scores), &user)| {
+                neighbours.add_scores(context.graph.users().row(user as usize), slot, near);
+                add_scaled(isa, scores, 1.0, &near[..list.len()]);
+            });
+        }
 
         let outcome: Vec<(f64, Own)> = logits
             .par_rows_mut()
@@ -197,7 +209,7 @@ impl<'a> Training<'a> {
                     let slot = slot as usize;
                     (
                         dot(isa, users.row(row), items.row(slot)),
-                        dot(isa, teacher_users.row(row), teacher_items.row(slot)),
+                        dot(isa, teacher_users.row(row), teacher_items.row(slot)) + near.row(row)[slot],
                     )
                 };
                 list_gradient(isa, self.model.distil, logits, scores, &slots, pair)
@@ -364,8 +376,12 @@ mod tests {
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let matrix = |rng: &mut _, rows| crate::train::random::normal_matrix(rng, rows, 8, 0.5);
-        let teacher =
-            Layers { users: vec![matrix(&mut rng, 20)], items: vec![matrix(&mut rng, 31)], weights: vec![1.0] };
+        let teacher = Layers {
+            users: vec![matrix(&mut rng, 20)],
+            items: vec![matrix(&mut rng, 31)],
+            weights: vec![1.0],
+            neighbours: None,
+        };
         let start = Tables::rotated(&context, &teacher, &[64], 0.3);
         let model = Listwise {
             epochs: 1,
