@@ -9,6 +9,7 @@
 
 mod adam;
 mod context;
+mod factors;
 mod fold_in;
 mod holdout;
 mod layers;
@@ -44,6 +45,7 @@ use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::{Error, Result};
 use context::Context;
+use factors::factorise;
 use holdout::Holdout;
 use layers::Layers;
 use plan::{Coding, Plan};
@@ -161,7 +163,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
         layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
         if let Some((regularisation, weight)) = beside {
-            layers.neighbours = Some(Neighbours::fit(&context, regularisation)?.scaled(weight));
+            layers.neighbours = Some(Neighbours::fit(&context, regularisation)?.scaled(weight)?);
         }
         layers.propagate(isa, whole, hops);
         tables = coding.tables(&context, &layers);
@@ -195,10 +197,17 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
 }
 
 impl Coding {
-    /// The tables a student starts from.
+    /// The tables a student starts from: those of factors of all that the teacher scores with, if it scores with more than layers.
     fn tables(&self, context: &Context<'_>, layers: &Layers) -> Tables {
         match self {
-            Coding::Estimating { widths, temperature } => Tables::rotated(context, layers, widths, *temperature),
+            Coding::Estimating { widths, temperature } => {
+                let factors = layers.neighbours.as_ref().map(|neighbours| {
+                    let mut factors = factorise(context, layers, neighbours, widths.first().copied().unwrap_or(0));
+                    factors.propagate(context.isa, context.graph, widths.len() - 1);
+                    factors
+                });
+                Tables::rotated(context, factors.as_ref().unwrap_or(layers), widths, *temperature)
+            }
             Coding::Signs { rotated: true, widths, .. } => {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }

@@ -61,9 +61,8 @@ pub(crate) fn add_neighbours(
     let (users, items) = layers.joined();
     let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), &neighbours, &WEIGHTS)?;
     let best = recalls.iter().zip(WEIGHTS).max_by(|a, b| a.0.total_cmp(b.0)).filter(|best| *best.0 > alone);
-    Ok(best.map(|(&best, weight)| {
-        *recall = Some(best);
-        layers.neighbours = Some(neighbours.scaled(weight));
-        weight
-    }))
+    let Some((&best, weight)) = best else { return Ok(None) };
+    *recall = Some(best);
+    layers.neighbours = Some(neighbours.scaled(weight)?);
+    Ok(Some(weight))
 }

@@ -54,7 +54,7 @@ impl Student for Listwise {
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
         let untrained = start.recall(context)?.map(|recall| (recall, start.clone()));
-        let mut training = Training::new(self, teacher, start);
+        let mut training = Training::new(self, teacher, start)?;
         let degrees = context.graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
         let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
@@ -137,20 +137,24 @@ struct Training<'a> {
 type Own = Vec<(u32, f32)>;
 
 impl<'a> Training<'a> {
-    fn new(model: &'a Listwise, teacher: &Layers, tables: Tables) -> Training<'a> {
+    fn new(model: &'a Listwise, teacher: &Layers, tables: Tables) -> Result<Training<'a>> {
         let (mut teacher_users, teacher_items) = teacher.joined();
         let temperature = model.temperature;
         teacher_users.data_mut().par_iter_mut().for_each(|x| *x /= temperature);
-        Training {
+        Ok(Training {
             model,
             teacher_users,
             teacher_items,
-            neighbours: teacher.neighbours.clone().map(|neighbours| neighbours.scaled(1.0 / temperature)),
+            neighbours: teacher
+                .neighbours
+                .clone()
+                .map(|neighbours| neighbours.scaled(1.0 / temperature))
+                .transpose()?,
             adam_users: Adam::new(tables.users.rows(), tables.users.cols(), tables.segments.len()),
             adam_items: Adam::new(tables.items.rows(), tables.items.cols(), tables.segments.len()),
             slots: vec![u32::MAX; tables.items.rows()],
             tables,
-        }
+        })
     }
 
     /// One step on a batch of users with a shared list; the mean loss.
@@ -395,7 +399,7 @@ mod tests {
             user_rate: 0.02,
             scale_rate: 0.02,
         };
-        let mut training = Training::new(&model, &teacher, start);
+        let mut training = Training::new(&model, &teacher, start).unwrap();
         let users: Vec<u32> = (0..20).collect();
         let list: Vec<u32> = (0..31).collect();
         let own = model.draw_positives(&context, &mut rng, &users);

@@ -21,10 +21,8 @@ const LONGEST: usize = 4096;
 /// What factors smooth over, a pair of items that goes together, is what it holds, so the sum of both beats either.
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbours {
-    /// Row j: the items that j predicts, rising, with weights.
-    offsets: Vec<usize>,
-    targets: Vec<u32>,
-    weights: Vec<f32>,
+    /// Row j: the items that j predicts, with weights.
+    weights: Csr,
 }
 
 impl Neighbours {
@@ -46,35 +44,36 @@ impl Neighbours {
                 },
             )
             .collect::<Result<_>>()?;
-        let mut offsets = vec![0usize; n_items + 1];
-        columns.iter().flatten().for_each(|&(source, _)| offsets[source as usize + 1] += 1);
-        (0..n_items).for_each(|at| offsets[at + 1] += offsets[at]);
-        let mut next = offsets.clone();
-        let (mut targets, mut weights) = (vec![0; offsets[n_items]], vec![0.0; offsets[n_items]]);
-        for (target, column) in columns.iter().enumerate() {
-            for &(source, weight) in column {
-                let at = &mut next[source as usize];
-                (targets[*at], weights[*at]) = (target as u32, weight);
-                *at += 1;
-            }
-        }
-        Ok(Neighbours { offsets, targets, weights })
+        let mut offsets = vec![0u64];
+        offsets.extend(columns.iter().scan(0, |end, column| {
+            *end += column.len() as u64;
+            Some(*end)
+        }));
+        let (near, weights) = columns.into_iter().flatten().unzip();
+        Ok(Neighbours { weights: Csr::from_parts(n_items, offsets, near, Some(weights))?.transpose() })
+    }
+
+    /// What each item predicts, with weights; the model is the product of a user's row of the graph with this matrix.
+    pub(crate) fn weights(&self) -> &Csr {
+        &self.weights
     }
 
     /// The same model with every weight, and so every score, `times` as large.
-    pub(crate) fn scaled(mut self, times: f32) -> Neighbours {
-        self.weights.iter_mut().for_each(|weight| *weight *= times);
-        self
+    ///
+    /// # Errors
+    /// When a weight is no longer finite.
+    pub(crate) fn scaled(self, times: f32) -> Result<Neighbours> {
+        let weights = self.weights;
+        let values = weights.values().map(|values| values.iter().map(|weight| weight * times).collect());
+        let (offsets, targets) = (weights.offsets().to_vec(), weights.targets().to_vec());
+        Ok(Neighbours { weights: Csr::from_parts(weights.n_cols(), offsets, targets, values)? })
     }
 
     /// Adds the scores of somebody with `items` to `scores`, at the position of each item that has one. O(items x neighbours).
     pub(crate) fn add_scores(&self, items: &[u32], position: impl Fn(u32) -> Option<usize>, scores: &mut [f32]) {
-        for &item in items {
-            let row = self.offsets[item as usize]..self.offsets[item as usize + 1];
-            for (&target, weight) in self.targets[row.clone()].iter().zip(&self.weights[row]) {
-                if let Some(at) = position(target) {
-                    scores[at] += weight;
-                }
+        for (target, weight) in items.iter().flat_map(|&item| self.weights.entries(item as usize)) {
+            if let Some(at) = position(target) {
+                scores[at] += weight;
             }
         }
     }
@@ -231,7 +230,7 @@ mod tests {
         let mut all = vec![0.0; 9];
         model.add_scores(&[0, 1, 8], |at| Some(at as usize), &mut all);
         let mut some = vec![0.0; 2];
-        model.scaled(0.5).add_scores(&[0, 1, 8], |at| [2, 4].iter().position(|&x| x == at), &mut some);
+        model.scaled(0.5).unwrap().add_scores(&[0, 1, 8], |at| [2, 4].iter().position(|&x| x == at), &mut some);
         assert_eq!(some, [0.5 * all[2], 0.5 * all[4]]);
         assert!(all.iter().any(|&x| x != 0.0) && all[8] == 0.0, "{all:?}");
     }
