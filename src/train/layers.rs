@@ -27,6 +27,17 @@ impl Layers {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
     }
 
+    /// Replaces the score by a mean of itself and that of neighbours, which weigh `weight` times as much. Being a mean, it keeps the size of
+    /// scores, for which temperatures are set.
+    ///
+    /// # Errors
+    /// When a weight is no longer finite.
+    pub(crate) fn average_with(&mut self, neighbours: Neighbours, weight: f32) -> Result<()> {
+        self.weights.iter_mut().for_each(|own| *own /= 1.0 + weight);
+        self.neighbours = Some(neighbours.scaled(weight / (1.0 + weight))?);
+        Ok(())
+    }
+
     /// Recall at 20 on what is held out.
     ///
     /// # Errors

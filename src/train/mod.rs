@@ -163,7 +163,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
         layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
         if let Some((regularisation, weight)) = beside {
-            layers.neighbours = Some(Neighbours::fit(&context, regularisation)?.scaled(weight)?);
+            layers.average_with(Neighbours::fit(&context, regularisation)?, weight)?;
         }
         layers.propagate(isa, whole, hops);
         tables = coding.tables(&context, &layers);

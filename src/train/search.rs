@@ -10,7 +10,7 @@ use crate::Result;
 const STEP: f32 = 2.0;
 /// Candidates at most.
 const CANDIDATES: usize = 4;
-/// What the neighbours' scores are multiplied by before they are added to those of factors; both estimate the same zeros and ones.
+/// How many times as much as factors the neighbours may weigh; both estimate the same zeros and ones.
 const WEIGHTS: [f32; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 /// A fitted teacher, with its recall at 20 on the held-out interactions.
@@ -45,8 +45,8 @@ pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool
     Ok(best)
 }
 
-/// Adds to a teacher's layers the neighbours, regularised by `regularisation`, with the weight that gives the sum the best recall on the held-out
-/// interactions; returns the weight. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the sum.
+/// Averages a teacher's layers with neighbours, regularised by `regularisation`, with the weight that gives the best recall on the held-out
+/// interactions; returns the weight. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the mean.
 ///
 /// # Errors
 /// `Cancelled`.
@@ -63,6 +63,6 @@ pub(crate) fn add_neighbours(
     let best = recalls.iter().zip(WEIGHTS).max_by(|a, b| a.0.total_cmp(b.0)).filter(|best| *best.0 > alone);
     let Some((&best, weight)) = best else { return Ok(None) };
     *recall = Some(best);
-    layers.neighbours = Some(neighbours.scaled(weight)?);
+    layers.average_with(neighbours, weight)?;
     Ok(Some(weight))
 }
