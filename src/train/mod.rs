@@ -1,8 +1,8 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
-//! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`], adds a layer a hop
-//! of propagation, takes signs of the layers, rotated or as they are, trains them ([`student`]), and encodes. Models are one file each behind
-//! the two traits.
+//! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`] and, where they help,
+//! averages it with neighbours, adds a layer a hop of propagation, takes signs of the layers or of [`factors`] of the average, trains them
+//! ([`student`]), and encodes. Models are one file each behind the two traits.
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
 //! thread, parallel loops write disjoint rows, and every sum has a fixed order.
