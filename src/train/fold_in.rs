@@ -37,7 +37,7 @@ pub(crate) fn fit(isa: Isa, graph: &Bipartite, tables: &Tables) -> Matrix {
     });
     let gram = product(isa, View::from(&x).transposed(), (&x).into());
     let cross = product(isa, View::from(&x).transposed(), (&y).into());
-    solve_ridge(gram, cross)
+    solve_ridge(gram, cross, RIDGE)
 }
 
 /// The sum of the items' code vectors, each divided by the square root of its degree, scaled to length 1.
@@ -57,13 +57,13 @@ fn normalise(isa: Isa, row: &mut [f32]) {
     }
 }
 
-/// Solves `(gram + ridge I) W = right` by Cholesky factorisation in double precision.
-fn solve_ridge(gram: Matrix, right: Matrix) -> Matrix {
+/// Solves `(gram + ridge I) W = right` by Cholesky factorisation in double precision, with a ridge of `share` of the mean diagonal.
+pub(crate) fn solve_ridge(gram: Matrix, right: Matrix, share: f64) -> Matrix {
     let n = gram.rows();
     let mut lower: Vec<f64> = gram.data().iter().map(|&x| f64::from(x)).collect();
     let trace: f64 = (0..n).map(|k| lower[k * n + k]).sum();
     // Where nobody has a profile the map is zero.
-    let ridge = (RIDGE * trace / n as f64).max(f64::MIN_POSITIVE.sqrt());
+    let ridge = (share * trace / n as f64).max(f64::MIN_POSITIVE.sqrt());
     for k in 0..n {
         lower[k * n + k] += ridge;
     }
@@ -127,7 +127,7 @@ mod tests {
         let right = Matrix::from_data(n, n, (0..n * n).map(|k| noise(k + 5)).collect()).unwrap();
         let isa = Isa::chosen().unwrap();
         let gram = product(isa, View::from(&x).transposed(), (&x).into());
-        let w = solve_ridge(gram.clone(), right.clone());
+        let w = solve_ridge(gram.clone(), right.clone(), RIDGE);
         let ridge = RIDGE as f32 * (0..n).map(|k| gram.row(k)[k]).sum::<f32>() / n as f32;
         let mut again = product(isa, (&gram).into(), (&w).into());
         again.data_mut().iter_mut().zip(w.data()).for_each(|(a, w)| *a += ridge * w);

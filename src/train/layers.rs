@@ -5,23 +5,37 @@ use rayon::prelude::*;
 use super::context::Context;
 use super::rotation::rotation;
 use super::state::TrainState;
+use super::teacher::Neighbours;
 use crate::Result;
 use crate::graph::{Adjacency, Bipartite};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, product};
 
 /// Full-precision vectors of every node, a matrix a layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
-/// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product.
+/// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product, plus the score of the neighbours if there are
+/// any.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
     pub(crate) users: Vec<Matrix>,
     pub(crate) items: Vec<Matrix>,
     pub(crate) weights: Vec<f32>,
+    pub(crate) neighbours: Option<Neighbours>,
 }
 
 impl Layers {
     /// Whether every vector is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
+    }
+
+    /// Replaces the score by a mean of itself and that of neighbours, which weigh `weight` times as much. Being a mean, it keeps the size of
+    /// scores, for which temperatures are set.
+    ///
+    /// # Errors
+    /// When a weight is no longer finite.
+    pub(crate) fn average_with(&mut self, neighbours: Neighbours, weight: f32) -> Result<()> {
+        self.weights.iter_mut().for_each(|own| *own /= 1.0 + weight);
+        self.neighbours = Some(neighbours.scaled(weight / (1.0 + weight))?);
+        Ok(())
     }
 
     /// Recall at 20 on what is held out.
@@ -33,13 +47,19 @@ impl Layers {
             return Ok(None);
         }
         let (users, items) = self.joined();
-        context.validation.recall(context, 20, &users, &items)
+        match &self.neighbours {
+            None => context.validation.recall(context, 20, &users, &items),
+            Some(neighbours) => {
+                let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), neighbours, &[1.0])?;
+                Ok(recalls.first().copied())
+            }
+        }
     }
 
     /// Every layer rotated at random to a width of its own.
     pub(crate) fn rotated(&self, context: &Context<'_>, widths: &[usize]) -> Layers {
         let isa = context.isa;
-        let mut out = Layers { users: Vec::new(), items: Vec::new(), weights: self.weights.clone() };
+        let mut out = Layers { users: Vec::new(), items: Vec::new(), weights: self.weights.clone(), neighbours: None };
         for (layer, (width, (users, items))) in widths.iter().zip(self.users.iter().zip(&self.items)).enumerate() {
             let rotation = rotation(isa, &mut context.rng(&format!("rotation {layer}")), users.cols(), *width);
             out.users.push(product(isa, users.into(), (&rotation).into()));

@@ -1,8 +1,8 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
-//! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`], adds a layer a hop
-//! of propagation, takes signs of the layers, rotated or as they are, trains them ([`student`]), and encodes. Models are one file each behind
-//! the two traits.
+//! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`] and, where they help,
+//! averages it with neighbours, adds a layer a hop of propagation, takes signs of the layers or of [`factors`] of the average, trains them
+//! ([`student`]), and encodes. Models are one file each behind the two traits.
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
 //! thread, parallel loops write disjoint rows, and every sum has a fixed order.
@@ -10,6 +10,7 @@
 mod adam;
 mod context;
 mod estimator;
+mod factors;
 mod fold_in;
 mod holdout;
 mod layers;
@@ -47,11 +48,13 @@ use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::{Error, Result};
 use context::Context;
+use factors::factorise;
 use holdout::Holdout;
 use layers::Layers;
 use plan::{Coding, Plan};
 use search::Fitted;
 use student::Tables;
+use teacher::Neighbours;
 use validation::Validation;
 
 /// Users validated on while training.
@@ -133,14 +136,22 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     let (whole, seed) = (graph, options.seed);
     let context = Context { graph: &holdout.trained, validation: &validation, isa, popcount, seed, monitor };
     context.check()?;
-    let Plan { teacher, search, hops, coding, student, refit, mut settings } = Plan::new(options, context.graph)?;
+    let Plan { teacher, search, neighbours, hops, coding, student, refit, mut settings } =
+        Plan::new(options, context.graph)?;
 
     let fitted = search::fit(&context, teacher, search)?;
-    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: teacher_recall, regularisation } = fitted;
+    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, regularisation } = fitted;
     if let (Some(chosen), Some(entry)) =
         (regularisation, settings.iter_mut().find(|entry| entry.0 == settings::TEACHER_REGULARISATION.name))
     {
         entry.1 = SettingValue::Number(f64::from(chosen));
+    }
+    let mut beside = None;
+    if let Some(regularisation) = neighbours
+        && let Some(weight) = search::add_neighbours(&context, &mut layers, &mut teacher_recall, regularisation)?
+    {
+        settings.push(("teacher.neighbour_weight".to_owned(), SettingValue::Number(f64::from(weight))));
+        beside = Some((regularisation, weight));
     }
     layers.propagate(isa, context.graph, hops);
     let start = coding.tables(&context, &layers)?;
@@ -154,6 +165,9 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         let nothing = Holdout::none(whole);
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
         layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
+        if let Some((regularisation, weight)) = beside {
+            layers.average_with(Neighbours::fit(&context, regularisation)?, weight)?;
+        }
         layers.propagate(isa, whole, hops);
         tables = coding.tables(&context, &layers)?;
         if recall > start_recall {
@@ -186,13 +200,20 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
 }
 
 impl Coding {
-    /// The tables a student starts from.
+    /// The tables a student starts from: those of factors of all that the teacher scores with, if it scores with more than layers.
     ///
     /// # Errors
     /// `Cancelled`.
     fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
         Ok(match self {
-            Coding::Estimating { widths, temperature } => Tables::rotated(context, layers, widths, *temperature),
+            Coding::Estimating { widths, temperature } => {
+                let factors = layers.neighbours.as_ref().map(|neighbours| {
+                    let mut factors = factorise(context, layers, neighbours, widths.first().copied().unwrap_or(0));
+                    factors.propagate(context.isa, context.graph, widths.len() - 1);
+                    factors
+                });
+                Tables::rotated(context, factors.as_ref().unwrap_or(layers), widths, *temperature)
+            }
             Coding::Signs { rotated: true, widths, .. } => {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }

@@ -17,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) teacher: Box<dyn Teacher>,
     /// Whether to look for more regularisation on the held-out interactions.
     pub(crate) search: bool,
+    /// Regularisation of the neighbours to be added to the teacher, if any.
+    pub(crate) neighbours: Option<f32>,
     /// Hops added to what the teacher gives.
     pub(crate) hops: usize,
     pub(crate) coding: Coding,
@@ -133,11 +135,18 @@ impl Plan {
                 (Coding::BiGear(student.clone()), hops, Box::new(student))
             }
         };
+        let neighbours = match (parts.student, recipe.neighbours) {
+            (StudentKind::Listwise, Some(regularisation)) => {
+                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, true);
+                wanted.then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, regularisation))
+            }
+            _ => None,
+        };
         // An early stop says little about when to stop with more interactions and nothing to validate on.
         let refit = options.preset == Preset::Balanced && parts.student != StudentKind::Bigear;
         let refit = reader.switch(&settings::REFIT, refit);
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
-        Ok(Plan { teacher, search, hops, coding, student, refit, settings })
+        Ok(Plan { teacher, search, neighbours, hops, coding, student, refit, settings })
     }
 }
 

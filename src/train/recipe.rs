@@ -5,11 +5,16 @@ use super::student::Listwise;
 use super::teacher::ImplicitAls;
 use crate::graph::Bipartite;
 
+/// More items have no neighbours fitted: they would take too long and too much memory.
+const MOST_ITEMS: usize = 200_000;
+
 /// The models of a preset, with settings for one graph.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) teacher: ImplicitAls,
     pub(crate) student: Listwise,
+    /// Regularisation of the neighbours whose scores are added to the teacher's, if any.
+    pub(crate) neighbours: Option<f32>,
 }
 
 impl Recipe {
@@ -51,6 +56,10 @@ impl Recipe {
             user_rate,
             scale_rate: 0.01,
         };
-        Recipe { teacher, student }
+        // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
+        let degree =
+            graph.n_edges() as f32 / graph.items().degrees().iter().filter(|&&degree| degree > 0).count().max(1) as f32;
+        let neighbours = (!is_fast && graph.n_items() <= MOST_ITEMS).then_some(10.0 + 1.5 * degree);
+        Recipe { teacher, student, neighbours }
     }
 }

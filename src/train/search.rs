@@ -1,15 +1,17 @@
-//! The one setting no rule foresees: how much a teacher is regularised.
+//! The settings no rule foresees: how much a teacher is regularised, and how much a second one weighs.
 
 use super::context::Context;
 use super::layers::Layers;
 use super::report::Epoch;
-use super::teacher::Teacher;
+use super::teacher::{Neighbours, Teacher};
 use crate::Result;
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;
 /// Candidates at most.
 const CANDIDATES: usize = 4;
+/// How many times as much as factors the neighbours may weigh; both estimate the same zeros and ones.
+const WEIGHTS: [f32; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 /// A fitted teacher, with its recall at 20 on the held-out interactions.
 pub(crate) struct Fitted {
@@ -41,4 +43,26 @@ pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool
         best = next;
     }
     Ok(best)
+}
+
+/// Averages a teacher's layers with neighbours, regularised by `regularisation`, with the weight that gives the best recall on the held-out
+/// interactions; returns the weight. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the mean.
+///
+/// # Errors
+/// `Cancelled`.
+pub(crate) fn add_neighbours(
+    context: &Context<'_>,
+    layers: &mut Layers,
+    recall: &mut Option<f64>,
+    regularisation: f32,
+) -> Result<Option<f32>> {
+    let Some(alone) = *recall else { return Ok(None) };
+    let neighbours = Neighbours::fit(context, regularisation)?;
+    let (users, items) = layers.joined();
+    let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), &neighbours, &WEIGHTS)?;
+    let best = recalls.iter().zip(WEIGHTS).max_by(|a, b| a.0.total_cmp(b.0)).filter(|best| *best.0 > alone);
+    let Some((&best, weight)) = best else { return Ok(None) };
+    *recall = Some(best);
+    layers.average_with(neighbours, weight)?;
+    Ok(Some(weight))
 }

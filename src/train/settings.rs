@@ -89,6 +89,9 @@ settings! {
     TEACHER_TEMPERATURE = "teacher.temperature", Domain::Number(1e-3, 1e3), "infonce and softmax losses: what scores are divided by";
     TEACHER_POOLING = "teacher.pooling", Domain::Choice(&["mean", "weighted"]), "lightgcn: average the hops, or keep each with BiGeaR's weight (l + 1) / (L + 1)";
 
+    TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "listwise student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
+    TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions";
+
     STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "passes over the training data";
     STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear: validations without a gain before stopping";
     STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "listwise: users a step";

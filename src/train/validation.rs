@@ -4,11 +4,12 @@ use rayon::prelude::*;
 
 use super::context::Context;
 use super::holdout::Holdout;
+use super::teacher::Neighbours;
 use crate::Result;
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::graph::Csr;
 use crate::index::{Filter, Linear};
-use crate::kernel::dense::{Factor, Matrix, View};
+use crate::kernel::dense::{Factor, Matrix, View, add_scaled};
 
 /// Users scored at once.
 const BLOCK: usize = 64;
@@ -47,11 +48,41 @@ impl Validation {
         users: &Matrix,
         items: &Matrix,
     ) -> Result<Option<f64>> {
+        Ok(self.recalls(context, k, users, items, |_, _| {}, &[0.0])?.first().copied())
+    }
+
+    /// As [`Validation::recall`] of the inner products plus each of the `weights` times the scores of `neighbours`: one recall a weight, none
+    /// when nothing is held out.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn recall_of_sums(
+        &self,
+        context: &Context<'_>,
+        k: usize,
+        (users, items): (&Matrix, &Matrix),
+        neighbours: &Neighbours,
+        weights: &[f32],
+    ) -> Result<Vec<f64>> {
+        let add = |user: u32, out: &mut [f32]| neighbours.add_scores(self.seen(user), |item| Some(item as usize), out);
+        self.recalls(context, k, users, items, add, weights)
+    }
+
+    /// The mean recall with each of the `weights`, of inner products plus the weight times what `add` adds to zeros.
+    fn recalls(
+        &self,
+        context: &Context<'_>,
+        k: usize,
+        users: &Matrix,
+        items: &Matrix,
+        add: impl Fn(u32, &mut [f32]) + Sync,
+        weights: &[f32],
+    ) -> Result<Vec<f64>> {
         if self.users.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let factor = Factor::pack(context.isa, View::from(items).transposed());
-        let recalls: Vec<Vec<f64>> = self
+        let recalls: Vec<Vec<Vec<f64>>> = self
             .users
             .par_chunks(BLOCK)
             .map(|block| {
@@ -59,11 +90,22 @@ impl Validation {
                 let queries = users.gather(block);
                 let mut scores = Matrix::zeros(block.len(), items.rows());
                 factor.multiply((&queries).into(), scores.data_mut(), false);
-                let rows = block.iter().enumerate();
-                Ok(rows.map(|(row, &user)| self.share(user, &best(scores.row_mut(row), self.seen(user), k))).collect())
+                let (mut added, mut sums) = (vec![0.0; items.rows()], vec![0.0; items.rows()]);
+                let rows = block.iter().enumerate().map(|(row, &user)| {
+                    added.fill(0.0);
+                    add(user, &mut added);
+                    let recall = |weight: &f32| {
+                        sums.copy_from_slice(scores.row(row));
+                        add_scaled(context.isa, &mut sums, *weight, &added);
+                        self.share(user, &best(&mut sums, self.seen(user), k))
+                    };
+                    weights.iter().map(recall).collect()
+                });
+                Ok(rows.collect())
             })
             .collect::<Result<_>>()?;
-        Ok(Some(mean(&recalls.concat())))
+        let of = |at: usize| mean(&recalls.iter().flatten().map(|recalls| recalls[at]).collect::<Vec<_>>());
+        Ok((0..weights.len()).map(of).collect())
     }
 
     /// As [`Validation::recall`], of codes with 1-bit queries and the served score. O(users x items x words).

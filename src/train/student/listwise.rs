@@ -12,6 +12,7 @@ use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::random::{below, shuffle, subset};
 use crate::train::report::Epoch;
+use crate::train::teacher::Neighbours;
 use crate::{Error, Result};
 
 /// A student trained on lists. For a batch of users, a list of items is drawn that all share, and each user adds a few of its
@@ -53,7 +54,7 @@ impl Student for Listwise {
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
         let untrained = start.recall(context)?.map(|recall| (recall, start.clone()));
-        let mut training = Training::new(self, teacher, start);
+        let mut training = Training::new(self, teacher, start)?;
         let degrees = context.graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
         let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
@@ -124,6 +125,7 @@ struct Training<'a> {
     model: &'a Listwise,
     teacher_users: Matrix,
     teacher_items: Matrix,
+    neighbours: Option<Neighbours>,
     tables: Tables,
     adam_users: Adam,
     adam_items: Adam,
@@ -135,19 +137,24 @@ struct Training<'a> {
 type Own = Vec<(u32, f32)>;
 
 impl<'a> Training<'a> {
-    fn new(model: &'a Listwise, teacher: &Layers, tables: Tables) -> Training<'a> {
+    fn new(model: &'a Listwise, teacher: &Layers, tables: Tables) -> Result<Training<'a>> {
         let (mut teacher_users, teacher_items) = teacher.joined();
         let temperature = model.temperature;
         teacher_users.data_mut().par_iter_mut().for_each(|x| *x /= temperature);
-        Training {
+        Ok(Training {
             model,
             teacher_users,
             teacher_items,
+            neighbours: teacher
+                .neighbours
+                .clone()
+                .map(|neighbours| neighbours.scaled(1.0 / temperature))
+                .transpose()?,
             adam_users: Adam::new(tables.users.rows(), tables.users.cols(), tables.segments.len()),
             adam_items: Adam::new(tables.items.rows(), tables.items.cols(), tables.segments.len()),
             slots: vec![u32::MAX; tables.items.rows()],
             tables,
-        }
+        })
     }
 
     /// One step on a batch of users with a shared list; the mean loss.
@@ -186,6 +193,15 @@ impl<'a> Training<'a> {
         let teacher_items = self.teacher_items.gather(&touched);
         let teacher_listed = View::new(teacher_items.data(), list.len(), teacher_items.cols());
         let mut scores = product(isa, (&teacher_users).into(), teacher_listed.transposed());
+        let mut near = Matrix::zeros(batch.len(), touched.len());
+        if let Some(neighbours) = &self.neighbours {
+            let slot = |item: u32| Some(self.slots[item as usize] as usize).filter(|&slot| slot < touched.len());
+            let rows = near.par_rows_mut().zip(scores.par_rows_mut()).zip(batch);
+            rows.for_each(|((near, scores), &user)| {
+                neighbours.add_scores(context.graph.users().row(user as usize), slot, near);
+                add_scaled(isa, scores, 1.0, &near[..list.len()]);
+            });
+        }
 
         let outcome: Vec<(f64, Own)> = logits
             .par_rows_mut()
@@ -197,7 +213,7 @@ impl<'a> Training<'a> {
                     let slot = slot as usize;
                     (
                         dot(isa, users.row(row), items.row(slot)),
-                        dot(isa, teacher_users.row(row), teacher_items.row(slot)),
+                        dot(isa, teacher_users.row(row), teacher_items.row(slot)) + near.row(row)[slot],
                     )
                 };
                 list_gradient(isa, self.model.distil, logits, scores, &slots, pair)
@@ -364,8 +380,12 @@ mod tests {
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let matrix = |rng: &mut _, rows| crate::train::random::normal_matrix(rng, rows, 8, 0.5);
-        let teacher =
-            Layers { users: vec![matrix(&mut rng, 20)], items: vec![matrix(&mut rng, 31)], weights: vec![1.0] };
+        let teacher = Layers {
+            users: vec![matrix(&mut rng, 20)],
+            items: vec![matrix(&mut rng, 31)],
+            weights: vec![1.0],
+            neighbours: None,
+        };
         let start = Tables::rotated(&context, &teacher, &[64], 0.3);
         let model = Listwise {
             epochs: 1,
@@ -379,7 +399,7 @@ mod tests {
             user_rate: 0.02,
             scale_rate: 0.02,
         };
-        let mut training = Training::new(&model, &teacher, start);
+        let mut training = Training::new(&model, &teacher, start).unwrap();
         let users: Vec<u32> = (0..20).collect();
         let list: Vec<u32> = (0..31).collect();
         let own = model.draw_positives(&context, &mut rng, &users);

@@ -288,6 +288,6 @@ impl<'a> Training<'a> {
             users.push(nodes.users);
             items.push(nodes.items);
         }
-        Ok(Layers { users, items, weights })
+        Ok(Layers { users, items, weights, neighbours: None })
     }
 }

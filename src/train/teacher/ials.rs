@@ -57,7 +57,7 @@ impl Teacher for ImplicitAls {
             self.solve(context, graph.items(), &users, &mut items)?;
             context.monitor.advance(sweep as u64 + 1);
         }
-        let layers = Layers { users: vec![users], items: vec![items], weights: vec![1.0] };
+        let layers = Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours: None };
         if !layers.is_finite() {
             return Err(Error::Diverged {
                 model: self.name(),

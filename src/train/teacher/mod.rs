@@ -5,12 +5,14 @@ mod descent;
 mod ials;
 mod lightgcn;
 mod mf;
+mod neighbours;
 
 pub(crate) use block::Nodes;
 pub(crate) use descent::Descent;
 pub(crate) use ials::ImplicitAls;
 pub(crate) use lightgcn::{LightGcn, Pooling, hop};
 pub(crate) use mf::Mf;
+pub(crate) use neighbours::Neighbours;
 
 use super::context::Context;
 use super::layers::Layers;
