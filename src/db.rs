@@ -180,9 +180,10 @@ impl Db {
         self.query().user(user).k(k).run()
     }
 
-    /// [`Db::nearest`] for many users at once, on all cores. Answers come in the order of `users`.
+    /// [`Db::nearest`] for many users at once, on all cores and one snapshot. Answers come in the order of `users`. Users whose query is best
+    /// answered by a scan of all codes share one, several at a time.
     pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
-        users.par_iter().map(|user| self.nearest(user.clone(), k)).collect()
+        crate::query::nearest_batch(self, users, k)
     }
 
     /// The `k` items most similar to an item.

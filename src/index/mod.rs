@@ -25,5 +25,5 @@ pub use filter::Filter;
 pub use found::{EngineKind, Found, Match, Work};
 pub use linear::Linear;
 pub use order::Order;
-pub use ordered::Index;
+pub use ordered::{Index, TOGETHER};
 pub use topk::TopK;

@@ -14,8 +14,8 @@ use crate::kernel::popcount::{BlockQuery, Heads, Kernel};
 /// Sample queries the planner learns from at build.
 const SAMPLES: usize = 16;
 
-/// Queries of a batch that share a scan, at most.
-const TOGETHER: usize = 8;
+/// Queries that share a scan, at most.
+pub const TOGETHER: usize = 8;
 
 /// How many results a sample query asks for.
 const SAMPLE_K: usize = 20;
@@ -213,32 +213,35 @@ impl Index {
         Ok(Found::within(probe.top, engine, probe.work, !probe.spent))
     }
 
-    /// [`Index::search`] for many queries, in parallel; the answers do not depend on the number of threads. Queries that are best answered by
-    /// a scan share one, several at a time.
+    /// [`Index::search`] for several queries: those that are best answered by a scan share one, [`TOGETHER`] at a time. The answers are those
+    /// each would get alone.
     ///
     /// # Errors
     /// If a query has another shape than the items.
-    pub fn search_batch(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
-        let chunks: Result<Vec<Vec<Found>>, CodeError> =
-            queries.par_chunks(TOGETHER).map(|queries| self.search_together(queries, k)).collect();
-        Ok(chunks?.into_iter().flatten().collect())
-    }
-
-    fn search_together(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
-        let scans = |(query, filter): &(QueryCode, Filter<'_>)| {
-            let plan = || self.planner.plan(query.shape(), query.planes(), k, filter);
-            **query.shape() == **self.linear.shape() && matches!(plan(), Plan::Run(EngineKind::Linear))
-        };
-        let together: Vec<&(QueryCode, Filter<'_>)> = queries.iter().filter(|query| scans(query)).collect();
-        let same_planes = together.windows(2).all(|pair| pair[0].0.planes() == pair[1].0.planes());
-        if together.len() < queries.len().max(2) || !same_planes {
-            return queries.iter().map(|(query, filter)| self.search(query, k, filter, None)).collect();
+    pub fn search_together(&self, queries: &[(&QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
+        let mut found = Vec::with_capacity(queries.len());
+        for queries in queries.chunks(TOGETHER) {
+            let scans = |(query, filter): &(&QueryCode, Filter<'_>)| {
+                **query.shape() == **self.linear.shape()
+                    && query.planes() == queries[0].0.planes()
+                    && matches!(
+                        self.planner.plan(query.shape(), query.planes(), k, filter),
+                        Plan::Run(EngineKind::Linear)
+                    )
+            };
+            if queries.len() == 1 || !queries.iter().all(scans) {
+                for (query, filter) in queries {
+                    found.push(self.search(query, k, filter, None)?);
+                }
+                continue;
+            }
+            let prepared: Vec<BlockQuery> = queries.iter().map(|(query, _)| BlockQuery::new(query)).collect();
+            let filters: Vec<&Filter<'_>> = queries.iter().map(|(_, filter)| filter).collect();
+            let mut tops = vec![TopK::new(k, self.len()); queries.len()];
+            self.linear.scan_many(&prepared.iter().collect::<Vec<_>>(), &filters, &mut tops);
+            let work = Work { codes: self.len() as u64, ..Work::default() };
+            found.extend(tops.into_iter().map(|top| Found::new(top, EngineKind::Linear, work)));
         }
-        let prepared: Vec<BlockQuery> = queries.iter().map(|(query, _)| BlockQuery::new(query)).collect();
-        let filters: Vec<&Filter<'_>> = queries.iter().map(|(_, filter)| filter).collect();
-        let mut tops = vec![TopK::new(k, self.len()); queries.len()];
-        self.linear.scan_many(&prepared.iter().collect::<Vec<_>>(), &filters, &mut tops);
-        let work = Work { codes: self.len() as u64, ..Work::default() };
-        Ok(tops.into_iter().map(|top| Found::new(top, EngineKind::Linear, work)).collect())
+        Ok(found)
     }
 }

@@ -1,5 +1,7 @@
 //! The query builder.
 
+use roaring::RoaringBitmap;
+
 use super::fold_in::fold_in;
 use super::vector::vector_query;
 use super::{Basis, Engine, Hit, Hits, ItemSet};
@@ -175,6 +177,66 @@ impl<'a> Query<'a> {
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
     pub fn run(self) -> Result<Hits> {
+        let tail = self.db.live().tail();
+        let arrivals = tail.arrivals(&self.db.live().catalogues)?;
+        let resolved = self.prepare(&tail, arrivals.as_deref())?;
+        let retired = tail.retired();
+        let filter = self.filter(&resolved, &tail, &retired);
+        let (found, engine) = match (&resolved.query, tail.generation()) {
+            (Some(query), Some(generation)) if !self.popular_only => {
+                let budget = self.budget.unwrap_or(u64::MAX);
+                let engine = self.engine.and_then(Engine::kind);
+                let coded = coded(&filter, generation);
+                let found = generation.item_index().search_within(query, self.k, &coded, engine, budget)?;
+                let engine = found.engine.into();
+                (self.merge(found, arrivals.as_deref(), query, &filter)?, engine)
+            }
+            _ => (self.popular(&tail, &filter), Engine::Popularity),
+        };
+        Ok(self.finish(found, engine, resolved, &tail))
+    }
+
+    /// [`Query::run`] of several exact queries with one `k`, on one snapshot: those that are best answered by a scan share one.
+    pub(super) fn run_together(
+        queries: &[Self],
+        k: usize,
+        tail: &Tail,
+        arrivals: Option<&ArrivalIndex>,
+    ) -> Vec<Result<Hits>> {
+        let retired = tail.retired();
+        let resolved: Vec<Result<Resolved>> = queries.iter().map(|query| query.prepare(tail, arrivals)).collect();
+        let mut searches = Vec::with_capacity(queries.len());
+        if let Some(generation) = tail.generation() {
+            for (query, resolved) in queries.iter().zip(&resolved) {
+                if let Ok(Resolved { query: Some(code), .. }) = resolved {
+                    let Ok(resolved) = resolved else { continue };
+                    searches.push((code, coded(&query.filter(resolved, tail, &retired), generation)));
+                }
+            }
+        }
+        let found = tail.generation().map(|generation| generation.item_index().search_together(&searches, k));
+        drop(searches);
+        let mut found = match found.transpose() {
+            Ok(found) => found.unwrap_or_default().into_iter(),
+            Err(error) => return queries.iter().map(|_| Err(error.clone().into())).collect(),
+        };
+        let answer = |(query, resolved): (&Self, Result<Resolved>)| {
+            let resolved = resolved?;
+            let filter = query.filter(&resolved, tail, &retired);
+            let (found, engine) = match resolved.query.as_ref().and_then(|code| Some((code, found.next()?))) {
+                Some((code, found)) => {
+                    let engine = found.engine.into();
+                    (query.merge(found, arrivals, code, &filter)?, engine)
+                }
+                None => (query.popular(tail, &filter), Engine::Popularity),
+            };
+            Ok(query.finish(found, engine, resolved, tail))
+        };
+        queries.iter().zip(resolved).map(answer).collect()
+    }
+
+    /// Checks the query and turns its subject into something to score with.
+    fn prepare(&self, tail: &Tail, arrivals: Option<&ArrivalIndex>) -> Result<Resolved> {
         let invalid = |what: &str, remedy: &str| Error::InvalidArgument { what: what.into(), remedy: remedy.into() };
         if self.k == 0 {
             return Err(invalid("k = 0", "ask for at least one item"));
@@ -188,52 +250,41 @@ impl<'a> Query<'a> {
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items(), similar_to() or vector()"));
         };
-        let engine = match self.engine.map(|engine| (engine, engine.kind())) {
-            Some((engine, None)) => {
-                return Err(invalid(
-                    &format!("engine {}", engine.name()),
-                    "ask for linear, head, tree or mih, or leave the choice to the planner",
-                ));
-            }
-            chosen => chosen.and_then(|(_, kind)| kind),
-        };
+        if let Some(engine) = self.engine.filter(|engine| engine.kind().is_none()) {
+            return Err(invalid(
+                &format!("engine {}", engine.name()),
+                "ask for linear, head, tree or mih, or leave the choice to the planner",
+            ));
+        }
         if self.allow.iter().chain(&self.deny).chain(&self.also_seen).any(|set| set.opening != self.db.live().opening) {
             return Err(invalid(
                 "an item set of another database",
                 "build it with item_set() of the database that is queried",
             ));
         }
-        let tail = self.db.live().tail();
-        let arrivals = tail.arrivals(&self.db.live().catalogues)?;
-        let mut resolved = {
-            let catalogues = self.db.live().catalogues.read();
-            self.resolve(subject, &catalogues, &tail, arrivals.as_deref())?
-        };
+        let catalogues = self.db.live().catalogues.read();
+        let mut resolved = self.resolve(subject, &catalogues, tail, arrivals)?;
         if let Some(also) = self.also_seen {
             resolved.seen.extend(&also.items);
             resolved.seen.sort_unstable();
         }
-        let retired = tail.retired();
-        let filter = Filter {
+        Ok(resolved)
+    }
+
+    /// What may be returned; `retired` since the generation.
+    fn filter<'b>(&'b self, resolved: &'b Resolved, tail: &'b Tail, retired: &'b RoaringBitmap) -> Filter<'b> {
+        let denied = self.deny.iter().map(|set| &set.items);
+        Filter {
             allow: self.allow.map(|set| &set.items),
-            deny: self
-                .deny
-                .iter()
-                .map(|set| &set.items)
-                .chain([&retired])
-                .chain(tail.generation().map(|g| g.retired()))
-                .collect(),
+            deny: denied.chain([retired]).chain(tail.generation().map(|g| g.retired())).collect(),
             seen: if self.include_seen { &[] } else { &resolved.seen },
-        };
-        let (found, engine) = match (&resolved.query, tail.generation()) {
-            (Some(query), Some(generation)) if !self.popular_only => {
-                self.nearest(arrivals.as_deref(), generation, query, &filter, engine)?
-            }
-            _ => (self.popular(&tail, &filter), Engine::Popularity),
-        };
+        }
+    }
+
+    fn finish(&self, found: Found, engine: Engine, resolved: Resolved, tail: &Tail) -> Hits {
         let catalogues = self.db.live().catalogues.read();
         let hit = |m: &Match| catalogues.items.id(m.row).map(|id| Hit { id, score: m.score });
-        Ok(Hits {
+        Hits {
             hits: found.matches.iter().filter_map(hit).collect(),
             generation: tail.generation().map(|g| g.number()),
             engine,
@@ -244,7 +295,7 @@ impl<'a> Query<'a> {
             scored: found.work.codes,
             exact: found.exact,
             unknown_items: resolved.unknown_items,
-        })
+        }
     }
 
     fn resolve(
@@ -373,24 +424,16 @@ impl<'a> Query<'a> {
     }
 
     /// The best of the generation's items and of the arrivals, merged: each exact, unless a budget ended the search of the former.
-    fn nearest(
+    fn merge(
         &self,
+        found: Found,
         arrivals: Option<&ArrivalIndex>,
-        generation: &Generation,
         query: &QueryCode,
         filter: &Filter<'_>,
-        engine: Option<EngineKind>,
-    ) -> Result<(Found, Engine)> {
-        let mut coded = filter.clone();
-        coded.deny.push(generation.codeless());
-        let budget = self.budget.unwrap_or(u64::MAX);
-        let found = generation.item_index().search_within(query, self.k, &coded, engine, budget)?;
-        let engine = found.engine.into();
+    ) -> Result<Found> {
+        let Some(arrivals) = arrivals else { return Ok(found) };
         let catalogues = self.db.live().catalogues.read();
-        match arrivals {
-            Some(arrivals) => Ok((arrivals.merge(found, query, self.k, filter, &catalogues.items)?, engine)),
-            None => Ok((found, engine)),
-        }
+        Ok(arrivals.merge(found, query, self.k, filter, &catalogues.items)?)
     }
 
     /// The items most users have. O(items log items).
@@ -407,6 +450,13 @@ impl<'a> Query<'a> {
         matches.truncate(self.k);
         Found { matches, engine: EngineKind::Linear, work: Work::default(), exact: true }
     }
+}
+
+/// The filter of a search among the generation's items.
+fn coded<'a>(filter: &Filter<'a>, generation: &'a Generation) -> Filter<'a> {
+    let mut coded = filter.clone();
+    coded.deny.push(generation.codeless());
+    coded
 }
 
 impl Resolved {

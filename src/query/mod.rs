@@ -1,5 +1,6 @@
 //! Queries: from whom or what is asked for to the best items.
 
+mod batch;
 mod builder;
 mod explain;
 mod fold_in;
@@ -8,6 +9,7 @@ mod item_set;
 mod similar_users;
 mod vector;
 
+pub(crate) use batch::nearest_batch;
 pub use builder::Query;
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LayerShare, Pull};

@@ -141,14 +141,45 @@ fn few_admitted_rows_are_scored_alone() {
 #[test]
 fn plans_do_not_depend_on_threads() {
     let (items, ranks) = large();
-    let queries: Vec<(QueryCode, Filter<'_>)> =
-        (0..20).map(|i| (query(&items, 1 + i % 3, i % 2 == 0, u64::from(i)), Filter::default())).collect();
+    let queries: Vec<QueryCode> = (0..20).map(|i| query(&items, 1 + i % 3, i % 2 == 0, u64::from(i))).collect();
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| index(&items, &ranks, best_kernel()).search_batch(&queries, 10).unwrap())
+        pool.install(|| {
+            let index = index(&items, &ranks, best_kernel());
+            let search = |query| index.search(query, 10, &Filter::default(), None).unwrap();
+            queries.iter().map(search).collect::<Vec<Found>>()
+        })
     };
     let (one, three) = (run(1), run(3));
     assert_eq!(one, three);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn together_is_one_by_one(
+        shape in shapes(),
+        rows in 0..3000usize,
+        planes in prop::collection::vec(1..=2u32, 0..20),
+        k in 0..30usize,
+        seen in 0..=256u32,
+        seed: u64,
+    ) {
+        let items = flipped_items(&Arc::new(shape), rows, 40, 4, seed);
+        let index = index(&items, &permutation(rows, seed ^ 1), best_kernel());
+        // Mostly of one plane, so that most share a scan.
+        let codes: Vec<QueryCode> = (planes.iter().enumerate())
+            .map(|(i, &planes)| query(&items, planes * u32::from(seed % 3 == 0) + 1, i % 2 == 0, seed ^ i as u64))
+            .collect();
+        let seen: Vec<Vec<u32>> = (0..codes.len() as u64).map(|i| subset(rows, seen, seed ^ i).into_iter().collect()).collect();
+        let queries: Vec<(&QueryCode, Filter<'_>)> =
+            codes.iter().zip(&seen).map(|(code, seen)| (code, Filter { seen, ..Filter::default() })).collect();
+        let together = index.search_together(&queries, k).unwrap();
+        let alone: Vec<Found> =
+            queries.iter().map(|(code, filter)| index.search(code, k, filter, None).unwrap()).collect();
+        prop_assert_eq!(together, alone);
+    }
 }
 
 #[test]
