@@ -235,6 +235,10 @@ fn descent(
         },
         pool: count(&settings::TEACHER_POOL, if is_softmax { 1024 } else { 512 }),
         cosine,
+        equal_users: match loss {
+            Loss::Softmax => reader.choice(&settings::TEACHER_USERS, &[("equal", true), ("pairs", false)], true),
+            _ => true,
+        },
         temperature: match (loss, cosine) {
             (Loss::Softmax | Loss::InfoNce, true) => {
                 number(&settings::TEACHER_TEMPERATURE, if is_dense { 0.2 } else { 0.1 })

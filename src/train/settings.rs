@@ -87,6 +87,7 @@ settings! {
     TEACHER_POPULARITY = "teacher.popularity", Domain::Number(0.0, 2.0), "popularity sampler: power of an item's degree";
     TEACHER_SIMILARITY = "teacher.similarity", Domain::Choice(&["dot", "cosine"]), "gradient teachers: how a pair is scored";
     TEACHER_TEMPERATURE = "teacher.temperature", Domain::Number(1e-3, 1e3), "infonce and softmax losses: what scores are divided by";
+    TEACHER_USERS = "teacher.users", Domain::Choice(&["equal", "pairs"]), "softmax loss: weigh users alike, as recall does, or by their interactions";
     TEACHER_POOLING = "teacher.pooling", Domain::Choice(&["mean", "weighted"]), "lightgcn: average the hops, or keep each with BiGeaR's weight (l + 1) / (L + 1)";
 
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "listwise student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";

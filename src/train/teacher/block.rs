@@ -95,13 +95,16 @@ pub(crate) struct Objective {
     /// Whether vectors are scaled to length 1 before they are scored.
     pub(crate) cosine: bool,
     pub(crate) temperature: f32,
-    /// Positives drawn a user by the pairwise losses; the softmax loss takes all.
+    /// Positives drawn a user by the pairwise losses, which so weigh all users alike; the softmax loss takes all.
     pub(crate) draws: usize,
+    /// Whether the softmax loss weighs all users alike, or each by the number of its positives.
+    pub(crate) equal_users: bool,
 }
 
-/// The gradient of a block of users, not yet divided by the number of its pairs.
+/// The gradient of a block of users, not yet divided by its weight.
 pub(crate) struct BlockGradient {
     pub(crate) loss: f64,
+    /// Pairs in it, or users where all weigh alike.
     pub(crate) pairs: usize,
     /// By the users' scored vectors, a row each.
     pub(crate) users: Matrix,
@@ -254,7 +257,10 @@ impl Objective {
         touched.iter().for_each(|&item| slots[item as usize] = u32::MAX);
         Ok(BlockGradient {
             loss: outcome.iter().map(|row| row.loss).sum(),
-            pairs: pairs.iter().map(Vec::len).sum(),
+            pairs: match self.loss {
+                Loss::Softmax => pairs.iter().map(|pairs| self.softmax_weight(pairs.len()) as usize).sum(),
+                _ => pairs.iter().map(Vec::len).sum(),
+            },
             users: to_users,
             user_pairs: pairs.iter().map(|pairs| pairs.len() as f32).collect(),
             touched,
@@ -263,15 +269,21 @@ impl Objective {
         })
     }
 
-    /// `sum over positives p of log sum over pool j of exp((s_j - s_p) / temperature)`.
+    /// The weight of a user with a number of positives in the softmax loss.
+    fn softmax_weight(&self, positives: usize) -> f32 {
+        if self.equal_users { positives.min(1) as f32 } else { positives as f32 }
+    }
+
+    /// `sum over positives p of log sum over pool j of exp((s_j - s_p) / temperature)`, or the mean over the positives.
     fn softmax_row(&self, isa: Isa, scores: &mut [&mut [f32]], mut positives: Vec<Own>) -> Row {
         let mut loss = 0.0;
+        let weight = self.softmax_weight(positives.len());
+        let share = weight / positives.len().max(1) as f32;
         for own in &mut positives {
-            loss -= f64::from(own.1.iter().sum::<f32>() / self.temperature);
-            own.1.fill(-1.0 / self.temperature);
+            loss -= f64::from(own.1.iter().sum::<f32>() * share / self.temperature);
+            own.1.fill(-share / self.temperature);
         }
         if let [scores] = scores {
-            let weight = positives.len() as f32;
             if weight > 0.0 {
                 loss += f64::from(log_partition(isa, scores, weight, self.temperature));
             } else {
@@ -359,7 +371,7 @@ mod tests {
 
     fn objective(graph: &Bipartite, loss: Loss, kind: Sampler, cosine: bool) -> Objective {
         let sampler = Negatives::new(kind, 1, 1.0, graph);
-        Objective { loss, sampler, negatives: 3, pool: 11, cosine, temperature: 0.7, draws: 4 }
+        Objective { loss, sampler, negatives: 3, pool: 11, cosine, temperature: 0.7, draws: 4, equal_users: !cosine }
     }
 
     /// The loss as a function of all vectors, with the same random numbers every time. With one candidate a choice never changes, so the loss is

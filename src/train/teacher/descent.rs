@@ -68,6 +68,8 @@ pub(crate) struct Descent {
     pub(crate) pool: usize,
     pub(crate) cosine: bool,
     pub(crate) temperature: f32,
+    /// Whether the softmax loss weighs all users alike.
+    pub(crate) equal_users: bool,
 }
 
 impl Descent {
@@ -80,6 +82,7 @@ impl Descent {
             pool: self.pool,
             cosine: self.cosine,
             temperature: self.temperature,
+            equal_users: self.equal_users,
             draws: (graph.n_edges() / graph.n_users().max(1)).max(1),
         }
     }

@@ -134,6 +134,7 @@ mod tests {
             pool: 8,
             cosine: false,
             temperature: 1.0,
+            equal_users: true,
         };
         LightGcn { descent, hops, pooling }
     }
