@@ -23,8 +23,14 @@ pub(super) fn query(items: &LayeredCodes, planes: u32, near: bool, seed: u64) ->
     }
 }
 
+/// 256 cases, or as many as `KITHDB_DRILL_ROUNDS` says.
+fn rounds() -> ProptestConfig {
+    let asked = std::env::var("KITHDB_DRILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(256))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(rounds())]
 
     #[test]
     fn every_engine_is_a_full_sort(

@@ -42,7 +42,7 @@ impl BlockShape {
     }
 }
 
-/// One-bit items in blocks of 16, their bytes interleaved: words `[block][layer][ceil(d_l / 32)]` of [`LaneWords`], scalers
+/// One-bit items in blocks of 16, their bytes interleaved: words `[block][layer][ceil(d_l / 32)]` of 16 words each, scalers
 /// `[block][layer][16]`, both aligned to 64 bytes.
 ///
 /// A scan reads it once, front to back, and one word of a query is compared with 16 items at a time. The last block is padded with
