@@ -1,13 +1,10 @@
 //! Exact top-20 by engine, interleaved query by query so that ratios hold on a busy machine: median and mean time, and what was touched.
 //!
-//! `cargo bench --bench engines` runs on codes made here: `clustered` and `uniform`. `cargo bench --bench engines -- DIR...` runs on
-//! folders of `items_codes.npy`, `items_scalers.npy`, `queries_codes.npy`, `queries_scalers.npy` and `layer_weights.npy`, which hold
-//! packed bits and float32, row-major. `--rounds N` repeats every query, `--engines a,b` runs only some,
-//! `--filters` adds the planned search under filters.
+//! `cargo bench --bench engines` runs on codes made here: `clustered` and `uniform`; `kithdb bench --regret` does the same on a database, with codes of
+//! any origin. `-- --rounds N` repeats every query, `--engines a,b` runs only some, `--filters` adds the planned search under filters.
 
 #![allow(missing_docs, clippy::expect_used)]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +18,7 @@ const K: usize = 20;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (mut folders, mut rounds, mut engines) = (Vec::new(), 3, EngineKind::ALL.to_vec());
+    let (mut rounds, mut engines) = (3, EngineKind::ALL.to_vec());
     let (mut test, mut filters) = (false, false);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -34,7 +31,7 @@ fn main() {
                 let names = arguments.next().expect("names after --engines");
                 engines.retain(|engine| names.split(',').any(|name| name == engine.name()));
             }
-            _ => folders.push(argument),
+            other => eprintln!("{other} means nothing here: --rounds N, --engines a,b or --filters"),
         }
     }
     if test {
@@ -42,14 +39,8 @@ fn main() {
         return report("test", &items, &queries[..5], 1, &engines, true);
     }
     for (name, noise) in [("clustered", 0.08), ("uniform", 0.5)] {
-        if folders.is_empty() {
-            let (items, queries) = made(40_981, noise);
-            report(name, &items, &queries, rounds, &engines, filters);
-        }
-    }
-    for folder in folders {
-        let (items, queries) = read(Path::new(&folder));
-        report(&folder, &items, &queries, rounds, &engines, filters);
+        let (items, queries) = made(40_981, noise);
+        report(name, &items, &queries, rounds, &engines, filters);
     }
 }
 
@@ -215,31 +206,4 @@ fn made(rows: usize, noise: f64) -> (LayeredCodes, Vec<QueryCode>) {
 
 fn queries_of(codes: &LayeredCodes) -> Vec<QueryCode> {
     (0..codes.len()).map(|row| QueryCode::from_item(codes, row).expect("a row")).collect()
-}
-
-fn read(folder: &Path) -> (LayeredCodes, Vec<QueryCode>) {
-    let floats = |name: &str| -> Vec<f32> {
-        let bytes = npy(&folder.join(name));
-        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
-    };
-    let weights = floats("layer_weights.npy");
-    let codes = |side: &str| {
-        let scalers = floats(&format!("{side}_scalers.npy"));
-        let words = npy(&folder.join(format!("{side}_codes.npy")));
-        let bytes = words.len() / scalers.len();
-        let words = words.chunks(bytes).flat_map(|layer| {
-            layer.chunks(8).map(|b| b.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b))).collect::<Vec<u64>>()
-        });
-        let shape = CodeShape::new(vec![8 * bytes as u32; weights.len()], weights.clone()).expect("a valid shape");
-        LayeredCodes::from_parts(shape, words.collect(), scalers).expect("valid parts")
-    };
-    (codes("items"), queries_of(&codes("queries")))
-}
-
-/// The data of a file of the npy format, version 1.
-fn npy(path: &Path) -> Vec<u8> {
-    let mut bytes = std::fs::read(path).expect("a readable file");
-    assert!(bytes.starts_with(b"\x93NUMPY\x01"), "{} is no npy file of version 1", path.display());
-    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    bytes.split_off(10 + header)
 }
