@@ -43,7 +43,7 @@ impl Recipe {
         let student = Listwise {
             epochs: match (is_fast, is_dense) {
                 (true, _) => 3,
-                (false, true) => 20,
+                (false, true) => 14,
                 (false, false) => 12,
             },
             batch: 128,
