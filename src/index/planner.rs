@@ -4,6 +4,7 @@ use roaring::RoaringBitmap;
 
 use super::{EngineKind, Filter, Work};
 use crate::code::CodeShape;
+use crate::kernel::popcount::TABLE_PLANES;
 
 /// Up to so many items nothing beats the scan.
 const SMALL: usize = 4096;
@@ -16,8 +17,8 @@ const MOSTLY_DENIED: u64 = 4;
 
 /// What one unit of work costs, in word comparisons of 16 items: fixed ratios, so that a plan never depends on the clock.
 ///
-/// Comparing one 32-bit word of 16 items with one plane costs 1, a layer's arithmetic about as much, and jumping to a block that was not
-/// asked for in advance about [`Costs::JUMP`] (AVX2, codes past the second-level cache).
+/// Comparing one 32-bit word of 16 items with a set of up to four planes costs 1 (AVX2 looks them up in one table), a layer's arithmetic about
+/// as much, and jumping to a block that was not asked for in advance about [`Costs::JUMP`] (codes past the second-level cache).
 #[derive(Debug, Clone, Copy)]
 struct Costs {
     node: f64,
@@ -32,9 +33,10 @@ impl Costs {
     /// Costs of single nodes, heads and codes for a query of `planes` planes.
     fn of(shape: &CodeShape, head_words: usize, planes: u32) -> Self {
         let (words, layers) = (shape.widths().iter().map(|d| d.div_ceil(32)).sum::<u32>(), shape.layers() as u32);
-        let code = f64::from(words * planes + layers);
+        let sets = planes.div_ceil(TABLE_PLANES as u32);
+        let code = f64::from(words * sets + layers);
         let node = code + f64::from(if planes > 1 { 6 * layers } else { layers }) + Self::JUMP;
-        let head = head_words as f64 * f64::from(planes) + f64::from(layers);
+        let head = head_words as f64 * f64::from(sets) + f64::from(layers);
         Self { node: node / 16.0, head: head / 16.0, code: code / 16.0, allowed: code + Self::JUMP }
     }
 

@@ -208,8 +208,9 @@ impl<'a> Query<'a> {
         let mut searches = Vec::with_capacity(queries.len());
         if let Some(generation) = tail.generation() {
             for (query, resolved) in queries.iter().zip(&resolved) {
-                if let Ok(Resolved { query: Some(code), .. }) = resolved {
-                    let Ok(resolved) = resolved else { continue };
+                if let Ok(resolved) = resolved
+                    && let Some(code) = &resolved.query
+                {
                     searches.push((code, coded(&query.filter(resolved, tail, &retired), generation)));
                 }
             }

@@ -23,7 +23,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-pub use agreement::Agreement;
+pub use agreement::{Agreement, TABLE_PLANES};
 pub use balls::{BallQuery, Balls};
 pub use blocks::{BlockQuery, Blocks};
 pub use heads::{HeadQuery, Heads};
