@@ -1,7 +1,7 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
 //! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`] and, where they help,
-//! averages it with neighbours, adds a layer a hop of propagation, takes signs of the layers or of [`factors`] of the average, trains them
+//! averages it with neighbours, adds a layer a hop of propagation, takes signs of the layers, fits or trains them
 //! ([`student`]), and encodes. Models are one file each behind the two traits.
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
@@ -10,7 +10,6 @@
 mod adam;
 mod context;
 mod estimator;
-mod factors;
 mod fold_in;
 mod holdout;
 mod layers;
@@ -24,6 +23,7 @@ mod recipe;
 mod report;
 mod rotation;
 mod sampler;
+mod scores;
 mod search;
 mod settings;
 mod state;
@@ -48,7 +48,6 @@ use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::{Error, Result};
 use context::Context;
-use factors::factorise;
 use holdout::Holdout;
 use layers::Layers;
 use plan::{Coding, Plan};
@@ -200,20 +199,13 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
 }
 
 impl Coding {
-    /// The tables a student starts from: those of factors of all that the teacher scores with, if it scores with more than layers.
+    /// The tables a student starts from.
     ///
     /// # Errors
     /// `Cancelled`.
     fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
         Ok(match self {
-            Coding::Estimating { widths, temperature } => {
-                let factors = layers.neighbours.as_ref().map(|neighbours| {
-                    let mut factors = factorise(context, layers, neighbours, widths.first().copied().unwrap_or(0));
-                    factors.propagate(context.isa, context.graph, widths.len() - 1);
-                    factors
-                });
-                Tables::rotated(context, factors.as_ref().unwrap_or(layers), widths, *temperature)
-            }
+            Coding::Estimating { widths } => Tables::rotated(context, layers, widths),
             Coding::Signs { rotated: true, widths, .. } => {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }

@@ -58,7 +58,7 @@ named! {
     /// [`TrainOptions`](super::TrainOptions).
     #[derive(Default)]
     pub enum Model ("model") {
-        /// kithdb's own: implicit ALS, distilled listwise, with settings read off the graph. The default.
+        /// kithdb's own: implicit ALS and sparse neighbours, codes fitted to their scores bit by bit, settings read off the graph. The default.
         #[default]
         Recipe = "recipe",
         /// BiGeaR (Chen et al., KDD 2022): LightGCN with weighted layers as teacher; signs of every layer, distilled by lists.
@@ -91,8 +91,8 @@ named! {
     pub enum StudentKind ("student") {
         /// The signs as they are, with mean magnitudes as scalers: no training.
         Signs = "signs",
-        /// Codes trained on the teacher's scores of lists of items.
-        Listwise = "listwise",
+        /// Codes fitted to the teacher's scores by discrete coordinate descent.
+        Discrete = "discrete",
         /// Codes of every layer of a propagation, trained as BiGeaR and BiGeaR++ do.
         Bigear = "bigear",
     }

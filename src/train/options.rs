@@ -13,11 +13,13 @@ use crate::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
-    /// Seconds for a million interactions: a short teacher and a short distillation.
+    /// Seconds for a million interactions: a short teacher and codes fitted once.
     Fast,
-    /// A minute or a few for a million interactions: a longer distillation, kept if it gains on held-out interactions, then learned anew
-    /// from all of them.
+    /// A minute or a few for a million interactions: a longer teacher, averaged with neighbours where that gains on held-out interactions,
+    /// then all learned anew from all of them.
     Balanced,
+    /// Some minutes for a million interactions: more of everything.
+    Best,
 }
 
 /// More threads than any machine this runs on has processors.

@@ -5,7 +5,7 @@ use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use super::options::{Preset, TrainOptions};
 use super::recipe::Recipe;
 use super::settings::{self, Reader, SettingValue};
-use super::student::{Among, BiGear, Distillation, Listwise, Ranking, Signs, Student};
+use super::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
 use super::synthesis::Synthesis;
 use super::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
 use crate::code::CodeShape;
@@ -31,8 +31,8 @@ pub(crate) struct Plan {
 /// How the layers of a teacher become the tables a student starts from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Coding {
-    /// Every layer rotated to a width, with scalers that estimate the teacher's scores over a temperature.
-    Estimating { widths: Vec<usize>, temperature: f32 },
+    /// Every layer rotated to a width, with scalers that estimate the teacher's scores.
+    Estimating { widths: Vec<usize> },
     /// The signs of every layer, as it is or rotated to a width; the scalers are mean magnitudes.
     Signs { rotated: bool, widths: Vec<usize>, weights: Vec<f32> },
     /// What BiGeaR makes of the teacher's first layer before it is trained.
@@ -56,7 +56,7 @@ impl Coding {
     /// When there are too many bits.
     pub(crate) fn shape(&self) -> Result<CodeShape> {
         let (widths, weights) = match self {
-            Coding::Estimating { widths, .. } => (widths, vec![1.0; widths.len()]),
+            Coding::Estimating { widths } => (widths, vec![1.0; widths.len()]),
             Coding::Signs { widths, weights, .. } => (widths, weights.clone()),
             Coding::BiGear(model) => (&model.widths(), model.segment_weights()),
         };
@@ -112,17 +112,16 @@ impl Plan {
             }
         };
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
-            StudentKind::Listwise => {
-                let student = listwise(&reader, recipe.student);
+            StudentKind::Discrete => {
                 let widths = options.widths();
                 let hops = widths.len() - 1;
-                (Coding::Estimating { widths, temperature: student.temperature }, hops, Box::new(student))
+                (Coding::Estimating { widths }, hops, Box::new(discrete(&reader, recipe.student)))
             }
             StudentKind::Signs => {
                 if parts.teacher != TeacherKind::LightGcn && options.layers.is_some_and(|hops| hops > 0) {
                     return Err(Error::InvalidArgument {
                         what: format!("layers with the teacher {} and the student signs", parts.teacher),
-                        remedy: "leave them out, or choose the student listwise".to_owned(),
+                        remedy: "leave them out, or choose the student discrete".to_owned(),
                     });
                 }
                 let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], true);
@@ -136,14 +135,14 @@ impl Plan {
             }
         };
         let neighbours = match (parts.student, recipe.neighbours) {
-            (StudentKind::Listwise, Some(regularisation)) => {
+            (StudentKind::Discrete, Some(regularisation)) => {
                 let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, true);
                 wanted.then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, regularisation))
             }
             _ => None,
         };
         // An early stop says little about when to stop with more interactions and nothing to validate on.
-        let refit = options.preset == Preset::Balanced && parts.student != StudentKind::Bigear;
+        let refit = options.preset != Preset::Fast && parts.student != StudentKind::Bigear;
         let refit = reader.switch(&settings::REFIT, refit);
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
         Ok(Plan { teacher, search, neighbours, hops, coding, student, refit, settings })
@@ -162,7 +161,7 @@ struct Parts {
 impl Parts {
     fn new(options: &TrainOptions) -> Parts {
         let (teacher, student, sampler, loss) = match options.model {
-            Model::Recipe => (TeacherKind::Ials, StudentKind::Listwise, Sampler::Uniform, Loss::Softmax),
+            Model::Recipe => (TeacherKind::Ials, StudentKind::Discrete, Sampler::Uniform, Loss::Softmax),
             Model::Bigear => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Uniform, Loss::Bpr),
             Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
             Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
@@ -249,18 +248,11 @@ fn descent(
     }
 }
 
-fn listwise(reader: &Reader<'_>, base: Listwise) -> Listwise {
-    Listwise {
-        epochs: reader.count(&settings::STUDENT_EPOCHS, base.epochs),
-        batch: reader.count(&settings::STUDENT_BATCH, base.batch),
+fn discrete(reader: &Reader<'_>, base: Discrete) -> Discrete {
+    Discrete {
+        sweeps: reader.count(&settings::STUDENT_SWEEPS, base.sweeps),
         list: reader.count(&settings::STUDENT_LIST, base.list),
-        popular: reader.number(&settings::STUDENT_POPULAR, base.popular),
-        positives: reader.count(&settings::STUDENT_POSITIVES, base.positives),
-        distil: reader.number(&settings::STUDENT_DISTIL, base.distil),
-        temperature: reader.number(&settings::STUDENT_TEMPERATURE, base.temperature),
-        rate: reader.number(&settings::STUDENT_RATE, base.rate),
-        user_rate: reader.number(&settings::STUDENT_USER_RATE, base.user_rate),
-        scale_rate: reader.number(&settings::STUDENT_SCALE_RATE, base.scale_rate),
+        emphasis: reader.number(&settings::STUDENT_EMPHASIS, base.emphasis),
     }
 }
 

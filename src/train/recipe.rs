@@ -1,7 +1,7 @@
 //! Settings chosen from the graph itself.
 
 use super::options::{Preset, TrainOptions};
-use super::student::Listwise;
+use super::student::Discrete;
 use super::teacher::ImplicitAls;
 use crate::graph::Bipartite;
 
@@ -12,7 +12,7 @@ const MOST_ITEMS: usize = 200_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
     pub(crate) teacher: ImplicitAls,
-    pub(crate) student: Listwise,
+    pub(crate) student: Discrete,
     /// Regularisation of the neighbours whose scores are added to the teacher's, if any.
     pub(crate) neighbours: Option<f32>,
 }
@@ -38,24 +38,12 @@ impl Recipe {
             regularisation: (0.025 * density.powf(0.27)) as f32,
             exponent: 1.0,
         };
-        // Dense sets have few users, who are each updated once an epoch and so need more epochs and longer steps.
-        let (rate, user_rate) = if is_dense && !is_fast { (0.01, 0.03) } else { (0.006, 0.02) };
-        let student = Listwise {
-            epochs: match (is_fast, is_dense) {
-                (true, _) => 3,
-                (false, true) => 14,
-                (false, false) => 12,
-            },
-            batch: 128,
-            list: 1024,
-            popular: 0.5,
-            positives: 8,
-            distil: 0.9,
-            temperature: 0.1,
-            rate,
-            user_rate,
-            scale_rate: 0.01,
+        let (sweeps, list) = match options.preset {
+            Preset::Fast => (1, 100),
+            Preset::Balanced => (2, 200),
+            Preset::Best => (4, 200),
         };
+        let student = Discrete { sweeps, list, emphasis: 0.4 };
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
         let degree =
             graph.n_edges() as f32 / graph.items().degrees().iter().filter(|&&degree| degree > 0).count().max(1) as f32;

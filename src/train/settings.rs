@@ -90,22 +90,17 @@ settings! {
     TEACHER_USERS = "teacher.users", Domain::Choice(&["equal", "pairs"]), "softmax loss: weigh users alike, as recall does, or by their interactions";
     TEACHER_POOLING = "teacher.pooling", Domain::Choice(&["mean", "weighted"]), "lightgcn: average the hops, or keep each with BiGeaR's weight (l + 1) / (L + 1)";
 
-    TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "listwise student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
+    TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
     TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions";
 
-    STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "passes over the training data";
+    STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "bigear: passes over the training data";
     STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear: validations without a gain before stopping";
-    STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "listwise: users a step";
-    STUDENT_RATE = "student.rate", Domain::Number(1e-7, 10.0), "learning rate; of the items with the listwise student";
+    STUDENT_RATE = "student.rate", Domain::Number(1e-7, 10.0), "bigear: learning rate";
     STUDENT_DRAWS = "student.draws", Domain::Count(1, 1 << 16), "bigear: positives drawn for every user and step";
     STUDENT_L2 = "student.l2", Domain::Number(0.0, 1e3), "bigear: penalty of the squared length of the rows of a batch";
-    STUDENT_LIST = "student.list", Domain::Count(1, 1 << 20), "listwise: items a batch shares";
-    STUDENT_POPULAR = "student.popular", Domain::Number(0.0, 1.0), "listwise: share of the list drawn by popularity";
-    STUDENT_POSITIVES = "student.positives", Domain::Count(0, 1 << 16), "listwise: interactions a user adds to the list";
-    STUDENT_DISTIL = "student.distil", Domain::Number(0.0, 1.0), "listwise: weight of the teacher in the target";
-    STUDENT_TEMPERATURE = "student.temperature", Domain::Number(1e-3, 1e3), "listwise: what the teacher's scores are divided by";
-    STUDENT_USER_RATE = "student.user_rate", Domain::Number(1e-7, 10.0), "listwise: learning rate of the users";
-    STUDENT_SCALE_RATE = "student.scale_rate", Domain::Number(0.0, 10.0), "listwise: learning rate of the scalers' logarithms";
+    STUDENT_SWEEPS = "student.sweeps", Domain::Count(1, 1000), "discrete: times users and items are fitted";
+    STUDENT_LIST = "student.list", Domain::Count(1, 1 << 16), "discrete: the teacher's best items a user is fitted to above others";
+    STUDENT_EMPHASIS = "student.emphasis", Domain::Number(0.0, 1e3), "discrete: weight of these, as a share of the weight of all items";
     STUDENT_SYNTHESIS = "student.synthesis", Domain::Switch, "bigear: mix candidates with the positive, in the space of codes";
     STUDENT_CANDIDATES = "student.candidates", Domain::Count(1, 4096), "bigear: candidates a synthesised negative is chosen from";
     STUDENT_MIXTURE = "student.mixture", Domain::Number(0.0, 1.0), "bigear: the largest share c of the positive in a synthesised negative";

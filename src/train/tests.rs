@@ -75,7 +75,9 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ("bigear++", bigear(Model::BigearPlus)),
         ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
         ("bigear++, ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
-        ("lightgcn, listwise", lightgcn().student(StudentKind::Listwise).set("student.epochs", 3)),
+        ("best", options(Preset::Best)),
+        ("lightgcn, discrete", lightgcn().student(StudentKind::Discrete)),
+        ("discrete, three layers", options(Preset::Balanced).layers(2)),
     ]
     .map(|(name, options)| (name.to_owned(), options))
     .to_vec()

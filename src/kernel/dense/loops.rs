@@ -34,20 +34,13 @@ dispatch! {
     pub(crate) fn mixed_dot(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 = mixed_dot_body;
     /// `y += scale * (b + share (a - b))`.
     pub(crate) fn add_mixed(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) = add_mixed_body;
-    /// `p = a * p - b * q`: the gradient of a cross-entropy between two softmaxes given by exponentials and their sums.
-    pub(crate) fn difference_of_distributions(p: &mut [f32], a: f32, q: &[f32], b: f32) = difference_body;
     /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
     pub(crate) fn adam(
         values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
     ) = adam_body;
-    /// One step of Adam on latents behind signs, with the clipped straight-through gradient: `scale * gradient` where
-    /// `|latent| <= 1`, zero elsewhere. `first` and `second` are the moments.
-    pub(crate) fn adam_signs(
-        latents: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
-    ) = adam_signs_body;
 }
 
-/// The constants of one step of [`adam`] or [`adam_signs`].
+/// The constants of one step of [`adam`].
 pub(crate) struct AdamStep {
     /// Learning rate over the bias correction of the first moment.
     pub(crate) rate: f32,
@@ -81,27 +74,6 @@ fn adam_body<const FUSED: bool>(
 }
 
 #[inline(always)]
-fn adam_signs_body<const FUSED: bool>(
-    latents: &mut [f32],
-    first: &mut [f32],
-    second: &mut [f32],
-    gradient: &[f32],
-    step: &AdamStep,
-) {
-    let n = latents.len();
-    let (first, second, gradient) = (&mut first[..n], &mut second[..n], &gradient[..n]);
-    for at in 0..n {
-        let x = latents[at];
-        let g = if x.abs() <= 1.0 { gradient[at] * step.scale } else { 0.0 };
-        let m = fma::<FUSED>(step.beta1, first[at], (1.0 - step.beta1) * g);
-        let v = fma::<FUSED>(step.beta2, second[at], (1.0 - step.beta2) * g * g);
-        first[at] = m;
-        second[at] = v;
-        latents[at] = x - step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
-    }
-}
-
-#[inline(always)]
 fn add_product_body<const FUSED: bool>(y: &mut [f32], scale: f32, a: &[f32], b: &[f32]) {
     for (y, (&a, &b)) in y.iter_mut().zip(a.iter().zip(b)) {
         *y = fma::<FUSED>(scale * a, b, *y);
@@ -129,13 +101,6 @@ fn add_mixed_body<const FUSED: bool>(y: &mut [f32], scale: f32, a: &[f32], b: &[
     let (a, b, shares) = (&a[..n], &b[..n], &shares[..n]);
     for at in 0..n {
         y[at] = fma::<FUSED>(scale, fma::<FUSED>(shares[at], a[at] - b[at], b[at]), y[at]);
-    }
-}
-
-#[inline(always)]
-fn difference_body<const FUSED: bool>(p: &mut [f32], a: f32, q: &[f32], b: f32) {
-    for (p, &q) in p.iter_mut().zip(q) {
-        *p = fma::<FUSED>(a, *p, -b * q);
     }
 }
 

@@ -1,12 +1,12 @@
 //! Students: models whose vectors are signs and scalers. One file each.
 
 mod bigear;
-mod listwise;
+mod discrete;
 mod signs;
 mod tables;
 
 pub(crate) use bigear::{Among, BiGear, Distillation, Ranking};
-pub(crate) use listwise::Listwise;
+pub(crate) use discrete::Discrete;
 pub(crate) use signs::Signs;
 pub(crate) use tables::{Segment, Tables};
 

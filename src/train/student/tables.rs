@@ -40,10 +40,10 @@ pub(crate) struct Tables {
 
 impl Tables {
     /// Rotates each layer of the teacher to the width of its segment. The scalers make the logits estimates of the teacher's
-    /// scores divided by `temperature`: the angle between two vectors is read off their signs (Goemans and Williamson 1995:
+    /// scores: the angle between two vectors is read off their signs (Goemans and Williamson 1995:
     /// the expected share of equal signs is `1 - angle / pi`; near a right angle the inner product of the signs is `2 / pi` of the
     /// cosine). Item vectors are centred first, which shifts all scores of a user alike and balances the bits.
-    pub(crate) fn rotated(context: &Context<'_>, teacher: &Layers, widths: &[usize], temperature: f32) -> Tables {
+    pub(crate) fn rotated(context: &Context<'_>, teacher: &Layers, widths: &[usize]) -> Tables {
         let isa = context.isa;
         let segments = segments(widths);
         let bits = widths.iter().sum();
@@ -59,7 +59,7 @@ impl Tables {
             let (users, mut items) = (&teacher.users[layer], teacher.items[layer].clone());
             centre_rows(isa, &mut items);
             let rotation = rotation(isa, &mut context.rng(&format!("rotation {layer}")), users.cols(), segment.len());
-            let weight = teacher.weights[layer].max(0.05) * std::f32::consts::FRAC_PI_2 / temperature;
+            let weight = teacher.weights[layer].max(0.05) * std::f32::consts::FRAC_PI_2;
             for (from, table, scales, factor) in [
                 (users, &mut tables.users, &mut tables.user_scales, weight),
                 (&items, &mut tables.items, &mut tables.item_scales, 1.0),
@@ -69,10 +69,7 @@ impl Tables {
                 table.par_rows_mut().zip(rotated.par_rows()).for_each(|(row, rotated)| {
                     let row = &mut row[segment.clone()];
                     row.copy_from_slice(rotated);
-                    let mean = sum_abs(isa, row) / row.len() as f32;
-                    if mean > 0.0 {
-                        multiply_by(isa, row, START / mean);
-                    }
+                    Tables::spread(isa, row);
                 });
                 scales.par_rows_mut().zip(&norms).for_each(|(row, &norm)| row[layer] = (norm * factor).ln());
             }
@@ -95,9 +92,7 @@ impl Tables {
                     let row = &mut row[segment.clone()];
                     row.copy_from_slice(from);
                     let mean = sum_abs(isa, row) / row.len() as f32;
-                    if mean > 0.0 {
-                        multiply_by(isa, row, START / mean);
-                    }
+                    Tables::spread(isa, row);
                     scales[layer] = (mean * factor(segment.len())).ln();
                 });
             }
@@ -107,6 +102,14 @@ impl Tables {
         let (items, item_scales) = side(&layers.items, |width| width as f32);
         let weights = layers.weights.iter().map(|weight| weight.sqrt()).collect();
         Tables { segments, weights, users, items, user_scales, item_scales }
+    }
+
+    /// Scales a row's layer to the mean magnitude every layer starts with.
+    pub(crate) fn spread(isa: Isa, row: &mut [f32]) {
+        let mean = sum_abs(isa, row) / row.len() as f32;
+        if mean > 0.0 {
+            multiply_by(isa, row, START / mean);
+        }
     }
 
     /// The users' code vectors: signs times scalers times `w_l^2`, so that the inner product with an item's is the logit.
@@ -202,12 +205,6 @@ impl Tables {
         state.push("student.items", self.items);
         state.push("student.user_scales", self.user_scales);
         state.push("student.item_scales", self.item_scales);
-    }
-
-    /// Whether every number is usable: latents finite, scalers neither infinite nor undefined.
-    pub(crate) fn is_finite(&self) -> bool {
-        let scales = |scales: &Matrix| scales.data().iter().all(|&x| x < 80.0);
-        self.users.is_finite() && self.items.is_finite() && scales(&self.user_scales) && scales(&self.item_scales)
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Settings {
     /// Replace the model's teacher: ials, mf or lightgcn
     #[arg(long)]
     teacher: Option<TeacherKind>,
-    /// Replace the model's student: signs, listwise or bigear
+    /// Replace the model's student: signs, discrete or bigear
     #[arg(long)]
     student: Option<StudentKind>,
     /// Replace the sampler of the teacher's negatives: uniform, popularity, dynamic or synthesised
@@ -73,6 +73,8 @@ pub(super) enum Preset {
     Fast,
     /// A minute or so for a million interactions: better recommendations.
     Balanced,
+    /// Some minutes for a million interactions: the best there are.
+    Best,
 }
 
 impl Settings {
@@ -97,6 +99,7 @@ impl Settings {
         let mut options = TrainOptions::new(match self.preset {
             Preset::Fast => kithdb::Preset::Fast,
             Preset::Balanced => kithdb::Preset::Balanced,
+            Preset::Best => kithdb::Preset::Best,
         })
         .model(self.model);
         if let Some(teacher) = self.teacher {
