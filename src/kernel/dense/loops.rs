@@ -15,6 +15,11 @@ dispatch! {
     pub(crate) fn weighted_sum(
         out: &mut [f32], base: &[f32], table: &[f32], targets: &[u32], factor: f32, scales: &[f32],
     ) = weighted_sum_body;
+    /// `out += sum over targets t, in order, of weight (<v, x> - shift) v`, where v is row t of `table`, which has rows as long as `out`; without
+    /// `weights` each is 1. Four rows are read together, which changes no bit.
+    pub(crate) fn add_projections(
+        out: &mut [f32], x: &[f32], shift: f32, table: &[f32], targets: &[u32], weights: Option<&[f32]>,
+    ) = add_projections_body;
     /// `y = x + scale * y`.
     pub(crate) fn scale_add(y: &mut [f32], scale: f32, x: &[f32]) = scale_add_body;
     /// The sum of absolute values of a row.
@@ -172,6 +177,73 @@ fn dot_body<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
 fn add_scaled_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = fma::<FUSED>(scale, x, *y);
+    }
+}
+
+#[inline(always)]
+fn add_projections_body<const FUSED: bool>(
+    out: &mut [f32],
+    x: &[f32],
+    shift: f32,
+    table: &[f32],
+    targets: &[u32],
+    weights: Option<&[f32]>,
+) {
+    let mut done = 0;
+    while targets.len() - done >= 4 {
+        add_projections_of::<FUSED, 4>(out, x, shift, table, &targets[done..], weights.map(|weights| &weights[done..]));
+        done += 4;
+    }
+    while done < targets.len() {
+        add_projections_of::<FUSED, 1>(out, x, shift, table, &targets[done..], weights.map(|weights| &weights[done..]));
+        done += 1;
+    }
+}
+
+/// Those of the first `N` targets.
+#[inline(always)]
+fn add_projections_of<const FUSED: bool, const N: usize>(
+    out: &mut [f32],
+    x: &[f32],
+    shift: f32,
+    table: &[f32],
+    targets: &[u32],
+    weights: Option<&[f32]>,
+) {
+    let cols = x.len();
+    let rows: [&[f32]; N] = std::array::from_fn(|at| &table[targets[at] as usize * cols..][..cols]);
+    let mut lanes = [[0.0f32; LANES]; N];
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for (block, x) in blocks.iter().enumerate() {
+        for (lanes, row) in lanes.iter_mut().zip(rows) {
+            let row = &row[block * LANES..][..LANES];
+            for (lane, (&v, &x)) in lanes.iter_mut().zip(row.iter().zip(x)) {
+                *lane = fma::<FUSED>(v, x, *lane);
+            }
+        }
+    }
+    let first_of_rest = cols - rest.len();
+    let mut factors = [0.0f32; N];
+    for (at, factor) in factors.iter_mut().enumerate() {
+        let mut inner = fold(lanes[at]);
+        for (&v, &x) in rows[at][first_of_rest..].iter().zip(rest) {
+            inner = fma::<FUSED>(v, x, inner);
+        }
+        *factor = weights.map_or(1.0, |weights| weights[at]) * (inner - shift);
+    }
+    let (out, out_rest) = out.as_chunks_mut::<LANES>();
+    for (block, out) in out.iter_mut().enumerate() {
+        for (row, &factor) in rows.iter().zip(&factors) {
+            let row = &row[block * LANES..][..LANES];
+            for (out, &v) in out.iter_mut().zip(row) {
+                *out = fma::<FUSED>(factor, v, *out);
+            }
+        }
+    }
+    for (row, &factor) in rows.iter().zip(&factors) {
+        for (out, &v) in out_rest.iter_mut().zip(&row[first_of_rest..]) {
+            *out = fma::<FUSED>(factor, v, *out);
+        }
     }
 }
 
@@ -389,6 +461,29 @@ mod tests {
                     let mut got = vec![f32::NAN; cols];
                     weighted_sum(isa, &mut got, &base, &table, &targets, 0.7, &scales);
                     assert_eq!(got, want, "{isa:?} {cols}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn projections_are_chains_of_dots_and_additions() {
+        for cols in [1, 5, 16, 64, 67, 150] {
+            let table: Vec<f32> = (0..9 * cols).map(|at| ((at * 31 % 97) as f32 - 40.0) / 16.0).collect();
+            let x: Vec<f32> = (0..cols).map(|at| ((at * 17 % 23) as f32 - 9.0) / 8.0).collect();
+            let weights: Vec<f32> = (0..9).map(|at| at as f32 / 8.0 - 0.3).collect();
+            let targets = [3u32, 0, 8, 3, 5, 7, 1, 2, 6];
+            for isa in Isa::available() {
+                for (n, weights) in (0..=9).flat_map(|n| [(n, None), (n, Some(&weights[..]))]) {
+                    let mut want: Vec<f32> = (0..cols).map(|at| at as f32).collect();
+                    let mut got = want.clone();
+                    for (at, &t) in targets[..n].iter().enumerate() {
+                        let row = &table[t as usize * cols..][..cols];
+                        let factor = weights.map_or(1.0, |weights| weights[at]) * (dot(isa, row, &x) - 0.75);
+                        add_scaled(isa, &mut want, factor, row);
+                    }
+                    add_projections(isa, &mut got, &x, 0.75, &table, &targets[..n], weights);
+                    assert_eq!(got, want, "{isa:?} {cols} {n}");
                 }
             }
         }
