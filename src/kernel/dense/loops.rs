@@ -189,62 +189,53 @@ fn add_projections_body<const FUSED: bool>(
     targets: &[u32],
     weights: Option<&[f32]>,
 ) {
-    let mut done = 0;
-    while targets.len() - done >= 4 {
-        add_projections_of::<FUSED, 4>(out, x, shift, table, &targets[done..], weights.map(|weights| &weights[done..]));
-        done += 4;
+    let row = |target: u32| &table[target as usize * x.len()..][..x.len()];
+    let weight = |at: usize| weights.map_or(1.0, |weights| weights[at]);
+    let (fours, rest) = targets.as_chunks::<4>();
+    for (four, targets) in fours.iter().enumerate() {
+        let rows = targets.map(row);
+        let mut factors = dots::<FUSED>(rows, x);
+        factors.iter_mut().enumerate().for_each(|(at, factor)| *factor = weight(4 * four + at) * (*factor - shift));
+        // Wide enough that the sums of a block stay in registers, and that no compiler vectorises across blocks.
+        let (blocks, rest) = out.as_chunks_mut::<64>();
+        let from = 64 * blocks.len();
+        for (block, out) in blocks.iter_mut().enumerate() {
+            let mut sums = *out;
+            for (&factor, row) in factors.iter().zip(rows) {
+                for (sum, &v) in sums.iter_mut().zip(&row[64 * block..][..64]) {
+                    *sum = fma::<FUSED>(factor, v, *sum);
+                }
+            }
+            *out = sums;
+        }
+        factors.iter().zip(rows).for_each(|(&factor, row)| add_scaled_body::<FUSED>(rest, factor, &row[from..]));
     }
-    while done < targets.len() {
-        add_projections_of::<FUSED, 1>(out, x, shift, table, &targets[done..], weights.map(|weights| &weights[done..]));
-        done += 1;
+    for (at, row) in rest.iter().map(|&target| row(target)).enumerate() {
+        let factor = weight(4 * fours.len() + at) * (dot_body::<FUSED>(row, x) - shift);
+        add_scaled_body::<FUSED>(out, factor, row);
     }
 }
 
-/// Those of the first `N` targets.
+/// The inner products of four rows with a fifth, the same bits as [`dot`]'s.
 #[inline(always)]
-fn add_projections_of<const FUSED: bool, const N: usize>(
-    out: &mut [f32],
-    x: &[f32],
-    shift: f32,
-    table: &[f32],
-    targets: &[u32],
-    weights: Option<&[f32]>,
-) {
-    let cols = x.len();
-    let rows: [&[f32]; N] = std::array::from_fn(|at| &table[targets[at] as usize * cols..][..cols]);
-    let mut lanes = [[0.0f32; LANES]; N];
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    for (block, x) in blocks.iter().enumerate() {
-        for (lanes, row) in lanes.iter_mut().zip(rows) {
-            let row = &row[block * LANES..][..LANES];
+fn dots<const FUSED: bool>(rows: [&[f32]; 4], x: &[f32]) -> [f32; 4] {
+    let (x, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [[0.0f32; LANES]; 4];
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<LANES>().0);
+    for ((((x, a), b), c), d) in x.iter().zip(a).zip(b).zip(c).zip(d) {
+        for (lanes, row) in lanes.iter_mut().zip([a, b, c, d]) {
             for (lane, (&v, &x)) in lanes.iter_mut().zip(row.iter().zip(x)) {
                 *lane = fma::<FUSED>(v, x, *lane);
             }
         }
     }
-    let first_of_rest = cols - rest.len();
-    let mut factors = [0.0f32; N];
-    for (at, factor) in factors.iter_mut().enumerate() {
-        let mut inner = fold(lanes[at]);
-        for (&v, &x) in rows[at][first_of_rest..].iter().zip(rest) {
-            inner = fma::<FUSED>(v, x, inner);
-        }
-        *factor = weights.map_or(1.0, |weights| weights[at]) * (inner - shift);
-    }
-    let (out, out_rest) = out.as_chunks_mut::<LANES>();
-    for (block, out) in out.iter_mut().enumerate() {
-        for (row, &factor) in rows.iter().zip(&factors) {
-            let row = &row[block * LANES..][..LANES];
-            for (out, &v) in out.iter_mut().zip(row) {
-                *out = fma::<FUSED>(factor, v, *out);
-            }
+    let mut totals = lanes.map(fold);
+    for (total, row) in totals.iter_mut().zip(rows) {
+        for (&v, &x) in row[LANES * x.len()..].iter().zip(rest) {
+            *total = fma::<FUSED>(v, x, *total);
         }
     }
-    for (row, &factor) in rows.iter().zip(&factors) {
-        for (out, &v) in out_rest.iter_mut().zip(&row[first_of_rest..]) {
-            *out = fma::<FUSED>(factor, v, *out);
-        }
-    }
+    totals
 }
 
 #[inline(always)]
