@@ -6,9 +6,8 @@
 FOLDER has train.txt and test.txt in LightGCN's format. Recall@20 is as `kithdb eval` has it: training items masked, all others ranked, hits over the
 user's test items, averaged over users with test items; of full precision on both sides, of 1-bit codes for the recipe.
 
-`implicit` minimises `sum c (p - xy)^2 + reg (|x|^2 + |y|^2)` with c = alpha where p = 1, else 1. Over alpha - 1 that is kithdb's objective with
-`unobserved = 1 / (alpha - 1)`, `regularisation = reg / (alpha - 1)` and `exponent = 0`, but that p is alpha / (alpha - 1) in place of 1.
-Both take three steps of conjugate gradients a solve. Seconds an epoch are of fits alone; kithdb's are the difference between trainings of many
+`implicit` minimises `sum c (p - xy)^2 + reg (|x|^2 + |y|^2)` with c = alpha where p = 1, else 1. But for a constant and for the scale of x and y
+that is kithdb's objective with `unobserved = 1 / (alpha - 1)`, `regularisation = reg / alpha` and `exponent = 0`. Both take three steps of conjugate gradients a solve. Seconds an epoch are of fits alone; kithdb's are the difference between trainings of many
 sweeps and of one, each of which fits twice. Seconds of processor time stand beside those of the clock, for machines that do other work.
 """
 import argparse
@@ -110,7 +109,7 @@ def main():
                 "factors": factors,
                 "exponent": 0,
                 "unobserved": 1 / (options.alpha - 1),
-                "regularisation": options.regularization / (options.alpha - 1),
+                "regularisation": options.regularization / options.alpha,
             }
             flags = [flag for name, value in settings.items() for flag in ("--set", f"teacher.{name}={value}")]
             for seed in range(1, options.rounds + 1):

@@ -11,8 +11,12 @@ use crate::train::random::normal_matrix;
 use crate::train::report::Epoch;
 use crate::{Error, Result};
 
-/// Rows solved together, so that their products with the Gram matrix are one dense product.
+/// Rows solved together at most, so that their products with the Gram matrix are one dense product.
 const BLOCK: usize = 48;
+/// Rows solved together at least: those of a tile of the product.
+const LEAST: usize = 12;
+/// Bytes that the vectors of a block's edges should take, so that the steps after the first find them in the second-level cache.
+const CACHED: usize = 1 << 20;
 
 /// Matrix factorisation of implicit feedback (Hu, Koren, Volinsky 2008) in the notation of Rendle et al., "Revisiting the
 /// Performance of iALS on Item Recommendation Benchmarks" (2022, equations 1 to 4):
@@ -82,9 +86,11 @@ impl ImplicitAls {
         gram.data_mut().iter_mut().for_each(|x| *x *= self.unobserved);
         let gram = Factor::pack(isa, (&gram).into());
         let all_terms = self.unobserved * fixed.rows() as f32;
-        solved.data_mut().par_chunks_mut(BLOCK * d).enumerate().try_for_each(|(block, solved)| {
+        let row_bytes = (size_of::<f32>() * d * rows.n_edges() / rows.n_rows().max(1)).max(1);
+        let block_rows = (CACHED / row_bytes / LEAST * LEAST).clamp(LEAST, BLOCK);
+        solved.data_mut().par_chunks_mut(block_rows * d).enumerate().try_for_each(|(block, solved)| {
             context.check()?;
-            let first = block * BLOCK;
+            let first = block * block_rows;
             let regularisation: Vec<f32> = (first..first + solved.len() / d)
                 .map(|row| self.regularisation * (rows.degree(row) as f32 + all_terms).powf(self.exponent))
                 .collect();
