@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::code::Encoder;
 use crate::compaction::{self, ImportOutcome, Job, Worker};
 use crate::error::{Error, Result};
-use crate::eval::{self, Evaluation, Tally};
+use crate::eval::{self, Evaluation, FullPrecision, Tally};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
@@ -321,11 +321,45 @@ impl Db {
         self.evaluate_with(truth, cuts, Query::popular_only)
     }
 
+    /// [`Db::evaluate`] of the teacher the codes were learned from, in full precision: its vectors, and neighbours where the recipe averaged it
+    /// with them, which see the interactions the generation has. What codes lose is the difference to [`Db::evaluate`]. Users and items that came
+    /// after the training count as missed. O(users x items x columns).
+    ///
+    /// # Errors
+    /// As [`Db::evaluate`], and [`Error::InvalidArgument`] where the generation holds no teacher, as after an import.
+    pub fn evaluate_full_precision(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
+        let tail = self.live().tail();
+        let generation = tail.generation().ok_or(Error::NotTrained)?;
+        let teacher = compaction::taught(&self.inner.store, generation)?.ok_or_else(|| Error::InvalidArgument {
+            what: "full precision of a generation without a teacher".into(),
+            remedy: "train, or measure the codes".into(),
+        })?;
+        let ranking = FullPrecision::new(self.live(), &tail, generation, &teacher)?;
+        self.evaluate_lists(truth, cuts, |chunk, most| ranking.lists(chunk.iter().map(|(user, _)| user), most))
+    }
+
     fn evaluate_with<'a>(
         &'a self,
         truth: &[(Id, Vec<Id>)],
         cuts: &[usize],
         shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
+    ) -> Result<Evaluation> {
+        self.evaluate_lists(truth, cuts, |chunk, most| {
+            let list = |(user, _): &(Id, _)| match shape(self.query().user(user).k(most)).run() {
+                Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
+                Err(Error::UnknownUser { .. } | Error::NoHistory { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+            chunk.par_iter().map(list).collect()
+        })
+    }
+
+    /// Measures the lists of at most so many items that `lists` gives the users of a part of `truth`.
+    fn evaluate_lists(
+        &self,
+        truth: &[(Id, Vec<Id>)],
+        cuts: &[usize],
+        lists: impl Fn(&[(Id, Vec<Id>)], usize) -> Result<Vec<Vec<Id>>>,
     ) -> Result<Evaluation> {
         let invalid =
             Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
@@ -336,12 +370,7 @@ impl Db {
         // Measures that know only what was retrieved have to retrieve as much as where they come from.
         let most = most.max(eval::RETRIEVED);
         for chunk in truth.chunks(4096) {
-            let lists = chunk.par_iter().map(|(user, _)| match shape(self.query().user(user).k(most)).run() {
-                Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
-                Err(Error::UnknownUser { .. } | Error::NoHistory { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            });
-            let lists = lists.collect::<Result<Vec<Vec<Id>>>>()?;
+            let lists = lists(chunk, most)?;
             let catalogues = self.live().catalogues.read();
             let item_degree = |id: &Id| {
                 let item = catalogues.items.get(id).ok().flatten();

@@ -76,8 +76,8 @@ pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
 pub use stats::{DiskStats, GenerationStats, Stats};
 pub use train::{
-    Domain, Epoch, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StatePart, StudentKind,
-    TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
+    Domain, Epoch, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData, StatePart,
+    StudentKind, TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
 };
 
 /// Internals that benches of this package measure; no part of the interface.

@@ -8,5 +8,5 @@ mod worker;
 
 pub use import::ImportOutcome;
 pub use job::{Job, PhaseTime, Progress, TrainOutcome};
-pub(crate) use parts::load;
+pub(crate) use parts::{load, taught};
 pub(crate) use worker::Worker;

@@ -15,7 +15,7 @@ use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::{Catalogues, Live};
 use crate::tail::Tail;
-use crate::train::TrainState;
+use crate::train::{StateData, Taught, TrainState};
 
 /// The interactions, ids and retirements up to one point of the log.
 pub(super) struct Cut {
@@ -140,10 +140,21 @@ pub(super) fn publish(
     writer.part("users.scalers", &[users.len() as u64, layers], users.scalers())?;
     attributes.insert("users.planes".into(), planes.to_string());
     for part in &state.parts {
-        writer.state_part(&part.name, &part.shape, &part.data)?;
+        match &part.data {
+            StateData::Floats(data) => writer.state_part(&part.name, &part.shape, data)?,
+            StateData::Integers(data) => writer.state_part(&part.name, &part.shape, data)?,
+        }
     }
     let rewrite = ids.forgotten;
     Ok(writer.publish(Draft { folded_through, trained_through: folded_through, attributes, rewrite })?)
+}
+
+/// The teacher `generation` was learned from; `None` where it is not kept (any more).
+pub(crate) fn taught(store: &Store, generation: &Generation) -> Result<Option<Taught>> {
+    let current = store.manifest().filter(|manifest| manifest.generation == generation.number());
+    let Some(manifest) = current else { return Ok(None) };
+    let Some(state) = store.read_state(&manifest)? else { return Ok(None) };
+    Taught::read(&state, generation.users().len(), generation.n_items())
 }
 
 /// Reads the current generation, if there is one, and replays the log after it.

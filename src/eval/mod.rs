@@ -1,5 +1,6 @@
 //! How good a ranking is: recall, NDCG, precision, MAP, hit rate, F1 and coverage at k, and recall by training degree.
 
+mod full_precision;
 mod quartile;
 
 use std::collections::{HashMap, HashSet};
@@ -8,6 +9,7 @@ use std::hash::Hash;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::full_precision::FullPrecision;
 pub use self::quartile::Quartile;
 use self::quartile::{Outcome, mean, pooled, quartiles};
 

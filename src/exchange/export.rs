@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::folder::{ITEMS, QUERIES, file};
 use crate::code::CodeShape;
+use crate::compaction;
 use crate::error::{Error, Result};
-use crate::generation::Generation;
 use crate::ids::{Id, IdKind};
 use crate::live::Live;
 use crate::npy::{Dtype, NpyError, NpyWriter};
@@ -98,13 +98,14 @@ pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<Export
         let row = |user: usize, out: &mut Vec<u64>| out.extend(&generation.users().words()[user * all..][..all]);
         users.write_codes(folder, name, shape, planes, &extents, row)?;
     }
-    let learned = learned(store, generation)?;
+    let learned = compaction::taught(store, generation)?;
     let float_dims = match &learned {
-        Some(tables) => {
-            let [of_items, of_users] = tables;
-            items.write_floats(folder, ITEMS, of_items.dims, |item, out| out.copy_from_slice(of_items.row(item)))?;
-            users.write_floats(folder, QUERIES, of_users.dims, |user, out| out.copy_from_slice(of_users.row(user)))?;
-            of_items.dims
+        Some(teacher) => {
+            let (of_users, of_items) = teacher.vectors();
+            items.write_floats(folder, ITEMS, of_items.cols(), |item, out| out.copy_from_slice(of_items.row(item)))?;
+            users
+                .write_floats(folder, QUERIES, of_users.cols(), |user, out| out.copy_from_slice(of_users.row(user)))?;
+            of_items.cols()
         }
         None => {
             let bits = shape.bits() as usize;
@@ -238,34 +239,6 @@ impl Rows {
         }
         Ok(writer.finish()?)
     }
-}
-
-/// One side's vectors as training left them.
-struct Table {
-    dims: usize,
-    data: Vec<f32>,
-}
-
-impl Table {
-    fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.dims..][..self.dims]
-    }
-}
-
-/// The teacher's vectors of items and users, whose inner product the codes were learned from; `None` where there are none (any more).
-fn learned(store: &Store, generation: &Generation) -> Result<Option<[Table; 2]>> {
-    let current = store.manifest().filter(|manifest| manifest.generation == generation.number());
-    let Some(manifest) = current else { return Ok(None) };
-    let Some(state) = store.read_state(&manifest)? else { return Ok(None) };
-    let table = |name: &str, rows: usize| -> Result<Option<Table>> {
-        let &[held, dims] = state.shape(name).unwrap_or_default() else { return Ok(None) };
-        let data: Option<Vec<f32>> = state.part(name)?;
-        let fits = held == rows as u64 && dims > 0;
-        Ok(data.filter(|_| fits).map(|data| Table { dims: dims as usize, data }))
-    };
-    let items = table("teacher.items", generation.n_items())?;
-    let users = table("teacher.users", generation.users().len())?;
-    Ok(items.zip(users).filter(|(items, users)| items.dims == users.dims).map(|(items, users)| [items, users]))
 }
 
 /// The layers of a row of one float a bit.

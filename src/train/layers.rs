@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::context::Context;
 use super::rotation::rotation;
 use super::state::TrainState;
+use super::taught::Taught;
 use super::teacher::Neighbours;
 use crate::Result;
 use crate::graph::{Adjacency, Bipartite};
@@ -82,13 +83,9 @@ impl Layers {
         }
     }
 
-    /// Keeps layer 0, from which the others follow.
+    /// Keeps what the score is made of.
     pub(crate) fn save(self, state: &mut TrainState) {
-        for (name, side) in [("teacher.users", self.users), ("teacher.items", self.items)] {
-            if let Some(matrix) = side.into_iter().next() {
-                state.push(name, matrix);
-            }
-        }
+        Taught::new(self).save(state);
     }
 
     /// Users and items such that a plain inner product is the score: all layers side by side, those of weight 0 left out.

@@ -29,6 +29,7 @@ mod settings;
 mod state;
 mod student;
 mod synthesis;
+mod taught;
 mod teacher;
 mod validation;
 
@@ -38,7 +39,8 @@ pub use options::{Preset, TrainOptions};
 pub use report::{Epoch, TrainReport};
 pub(crate) use rotation::rotation;
 pub use settings::{Domain, SETTINGS, Setting, SettingValue};
-pub use state::{StatePart, TrainState};
+pub use state::{StateData, StatePart, TrainState};
+pub(crate) use taught::{Scorer, Taught};
 
 use std::sync::Arc;
 
@@ -70,7 +72,7 @@ pub struct Trained {
     pub fold_in: FoldInMap,
     /// What was done.
     pub report: TrainReport,
-    /// Full-precision tables, to go on from.
+    /// Full-precision tables: what the teacher scores with, and the student's latents.
     pub state: TrainState,
 }
 

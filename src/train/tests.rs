@@ -128,6 +128,66 @@ fn the_number_of_threads_changes_no_bit() {
     }
 }
 
+/// Items that go in pairs, more pairs than a small graph gets factors.
+fn pairs() -> Bipartite {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+    let pairs: Vec<(u32, u32)> = (0..120 * 12).map(|at| (at / 12, 2 * random::below(&mut rng, 40) as u32)).collect();
+    let edges: Vec<_> = pairs.iter().flat_map(|&(user, item)| [(user, item, 1.0), (user, item + 1, 1.0)]).collect();
+    Bipartite::from_edges(121, 81, &edges).unwrap()
+}
+
+#[test]
+fn what_is_kept_of_a_teacher_scores_as_it_did() {
+    let mut with_neighbours = 0;
+    let graphs = every_model().into_iter().map(|(name, options)| (name, options, two_blocks()));
+    let paired = ("balanced, pairs".to_owned(), options(Preset::Balanced), pairs());
+    for (name, options, graph) in graphs.chain([paired]) {
+        let split = Holdout::split(&graph);
+        let Trained { state, report, .. } = train(&graph, &options.set("refit", "off"), &()).unwrap();
+        let part = |name: &str| state.parts.iter().find(|part| part.name == name);
+        let floats = |name: &str| match part(name).map(|part| (&part.data, part.shape[1] as usize)) {
+            Some((StateData::Floats(values), width)) => (values.clone(), width),
+            other => panic!("{name}: {other:?}"),
+        };
+        let ((users, width), (items, _)) = (floats("teacher.users"), floats("teacher.items"));
+        let mut scores = vec![vec![0.0f64; 81]; 121];
+        for (user, scores) in scores.iter_mut().enumerate() {
+            for (item, score) in scores.iter_mut().enumerate() {
+                let pairs = users[user * width..][..width].iter().zip(&items[item * width..][..width]);
+                *score = pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+            }
+        }
+        if let (Some(counts), Some(targets)) = (part("teacher.neighbours.counts"), part("teacher.neighbours.items"))
+            && let (StateData::Integers(counts), StateData::Integers(targets)) = (&counts.data, &targets.data)
+        {
+            with_neighbours += 1;
+            let (weights, _) = floats("teacher.neighbours.weights");
+            let mut at = 0;
+            for (from, &count) in counts.iter().enumerate() {
+                for (target, weight) in (at..at + count as usize).map(|at| (targets[at], weights[at])) {
+                    for &user in split.trained.items().row(from) {
+                        scores[user as usize][target as usize] += f64::from(weight);
+                    }
+                }
+                at += count as usize;
+            }
+        }
+        let recalls: Vec<f64> = (0..121)
+            .filter(|&user| split.held.degree(user) > 0)
+            .map(|user| {
+                let seen = split.trained.users().row(user);
+                let mut items: Vec<u32> = (0..81).filter(|item| !seen.contains(item)).collect();
+                items.sort_by(|&a, &b| scores[user][b as usize].total_cmp(&scores[user][a as usize]).then(a.cmp(&b)));
+                let held = split.held.row(user);
+                held.iter().filter(|item| items[..20].contains(item)).count() as f64 / held.len() as f64
+            })
+            .collect();
+        let recall = recalls.iter().sum::<f64>() / recalls.len() as f64;
+        assert!(report.teacher_recall.is_some_and(|told| (told - recall).abs() < 1e-9), "{name}: {recall} {report:?}");
+    }
+    assert!(with_neighbours > 0);
+}
+
 #[test]
 fn the_seed_changes_the_codes() {
     let graph = two_blocks();

@@ -8,7 +8,7 @@ use super::teacher::Neighbours;
 use crate::Result;
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::graph::Csr;
-use crate::index::{Filter, Linear};
+use crate::index::{Filter, Linear, TopK};
 use crate::kernel::dense::{Factor, Matrix, View, add_scaled};
 
 /// Users scored at once.
@@ -152,16 +152,16 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// The `k` best items that are not in `seen`, unordered. Overwrites the scores of seen items.
+/// The `k` best items that are not in `seen`. Overwrites the scores of seen items.
 fn best(scores: &mut [f32], seen: &[u32], k: usize) -> Vec<u32> {
     seen.iter().for_each(|&item| scores[item as usize] = f32::NEG_INFINITY);
-    let mut items: Vec<u32> = (0..scores.len() as u32).collect();
-    let k = k.min(items.len() - seen.len());
-    if k < items.len() && k > 0 {
-        items.select_nth_unstable_by(k - 1, |&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
+    let mut best = TopK::new(k, scores.len());
+    for (item, &score) in (0..).zip(&*scores) {
+        if score > f32::NEG_INFINITY && score >= best.threshold() {
+            best.push(score, item, item);
+        }
     }
-    items.truncate(k);
-    items
+    best.into_sorted().into_iter().map(|(item, _)| item).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,11 @@ dispatch! {
     pub(crate) fn weighted_sum(
         out: &mut [f32], base: &[f32], table: &[f32], targets: &[u32], factor: f32, scales: &[f32],
     ) = weighted_sum_body;
+    /// `out += sum over targets t, in order, of weight (<v, x> - shift) v`, where v is row t of `table`, which has rows as long as `out`; without
+    /// `weights` each is 1. Four rows are read together, which changes no bit.
+    pub(crate) fn add_projections(
+        out: &mut [f32], x: &[f32], shift: f32, table: &[f32], targets: &[u32], weights: Option<&[f32]>,
+    ) = add_projections_body;
     /// `y = x + scale * y`.
     pub(crate) fn scale_add(y: &mut [f32], scale: f32, x: &[f32]) = scale_add_body;
     /// The sum of absolute values of a row.
@@ -138,6 +143,64 @@ fn add_scaled_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = fma::<FUSED>(scale, x, *y);
     }
+}
+
+#[inline(always)]
+fn add_projections_body<const FUSED: bool>(
+    out: &mut [f32],
+    x: &[f32],
+    shift: f32,
+    table: &[f32],
+    targets: &[u32],
+    weights: Option<&[f32]>,
+) {
+    let row = |target: u32| &table[target as usize * x.len()..][..x.len()];
+    let weight = |at: usize| weights.map_or(1.0, |weights| weights[at]);
+    let (fours, rest) = targets.as_chunks::<4>();
+    for (four, targets) in fours.iter().enumerate() {
+        let rows = targets.map(row);
+        let mut factors = dots::<FUSED>(rows, x);
+        factors.iter_mut().enumerate().for_each(|(at, factor)| *factor = weight(4 * four + at) * (*factor - shift));
+        // Wide enough that the sums of a block stay in registers, and that no compiler vectorises across blocks.
+        let (blocks, rest) = out.as_chunks_mut::<64>();
+        let from = 64 * blocks.len();
+        for (block, out) in blocks.iter_mut().enumerate() {
+            let mut sums = *out;
+            for (&factor, row) in factors.iter().zip(rows) {
+                for (sum, &v) in sums.iter_mut().zip(&row[64 * block..][..64]) {
+                    *sum = fma::<FUSED>(factor, v, *sum);
+                }
+            }
+            *out = sums;
+        }
+        factors.iter().zip(rows).for_each(|(&factor, row)| add_scaled_body::<FUSED>(rest, factor, &row[from..]));
+    }
+    for (at, row) in rest.iter().map(|&target| row(target)).enumerate() {
+        let factor = weight(4 * fours.len() + at) * (dot_body::<FUSED>(row, x) - shift);
+        add_scaled_body::<FUSED>(out, factor, row);
+    }
+}
+
+/// The inner products of four rows with a fifth, the same bits as [`dot`]'s.
+#[inline(always)]
+fn dots<const FUSED: bool>(rows: [&[f32]; 4], x: &[f32]) -> [f32; 4] {
+    let (x, rest) = x.as_chunks::<LANES>();
+    let mut lanes = [[0.0f32; LANES]; 4];
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<LANES>().0);
+    for ((((x, a), b), c), d) in x.iter().zip(a).zip(b).zip(c).zip(d) {
+        for (lanes, row) in lanes.iter_mut().zip([a, b, c, d]) {
+            for (lane, (&v, &x)) in lanes.iter_mut().zip(row.iter().zip(x)) {
+                *lane = fma::<FUSED>(v, x, *lane);
+            }
+        }
+    }
+    let mut totals = lanes.map(fold);
+    for (total, row) in totals.iter_mut().zip(rows) {
+        for (&v, &x) in row[LANES * x.len()..].iter().zip(rest) {
+            *total = fma::<FUSED>(v, x, *total);
+        }
+    }
+    totals
 }
 
 #[inline(always)]
@@ -354,6 +417,29 @@ mod tests {
                     let mut got = vec![f32::NAN; cols];
                     weighted_sum(isa, &mut got, &base, &table, &targets, 0.7, &scales);
                     assert_eq!(got, want, "{isa:?} {cols}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn projections_are_chains_of_dots_and_additions() {
+        for cols in [1, 5, 16, 64, 67, 150] {
+            let table: Vec<f32> = (0..9 * cols).map(|at| ((at * 31 % 97) as f32 - 40.0) / 16.0).collect();
+            let x: Vec<f32> = (0..cols).map(|at| ((at * 17 % 23) as f32 - 9.0) / 8.0).collect();
+            let weights: Vec<f32> = (0..9).map(|at| at as f32 / 8.0 - 0.3).collect();
+            let targets = [3u32, 0, 8, 3, 5, 7, 1, 2, 6];
+            for isa in Isa::available() {
+                for (n, weights) in (0..=9).flat_map(|n| [(n, None), (n, Some(&weights[..]))]) {
+                    let mut want: Vec<f32> = (0..cols).map(|at| at as f32).collect();
+                    let mut got = want.clone();
+                    for (at, &t) in targets[..n].iter().enumerate() {
+                        let row = &table[t as usize * cols..][..cols];
+                        let factor = weights.map_or(1.0, |weights| weights[at]) * (dot(isa, row, &x) - 0.75);
+                        add_scaled(isa, &mut want, factor, row);
+                    }
+                    add_projections(isa, &mut got, &x, 0.75, &table, &targets[..n], weights);
+                    assert_eq!(got, want, "{isa:?} {cols} {n}");
                 }
             }
         }

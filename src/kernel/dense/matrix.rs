@@ -17,7 +17,6 @@ impl Matrix {
     }
 
     /// Wraps row-major data; `None` unless there are `rows * cols` of it.
-    #[cfg(test)]
     pub(crate) fn from_data(rows: usize, cols: usize, data: Vec<f32>) -> Option<Matrix> {
         (data.len() == rows * cols).then_some(Matrix { data, rows, cols })
     }

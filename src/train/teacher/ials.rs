@@ -4,15 +4,19 @@ use rayon::prelude::*;
 
 use super::Teacher;
 use crate::graph::Csr;
-use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product, scale_add};
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_projections, add_scaled, dot, product, scale_add};
 use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::random::normal_matrix;
 use crate::train::report::Epoch;
 use crate::{Error, Result};
 
-/// Rows solved together, so that their products with the Gram matrix are one dense product.
+/// Rows solved together at most, so that their products with the Gram matrix are one dense product.
 const BLOCK: usize = 48;
+/// Rows solved together at least: those of a tile of the product.
+const LEAST: usize = 12;
+/// Bytes that the vectors of a block's edges should take, so that the steps after the first find them in the second-level cache.
+const CACHED: usize = 1 << 20;
 
 /// Matrix factorisation of implicit feedback (Hu, Koren, Volinsky 2008) in the notation of Rendle et al., "Revisiting the
 /// Performance of iALS on Item Recommendation Benchmarks" (2022, equations 1 to 4):
@@ -82,9 +86,11 @@ impl ImplicitAls {
         gram.data_mut().iter_mut().for_each(|x| *x *= self.unobserved);
         let gram = Factor::pack(isa, (&gram).into());
         let all_terms = self.unobserved * fixed.rows() as f32;
-        solved.data_mut().par_chunks_mut(BLOCK * d).enumerate().try_for_each(|(block, solved)| {
+        let row_bytes = (size_of::<f32>() * d * rows.n_edges() / rows.n_rows().max(1)).max(1);
+        let block_rows = (CACHED / row_bytes / LEAST * LEAST).clamp(LEAST, BLOCK);
+        solved.data_mut().par_chunks_mut(block_rows * d).enumerate().try_for_each(|(block, solved)| {
             context.check()?;
-            let first = block * BLOCK;
+            let first = block * block_rows;
             let regularisation: Vec<f32> = (first..first + solved.len() / d)
                 .map(|row| self.regularisation * (rows.degree(row) as f32 + all_terms).powf(self.exponent))
                 .collect();
@@ -110,17 +116,13 @@ impl System<'_> {
     fn improve(&self, x: &mut [f32], steps: usize) {
         let d = self.fixed.cols();
         let mut residual = vec![0.0f32; x.len()];
-        self.apply(x, &mut residual);
-        for (row, residual) in residual.chunks_exact_mut(d).enumerate() {
-            residual.iter_mut().for_each(|r| *r = -*r);
-            for (target, weight) in self.rows.entries(self.first + row) {
-                add_scaled(self.isa, residual, weight, self.fixed.row(target as usize));
-            }
-        }
+        // The right side is that of ones in place of the inner products.
+        self.apply(x, 1.0, &mut residual);
+        residual.iter_mut().for_each(|r| *r = -*r);
         let mut direction = residual.clone();
         let mut image = vec![0.0f32; x.len()];
         for _ in 0..steps {
-            self.apply(&direction, &mut image);
+            self.apply(&direction, 0.0, &mut image);
             for row in 0..x.len() / d {
                 let span = row * d..(row + 1) * d;
                 let (x, residual) = (&mut x[span.clone()], &mut residual[span.clone()]);
@@ -146,16 +148,14 @@ impl System<'_> {
         }
     }
 
-    /// `image = A x`, row by row.
-    fn apply(&self, x: &[f32], image: &mut [f32]) {
+    /// `image = A x - shift b`, row by row, where b is the right side.
+    fn apply(&self, x: &[f32], shift: f32, image: &mut [f32]) {
         let d = self.fixed.cols();
         self.gram.multiply(View::new(x, x.len() / d, d), image, false);
         for (row, (x, image)) in x.chunks_exact(d).zip(image.chunks_exact_mut(d)).enumerate() {
             add_scaled(self.isa, image, self.regularisation[row], x);
-            for (target, weight) in self.rows.entries(self.first + row) {
-                let vector = self.fixed.row(target as usize);
-                add_scaled(self.isa, image, weight * dot(self.isa, vector, x), vector);
-            }
+            let (targets, weights) = (self.rows.row(self.first + row), self.rows.row_values(self.first + row));
+            add_projections(self.isa, image, x, shift, self.fixed.data(), targets, weights);
         }
     }
 }

@@ -53,6 +53,11 @@ impl Neighbours {
         Ok(Neighbours { weights: Csr::from_parts(n_items, offsets, near, Some(weights))?.transpose() })
     }
 
+    /// A model of these weights, which a row an item holds.
+    pub(crate) fn of(weights: Csr) -> Neighbours {
+        Neighbours { weights }
+    }
+
     /// What each item predicts, with weights; the model is the product of a user's row of the graph with this matrix.
     pub(crate) fn weights(&self) -> &Csr {
         &self.weights

@@ -37,6 +37,9 @@ pub(crate) struct Eval {
     /// Bits a dimension of the queries [default: all that are stored]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
     query_bits: Option<u32>,
+    /// Measure the teacher the codes were learned from, in full precision, in place of the codes
+    #[arg(long, conflicts_with = "query_bits")]
+    full_precision: bool,
     /// Measure plain popularity too, which any model has to beat
     #[arg(long)]
     popularity: bool,
@@ -72,7 +75,10 @@ impl Eval {
             ));
         }
         let start = Instant::now();
-        let measures = db.evaluate(&truth, &self.k, self.query_bits)?;
+        let measures = match self.full_precision {
+            true => db.evaluate_full_precision(&truth, &self.k)?,
+            false => db.evaluate(&truth, &self.k, self.query_bits)?,
+        };
         let seconds = start.elapsed().as_secs_f64();
         let popularity = if self.popularity { Some(db.evaluate_popularity(&truth, &self.k)?) } else { None };
         let interactions = truth.iter().map(|(_, items)| items.len()).sum();

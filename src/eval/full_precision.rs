@@ -1,0 +1,81 @@
+//! Recommendations of a teacher in full precision, masked and ordered as those of its codes.
+
+use rayon::prelude::*;
+use roaring::RoaringBitmap;
+
+use crate::error::Result;
+use crate::generation::Generation;
+use crate::ids::Id;
+use crate::index::{Filter, TopK};
+use crate::kernel::dense::Isa;
+use crate::live::Live;
+use crate::tail::Tail;
+use crate::train::{Scorer, Taught};
+
+/// Users scored at once.
+const BLOCK: usize = 64;
+
+/// Ranks items by a teacher's scores: descending, ties by ascending id, without what a user has and without items no query returns.
+pub(crate) struct FullPrecision<'a> {
+    live: &'a Live,
+    tail: &'a Tail,
+    generation: &'a Generation,
+    scorer: Scorer<'a>,
+    hidden: RoaringBitmap,
+}
+
+impl<'a> FullPrecision<'a> {
+    /// Of the `teacher` of a generation, under the interactions and retirements of `tail`.
+    ///
+    /// # Errors
+    /// `Kernel` where the environment forces an instruction set that this machine lacks.
+    pub(crate) fn new(
+        live: &'a Live,
+        tail: &'a Tail,
+        generation: &'a Generation,
+        teacher: &'a Taught,
+    ) -> Result<FullPrecision<'a>> {
+        let hidden = generation.codeless() | generation.retired() | tail.retired();
+        Ok(FullPrecision { live, tail, generation, scorer: teacher.scorer(Isa::chosen()?), hidden })
+    }
+
+    /// The `k` best items of every user, in their order; none for a user the teacher has not seen. Works on rayon.
+    ///
+    /// # Errors
+    /// `WrongIdKind`.
+    pub(crate) fn lists<'u>(&self, users: impl Iterator<Item = &'u Id>, k: usize) -> Result<Vec<Vec<Id>>> {
+        let users: Vec<Option<u32>> = {
+            let catalogues = self.live.catalogues.read();
+            let known = |user: u32| (user as usize) < self.generation.users().len() && self.generation.has_user(user);
+            users.map(|user| Ok(catalogues.users.get(user)?.filter(|&user| known(user)))).collect::<Result<_>>()?
+        };
+        let lists: Vec<Vec<u32>> = users.par_chunks(BLOCK).flat_map(|block| self.rows(block, k)).collect();
+        let catalogues = self.live.catalogues.read();
+        Ok(lists
+            .into_iter()
+            .map(|rows| rows.into_iter().filter_map(|row| catalogues.items.id(row)).collect())
+            .collect())
+    }
+
+    /// The rows of the best items.
+    fn rows(&self, block: &[Option<u32>], k: usize) -> Vec<Vec<u32>> {
+        let known: Vec<u32> = block.iter().flatten().copied().collect();
+        let scores = self.scorer.scores(&known, |user| self.generation.postings().row(user).items);
+        let mut scored = (0..known.len()).map(|row| scores.row(row));
+        let list = |user: &Option<u32>| {
+            let Some((user, scores)) = user.and_then(|user| Some((user, scored.next()?))) else { return Vec::new() };
+            let mut seen: Vec<u32> = self.tail.history(user).into_iter().map(|(item, _)| item).collect();
+            seen.sort_unstable();
+            let filter = Filter { deny: vec![&self.hidden], seen: &seen, ..Filter::default() };
+            let mut best = TopK::new(k, scores.len());
+            for ((row, &score), &rank) in (0..).zip(scores).zip(self.generation.ranks()) {
+                if score >= best.threshold() && filter.admits(row) {
+                    // Zero is one score, whatever its sign.
+                    best.push(score + 0.0, rank, row);
+                }
+            }
+            best.into_sorted().into_iter().map(|(row, _)| row).collect()
+        };
+        block.iter().map(list).collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! A teacher as a generation keeps it.
+
+use kithdb_storage::State;
+
+use super::layers::Layers;
+use super::state::{StateData, TrainState};
+use super::teacher::Neighbours;
+use crate::graph::Csr;
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
+use crate::{Error, Result};
+
+/// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
+///
+/// Its arrays are `teacher.users` and `teacher.items`, a row a node, and, of the neighbours, `teacher.neighbours.counts`, how many items each
+/// item predicts, `.items`, which, and `.weights`.
+pub(crate) struct Taught {
+    users: Matrix,
+    items: Matrix,
+    neighbours: Option<Neighbours>,
+}
+
+impl Taught {
+    /// What is to be kept of a teacher.
+    pub(crate) fn new(layers: Layers) -> Taught {
+        let (users, items) = layers.joined();
+        Taught { users, items, neighbours: layers.neighbours }
+    }
+
+    /// Appends it to a state.
+    pub(crate) fn save(self, state: &mut TrainState) {
+        state.push("teacher.users", self.users);
+        state.push("teacher.items", self.items);
+        if let Some(neighbours) = self.neighbours {
+            let weights = neighbours.weights();
+            let values = weights.values().map_or_else(|| vec![1.0; weights.n_edges()], <[f32]>::to_vec);
+            state.push_row("teacher.neighbours.counts", StateData::Integers(weights.degrees()));
+            state.push_row("teacher.neighbours.items", StateData::Integers(weights.targets().to_vec()));
+            state.push_row("teacher.neighbours.weights", StateData::Floats(values));
+        }
+    }
+
+    /// Reads it back; `None` where the state holds none of so many users and items.
+    ///
+    /// # Errors
+    /// `Storage` and `Damaged`.
+    pub(crate) fn read(state: &State, n_users: usize, n_items: usize) -> Result<Option<Taught>> {
+        let table = |name: &str, rows: usize| -> Result<Option<Matrix>> {
+            let &[held, dims] = state.shape(name).unwrap_or_default() else { return Ok(None) };
+            let data = state.part(name)?.filter(|_| held == rows as u64 && dims > 0);
+            Ok(data.and_then(|data| Matrix::from_data(rows, dims as usize, data)))
+        };
+        let (users, items) = (table("teacher.users", n_users)?, table("teacher.items", n_items)?);
+        let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
+            return Ok(None);
+        };
+        let Some(counts) = state.part::<u32>("teacher.neighbours.counts")? else {
+            return Ok(Some(Taught { users, items, neighbours: None }));
+        };
+        let mut offsets = vec![0u64];
+        offsets.extend(counts.iter().scan(0, |end, &count| {
+            *end += u64::from(count);
+            Some(*end)
+        }));
+        let damaged = || Error::Damaged { what: "the neighbours of the training state do not fit".to_owned() };
+        let targets =
+            state.part("teacher.neighbours.items")?.filter(|_| counts.len() == n_items).ok_or_else(damaged)?;
+        let weights = Csr::from_parts(n_items, offsets, targets, state.part("teacher.neighbours.weights")?);
+        let neighbours = Some(Neighbours::of(weights.map_err(|_| damaged())?));
+        Ok(Some(Taught { users, items, neighbours }))
+    }
+
+    /// The vectors of users and items. Their inner product is the score but for what neighbours add.
+    pub(crate) fn vectors(&self) -> (&Matrix, &Matrix) {
+        (&self.users, &self.items)
+    }
+
+    /// What scores any number of users. O(items x columns).
+    pub(crate) fn scorer(&self, isa: Isa) -> Scorer<'_> {
+        Scorer { taught: self, isa, items: Factor::pack(isa, View::from(&self.items).transposed()) }
+    }
+}
+
+/// Scores of a [`Taught`] teacher.
+pub(crate) struct Scorer<'a> {
+    taught: &'a Taught,
+    isa: Isa,
+    items: Factor,
+}
+
+impl Scorer<'_> {
+    /// The scores of all items for some users, whose items `history` gives: `[users x items]`. Works on the calling thread.
+    /// O(items (users columns) + histories x neighbours).
+    pub(crate) fn scores<'h>(&self, users: &[u32], history: impl Fn(u32) -> &'h [u32]) -> Matrix {
+        let n_items = self.taught.items.rows();
+        let mut scores = Matrix::zeros(users.len(), n_items);
+        self.items.multiply((&self.taught.users.gather(users)).into(), scores.data_mut(), false);
+        if let Some(neighbours) = &self.taught.neighbours {
+            let mut added = vec![0.0; n_items];
+            for (row, &user) in users.iter().enumerate() {
+                added.fill(0.0);
+                neighbours.add_scores(history(user), |item| Some(item as usize), &mut added);
+                add_scaled(self.isa, scores.row_mut(row), 1.0, &added);
+            }
+        }
+        scores
+    }
+}

@@ -1,0 +1,149 @@
+//! The teacher's own lists are what its kept tables say, ranked one user at a time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod shop;
+
+use std::collections::{HashMap, HashSet};
+
+use kithdb::eval::{Evaluation, Tally};
+use kithdb::{Bipartite, Db, Id, Model, Preset, StateData, TrainOptions, TrainState, train};
+
+const CUTS: [usize; 3] = [1, 7, 20];
+
+/// Names that sort otherwise than they are numbered.
+fn item_id(item: u64) -> u64 {
+    item * 7_919 % 1_009
+}
+
+/// Every fifth interaction is held out.
+fn is_test(user: u64, item: u64) -> bool {
+    (user * 31 + item * 17).is_multiple_of(5)
+}
+
+fn floats<'a>(state: &'a TrainState, name: &str) -> (usize, &'a [f32]) {
+    let part = state.parts.iter().find(|part| part.name == name).unwrap();
+    match &part.data {
+        StateData::Floats(values) => (part.shape[1] as usize, values),
+        StateData::Integers(_) => panic!("{name} holds integers"),
+    }
+}
+
+fn integers<'a>(state: &'a TrainState, name: &str) -> Option<&'a [u32]> {
+    state.parts.iter().find(|part| part.name == name).map(|part| match &part.data {
+        StateData::Integers(values) => values.as_slice(),
+        StateData::Floats(_) => panic!("{name} holds floats"),
+    })
+}
+
+/// The score of every pair, from the definition: inner products, and what the user's items predict.
+fn scores(state: &TrainState, histories: &[Vec<usize>], n_items: usize) -> Vec<Vec<f64>> {
+    let ((width, users), (_, items)) = (floats(state, "teacher.users"), floats(state, "teacher.items"));
+    let row = |table: &[f32], at: usize| table[at * width..][..width].to_vec();
+    let mut predicted = vec![vec![0.0; n_items]; n_items];
+    if let Some(counts) = integers(state, "teacher.neighbours.counts") {
+        let targets = integers(state, "teacher.neighbours.items").unwrap();
+        let mut entries = targets.iter().zip(floats(state, "teacher.neighbours.weights").1);
+        for (from, &count) in counts.iter().enumerate() {
+            entries.by_ref().take(count as usize).for_each(|(&to, &w)| predicted[from][to as usize] = f64::from(w));
+        }
+    }
+    let score = |user: usize, item: usize| {
+        let inner: f64 = row(users, user).iter().zip(row(items, item)).map(|(&a, b)| f64::from(a) * f64::from(b)).sum();
+        inner + histories[user].iter().map(|&from| predicted[from][item]).sum::<f64>()
+    };
+    (0..histories.len()).map(|user| (0..n_items).map(|item| score(user, item)).collect()).collect()
+}
+
+fn close(a: &Evaluation, b: &Evaluation) {
+    assert_eq!(a.users, b.users);
+    for (a, b) in a.cuts.iter().zip(&b.cuts) {
+        for (a, b) in [(a.recall, b.recall), (a.ndcg, b.ndcg), (a.map, b.map), (a.coverage, b.coverage)] {
+            assert!((a - b).abs() < 1e-9, "{a} {b}");
+        }
+    }
+    assert_eq!(a.users_by_degree, b.users_by_degree);
+    assert_eq!(a.items_by_degree, b.items_by_degree);
+}
+
+#[test]
+fn lists_of_the_teacher_are_its_tables_sorted() {
+    let balanced = || TrainOptions::new(Preset::Balanced).bits(192);
+    let quick = |model| balanced().model(model).set("teacher.epochs", 20).set("teacher.batch", 64);
+    let models = [
+        balanced(),
+        TrainOptions::new(Preset::Fast).bits(192),
+        TrainOptions::new(Preset::Fast).bits(192).layers(1),
+        balanced().model(Model::Ials),
+        quick(Model::Mf),
+        quick(Model::LightGcn),
+        quick(Model::BigearPlus).set("student.epochs", 1),
+    ];
+    let mut with_neighbours = 0;
+    for options in models {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Db::open(directory.path().join("shop.kith")).unwrap();
+        let (mut histories, mut numbers, mut edges) = (Vec::new(), HashMap::new(), Vec::new());
+        let mut truth: Vec<(Id, Vec<Id>)> = Vec::new();
+        for user in 0..shop::USERS {
+            let (held, kept): (Vec<u64>, Vec<u64>) =
+                (0..shop::ITEMS).filter(|&item| shop::touches(user, item)).partition(|&item| is_test(user, item));
+            db.insert_many(kept.iter().map(|&item| (user, item_id(item)))).unwrap();
+            let next = |item: &u64| {
+                let next = numbers.len();
+                *numbers.entry(item_id(*item)).or_insert(next)
+            };
+            let history: Vec<usize> = kept.iter().map(next).collect();
+            edges.extend(history.iter().map(|&item| (user as u32, item as u32, 1.0)));
+            histories.push(history);
+            truth.push((user.into(), held.into_iter().map(|item| item_id(item).into()).collect()));
+        }
+        assert!(db.evaluate_full_precision(&truth, &CUTS).unwrap_err().to_string().contains("trained"));
+        db.train(options.clone()).unwrap().wait().unwrap();
+        let graph = Bipartite::from_edges(histories.len(), numbers.len(), &edges).unwrap();
+        let state = train(&graph, &options, &()).unwrap().state;
+        with_neighbours += usize::from(integers(&state, "teacher.neighbours.counts").is_some());
+        let scores = scores(&state, &histories, numbers.len());
+
+        // What came since is masked, and who came since is missed.
+        let (late, gone) = (histories[3][0], histories[5][0]);
+        let ids: HashMap<usize, u64> = numbers.iter().map(|(&id, &number)| (number, id)).collect();
+        db.insert(4u64, ids[&late]).unwrap();
+        db.insert(9_999u64, ids[&late]).unwrap();
+        db.retire_item(ids[&gone]).unwrap();
+        truth.push((9_999u64.into(), vec![ids[&gone].into()]));
+        histories[4].push(late);
+        histories.push(vec![late]);
+        let mut tally = Tally::new(&CUTS);
+        let degrees = |item: usize| histories.iter().filter(|history| history.contains(&item)).count() as u32;
+        for (user, (_, held)) in truth.iter().enumerate() {
+            let seen: HashSet<usize> = histories[user].iter().copied().collect();
+            let mut list: Vec<usize> =
+                (0..numbers.len()).filter(|item| !seen.contains(item) && *item != gone).collect();
+            match scores.get(user) {
+                Some(scores) => list.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(ids[&a].cmp(&ids[&b]))),
+                None => list.clear(),
+            }
+            let list: Vec<Id> = list.into_iter().map(|item| ids[&item].into()).collect();
+            let degree = |id: &Id| match id {
+                Id::Int(id) => numbers.get(id).map_or(0, |&item| degrees(item)),
+                _ => 0,
+            };
+            tally.add_with_degrees(&list, held, seen.len() as u32, degree);
+        }
+        let measures = db.evaluate_full_precision(&truth, &CUTS).unwrap();
+        close(&measures, &tally.finish(numbers.len() as u64));
+        assert!(measures.at(20).unwrap().recall > 0.3, "{measures:?}");
+    }
+    assert!(with_neighbours > 0, "no teacher with neighbours was measured");
+}
+
+#[test]
+fn codes_made_elsewhere_have_no_teacher() {
+    let (directory, db) = shop::trained();
+    let folder = directory.path().join("codes");
+    db.export_npy(&folder).unwrap();
+    let copy = Db::open(directory.path().join("copy.kith")).unwrap();
+    copy.import_codes(kithdb::CodeSet::read_folder(&folder).unwrap()).unwrap();
+    let error = copy.evaluate_full_precision(&[(0u64.into(), vec![1u64.into()])], &CUTS).unwrap_err();
+    assert!(error.to_string().contains("teacher"), "{error}");
+}

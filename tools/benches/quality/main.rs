@@ -1,0 +1,131 @@
+//! Re-makes the tables of recommendation quality in `benches/RESULTS.md`:
+//!
+//! ```text
+//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations]
+//! ```
+//!
+//! Every figure is of a process of its own: `kithdb load`, `kithdb train`, `kithdb eval` on what was not loaded. A part of the table is made
+//! where only some sets or models are named, and merged with the rows there are.
+
+#![allow(missing_docs)]
+
+mod program;
+mod sets;
+mod table;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+
+use program::{Measured, Program};
+use sets::{ABLATIONS, Files, MODELS, PUBLISHED, SETS, Variant};
+use table::Table;
+
+/// The file with the tables.
+const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/RESULTS.md");
+
+/// Train and measure every model on every data set, and put the tables into the results
+#[derive(Parser)]
+struct Arguments {
+    /// A folder of data sets, each a folder with train.txt and test.txt, plain or .zst; without it nothing is done
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Data sets [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = SETS.map(|set| set.0))]
+    sets: Vec<String>,
+    /// Models, or of ablations the models varied [default: all]
+    #[arg(long, value_delimiter = ',')]
+    models: Vec<String>,
+    /// Trainings of every model, with seeds from 1
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Minutes after which a training is given up
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=30))]
+    minutes: u64,
+    /// Vary single parts of the models instead, and measure on a tenth held out of every user's training data
+    #[arg(long)]
+    ablations: bool,
+    /// The file whose tables are replaced
+    #[arg(long, default_value = RESULTS)]
+    results: PathBuf,
+    /// Set by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let Some(data) = &arguments.data else {
+        println!("quality: nothing to do; name a folder of data sets with --data");
+        return Ok(());
+    };
+    let wanted = |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let variants = || if arguments.ablations { ABLATIONS } else { MODELS }.iter();
+    if let Some(unknown) = arguments.models.iter().find(|&name| !variants().any(|variant| variant.model == name)) {
+        let mut known: Vec<&str> = variants().map(|variant| variant.model).collect();
+        known.dedup();
+        anyhow::bail!("no model {unknown}: choose of {}", known.join(", "));
+    }
+    let program = Program { limit: Duration::from_secs(60 * arguments.minutes) };
+    for (set, folders) in SETS.iter().filter(|(set, _)| wanted(&arguments.sets, set)) {
+        let Some(files) = Files::find(data, folders) else {
+            println!("{set}: skipped, {} has no folder {} of it", data.display(), folders.join(" or "));
+            continue;
+        };
+        let scratch = tempfile::tempdir()?;
+        let files = if arguments.ablations { program.hold_out(&files, scratch.path())? } else { files };
+        for variant in variants().filter(|variant| wanted(&arguments.models, variant.model)) {
+            if let Some(cells) = measure(&program, &files, variant, arguments.seeds)? {
+                put(&arguments, set, variant, cells).with_context(|| arguments.results.display().to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cells of a row; `None` where the program has no such model.
+fn measure(program: &Program, files: &Files, variant: &Variant, seeds: u64) -> anyhow::Result<Option<Vec<String>>> {
+    if variant.flags.is_none() {
+        return Ok(Some(program.popularity(files)?.cells()));
+    }
+    let mut runs = Vec::new();
+    for seed in 1..=seeds {
+        print!("{} {}, seed {seed}: ", files.train.display(), variant.name);
+        std::io::stdout().flush()?;
+        match program.measure(files, variant, seed) {
+            Ok(measured) => {
+                println!("{:.4} in {:.1} s", measured.codes[0], measured.seconds);
+                runs.push(measured);
+            }
+            Err(error) => {
+                println!("{error:#}");
+                // Of seeds that take as long, the others would not end either.
+                let unknown = error.to_string().contains("invalid value");
+                return Ok((!unknown).then(|| Measured::failed(&error, &runs)));
+            }
+        }
+    }
+    Ok(Some(Measured::summary(&runs)))
+}
+
+/// Puts a row into its table.
+fn put(arguments: &Arguments, set: &str, variant: &Variant, cells: Vec<String>) -> anyhow::Result<()> {
+    let rank = |row: &[String]| {
+        let set = SETS.iter().position(|set| set.0 == row[0]);
+        let name = MODELS.iter().chain(ABLATIONS).position(|variant| variant.name == row[1]);
+        (set.unwrap_or(usize::MAX), name.unwrap_or(usize::MAX))
+    };
+    let marker = if arguments.ablations { "ablations" } else { "quality" };
+    let mut table = Table::read(&arguments.results, marker, &Measured::HEADER)?;
+    table.put([vec![set.to_owned(), variant.name.to_owned()], cells].concat());
+    if !arguments.ablations {
+        for published in PUBLISHED.iter().filter(|published| published.set == set) {
+            table.put(published.row());
+        }
+    }
+    table.sort_by_key(rank);
+    table.write(&arguments.results)
+}

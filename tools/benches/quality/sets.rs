@@ -1,0 +1,118 @@
+//! What is trained on what, and what others have published for it.
+
+use std::path::{Path, PathBuf};
+
+/// A data set's name in the tables, and the folders it may be in.
+pub const SETS: [(&str, &[&str]); 4] = [
+    ("ml-100k", &["ml-100k"]),
+    ("ml-1m", &["ml-1m-bigear", "ml-1m"]),
+    ("gowalla", &["gowalla"]),
+    ("douban-music", &["douban-music"]),
+];
+
+/// A model as trained: `kithdb train` with these flags, or plain popularity.
+pub struct Variant {
+    pub model: &'static str,
+    /// In the table.
+    pub name: &'static str,
+    pub flags: Option<&'static [&'static str]>,
+}
+
+const fn model(name: &'static str, flags: &'static [&'static str]) -> Variant {
+    Variant { model: name, name, flags: Some(flags) }
+}
+
+/// The rows of the table, in order.
+pub const MODELS: &[Variant] = &[
+    Variant { model: "popularity", name: "popularity", flags: None },
+    model("ials", &["--model", "ials"]),
+    model("mf", &["--model", "mf"]),
+    model("lightgcn", &["--model", "lightgcn"]),
+    model("bigear", &["--model", "bigear"]),
+    model("bigear++", &["--model", "bigear++"]),
+    model("fast", &["--preset", "fast"]),
+    model("balanced", &["--preset", "balanced"]),
+    model("best", &["--preset", "best"]),
+];
+
+const fn recipe(name: &'static str, flags: &'static [&'static str]) -> Variant {
+    Variant { model: "recipe", name, flags: Some(flags) }
+}
+
+const fn bigear(name: &'static str, flags: &'static [&'static str]) -> Variant {
+    Variant { model: "bigear", name, flags: Some(flags) }
+}
+
+/// The rows of the table of ablations, in order.
+pub const ABLATIONS: &[Variant] = &[
+    recipe("recipe", &[]),
+    recipe("without neighbours", &["--set", "teacher.neighbours=off"]),
+    recipe("signs of iALS, no student", &["--student", "signs"]),
+    recipe("temperature .05", &["--set", "student.temperature=0.05"]),
+    recipe("temperature .3", &["--set", "student.temperature=0.3"]),
+    recipe("target of the teacher alone", &["--set", "student.distil=1"]),
+    recipe("target of the interactions alone", &["--set", "student.distil=0"]),
+    recipe("list drawn uniformly", &["--set", "student.popular=0"]),
+    recipe("layers of 512 + 128 + 128", &["--layers", "2"]),
+    recipe("256 bits", &["--bits", "256"]),
+    bigear("bigear++", &["--model", "bigear++"]),
+    bigear("bigear", &["--model", "bigear"]),
+    bigear("bigear++ without synthesis", &["--model", "bigear++", "--set", "student.synthesis=off"]),
+    bigear("bigear++ without the first term of L_ID", &["--model", "bigear++", "--set", "student.best=off"]),
+    bigear("bigear++ without the second term of L_ID", &["--model", "bigear++", "--set", "student.pseudo=off"]),
+    bigear("bigear++ without L_ID", &["--model", "bigear++", "--set", "student.distillation=none"]),
+    bigear("bigear++, KL in place of L_ID", &["--model", "bigear++", "--set", "student.distillation=kl"]),
+    bigear("bigear++, MSE in place of L_ID", &["--model", "bigear++", "--set", "student.distillation=mse"]),
+    bigear("bigear++, tanh gradient", &["--model", "bigear++", "--set", "student.gradient=tanh"]),
+    bigear("bigear++, clipped gradient", &["--model", "bigear++", "--set", "student.gradient=clipped"]),
+    bigear("bigear++, one final sign", &["--model", "bigear++", "--set", "student.layerwise=off"]),
+];
+
+/// A figure others give for the same files.
+pub struct Published {
+    pub set: &'static str,
+    name: &'static str,
+    recall: &'static str,
+    /// The standard measure; other definitions are left out.
+    ndcg: &'static str,
+    /// Of full precision, not of binary codes.
+    full: bool,
+}
+
+const fn full(set: &'static str, name: &'static str, recall: &'static str, ndcg: &'static str) -> Published {
+    Published { set, name, recall, ndcg, full: true }
+}
+
+pub const PUBLISHED: &[Published] = &[
+    Published { set: "ml-1m", name: "BiGeaR (as in arXiv 2506.02750)", recall: "0.2557", ndcg: "", full: false },
+    full("gowalla", "LightGCN (arXiv 2002.02126)", "0.1830", "0.1554"),
+    full("gowalla", "UltraGCN (arXiv 2110.15114)", "0.1862", "0.1580"),
+    full("gowalla", "BSPM (arXiv 2211.09708)", "0.1920", "0.1597"),
+];
+
+impl Published {
+    /// As a row of the table.
+    pub fn row(&self) -> Vec<String> {
+        let (codes, teacher) =
+            if self.full { (["", ""], [self.recall, self.ndcg]) } else { ([self.recall, self.ndcg], ["", ""]) };
+        let cells = [self.set, self.name, codes[0], "", teacher[0], codes[1], "", teacher[1], "", "", "", "", "", ""];
+        cells.map(str::to_owned).to_vec()
+    }
+}
+
+/// The files of a data set.
+pub struct Files {
+    pub train: PathBuf,
+    pub test: PathBuf,
+}
+
+impl Files {
+    /// Those in one of these folders of `data`.
+    pub fn find(data: &Path, folders: &[&str]) -> Option<Files> {
+        let file = |folder: &str, name: &str| {
+            let at = |end: &str| data.join(folder).join(format!("{name}.txt{end}"));
+            ["", ".zst", ".gz"].map(at).into_iter().find(|path| path.is_file())
+        };
+        folders.iter().find_map(|folder| Some(Files { train: file(folder, "train")?, test: file(folder, "test")? }))
+    }
+}
