@@ -29,7 +29,7 @@ impl Recipe {
         let factors = if is_fast || is_dense { 128 } else { 512 };
         // More factors than the smaller side has structure for only memorise it.
         let nodes = graph.n_users().min(graph.n_items());
-        let factors = factors.min((nodes / 16).next_multiple_of(8).max(8)).min(options.bits as usize);
+        let factors = factors.min((nodes / 16).next_multiple_of(8).max(8));
         let teacher = ImplicitAls {
             factors,
             sweeps: if is_fast { 8 } else { 10 },
@@ -41,7 +41,7 @@ impl Recipe {
         let (sweeps, list) = match options.preset {
             Preset::Fast => (1, 100),
             Preset::Balanced => (2, 200),
-            Preset::Best => (4, 200),
+            Preset::Best => (4, 400),
         };
         let student = Discrete { sweeps, list, emphasis: 0.4 };
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
