@@ -12,6 +12,7 @@ mod context;
 mod estimator;
 mod factors;
 mod fold_in;
+mod grouping;
 mod holdout;
 mod layers;
 mod loss;

@@ -12,6 +12,9 @@ use crate::code::CodeShape;
 use crate::graph::Bipartite;
 use crate::{Error, Result};
 
+/// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
+const MOST_DRAWS: usize = 32;
+
 /// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
 pub(crate) struct Plan {
     pub(crate) teacher: Box<dyn Teacher>,
@@ -227,6 +230,10 @@ fn descent(
         popularity: match sampler {
             Sampler::Popularity => number(&settings::TEACHER_POPULARITY, 0.5),
             _ => 0.0,
+        },
+        draws: match loss {
+            Loss::Softmax => 1,
+            _ => count(&settings::TEACHER_DRAWS, (graph.n_edges() / graph.n_users().max(1)).clamp(1, MOST_DRAWS)),
         },
         negatives: match loss {
             Loss::KBpr => count(&settings::TEACHER_NEGATIVES, 4),

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::grouping::Grouping;
 use crate::Result;
 use crate::kernel::dense::{Factor, Matrix, View};
 use crate::train::context::Context;
+use crate::train::grouping::Grouping;
 use crate::train::random::{below, unit};
 use crate::train::teacher::Nodes;
 

@@ -1,6 +1,5 @@
 //! BiGeaR and BiGeaR++: codes of every layer of a graph convolution, learned through the signs.
 
-mod grouping;
 mod lists;
 mod objective;
 mod propagation;
