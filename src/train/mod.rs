@@ -11,6 +11,7 @@ mod adam;
 mod context;
 mod estimator;
 mod fold_in;
+mod grouping;
 mod holdout;
 mod layers;
 mod loss;

@@ -12,6 +12,9 @@ use crate::code::CodeShape;
 use crate::graph::Bipartite;
 use crate::{Error, Result};
 
+/// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
+const MOST_DRAWS: usize = 8;
+
 /// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
 pub(crate) struct Plan {
     pub(crate) teacher: Box<dyn Teacher>,
@@ -142,7 +145,8 @@ impl Plan {
             _ => None,
         };
         // An early stop says little about when to stop with more interactions and nothing to validate on.
-        let refit = options.preset != Preset::Fast && parts.student != StudentKind::Bigear;
+        let is_settled = !is_gradient && parts.student != StudentKind::Bigear;
+        let refit = options.preset != Preset::Fast && is_settled;
         let refit = reader.switch(&settings::REFIT, refit);
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
         Ok(Plan { teacher, search, neighbours, hops, coding, student, refit, settings })
@@ -202,20 +206,28 @@ fn descent(
     let pairs = (graph.n_users() as f64 * graph.n_items() as f64).max(1.0);
     let is_dense = graph.n_edges() as f64 / pairs > 0.01;
     let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
-    // Layers that become codes as they are have the codes' width.
-    let factors = weighted.map_or(64, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
+    // Layers that become codes as they are have the codes' width. Means of hops are smooth, so they need more columns than free vectors.
+    let mean = if hops.is_some() && !is_fast { 256 } else { 64 };
+    let factors = weighted.map_or(mean, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
     let similarities = [("dot", false), ("cosine", true)];
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
     // A step of propagation costs the same for any number of users, and eight steps an epoch are few enough.
     let batch = if hops.is_some() { (graph.n_users() / 8).next_multiple_of(512).clamp(512, 4096) } else { 512 };
+    // The harder the negatives, the less is overfitted.
+    let (epochs, rate, l2) = match loss {
+        Loss::Softmax if hops.is_some() => (40, 0.05, 0.0),
+        Loss::Softmax => (150, 0.05, 0.0),
+        Loss::Bpr => (60, 0.04, 1e-2),
+        Loss::KBpr | Loss::InfoNce => (60, 0.03, 1e-3),
+    };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     Descent {
         factors: count(&settings::TEACHER_FACTORS, factors),
-        epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 30 } else { 150 }),
+        epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 30 } else { epochs }),
         patience: count(&settings::TEACHER_PATIENCE, 5),
         stop: None,
-        rate: number(&settings::TEACHER_RATE, if is_softmax { 0.05 } else { 0.01 }),
-        l2: number(&settings::TEACHER_L2, if is_softmax { 0.0 } else { 1e-4 }),
+        rate: number(&settings::TEACHER_RATE, rate),
+        l2: number(&settings::TEACHER_L2, l2),
         batch: count(&settings::TEACHER_BATCH, batch),
         loss,
         sampler,
@@ -227,6 +239,10 @@ fn descent(
             Sampler::Popularity => number(&settings::TEACHER_POPULARITY, 0.5),
             _ => 0.0,
         },
+        draws: match loss {
+            Loss::Softmax => 1,
+            _ => count(&settings::TEACHER_DRAWS, (graph.n_edges() / graph.n_users().max(1)).clamp(1, MOST_DRAWS)),
+        },
         negatives: match loss {
             Loss::KBpr => count(&settings::TEACHER_NEGATIVES, 4),
             Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
@@ -235,7 +251,7 @@ fn descent(
         pool: count(&settings::TEACHER_POOL, if is_softmax { 1024 } else { 512 }),
         cosine,
         equal_users: match loss {
-            Loss::Softmax => reader.choice(&settings::TEACHER_USERS, &[("equal", true), ("pairs", false)], true),
+            Loss::Softmax => reader.choice(&settings::TEACHER_USERS, &[("equal", true), ("pairs", false)], false),
             _ => true,
         },
         temperature: match (loss, cosine) {
@@ -318,10 +334,10 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         noise: reader.number(&settings::STUDENT_NOISE, 0.0),
     });
     Ok(BiGear {
-        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 2 } else { 8 }),
+        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 2 } else { 6 }),
         patience: reader.count(&settings::STUDENT_PATIENCE, 5),
         draws: reader.count(&settings::STUDENT_DRAWS, 4),
-        rate: reader.number(&settings::STUDENT_RATE, 0.04),
+        rate: reader.number(&settings::STUDENT_RATE, 0.06),
         decay: reader.number(&settings::STUDENT_L2, 1e-4),
         weights,
         hops,

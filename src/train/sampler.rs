@@ -4,6 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::model::Sampler;
 use super::random::{below, subset, unit};
+use super::synthesis::Synthesis;
 use crate::graph::Bipartite;
 
 /// Draws of an item nobody asked for are given up after so many hits on items the user has touched: that user has touched nearly all.
@@ -44,9 +45,9 @@ impl Negatives {
         Negatives { kind, candidates, n_items: graph.n_items(), cumulative }
     }
 
-    /// Whether negatives are mixed with the positive, layer by layer.
-    pub(crate) fn synthesises(&self) -> bool {
-        self.kind == Sampler::Synthesised
+    /// How negatives are mixed with the positive, layer by layer, if they are.
+    pub(crate) fn synthesis(&self) -> Option<Synthesis> {
+        (self.kind == Sampler::Synthesised).then_some(Synthesis { candidates: self.candidates, most: 1.0 })
     }
 
     /// A pool of `count` items: distinct and uniform, all of them when there are no more; by popularity, with repeats.
@@ -63,9 +64,9 @@ impl Negatives {
     }
 
     /// Positions in the pool of the candidates of one negative, which are not among `touched`; one unless the sampler chooses.
-    pub(crate) fn candidates(&self, rng: &mut Xoshiro256PlusPlus, pool: &[u32], touched: &[u32], out: &mut Vec<usize>) {
+    pub(crate) fn candidates(&self, rng: &mut Xoshiro256PlusPlus, pool: &[u32], touched: &[u32], out: &mut Vec<u32>) {
         out.clear();
-        out.extend((0..self.candidates).map(|_| self.untouched(rng, pool, touched)));
+        out.extend((0..self.candidates).map(|_| self.untouched(rng, pool, touched) as u32));
     }
 
     fn untouched(&self, rng: &mut Xoshiro256PlusPlus, pool: &[u32], touched: &[u32]) -> usize {
@@ -126,7 +127,7 @@ mod tests {
             for _ in 0..200 {
                 sampler.candidates(&mut rng, &pool, graph.users().row(3), &mut drawn);
                 assert_eq!(drawn.len(), count);
-                assert!(drawn.iter().all(|&at| !graph.users().row(3).contains(&pool[at])));
+                assert!(drawn.iter().all(|&at| !graph.users().row(3).contains(&pool[at as usize])));
             }
         }
     }

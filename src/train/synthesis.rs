@@ -5,8 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::random::{below, unit};
 use crate::kernel::dense::{Isa, Matrix, add_mixed, add_product, add_scaled, mixed_dot};
 
-/// Shares are read from windows of a pool of this many.
-const POOL: usize = 1 << 13;
+/// Shares are read from windows of a pool: this many windows, each this much further on, a line of the cache.
+const WINDOWS: usize = 1 << 9;
+const STRIDE: usize = 16;
 
 /// How negatives are synthesised (MixGCF, KDD 2021; BiGeaR++, TOIS 2025): each of `candidates` items n is drawn towards the
 /// positive p, `n' = b p + (1 - b) n` with `b ~ U(0, most)` for every candidate, layer and element, and of the mixtures the one
@@ -24,7 +25,7 @@ pub(crate) struct Synthesis {
 /// where their windows overlap, and a pool is used for a few steps at most, so what is saved is drawing hundreds of numbers a
 /// mixture.
 pub(crate) struct Shares {
-    pool: Vec<f32>,
+    pool: Matrix,
     width: usize,
 }
 
@@ -41,35 +42,37 @@ impl Synthesis {
 
     /// Draws a pool for mixtures of `width` elements.
     pub(crate) fn shares(&self, rng: &mut Xoshiro256PlusPlus, width: usize) -> Shares {
-        Shares { pool: (0..POOL + width).map(|_| self.most * unit(rng)).collect(), width }
+        let mut pool = Matrix::zeros(1, WINDOWS * STRIDE + width);
+        pool.data_mut().iter_mut().for_each(|share| *share = self.most * unit(rng));
+        Shares { pool, width }
+    }
+}
+
+impl Shares {
+    fn window(&self, window: u32) -> &[f32] {
+        &self.pool.data()[window as usize * STRIDE..][..self.width]
     }
 
     /// Mixes every candidate into the positive and takes the hardest; returns it with its inner product with the user.
-    /// `user` and `positive` are the rows of one layer, `items` the table of the candidates' rows. The choice has no gradient.
+    /// `user` and `positive` are the rows of one layer, `row` gives those of candidates. The choice has no gradient.
     /// `candidates` is not empty. O(candidates x width).
-    pub(crate) fn hardest(
+    pub(crate) fn hardest<'r>(
+        &self,
         isa: Isa,
-        shares: &Shares,
         rng: &mut Xoshiro256PlusPlus,
         (user, positive): (&[f32], &[f32]),
-        items: &Matrix,
+        row: impl Fn(u32) -> &'r [f32],
         candidates: &[u32],
     ) -> (Chosen, f32) {
         let mut best = (Chosen { item: 0, window: 0 }, f32::NEG_INFINITY);
         for (at, &item) in candidates.iter().enumerate() {
-            let window = below(rng, POOL) as u32;
-            let score = mixed_dot(isa, user, positive, items.row(item as usize), shares.window(window));
+            let window = below(rng, WINDOWS) as u32;
+            let score = mixed_dot(isa, user, positive, row(item), self.window(window));
             if at == 0 || score > best.1 {
                 best = (Chosen { item, window }, score);
             }
         }
         best
-    }
-}
-
-impl Shares {
-    fn window(&self, start: u32) -> &[f32] {
-        &self.pool[start as usize..][..self.width]
     }
 
     /// The gradient that reaches the user from a negative whose score has gradient `scale`: `out += scale n'`.
@@ -120,15 +123,16 @@ mod tests {
         let users = normal_matrix(&mut rng, 1, width, 1.0);
         let synthesis = Synthesis { candidates: 5, most: 0.7 };
         let shares = synthesis.shares(&mut rng, width);
-        assert!(shares.pool.iter().all(|b| (0.0..0.7).contains(b)));
+        assert!(shares.pool.data().iter().all(|b| (0.0..0.7).contains(b)));
         let candidates = [1, 4, 5, 7, 8];
         let (user, positive) = (users.row(0), items.row(0));
         for isa in Isa::available() {
             let before = rng.clone();
-            let (chosen, value) = Synthesis::hardest(isa, &shares, &mut rng, (user, positive), &items, &candidates);
+            let (chosen, value) =
+                shares.hardest(isa, &mut rng, (user, positive), |item| items.row(item as usize), &candidates);
             let mut again = before;
             for &item in &candidates {
-                let window = below(&mut again, POOL) as u32;
+                let window = below(&mut again, WINDOWS) as u32;
                 let other = score(&wide(user), &wide(positive), &wide(items.row(item as usize)), shares.window(window));
                 assert!(other <= f64::from(value) + 1e-4, "{other} {value}");
                 assert!(chosen.item != item || (other - f64::from(value)).abs() < 1e-4);
@@ -160,7 +164,8 @@ mod tests {
         let shares = Synthesis::NONE.shares(&mut rng, 16);
         let mut out = vec![0.0; 16];
         let isa = Isa::Baseline;
-        let (chosen, _) = Synthesis::hardest(isa, &shares, &mut rng, (items.row(0), items.row(1)), &items, &[3]);
+        let (chosen, _) =
+            shares.hardest(isa, &mut rng, (items.row(0), items.row(1)), |item| items.row(item as usize), &[3]);
         shares.to_user(isa, &mut out, 1.0, chosen, items.row(1), items.row(3));
         assert_eq!(out, items.row(3));
     }

@@ -1,11 +1,21 @@
 //! A dense row-major matrix.
 
+use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut, zeroed_vec};
 use rayon::prelude::*;
+
+/// Floats that fill a line of the cache and lie in one, so that no wide load of a row of whole lines touches two.
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Floats in a line.
+const LINE: usize = 16;
 
 /// `rows x cols` floats, row-major. `cols` may be zero only when the matrix is empty.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub(crate) struct Matrix {
-    data: Vec<f32>,
+    /// `rows * cols` floats, and zeros up to the end of the last line.
+    lines: Vec<Line>,
     rows: usize,
     cols: usize,
 }
@@ -13,12 +23,16 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// All zeros.
     pub(crate) fn zeros(rows: usize, cols: usize) -> Matrix {
-        Matrix { data: vec![0.0; rows * cols], rows, cols }
+        Matrix { lines: zeroed_vec((rows * cols).div_ceil(LINE)), rows, cols }
     }
 
     /// Wraps row-major data; `None` unless there are `rows * cols` of it.
     pub(crate) fn from_data(rows: usize, cols: usize, data: Vec<f32>) -> Option<Matrix> {
-        (data.len() == rows * cols).then_some(Matrix { data, rows, cols })
+        (data.len() == rows * cols).then(|| {
+            let mut matrix = Matrix::zeros(rows, cols);
+            matrix.data_mut().copy_from_slice(&data);
+            matrix
+        })
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -30,33 +44,35 @@ impl Matrix {
     }
 
     pub(crate) fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.cols..(row + 1) * self.cols]
+        &self.data()[row * self.cols..(row + 1) * self.cols]
     }
 
     pub(crate) fn row_mut(&mut self, row: usize) -> &mut [f32] {
-        &mut self.data[row * self.cols..(row + 1) * self.cols]
+        let cols = self.cols;
+        &mut self.data_mut()[row * cols..(row + 1) * cols]
     }
 
     pub(crate) fn data(&self) -> &[f32] {
-        &self.data
+        &cast_slice(&self.lines)[..self.rows * self.cols]
     }
 
     pub(crate) fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        &mut cast_slice_mut(&mut self.lines)[..self.rows * self.cols]
     }
 
     pub(crate) fn into_data(self) -> Vec<f32> {
-        self.data
+        self.data().to_vec()
     }
 
     /// The rows, for loops on rayon.
     pub(crate) fn par_rows(&self) -> rayon::slice::ChunksExact<'_, f32> {
-        self.data.par_chunks_exact(self.cols.max(1))
+        self.data().par_chunks_exact(self.cols.max(1))
     }
 
     /// The rows, mutably, for loops on rayon.
     pub(crate) fn par_rows_mut(&mut self) -> rayon::slice::ChunksExactMut<'_, f32> {
-        self.data.par_chunks_exact_mut(self.cols.max(1))
+        let cols = self.cols.max(1);
+        self.data_mut().par_chunks_exact_mut(cols)
     }
 
     /// The rows `rows` copied, in that order.
@@ -68,6 +84,6 @@ impl Matrix {
 
     /// Whether every element is finite.
     pub(crate) fn is_finite(&self) -> bool {
-        self.data.par_chunks(1 << 16).all(|chunk| chunk.iter().fold(0.0, |sum, x| sum + x * 0.0) == 0.0)
+        self.data().par_chunks(1 << 16).all(|chunk| chunk.iter().fold(0.0, |sum, x| sum + x * 0.0) == 0.0)
     }
 }

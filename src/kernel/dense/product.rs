@@ -36,13 +36,6 @@ impl<'a> View<'a> {
     pub(crate) fn transposed(self) -> View<'a> {
         View { rows: self.cols, cols: self.rows, row_step: self.col_step, col_step: self.row_step, ..self }
     }
-
-    /// The columns `columns` of this view; nothing is moved.
-    pub(crate) fn columns(self, columns: std::ops::Range<usize>) -> View<'a> {
-        assert!(columns.end <= self.cols, "columns must lie inside their view");
-        let start = (columns.start * self.col_step).min(self.data.len());
-        View { data: &self.data[start..], cols: columns.len(), ..self }
-    }
 }
 
 impl<'a> From<&'a Matrix> for View<'a> {
@@ -255,17 +248,6 @@ mod tests {
             for left in [View::new(&[], 200, 0), View::new(&[], 0, 200).transposed()] {
                 assert_eq!(product(isa, left, View::new(&[], 0, 3)), Matrix::zeros(200, 3));
             }
-        }
-    }
-
-    #[test]
-    fn columns_of_a_view_are_those_of_the_matrix() {
-        let wide: Vec<f32> = (0..7 * 10).map(|at| at as f32 * 0.5 - 9.0).collect();
-        let cut: Vec<f32> = wide.chunks(10).flat_map(|row| row[3..8].to_vec()).collect();
-        let (wide, cut) = (View::new(&wide, 7, 10).columns(3..8), View::new(&cut, 7, 5));
-        for isa in Isa::available() {
-            assert_eq!(product(isa, wide, wide.transposed()), product(isa, cut, cut.transposed()));
-            assert_eq!(product(isa, wide.transposed(), wide), product(isa, cut.transposed(), cut));
         }
     }
 

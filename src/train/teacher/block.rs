@@ -9,10 +9,11 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product};
 use crate::train::context::Context;
+use crate::train::grouping::Grouping;
 use crate::train::loss::{log_partition, normalise, normalise_back, pairwise};
 use crate::train::model::Loss;
-use crate::train::random::unit;
 use crate::train::sampler::{Negatives, positives};
+use crate::train::synthesis::{Chosen, Synthesis};
 
 /// A matrix for the users and one for the items, of the same width.
 #[derive(Clone, Debug)]
@@ -117,14 +118,47 @@ pub(crate) struct BlockGradient {
     pub(crate) item_pairs: Vec<f32>,
 }
 
-/// One positive of a user: the slot of the item and the derivatives by its scores, a group each.
-type Own = (u32, Vec<f32>);
+/// What a block scores: the vectors of its users and of the items it touches, those of the pool first.
+struct Gathered<'a> {
+    users: &'a Matrix,
+    items: &'a Matrix,
+    /// The slots of every user's positives, and its generator.
+    positives: &'a [Vec<u32>],
+    generators: Vec<Xoshiro256PlusPlus>,
+    pool: &'a [u32],
+    /// All that every user has touched.
+    seen: Vec<&'a [u32]>,
+    /// The columns of every layer.
+    layers: Vec<Range<usize>>,
+}
+
+/// The loss of what was gathered and its gradient by it.
+struct Slopes {
+    loss: f64,
+    users: Matrix,
+    items: Matrix,
+    /// How often every item was a positive or the negative of a pair.
+    pairs: Vec<f32>,
+}
+
+/// One positive of a user: its slot and the derivative by its score.
+type Own = (u32, f32);
 
 /// What one user's row gives.
 struct Row {
     loss: f64,
     own: Vec<Own>,
     negatives: Vec<u32>,
+}
+
+/// A positive with its synthesised negatives.
+struct Mixed {
+    user: u32,
+    positive: u32,
+    /// By negative, then layer.
+    chosen: Vec<Chosen>,
+    /// The derivatives by the scores of the negatives.
+    slopes: Vec<f32>,
 }
 
 impl Objective {
@@ -137,7 +171,7 @@ impl Objective {
     }
 
     /// The loss of a block of users over a pool of its own. `slots` holds `u32::MAX` for every item, on return too. Three products of
-    /// `users x pool x columns`.
+    /// `users x pool x columns`; with synthesised negatives O(pairs x negatives x candidates x columns) instead.
     ///
     /// # Errors
     /// `Cancelled`.
@@ -154,7 +188,7 @@ impl Objective {
         let pool = self.sampler.pool(rng, self.pool);
         let seeds: Vec<u64> = users.iter().map(|_| rng.next_u64()).collect();
         let rows = context.graph.users();
-        let (pairs, mut generators): (Vec<Vec<u32>>, Vec<Xoshiro256PlusPlus>) = users
+        let (mut pairs, generators): (Vec<Vec<u32>>, Vec<Xoshiro256PlusPlus>) = users
             .par_iter()
             .zip(&seeds)
             .map(|(&user, &seed)| {
@@ -167,12 +201,13 @@ impl Objective {
             .unzip();
         let mut touched = pool.clone();
         touched.iter().enumerate().for_each(|(at, &item)| slots[item as usize] = at as u32);
-        for &item in pairs.iter().flatten() {
-            let slot = &mut slots[item as usize];
+        for item in pairs.iter_mut().flatten() {
+            let slot = &mut slots[*item as usize];
             if *slot == u32::MAX {
                 *slot = touched.len() as u32;
-                touched.push(item);
+                touched.push(*item);
             }
+            *item = *slot;
         }
 
         let mut user_vectors = scored.gather(|nodes| &nodes.users, users);
@@ -181,74 +216,21 @@ impl Objective {
             if self.cosine { matrix.par_rows_mut().map(|row| normalise(isa, row)).collect() } else { Vec::new() }
         };
         let (user_inverses, item_inverses) = (lengths(&mut user_vectors), lengths(&mut item_vectors));
-
-        let columns = user_vectors.cols();
-        let mut groups = scored.segments();
-        if !self.sampler.synthesises() {
-            groups.truncate(1);
-            groups.iter_mut().for_each(|group| *group = 0..columns);
-        }
-        let pooled = View::new(item_vectors.data(), pool.len(), columns);
-        let mut scores: Vec<Matrix> = groups
-            .iter()
-            .map(|group| {
-                let items = pooled.columns(group.clone());
-                product(isa, View::from(&user_vectors).columns(group.clone()), items.transposed())
-            })
-            .collect();
-        context.check()?;
-        let outcome: Vec<Row> = row_groups(&mut scores)
-            .into_par_iter()
-            .zip(&mut generators)
-            .enumerate()
-            .map(|(at, (mut scores, rng))| {
-                let positives: Vec<Own> = pairs[at]
-                    .iter()
-                    .map(|&item| {
-                        let slot = slots[item as usize];
-                        let (user, item) = (user_vectors.row(at), item_vectors.row(slot as usize));
-                        (slot, groups.iter().map(|g| dot(isa, &user[g.clone()], &item[g.clone()])).collect())
-                    })
-                    .collect();
-                match self.loss {
-                    Loss::Softmax => self.softmax_row(isa, &mut scores, positives),
-                    _ => self.pairwise_row(rng, &mut scores, positives, &pool, rows.row(users[at] as usize)),
-                }
-            })
-            .collect();
-
-        context.check()?;
-        let mut to_users = Matrix::zeros(users.len(), columns);
-        let mut to_items = Matrix::zeros(touched.len(), columns);
-        for (group, gradient) in groups.iter().zip(&scores) {
-            let users_by = product(isa, gradient.into(), pooled.columns(group.clone()));
-            let factor = Factor::pack(isa, View::from(&user_vectors).columns(group.clone()));
-            let mut items_by = Matrix::zeros(pool.len(), group.len());
-            factor.par_multiply(View::from(gradient).transposed(), items_by.data_mut(), false);
-            for (to, from) in [(&mut to_users, users_by), (&mut to_items, items_by)] {
-                to.par_rows_mut().zip(from.par_rows()).for_each(|(to, from)| to[group.clone()].copy_from_slice(from));
-            }
-        }
-        let mut by_item: Vec<Vec<(u32, &[f32])>> = vec![Vec::new(); touched.len()];
-        let mut item_pairs = vec![0.0f32; touched.len()];
-        for (at, row) in outcome.iter().enumerate() {
-            for (slot, by) in &row.own {
-                by_item[*slot as usize].push((at as u32, by));
-                item_pairs[*slot as usize] += 1.0;
-            }
-            row.negatives.iter().for_each(|&slot| item_pairs[slot as usize] += 1.0);
-        }
-        let add = |out: &mut [f32], by: &[f32], from: &[f32]| {
-            groups.iter().zip(by).for_each(|(g, &by)| add_scaled(isa, &mut out[g.clone()], by, &from[g.clone()]));
+        let gathered = Gathered {
+            users: &user_vectors,
+            items: &item_vectors,
+            positives: &pairs,
+            generators,
+            pool: &pool,
+            seen: users.iter().map(|&user| rows.row(user as usize)).collect(),
+            layers: scored.segments(),
         };
-        to_users.par_rows_mut().zip(&outcome).for_each(|(out, row)| {
-            row.own.iter().for_each(|(slot, by)| add(out, by, item_vectors.row(*slot as usize)));
-        });
-        to_items.par_rows_mut().zip(&by_item).for_each(|(out, own)| {
-            own.iter().for_each(|(user, by)| add(out, by, user_vectors.row(*user as usize)));
-        });
+        let mut done = match self.sampler.synthesis() {
+            Some(synthesis) => self.synthesised(context, gathered, synthesis, rng)?,
+            None => self.pooled(context, gathered)?,
+        };
         for (gradient, vectors, inverses) in
-            [(&mut to_users, &user_vectors, &user_inverses), (&mut to_items, &item_vectors, &item_inverses)]
+            [(&mut done.users, &user_vectors, &user_inverses), (&mut done.items, &item_vectors, &item_inverses)]
         {
             gradient.par_rows_mut().zip(vectors.par_rows()).zip(inverses).for_each(|((gradient, row), &inverse)| {
                 normalise_back(isa, gradient, row, inverse);
@@ -256,17 +238,146 @@ impl Objective {
         }
         touched.iter().for_each(|&item| slots[item as usize] = u32::MAX);
         Ok(BlockGradient {
-            loss: outcome.iter().map(|row| row.loss).sum(),
+            loss: done.loss,
             pairs: match self.loss {
                 Loss::Softmax => pairs.iter().map(|pairs| self.softmax_weight(pairs.len()) as usize).sum(),
                 _ => pairs.iter().map(Vec::len).sum(),
             },
-            users: to_users,
+            users: done.users,
             user_pairs: pairs.iter().map(|pairs| pairs.len() as f32).collect(),
             touched,
-            items: to_items,
-            item_pairs,
+            items: done.items,
+            item_pairs: done.pairs,
         })
+    }
+
+    /// Negatives are items of the pool, so all scores are one product.
+    fn pooled(&self, context: &Context<'_>, mut gathered: Gathered<'_>) -> Result<Slopes> {
+        let isa = context.isa;
+        let (users, items) = (gathered.users, gathered.items);
+        let pooled = View::new(items.data(), gathered.pool.len(), items.cols());
+        let mut scores = product(isa, View::from(users), pooled.transposed());
+        context.check()?;
+        let outcome: Vec<Row> = scores
+            .par_rows_mut()
+            .zip(&mut gathered.generators)
+            .enumerate()
+            .map(|(at, (scores, rng))| {
+                let score = |&slot: &u32| (slot, dot(isa, users.row(at), items.row(slot as usize)));
+                let positives: Vec<Own> = gathered.positives[at].iter().map(score).collect();
+                match self.loss {
+                    Loss::Softmax => self.softmax_row(isa, scores, positives),
+                    _ => self.pairwise_row(rng, scores, positives, gathered.pool, gathered.seen[at]),
+                }
+            })
+            .collect();
+
+        context.check()?;
+        let mut to_users = product(isa, (&scores).into(), pooled);
+        let mut to_items = Matrix::zeros(items.rows(), items.cols());
+        let of_pool = &mut to_items.data_mut()[..gathered.pool.len() * items.cols()];
+        Factor::pack(isa, View::from(users)).par_multiply(View::from(&scores).transposed(), of_pool, false);
+        let mut by_item: Vec<Vec<(u32, f32)>> = vec![Vec::new(); items.rows()];
+        let mut pairs = vec![0.0f32; items.rows()];
+        for (at, row) in outcome.iter().enumerate() {
+            for &(slot, by) in &row.own {
+                by_item[slot as usize].push((at as u32, by));
+                pairs[slot as usize] += 1.0;
+            }
+            row.negatives.iter().for_each(|&slot| pairs[slot as usize] += 1.0);
+        }
+        to_users.par_rows_mut().zip(&outcome).for_each(|(out, row)| {
+            row.own.iter().for_each(|&(slot, by)| add_scaled(isa, out, by, items.row(slot as usize)));
+        });
+        to_items.par_rows_mut().zip(&by_item).for_each(|(out, own)| {
+            own.iter().for_each(|&(user, by)| add_scaled(isa, out, by, users.row(user as usize)));
+        });
+        Ok(Slopes { loss: outcome.iter().map(|row| row.loss).sum(), users: to_users, items: to_items, pairs })
+    }
+
+    /// Every negative is synthesised, layer by layer, from candidates of its own.
+    fn synthesised(
+        &self,
+        context: &Context<'_>,
+        mut gathered: Gathered<'_>,
+        synthesis: Synthesis,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Slopes> {
+        let isa = context.isa;
+        let (users, items, layers) = (gathered.users, gathered.items, &gathered.layers);
+        let shares = synthesis.shares(rng, layers.iter().map(Range::len).max().unwrap_or(0));
+        let mut to_users = Matrix::zeros(users.rows(), users.cols());
+        let outcome: Vec<(f64, Vec<Mixed>)> = to_users
+            .par_rows_mut()
+            .zip(&mut gathered.generators)
+            .enumerate()
+            .map(|(at, (out, rng))| {
+                context.check()?;
+                let user = users.row(at);
+                let (mut candidates, mut loss) = (Vec::with_capacity(synthesis.candidates), 0.0);
+                let mixed = gathered.positives[at].iter().map(|&slot| {
+                    let positive = items.row(slot as usize);
+                    let mut chosen = Vec::with_capacity(self.negatives * layers.len());
+                    let mut slopes = vec![0.0f32; self.negatives];
+                    for slope in &mut slopes {
+                        self.sampler.candidates(rng, gathered.pool, gathered.seen[at], &mut candidates);
+                        for layer in layers {
+                            let rows = (&user[layer.clone()], &positive[layer.clone()]);
+                            let row = |item: u32| &items.row(item as usize)[layer.clone()];
+                            let (hardest, score) = shares.hardest(isa, rng, rows, row, &candidates);
+                            *slope += score;
+                            chosen.push(hardest);
+                        }
+                    }
+                    loss += f64::from(pairwise(dot(isa, user, positive), &mut slopes, self.temperature));
+                    add_scaled(isa, out, -slopes.iter().sum::<f32>(), positive);
+                    for (chosen, &slope) in chosen.chunks_exact(layers.len()).zip(&slopes) {
+                        for (layer, &chosen) in layers.iter().zip(chosen) {
+                            let negative = &items.row(chosen.item as usize)[layer.clone()];
+                            let out = &mut out[layer.clone()];
+                            shares.to_user(isa, out, slope, chosen, &positive[layer.clone()], negative);
+                        }
+                    }
+                    Mixed { user: at as u32, positive: slot, chosen, slopes }
+                });
+                let mixed = mixed.collect();
+                Ok((loss, mixed))
+            })
+            .collect::<Result<_>>()?;
+        context.check()?;
+        let loss = outcome.iter().map(|(loss, _)| loss).sum();
+        let mixed: Vec<&Mixed> = outcome.iter().flat_map(|(_, mixed)| mixed).collect();
+        let by_positive = Grouping::new(items.rows(), &mixed.iter().map(|mixed| mixed.positive).collect::<Vec<_>>());
+        let negatives: Vec<u32> =
+            mixed.iter().flat_map(|mixed| mixed.chosen.iter().map(|chosen| chosen.item)).collect();
+        let by_negative = Grouping::new(items.rows(), &negatives);
+        let mut to_items = Matrix::zeros(items.rows(), items.cols());
+        to_items.par_rows_mut().enumerate().for_each(|(slot, out)| {
+            for &at in by_positive.row(slot) {
+                let Mixed { user, chosen, slopes, .. } = mixed[at as usize];
+                let user = users.row(*user as usize);
+                add_scaled(isa, out, -slopes.iter().sum::<f32>(), user);
+                for (chosen, &slope) in chosen.chunks_exact(layers.len()).zip(slopes) {
+                    for (layer, &chosen) in layers.iter().zip(chosen) {
+                        shares.to_positive(isa, &mut out[layer.clone()], slope, chosen, &user[layer.clone()]);
+                    }
+                }
+            }
+            for &at in by_negative.row(slot) {
+                let (at, of) =
+                    (at as usize / (self.negatives * layers.len()), at as usize % (self.negatives * layers.len()));
+                let (negative, layer) = (of / layers.len(), &layers[of % layers.len()]);
+                let Mixed { user, chosen, slopes, .. } = mixed[at];
+                let user = &users.row(*user as usize)[layer.clone()];
+                shares.to_candidate(isa, &mut out[layer.clone()], slopes[negative], chosen[of], user);
+            }
+        });
+        let mut pairs = vec![0.0f32; items.rows()];
+        for mixed in mixed {
+            pairs[mixed.positive as usize] += 1.0;
+            mixed.chosen.iter().step_by(layers.len()).for_each(|chosen| pairs[chosen.item as usize] += 1.0);
+        }
+        Ok(Slopes { loss, users: to_users, items: to_items, pairs })
     }
 
     /// The weight of a user with a number of positives in the softmax loss.
@@ -275,86 +386,55 @@ impl Objective {
     }
 
     /// `sum over positives p of log sum over pool j of exp((s_j - s_p) / temperature)`, or the mean over the positives.
-    fn softmax_row(&self, isa: Isa, scores: &mut [&mut [f32]], mut positives: Vec<Own>) -> Row {
+    fn softmax_row(&self, isa: Isa, scores: &mut [f32], mut positives: Vec<Own>) -> Row {
         let mut loss = 0.0;
         let weight = self.softmax_weight(positives.len());
         let share = weight / positives.len().max(1) as f32;
         for own in &mut positives {
-            loss -= f64::from(own.1.iter().sum::<f32>() * share / self.temperature);
-            own.1.fill(-share / self.temperature);
+            loss -= f64::from(own.1 * share / self.temperature);
+            own.1 = -share / self.temperature;
         }
-        if let [scores] = scores {
-            if weight > 0.0 {
-                loss += f64::from(log_partition(isa, scores, weight, self.temperature));
-            } else {
-                scores.fill(0.0);
-            }
+        if weight > 0.0 {
+            loss += f64::from(log_partition(isa, scores, weight, self.temperature));
+        } else {
+            scores.fill(0.0);
         }
         Row { loss, own: positives, negatives: Vec::new() }
     }
 
-    /// The pairwise loss of every positive against negatives of its own, mixed with it where the sampler does so. On return `scores` holds
-    /// the derivatives by the scores of the pool.
+    /// The pairwise loss of every positive against negatives of its own, each the best of its candidates. On return `scores` holds the
+    /// derivatives by the scores of the pool.
     fn pairwise_row(
         &self,
         rng: &mut Xoshiro256PlusPlus,
-        scores: &mut [&mut [f32]],
+        scores: &mut [f32],
         mut positives: Vec<Own>,
         pool: &[u32],
         touched: &[u32],
     ) -> Row {
-        let known: Vec<Vec<f32>> = scores.iter().map(|scores| scores.to_vec()).collect();
-        scores.iter_mut().for_each(|scores| scores.fill(0.0));
-        let synthesises = self.sampler.synthesises();
+        let known = scores.to_vec();
+        scores.fill(0.0);
         let (mut candidates, mut loss, mut counted) = (Vec::new(), 0.0, Vec::new());
-        // Of every negative and group: the position chosen and the positive's share in it.
-        let mut chosen: Vec<Vec<(usize, f32)>> = vec![Vec::new(); self.negatives];
+        let mut chosen = vec![0u32; self.negatives];
         let mut values = vec![0.0f32; self.negatives];
         for (_, own) in &mut positives {
             for (chosen, value) in chosen.iter_mut().zip(&mut values) {
                 self.sampler.candidates(rng, pool, touched, &mut candidates);
-                chosen.clear();
-                *value = 0.0;
-                for (known, &positive) in known.iter().zip(own.iter()) {
-                    let mut best = (f32::NEG_INFINITY, 0, 0.0);
-                    for &at in &candidates {
-                        let share = if synthesises { unit(rng) } else { 0.0 };
-                        let score = share * positive + (1.0 - share) * known[at];
-                        if score > best.0 {
-                            best = (score, at, share);
-                        }
-                    }
-                    *value += best.0;
-                    chosen.push((best.1, best.2));
-                }
+                let better = |&best: &u32, &other: &u32| known[other as usize] > known[best as usize];
+                *chosen = candidates
+                    .iter()
+                    .copied()
+                    .reduce(|best, at| if better(&best, &at) { at } else { best })
+                    .unwrap_or(0);
+                *value = known[*chosen as usize];
             }
-            loss += f64::from(pairwise(own.iter().sum(), &mut values, self.temperature));
-            own.fill(-values.iter().sum::<f32>());
-            for (chosen, &value) in chosen.iter().zip(&values) {
-                for ((scores, own), &(at, share)) in scores.iter_mut().zip(own.iter_mut()).zip(chosen) {
-                    scores[at] += value * (1.0 - share);
-                    *own += value * share;
-                }
-                counted.extend(chosen.first().map(|&(at, _)| at as u32));
-            }
+            loss += f64::from(pairwise(*own, &mut values, self.temperature));
+            *own = -values.iter().sum::<f32>();
+            chosen.iter().zip(&values).for_each(|(&at, &value)| scores[at as usize] += value);
+            counted.extend_from_slice(&chosen);
         }
         Row { loss, own: positives, negatives: counted }
     }
-}
-
-/// Row r of every matrix together, for all r.
-fn row_groups(matrices: &mut [Matrix]) -> Vec<Vec<&mut [f32]>> {
-    let mut rows: Vec<Vec<&mut [f32]>> = Vec::new();
-    for matrix in matrices {
-        let cols = matrix.cols().max(1);
-        for (at, row) in matrix.data_mut().chunks_exact_mut(cols).enumerate() {
-            match rows.get_mut(at) {
-                Some(rows) => rows.push(row),
-                None => rows.push(vec![row]),
-            }
-        }
-    }
-    rows
 }
 
 #[cfg(test)]
@@ -436,7 +516,7 @@ mod tests {
         let pool: Vec<u32> = (0..10).collect();
         let mut scores: Vec<f32> = (0..10).map(|k| (k * 7 % 10) as f32).collect();
         // Position 7 has the best score, 9, but the user has touched it; position 4 comes next.
-        let row = objective.pairwise_row(&mut rng, &mut [&mut scores], vec![(0, vec![1.0])], &pool, &[7]);
+        let row = objective.pairwise_row(&mut rng, &mut scores, vec![(0, 1.0)], &pool, &[7]);
         assert_eq!(row.negatives, [4]);
         assert!(scores.iter().enumerate().all(|(at, &by)| (by != 0.0) == (at == 4)), "{scores:?}");
     }

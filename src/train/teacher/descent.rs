@@ -64,6 +64,8 @@ pub(crate) struct Descent {
     pub(crate) sampler: Sampler,
     pub(crate) candidates: usize,
     pub(crate) popularity: f32,
+    /// Positives drawn of every user in an epoch, by the pairwise losses.
+    pub(crate) draws: usize,
     pub(crate) negatives: usize,
     pub(crate) pool: usize,
     pub(crate) cosine: bool,
@@ -73,7 +75,7 @@ pub(crate) struct Descent {
 }
 
 impl Descent {
-    /// The objective on a graph. The pairwise losses draw as many positives a user as users have on average.
+    /// The objective on a graph.
     fn objective(&self, graph: &Bipartite) -> Objective {
         Objective {
             loss: self.loss,
@@ -83,7 +85,7 @@ impl Descent {
             cosine: self.cosine,
             temperature: self.temperature,
             equal_users: self.equal_users,
-            draws: (graph.n_edges() / graph.n_users().max(1)).max(1),
+            draws: self.draws,
         }
     }
 

@@ -130,6 +130,7 @@ mod tests {
             sampler: Sampler::Uniform,
             candidates: 1,
             popularity: 0.0,
+            draws: 3,
             negatives: 1,
             pool: 8,
             cosine: false,

@@ -1,6 +1,5 @@
 //! BiGeaR and BiGeaR++: codes of every layer of a graph convolution, learned through the signs.
 
-mod grouping;
 mod lists;
 mod objective;
 mod propagation;
@@ -40,7 +39,7 @@ const EXPLODED: f64 = 10.0;
 /// with L_ID the inference distillation from the teacher's lists ([`Ranking`]).
 ///
 /// The authors propagate the whole graph twice a batch. Here a step holds `V` for a draw of `draws` positives of every user, sums the
-/// gradients of all layers by node, goes back through the graph once, and moves the table by one step of Adam with a rate forty times
+/// gradients of all layers by node, goes back through the graph once, and moves the table by one step of Adam with a rate sixty times
 /// theirs: two passes over the graph serve tens of thousands of pairs. A step costs
 /// O(hops edges d + users (draws candidates + R1 + R2) (hops + 1) d).
 #[derive(Clone, Debug, PartialEq)]

@@ -5,12 +5,12 @@ use std::f64::consts::LN_2;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::grouping::Grouping;
 use super::lists::Lists;
 use super::propagation::zeros_like;
 use crate::Result;
 use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
+use crate::train::grouping::Grouping;
 use crate::train::random::below;
 use crate::train::synthesis::{Chosen, Shares, Synthesis};
 use crate::train::teacher::Nodes;
@@ -136,7 +136,7 @@ impl Objective<'_> {
                         let rows = (codes.users.row(user), codes.items.row(*positive as usize));
                         let isa = self.context.isa;
                         let (hardest, score) =
-                            Synthesis::hardest(isa, shares, &mut rng, rows, &codes.items, &candidates);
+                            shares.hardest(isa, &mut rng, rows, |item| codes.items.row(item as usize), &candidates);
                         *chosen = hardest;
                         margin += score - dot(isa, rows.0, rows.1);
                     }
