@@ -207,14 +207,16 @@ fn descent(
     let pairs = (graph.n_users() as f64 * graph.n_items() as f64).max(1.0);
     let is_dense = graph.n_edges() as f64 / pairs > 0.01;
     let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
-    // Layers that become codes as they are have the codes' width.
-    let factors = weighted.map_or(64, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
+    // Layers that become codes as they are have the codes' width. Means of hops are smooth, so they need more columns than free vectors.
+    let mean = if hops.is_some() && !is_fast { 256 } else { 64 };
+    let factors = weighted.map_or(mean, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
     let similarities = [("dot", false), ("cosine", true)];
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
     // A step of propagation costs the same for any number of users, and eight steps an epoch are few enough.
     let batch = if hops.is_some() { (graph.n_users() / 8).next_multiple_of(512).clamp(512, 4096) } else { 512 };
     // The harder the negatives, the less is overfitted.
     let (epochs, rate, l2) = match loss {
+        Loss::Softmax if hops.is_some() => (40, 0.05, 0.0),
         Loss::Softmax => (150, 0.05, 0.0),
         Loss::Bpr => (60, 0.04, 1e-2),
         Loss::KBpr | Loss::InfoNce => (60, 0.03, 1e-3),
