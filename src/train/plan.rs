@@ -295,7 +295,8 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         _ => (hops + 1 - layer) as f32 / (hops + 1) as f32,
     };
     let weights = (0..=hops).map(layer).collect();
-    let sharpness = reader.number(&settings::STUDENT_SHARPNESS, 1.0);
+    // Propagated layers are some hundredths large: to a much wider bell they are all alike, and the sign passes every gradient.
+    let sharpness = reader.number(&settings::STUDENT_SHARPNESS, 8.0);
     let estimators = [
         ("dirac", Estimator::Dirac { sharpness }),
         ("clipped", Estimator::Clipped { range: 1.0 / sharpness }),
