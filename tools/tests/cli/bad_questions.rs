@@ -37,11 +37,11 @@ fn a_query_before_any_training() {
 fn training_settings_out_of_range() {
     let place = trained();
     run(["train", &place.db(), "--bits", "100"]).fails(2, &["bits", "100", "64"]);
-    run(["train", &place.db(), "--preset", "best"]).fails(2, &["best", "balanced"]);
+    run(["train", &place.db(), "--preset", "quick"]).fails(2, &["quick", "balanced", "best"]);
     run(["train", &place.db(), "--model", "bigear+"]).fails(2, &["bigear+", "bigear++"]);
     run(["train", &place.db(), "--set", "teacher.lr=1"]).fails(2, &["teacher.lr", "teacher.rate"]);
-    run(["train", &place.db(), "--set", "student.distil=2"]).fails(2, &["student.distil", "from 0 to 1"]);
-    run(["train", &place.db(), "--set", "student.distil"]).fails(2, &["KEY=VALUE"]);
+    run(["train", &place.db(), "--set", "student.mixture=2"]).fails(2, &["student.mixture", "from 0 to 1"]);
+    run(["train", &place.db(), "--set", "student.mixture"]).fails(2, &["KEY=VALUE"]);
 }
 
 #[test]
