@@ -1,28 +1,26 @@
 //! Discrete coordinate descent of codes towards a teacher's scores.
 
+mod descent;
+
 use rayon::prelude::*;
 
-use super::{Segment, Student, Tables};
+use super::{Student, Tables};
 use crate::Result;
-use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, multiply_by, product};
+use crate::index::TopK;
+use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::random::subset;
 use crate::train::report::Epoch;
 use crate::train::scores::Scores;
+use descent::{Descent, Side, Workspace};
 
-/// Passes over the bits of a row a sweep; the second flips a third of what the first one does, the third a tenth.
-const PASSES: usize = 3;
-/// Passes over the magnitudes of a user's vector, once its signs are settled.
-const RELAXATIONS: usize = 4;
 /// Pairs scored to find the lists; with more, a user's list is taken from a sample of the items.
 const MOST_PAIRS: usize = 1 << 33;
 /// Entries of all lists together.
 const MOST_ENTRIES: usize = 1 << 25;
 /// Entries an item is fitted to; of more, an even part stands for all.
 const MOST_OF_ITEM: usize = 4096;
-/// Entries copied at once into columns.
-const LANES: usize = 16;
 
 /// Codes whose scores are nearest to the teacher's in weighted squares, found bit by bit. With t the teacher's score, shifted and scaled for
 /// every user to mean 0 and deviation 1 over the items, x a user's and w an item's code vector (signs times one scaler a layer) and m the mean
@@ -277,27 +275,15 @@ impl Lists {
 
 /// Positions of the `most` largest scores, ties by position, rising. O(scores).
 fn best(scores: &[f32], most: usize) -> Vec<u32> {
-    let keep = |kept: &mut Vec<u32>| {
-        if kept.len() > most {
-            let order = |a: &u32, b: &u32| scores[*b as usize].total_cmp(&scores[*a as usize]).then(a.cmp(b));
-            kept.select_nth_unstable_by(most - 1, order);
-            kept.truncate(most);
-        }
-    };
-    let mut kept: Vec<u32> = Vec::with_capacity(4 * most);
-    let mut least = f32::NEG_INFINITY;
-    for (at, &score) in scores.iter().enumerate() {
-        if score > least || kept.len() < most {
-            kept.push(at as u32);
-            if kept.len() == 4 * most {
-                keep(&mut kept);
-                least = kept.iter().fold(f32::INFINITY, |least, &at| least.min(scores[at as usize]));
-            }
+    let mut best = TopK::new(most, scores.len());
+    for (at, &score) in (0..).zip(scores) {
+        if score >= best.threshold() {
+            best.push(score, at, at);
         }
     }
-    keep(&mut kept);
-    kept.sort_unstable();
-    kept
+    let mut positions: Vec<u32> = best.into_sorted().into_iter().map(|(at, _)| at).collect();
+    positions.sort_unstable();
+    positions
 }
 
 fn column_mean(isa: Isa, matrix: &Matrix) -> Vec<f32> {
@@ -307,275 +293,13 @@ fn column_mean(isa: Isa, matrix: &Matrix) -> Vec<f32> {
     mean
 }
 
-/// The side that is held fixed: W, with a row a pair to fit, and its Gram matrix `W'W`.
-struct Side<'a> {
-    isa: Isa,
-    segments: &'a [Segment],
-    vectors: &'a Matrix,
-    gram: Matrix,
-}
-
-impl<'a> Side<'a> {
-    fn new(isa: Isa, segments: &'a [Segment], vectors: &'a Matrix) -> Side<'a> {
-        let gram = product(isa, View::from(vectors).transposed(), vectors.into());
-        Side { isa, segments, vectors, gram }
-    }
-}
-
-/// The buffers of a descent, kept from row to row.
-#[derive(Default)]
-struct Workspace {
-    /// The listed rows of W times the root of their weight, by column: `[bits][stride]`, padded with zeros.
-    columns: Vec<f32>,
-    /// The diagonal of `W'W`, that of the list included.
-    diagonal: Vec<f32>,
-    /// `W'W y` without the list, of each layer's part of y: `[layers][bits]`.
-    images: Vec<f32>,
-    /// The list's scores by each layer's part of y: `[layers][stride]`.
-    parts: Vec<f32>,
-    /// Targets of the list minus scores, times the root of their weight: `[stride]`.
-    rest: Vec<f32>,
-}
-
-/// The minimisation over one vector y of `|t - W y|^2 + weight |t_list - W_list y|^2`, up to the constant `|t|^2`.
-struct Descent<'a> {
-    side: &'a Side<'a>,
-    state: &'a mut Workspace,
-    stride: usize,
-    vector: &'a mut [f32],
-    /// `W't`.
-    cross: &'a [f32],
-}
-
-impl<'a> Descent<'a> {
-    fn new(
-        side: &'a Side<'a>,
-        state: &'a mut Workspace,
-        vector: &'a mut [f32],
-        cross: &'a [f32],
-        list: impl Iterator<Item = (u32, f32)>,
-        weight: f32,
-    ) -> Descent<'a> {
-        let (bits, layers, root) = (vector.len(), side.segments.len(), weight.sqrt());
-        let (rows, goals): (Vec<u32>, Vec<f32>) = list.unzip();
-        let stride = rows.len().next_multiple_of(LANES);
-        let Workspace { columns, diagonal, images, parts, rest } = &mut *state;
-        for (buffer, len) in [
-            (&mut *columns, bits * stride),
-            (diagonal, bits),
-            (images, layers * bits),
-            (parts, layers * stride),
-            (&mut *rest, stride),
-        ] {
-            buffer.clear();
-            buffer.resize(len, 0.0);
-        }
-        rest.iter_mut().zip(&goals).for_each(|(rest, goal)| *rest = root * goal);
-        for (block, rows) in rows.chunks(LANES).enumerate() {
-            let vectors: Vec<&[f32]> = rows.iter().map(|&row| side.vectors.row(row as usize)).collect();
-            for (k, column) in columns.chunks_exact_mut(stride).enumerate() {
-                let lanes = &mut column[block * LANES..][..LANES];
-                lanes.iter_mut().zip(&vectors).for_each(|(lane, vector)| *lane = root * vector[k]);
-            }
-        }
-        let mut descent = Descent { side, state, stride, vector, cross };
-        for k in 0..bits {
-            let column = &descent.state.columns[k * stride..][..stride];
-            descent.state.diagonal[k] = side.gram.row(k)[k] + dot(side.isa, column, column);
-        }
-        for layer in 0..layers {
-            for k in side.segments[layer].clone() {
-                descent.add(layer, k, descent.vector[k]);
-            }
-        }
-        descent
-    }
-
-    /// Follows a change of `vector[k]`, in a layer, by `delta`.
-    fn add(&mut self, layer: usize, k: usize, delta: f32) {
-        let (isa, bits, stride) = (self.side.isa, self.vector.len(), self.stride);
-        let Workspace { columns, images, parts, rest, .. } = &mut *self.state;
-        let column = &columns[k * stride..][..stride];
-        add_scaled(isa, &mut images[layer * bits..][..bits], delta, self.side.gram.row(k));
-        add_scaled(isa, &mut parts[layer * stride..][..stride], delta, column);
-        add_scaled(isa, rest, -delta, column);
-    }
-
-    /// Half the negative derivative of the loss by `vector[k]`.
-    fn slope(&self, k: usize) -> f32 {
-        let state = &*self.state;
-        let image: f32 = state.images.chunks_exact(self.vector.len()).map(|image| image[k]).sum();
-        self.cross[k] - image + dot(self.side.isa, &state.columns[k * self.stride..][..self.stride], &state.rest)
-    }
-
-    /// Scalers, then passes of flips, each followed by scalers.
-    fn fit(&mut self) {
-        self.rescale();
-        for _ in 0..PASSES {
-            let flips = self.flip();
-            self.rescale();
-            if flips == 0 {
-                break;
-            }
-        }
-    }
-
-    /// Flips every bit whose flip lowers the loss, one after the other; how many there were.
-    fn flip(&mut self) -> usize {
-        let mut flips = 0;
-        for layer in 0..self.side.segments.len() {
-            for k in self.side.segments[layer].clone() {
-                let x = self.vector[k];
-                // The loss changes by 4 x (x diagonal + slope).
-                if x * (x * self.state.diagonal[k] + self.slope(k)) < 0.0 {
-                    self.vector[k] = -x;
-                    self.add(layer, k, -2.0 * x);
-                    flips += 1;
-                }
-            }
-        }
-        flips
-    }
-
-    /// Gives every layer's scaler its least-squares value, given the others. A layer that would have to point backwards keeps its own.
-    fn rescale(&mut self) {
-        let (isa, bits, stride) = (self.side.isa, self.vector.len(), self.stride);
-        for (layer, segment) in self.side.segments.iter().enumerate() {
-            let Workspace { images, parts, rest, .. } = &mut *self.state;
-            let part = &parts[layer * stride..][..stride];
-            let own = &images[layer * bits..][segment.clone()];
-            let square = dot(isa, own, &self.vector[segment.clone()]) + dot(isa, part, part);
-            let image = |k: usize| images.chunks_exact(bits).map(|image| image[k]).sum::<f32>();
-            let slope = segment.clone().map(|k| self.vector[k] * (self.cross[k] - image(k))).sum::<f32>()
-                + dot(isa, part, rest);
-            let times = 1.0 + slope / square;
-            if times.is_finite() && times > 1e-3 {
-                add_scaled(isa, rest, 1.0 - times, part);
-                multiply_by(isa, &mut images[layer * bits..][..bits], times);
-                multiply_by(isa, &mut parts[layer * stride..][..stride], times);
-                multiply_by(isa, &mut self.vector[segment.clone()], times);
-            }
-        }
-    }
-
-    /// Gives magnitudes their best values one after the other, signs unchanged.
-    fn relax(&mut self) {
-        for _ in 0..RELAXATIONS {
-            for layer in 0..self.side.segments.len() {
-                for k in self.side.segments[layer].clone() {
-                    let x = self.vector[k];
-                    if x == 0.0 {
-                        continue;
-                    }
-                    let step = self.slope(k) / self.state.diagonal[k];
-                    // Never quite zero, whose sign would be lost.
-                    let next =
-                        if x > 0.0 { (x + step).max(f32::MIN_POSITIVE) } else { (x + step).min(-f32::MIN_POSITIVE) };
-                    if next.is_finite() {
-                        self.vector[k] = next;
-                        self.add(layer, k, next - x);
-                    }
-                }
-            }
-        }
-    }
-
-    /// The loss, up to the constant.
-    fn loss(&self) -> f64 {
-        let mut loss: f64 = self.state.rest.iter().map(|&x| f64::from(x).powi(2)).sum();
-        for k in 0..self.vector.len() {
-            let image: f32 = self.state.images.chunks_exact(self.vector.len()).map(|image| image[k]).sum();
-            loss += f64::from(self.vector[k]) * (f64::from(image) - 2.0 * f64::from(self.cross[k]));
-        }
-        loss
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::random::{below, normal, normal_matrix};
+    use crate::train::random::{below, normal_matrix};
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;
-
-    /// `|t - W y|^2 + weight |list part|^2` from its definition, in double precision.
-    fn direct(w: &Matrix, target: &[f64], list: &[(u32, f32)], weight: f64, y: &[f32]) -> f64 {
-        let score = |row: usize| w.row(row).iter().zip(y).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
-        let all: f64 = target.iter().enumerate().map(|(row, t)| (t - score(row)).powi(2)).sum();
-        let listed = list.iter().map(|&(row, goal)| (f64::from(goal) - score(row as usize)).powi(2));
-        all + weight * listed.sum::<f64>()
-    }
-
-    /// On random problems of one to three layers: the loss that is followed is the one defined, no step raises it, where flips end no flip
-    /// would lower it, and relaxing keeps signs.
-    #[test]
-    fn a_descent_lowers_the_loss_of_the_definition() {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
-        for case in 0..60 {
-            let isa = Isa::Baseline;
-            let (rows, layers) = (20 + below(&mut rng, 30), 1 + case % 3);
-            let mut end = 0;
-            let segments: Vec<Segment> = (0..layers)
-                .map(|_| {
-                    let start = end;
-                    end += 1 + below(&mut rng, 12);
-                    start..end
-                })
-                .collect();
-            let w = normal_matrix(&mut rng, rows, end, 1.0);
-            let target: Vec<f64> = (0..rows).map(|_| f64::from(3.0 * normal(&mut rng))).collect();
-            let list: Vec<(u32, f32)> =
-                (0..below(&mut rng, 20)).map(|_| (below(&mut rng, rows) as u32, 3.0 * normal(&mut rng))).collect();
-            let weight = below(&mut rng, 4) as f32;
-            let cross: Vec<f32> = (0..end)
-                .map(|k| (0..rows).map(|row| f64::from(w.row(row)[k]) * target[row]).sum::<f64>() as f32)
-                .collect();
-            let mut y: Vec<f32> = vec![0.0; end];
-            for segment in &segments {
-                let scaler = 0.1 + normal(&mut rng).abs();
-                y[segment.clone()].iter_mut().for_each(|y| *y = if below(&mut rng, 2) == 0 { scaler } else { -scaler });
-            }
-            let side = Side::new(isa, &segments, &w);
-            let mut workspace = Workspace::default();
-            let constant: f64 = target.iter().map(|t| t * t).sum();
-            let loss = |y: &[f32]| direct(&w, &target, &list, f64::from(weight), y);
-            let before = loss(&y);
-            let mut descent = Descent::new(&side, &mut workspace, &mut y, &cross, list.iter().copied(), weight);
-            let near = |descent: &Descent<'_>| {
-                let (followed, defined) = (constant + descent.loss(), loss(descent.vector));
-                assert!((followed - defined).abs() < 1e-3 * (1.0 + before), "case {case}: {followed} {defined}");
-                defined
-            };
-            assert!((near(&descent) - before).abs() < 1e-6 * (1.0 + before));
-            let mut last = before;
-            loop {
-                let flips = descent.flip();
-                let next = near(&descent);
-                assert!(next <= last + 1e-4 * (1.0 + before), "case {case}: flips raised {last} to {next}");
-                last = next;
-                if flips == 0 {
-                    break;
-                }
-            }
-            for k in 0..end {
-                let mut flipped = descent.vector.to_vec();
-                flipped[k] = -flipped[k];
-                assert!(loss(&flipped) > last - 1e-3 * (1.0 + before), "case {case}: bit {k} should have been flipped");
-            }
-            descent.rescale();
-            let scaled = near(&descent);
-            assert!(scaled <= last + 1e-4 * (1.0 + before));
-            for segment in &segments {
-                let first = descent.vector[segment.start].abs();
-                assert!(descent.vector[segment.clone()].iter().all(|x| (x.abs() - first).abs() < 1e-5 * first));
-            }
-            let signs: Vec<bool> = descent.vector.iter().map(|x| *x > 0.0).collect();
-            descent.relax();
-            assert!(near(&descent) <= scaled + 1e-4 * (1.0 + before));
-            assert_eq!(signs, descent.vector.iter().map(|x| *x > 0.0).collect::<Vec<_>>());
-        }
-    }
 
     #[test]
     fn the_best_are_those_of_a_sort() {
