@@ -142,11 +142,10 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         Plan::new(options, context.graph)?;
 
     let fitted = search::fit(&context, teacher, search)?;
-    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, regularisation } = fitted;
-    if let (Some(chosen), Some(entry)) =
-        (regularisation, settings.iter_mut().find(|entry| entry.0 == settings::TEACHER_REGULARISATION.name))
-    {
-        entry.1 = SettingValue::Number(f64::from(chosen));
+    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, chosen } = fitted;
+    for (name, chosen) in chosen {
+        settings.retain(|entry| entry.0 != name);
+        settings.push((name.to_owned(), SettingValue::Number(f64::from(chosen))));
     }
     let mut beside = None;
     if let Some(regularisation) = neighbours
@@ -166,7 +165,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         // Everything is chosen: learn from all interactions, with nothing to validate on.
         let nothing = Holdout::none(whole);
         let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
-        layers = teacher.settled(&teacher_epochs).as_ref().unwrap_or(&teacher).fit(&context)?.0;
+        layers = teacher.fit(&context)?.layers;
         if let Some((regularisation, weight)) = beside {
             layers.average_with(Neighbours::fit(&context, regularisation)?, weight)?;
         }

@@ -13,7 +13,9 @@ use crate::graph::Bipartite;
 use crate::{Error, Result};
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
-const MOST_DRAWS: usize = 8;
+const MOST_DRAWS: usize = 32;
+/// As many with synthesised negatives, where a pair costs as much as its candidates.
+const MOST_SYNTHESISED: usize = 8;
 
 /// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
 pub(crate) struct Plan {
@@ -207,17 +209,18 @@ fn descent(
     let is_dense = graph.n_edges() as f64 / pairs > 0.01;
     let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
     // Layers that become codes as they are have the codes' width. Means of hops are smooth, so they need more columns than free vectors.
-    let mean = if hops.is_some() && !is_fast { 256 } else { 64 };
+    let mean = if hops.is_some() && !is_fast { 128 } else { 64 };
     let factors = weighted.map_or(mean, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
     let similarities = [("dot", false), ("cosine", true)];
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
-    // A step of propagation costs the same for any number of users, and eight steps an epoch are few enough.
-    let batch = if hops.is_some() { (graph.n_users() / 8).next_multiple_of(512).clamp(512, 4096) } else { 512 };
+    // A step of propagation costs the same for any number of users. The softmax loss, over all positives of a user, needs more steps an epoch.
+    let steps = if is_softmax { 32 } else { 8 };
+    let batch = if hops.is_some() { (graph.n_users() / steps).next_multiple_of(512).clamp(512, 4096) } else { 512 };
     // The harder the negatives, the less is overfitted.
     let (epochs, rate, l2) = match loss {
-        Loss::Softmax if hops.is_some() => (40, 0.05, 0.0),
+        Loss::Softmax if hops.is_some() => (40, if is_dense { 0.05 } else { 0.1 }, 0.0),
         Loss::Softmax => (150, 0.05, 0.0),
-        Loss::Bpr => (60, 0.04, 1e-2),
+        Loss::Bpr => (120, 0.03, 1e-2),
         Loss::KBpr | Loss::InfoNce => (60, 0.03, 1e-3),
     };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
@@ -241,22 +244,28 @@ fn descent(
         },
         draws: match loss {
             Loss::Softmax => 1,
-            _ => count(&settings::TEACHER_DRAWS, (graph.n_edges() / graph.n_users().max(1)).clamp(1, MOST_DRAWS)),
+            _ => {
+                let most = if sampler == Sampler::Synthesised { MOST_SYNTHESISED } else { MOST_DRAWS };
+                count(&settings::TEACHER_DRAWS, (graph.n_edges() / graph.n_users().max(1)).clamp(1, most))
+            }
         },
         negatives: match loss {
             Loss::KBpr => count(&settings::TEACHER_NEGATIVES, 4),
             Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
             Loss::Bpr | Loss::Softmax => 1,
         },
-        pool: count(&settings::TEACHER_POOL, if is_softmax { 1024 } else { 512 }),
+        pool: count(&settings::TEACHER_POOL, if is_softmax { (graph.n_items() / 4).clamp(2048, 8192) } else { 512 }),
         cosine,
+        length: cosine
+            .then(|| number(&settings::TEACHER_LENGTH, 0.0))
+            .filter(|_| reader.is_set(&settings::TEACHER_LENGTH)),
         equal_users: match loss {
             Loss::Softmax => reader.choice(&settings::TEACHER_USERS, &[("equal", true), ("pairs", false)], false),
             _ => true,
         },
         temperature: match (loss, cosine) {
             (Loss::Softmax | Loss::InfoNce, true) => {
-                number(&settings::TEACHER_TEMPERATURE, if is_dense { 0.2 } else { 0.1 })
+                number(&settings::TEACHER_TEMPERATURE, if is_dense { 0.15 } else { 0.1 })
             }
             (Loss::Softmax | Loss::InfoNce, false) => number(&settings::TEACHER_TEMPERATURE, 1.0),
             _ => 1.0,

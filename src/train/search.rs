@@ -3,7 +3,8 @@
 use super::context::Context;
 use super::layers::Layers;
 use super::report::Epoch;
-use super::teacher::{Neighbours, Teacher};
+use super::settings::TEACHER_REGULARISATION;
+use super::teacher::{Fit, Neighbours, Teacher};
 use crate::Result;
 
 /// Each candidate regularises this many times more than the one before.
@@ -15,31 +16,33 @@ const WEIGHTS: [f32; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
 
 /// A fitted teacher, with its recall at 20 on the held-out interactions.
 pub(crate) struct Fitted {
+    /// Set to be fitted again where it cannot see what is held out.
     pub(crate) teacher: Box<dyn Teacher>,
     pub(crate) layers: Layers,
     pub(crate) epochs: Vec<Epoch>,
     pub(crate) recall: Option<f64>,
-    /// Where it was raised, the regularisation.
-    pub(crate) regularisation: Option<f32>,
+    /// What was chosen, by the name of its setting.
+    pub(crate) chosen: Vec<(&'static str, f32)>,
 }
 
 /// Fits the teacher and, for as long as that raises recall on the held-out interactions, fits it again with more regularisation. The rule the
 /// recipe starts from holds for a million interactions; the fewer there are, the more is needed. Without `search`, or with nothing held out,
 /// there is one fit.
 pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool) -> Result<Fitted> {
-    let fit = |teacher: Box<dyn Teacher>, regularisation| -> Result<Fitted> {
-        let (layers, epochs) = teacher.fit(context)?;
+    let fit = |teacher: Box<dyn Teacher>| -> Result<Fitted> {
+        let Fit { layers, epochs, chosen, settled } = teacher.fit(context)?;
         let recall = layers.recall(context)?;
-        Ok(Fitted { teacher, layers, epochs, recall, regularisation })
+        Ok(Fitted { teacher: settled.unwrap_or(teacher), layers, epochs, recall, chosen })
     };
-    let mut best = fit(teacher, None)?;
+    let mut best = fit(teacher)?;
     for _ in 1..CANDIDATES {
         let Some(recall) = best.recall.filter(|_| search) else { break };
         let Some((more, regularisation)) = best.teacher.regularised(STEP) else { break };
-        let next = fit(more, Some(regularisation))?;
+        let mut next = fit(more)?;
         if next.recall.is_none_or(|next| next <= recall) {
             break;
         }
+        next.chosen.push((TEACHER_REGULARISATION.name, regularisation));
         best = next;
     }
     Ok(best)

@@ -87,6 +87,7 @@ settings! {
     TEACHER_CANDIDATES = "teacher.candidates", Domain::Count(1, 4096), "dynamic and synthesised samplers: candidates a negative is chosen from";
     TEACHER_POPULARITY = "teacher.popularity", Domain::Number(0.0, 2.0), "popularity sampler: power of an item's degree";
     TEACHER_SIMILARITY = "teacher.similarity", Domain::Choice(&["dot", "cosine"]), "gradient teachers: how a pair is scored";
+    TEACHER_LENGTH = "teacher.length", Domain::Number(0.0, 2.0), "cosines: power of an item's length that its trained vector keeps; unless set, chosen on held-out interactions";
     TEACHER_TEMPERATURE = "teacher.temperature", Domain::Number(1e-3, 1e3), "infonce and softmax losses: what scores are divided by";
     TEACHER_USERS = "teacher.users", Domain::Choice(&["equal", "pairs"]), "softmax loss: weigh users alike, as recall does, or by their interactions";
     TEACHER_POOLING = "teacher.pooling", Domain::Choice(&["mean", "weighted"]), "lightgcn: average the hops, or keep each with BiGeaR's weight (l + 1) / (L + 1)";

@@ -48,7 +48,7 @@ impl Validation {
         users: &Matrix,
         items: &Matrix,
     ) -> Result<Option<f64>> {
-        Ok(self.recalls(context, k, users, items, |_, _| {}, &[0.0])?.first().copied())
+        Ok(self.recalls(context, k, users, items, |_, scores, recall| recall(scores))?.first().copied())
     }
 
     /// As [`Validation::recall`] of the inner products plus each of the `weights` times the scores of `neighbours`: one recall a weight, none
@@ -64,19 +64,45 @@ impl Validation {
         neighbours: &Neighbours,
         weights: &[f32],
     ) -> Result<Vec<f64>> {
-        let add = |user: u32, out: &mut [f32]| neighbours.add_scores(self.seen(user), |item| Some(item as usize), out);
-        self.recalls(context, k, users, items, add, weights)
+        self.recalls(context, k, users, items, |user, scores, recall| {
+            let (mut added, mut sums) = (vec![0.0; scores.len()], vec![0.0; scores.len()]);
+            neighbours.add_scores(self.seen(user), |item| Some(item as usize), &mut added);
+            for &weight in weights {
+                sums.copy_from_slice(scores);
+                add_scaled(context.isa, &mut sums, weight, &added);
+                recall(&mut sums);
+            }
+        })
     }
 
-    /// The mean recall with each of the `weights`, of inner products plus the weight times what `add` adds to zeros.
+    /// As [`Validation::recall`] of the inner products times scales of the items: one recall for each of the `scales`, none when nothing is
+    /// held out.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn recall_of_scaled(
+        &self,
+        context: &Context<'_>,
+        k: usize,
+        (users, items): (&Matrix, &Matrix),
+        scales: &[Vec<f32>],
+    ) -> Result<Vec<f64>> {
+        self.recalls(context, k, users, items, |_, scores, recall| {
+            for scales in scales {
+                let mut scaled: Vec<f32> = scores.iter().zip(scales).map(|(score, scale)| score * scale).collect();
+                recall(&mut scaled);
+            }
+        })
+    }
+
+    /// Mean recalls of several rankings of each user. `rank` makes them of the user's inner products and hands each to what measures it.
     fn recalls(
         &self,
         context: &Context<'_>,
         k: usize,
         users: &Matrix,
         items: &Matrix,
-        add: impl Fn(u32, &mut [f32]) + Sync,
-        weights: &[f32],
+        rank: impl Fn(u32, &mut [f32], &mut dyn FnMut(&mut [f32])) + Sync,
     ) -> Result<Vec<f64>> {
         if self.users.is_empty() {
             return Ok(Vec::new());
@@ -90,22 +116,19 @@ impl Validation {
                 let queries = users.gather(block);
                 let mut scores = Matrix::zeros(block.len(), items.rows());
                 factor.multiply((&queries).into(), scores.data_mut(), false);
-                let (mut added, mut sums) = (vec![0.0; items.rows()], vec![0.0; items.rows()]);
                 let rows = block.iter().enumerate().map(|(row, &user)| {
-                    added.fill(0.0);
-                    add(user, &mut added);
-                    let recall = |weight: &f32| {
-                        sums.copy_from_slice(scores.row(row));
-                        add_scaled(context.isa, &mut sums, *weight, &added);
-                        self.share(user, &best(&mut sums, self.seen(user), k))
-                    };
-                    weights.iter().map(recall).collect()
+                    let mut recalls = Vec::new();
+                    rank(user, scores.row_mut(row), &mut |scores| {
+                        recalls.push(self.share(user, &best(scores, self.seen(user), k)));
+                    });
+                    recalls
                 });
                 Ok(rows.collect())
             })
             .collect::<Result<_>>()?;
-        let of = |at: usize| mean(&recalls.iter().flatten().map(|recalls| recalls[at]).collect::<Vec<_>>());
-        Ok((0..weights.len()).map(of).collect())
+        let recalls: Vec<Vec<f64>> = recalls.into_iter().flatten().collect();
+        let rankings = recalls.first().map_or(0, Vec::len);
+        Ok((0..rankings).map(|at| mean(&recalls.iter().map(|recalls| recalls[at]).collect::<Vec<_>>())).collect())
     }
 
     /// As [`Validation::recall`], of codes with 1-bit queries and the served score. O(users x items x words).
@@ -182,7 +205,15 @@ mod tests {
         // User 0: 4 then the tie of 1 and 2, so one of two hits at 2. User 1: 0 first. User 2 has nothing held out.
         assert_eq!(validation.recall(&context, 2, &users, &items).unwrap(), Some((0.5 + 1.0) / 2.0));
         assert_eq!(validation.recall(&context, 100, &users, &items).unwrap(), Some(1.0));
-        // The same vectors as codes of one bit and a scaler.
+        // Scaled, as vectors so scaled would be: with the second, the tie is broken and item 3 comes first.
+        let scales = [vec![1.0; 5], vec![1.0, 0.1, 1.0, 30.0, 1.0], vec![0.0, 0.0, 0.0, 0.0, 1.0]];
+        let scaled = validation.recall_of_scaled(&context, 2, (&users, &items), &scales).unwrap();
+        let direct = |scales: &Vec<f32>| {
+            let data = items.data().iter().zip(scales).map(|(x, scale)| x * scale).collect();
+            validation.recall(&context, 2, &users, &Matrix::from_data(5, 1, data).unwrap()).unwrap().unwrap()
+        };
+        assert_eq!(scaled, scales.iter().map(direct).collect::<Vec<_>>());
+        assert_eq!(scaled[..2], [0.75, 0.75]);
         let shape = std::sync::Arc::new(CodeShape::new(vec![1], vec![1.0]).unwrap());
         let users = PlaneCodes::encode(shape.clone(), &[users.data()], 1).unwrap();
         let items = LayeredCodes::encode(shape, &[items.data()]).unwrap();

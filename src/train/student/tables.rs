@@ -15,7 +15,9 @@ use crate::train::rotation::rotation;
 use crate::train::state::TrainState;
 
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
-const START: f32 = 0.3;
+pub(crate) const START: f32 = 0.3;
+/// Where magnitudes are clipped by default: the few that are larger would widen the steps of all others.
+const CLIP: f32 = 1.0;
 
 /// One layer's columns in the tables.
 pub(crate) type Segment = Range<usize>;
@@ -36,6 +38,8 @@ pub(crate) struct Tables {
     pub(crate) user_scales: Matrix,
     /// Logarithms, `n_items x layers`.
     pub(crate) item_scales: Matrix,
+    /// What users' magnitudes are clipped to where queries have several planes: past it they say nothing.
+    pub(crate) clip: f32,
 }
 
 impl Tables {
@@ -54,6 +58,7 @@ impl Tables {
             item_scales: Matrix::zeros(teacher.items[0].rows(), widths.len()),
             segments: segments.clone(),
             weights: vec![1.0; widths.len()],
+            clip: CLIP,
         };
         for (layer, segment) in segments.iter().enumerate() {
             let (users, mut items) = (&teacher.users[layer], teacher.items[layer].clone());
@@ -101,7 +106,7 @@ impl Tables {
         let (users, user_scales) = side(&layers.users, |_| 1.0);
         let (items, item_scales) = side(&layers.items, |width| width as f32);
         let weights = layers.weights.iter().map(|weight| weight.sqrt()).collect();
-        Tables { segments, weights, users, items, user_scales, item_scales }
+        Tables { segments, weights, users, items, user_scales, item_scales, clip: CLIP }
     }
 
     /// Scales a row's layer to the mean magnitude every layer starts with.
@@ -133,13 +138,12 @@ impl Tables {
         }
     }
 
-    /// The users' codes. Their magnitudes are clipped to the range outside which a latent has no gradient, so that the planes
-    /// past the first say how sure a bit is.
+    /// The users' codes. With several planes, those past the first say how sure a bit is.
     ///
     /// # Errors
     /// When a table is not finite, or the shape is another one.
     pub(crate) fn encode_users(&self, shape: &Arc<CodeShape>, planes: u32) -> Result<PlaneCodes> {
-        let clip = if planes > 1 { 1.0 } else { f32::INFINITY };
+        let clip = if planes > 1 { self.clip } else { f32::INFINITY };
         let layers = self.layers(&self.users, clip);
         let layers: Vec<&[f32]> = layers.iter().map(|layer| &**layer).collect();
         let scalers = self.scalers(&self.user_scales, |_| 1.0);

@@ -3,16 +3,18 @@
 use rayon::prelude::*;
 
 use super::block::{Nodes, Objective, Scored};
+use super::{Fit, Teacher};
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Matrix, add_scaled, multiply_by};
 use crate::train::adam::DenseAdam;
 use crate::train::context::Context;
-use crate::train::layers::Layers;
+use crate::train::layers::{Layers, row_norms};
 use crate::train::loss::normalise;
 use crate::train::model::{Loss, Sampler};
 use crate::train::random::{normal_matrix, shuffle};
 use crate::train::report::Epoch;
 use crate::train::sampler::Negatives;
+use crate::train::settings::TEACHER_LENGTH;
 use crate::{Error, Result};
 
 /// Users whose scores are computed together, over a pool of their own.
@@ -23,6 +25,9 @@ const VALIDATIONS: usize = 25;
 const DEVIATION: f32 = 0.1;
 /// A mean loss this many times that of a model that scores all items alike is no noise.
 const EXPLODED: f64 = 10.0;
+/// Powers of items' lengths to choose from. A cosine is trained against uniform negatives; lengths, which grow with popularity, give back some of
+/// what it ignores.
+const LENGTHS: [f32; 5] = [0.0, 0.125, 0.25, 0.375, 0.5];
 /// The share of the learning rate that is left at the end.
 const LEAST_RATE: f32 = 0.05;
 
@@ -69,6 +74,8 @@ pub(crate) struct Descent {
     pub(crate) negatives: usize,
     pub(crate) pool: usize,
     pub(crate) cosine: bool,
+    /// With cosines, the power of its length that an item's vector keeps once trained; `None` to choose on what is held out.
+    pub(crate) length: Option<f32>,
     pub(crate) temperature: f32,
     /// Whether the softmax loss weighs all users alike.
     pub(crate) equal_users: bool,
@@ -89,35 +96,26 @@ impl Descent {
         }
     }
 
-    /// The same, set to stop after the best of these epochs.
-    pub(crate) fn settled(&self, epochs: &[Epoch]) -> Option<Descent> {
-        let mut best: Option<(usize, f64)> = None;
-        for (at, epoch) in epochs.iter().enumerate() {
-            if let Some(recall) = epoch.recall.filter(|&recall| best.is_none_or(|best| recall > best.1)) {
-                best = Some((at + 1, recall));
-            }
-        }
-        best.map(|(epochs, _)| Descent { stop: Some(epochs), ..self.clone() })
-    }
-
-    /// Trains tables behind an encoder; those with the best recall on what is held out.
+    /// Trains tables behind a model's encoder; those with the best recall on what is held out. `settled` makes the model of a descent that
+    /// does the same again.
     ///
     /// # Errors
     /// `Cancelled`, `Diverged`.
-    pub(crate) fn run(
+    pub(crate) fn run<M: Teacher + Encoder>(
         &self,
         context: &Context<'_>,
-        model: &'static str,
-        encoder: &dyn Encoder,
-    ) -> Result<(Layers, Vec<Epoch>)> {
+        model: &M,
+        settled: impl FnOnce(Descent) -> Box<dyn Teacher>,
+    ) -> Result<Fit> {
         let graph = context.graph;
         let mut rng = context.rng("descent");
-        let mut training = Training::new(self, context, encoder);
+        let mut training = Training::new(self, context, model);
         let degrees = graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
         let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
         let every = self.epochs.div_ceil(VALIDATIONS);
-        let (mut best, mut since, mut step) = (None, 0, 0);
+        let mut best: Option<Best> = None;
+        let (mut since, mut step) = (0, 0);
         let mut epochs = Vec::new();
         context.monitor.phase("teacher", steps);
         for epoch in 1..=self.stop.unwrap_or(self.epochs) {
@@ -134,15 +132,15 @@ impl Descent {
             let exploded = loss.is_nan() || loss > EXPLODED * training.objective.indifference();
             if exploded || !training.tables.is_finite() {
                 let phase = format!("epoch {epoch} of the teacher");
-                return Err(Error::Diverged { model, phase, lower: "teacher.rate" });
+                return Err(Error::Diverged { model: model.name(), phase, lower: "teacher.rate" });
             }
             let due = epoch % every == 0 || epoch == self.epochs;
-            let recall = if due { training.layers(context)?.recall(context)? } else { None };
-            epochs.push(Epoch { loss, recall });
-            if let Some(recall) = recall {
+            let found = if due { training.recall(context)? } else { None };
+            epochs.push(Epoch { loss, recall: found.map(|found| found.0) });
+            if let Some((recall, length)) = found {
                 context.monitor.validation(epoch as u64, recall);
-                if best.as_ref().is_none_or(|&(most, _)| recall > most) {
-                    best = Some((recall, training.tables.clone()));
+                if best.as_ref().is_none_or(|best| recall > best.recall) {
+                    best = Some(Best { recall, epoch, length, tables: training.tables.clone() });
                     since = 0;
                 } else {
                     since += 1;
@@ -155,11 +153,26 @@ impl Descent {
         if step < steps {
             context.monitor.advance(steps);
         }
-        if let Some((_, tables)) = best {
-            training.tables = tables;
-        }
-        Ok((training.layers(context)?, epochs))
+        let Some(Best { epoch, length, tables, .. }) = best else {
+            let layers = training.layers(context, self.length.unwrap_or(0.0))?;
+            return Ok(Fit { layers, epochs, chosen: Vec::new(), settled: None });
+        };
+        training.tables = tables;
+        Ok(Fit {
+            layers: training.layers(context, length)?,
+            epochs,
+            chosen: if self.cosine { vec![(TEACHER_LENGTH.name, length)] } else { Vec::new() },
+            settled: Some(settled(Descent { stop: Some(epoch), length: Some(length), ..self.clone() })),
+        })
     }
+}
+
+/// The best tables so far.
+struct Best {
+    recall: f64,
+    epoch: usize,
+    length: f32,
+    tables: Nodes,
 }
 
 /// The state of a training.
@@ -264,17 +277,48 @@ impl<'a> Training<'a> {
         Ok((loss, pairs))
     }
 
-    /// What the tables give now. A single layer carries its weight, and has length 1 where cosines are scored. Nodes without interactions have
-    /// learned nothing, so their vectors are zero.
-    fn layers(&self, context: &Context<'_>) -> Result<Layers> {
+    /// Recall at 20 on what is held out, and where cosines are scored the power of the items' lengths that gives it.
+    fn recall(&self, context: &Context<'_>) -> Result<Option<(f64, f32)>> {
+        if !self.model.cosine {
+            return Ok(self.layers(context, 0.0)?.recall(context)?.map(|recall| (recall, 0.0)));
+        }
+        let powers = self.model.length.map_or(LENGTHS.to_vec(), |length| vec![length]);
+        let (layers, lengths) = self.vectors(context)?;
+        let scales: Vec<Vec<f32>> =
+            powers.iter().map(|&power| lengths.iter().map(|length| length.powf(power)).collect()).collect();
+        let (users, items) = layers.joined();
+        let recalls = context.validation.recall_of_scaled(context, 20, (&users, &items), &scales)?;
+        Ok(recalls.into_iter().zip(powers).reduce(|best, next| if next.0 > best.0 { next } else { best }))
+    }
+
+    /// What the tables give now, with items' cosine vectors as long as they were to the power `length`.
+    fn layers(&self, context: &Context<'_>, length: f32) -> Result<Layers> {
+        let (mut layers, lengths) = self.vectors(context)?;
+        if self.model.cosine && length > 0.0 {
+            for items in &mut layers.items {
+                let rows = items.par_rows_mut().zip(&lengths);
+                rows.for_each(|(row, by)| multiply_by(context.isa, row, by.powf(length)));
+            }
+        }
+        Ok(layers)
+    }
+
+    /// What the tables give now, and where cosines are scored the items' lengths as shares of the longest. A single layer carries its weight,
+    /// and has length 1 where cosines are scored. Nodes without interactions have learned nothing, so their vectors are zero.
+    fn vectors(&self, context: &Context<'_>) -> Result<(Layers, Vec<f32>)> {
         let isa = context.isa;
         let mut layers = self.encoder.forward(context, &self.tables)?.unwrap_or_else(|| vec![self.tables.clone()]);
         let mut weights: Vec<f32> = self.weights.iter().map(|w| w * w).collect();
+        let mut lengths = Vec::new();
         if let ([nodes], [weight]) = (layers.as_mut_slice(), self.weights.as_slice()) {
-            let cosine = self.model.cosine;
+            if self.model.cosine {
+                lengths = row_norms(isa, &nodes.items);
+                let longest = lengths.iter().fold(f32::MIN_POSITIVE, |longest, &length| longest.max(length));
+                lengths.iter_mut().for_each(|length| *length /= longest);
+            }
             for side in [&mut nodes.users, &mut nodes.items] {
                 side.par_rows_mut().for_each(|row| {
-                    if cosine {
+                    if self.model.cosine {
                         normalise(isa, row);
                     } else {
                         multiply_by(isa, row, *weight);
@@ -293,6 +337,6 @@ impl<'a> Training<'a> {
             users.push(nodes.users);
             items.push(nodes.items);
         }
-        Ok(Layers { users, items, weights, neighbours: None })
+        Ok((Layers { users, items, weights, neighbours: None }, lengths))
     }
 }

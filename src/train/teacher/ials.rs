@@ -2,13 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::Teacher;
+use super::{Fit, Teacher};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_projections, add_scaled, dot, product, scale_add};
 use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::random::normal_matrix;
-use crate::train::report::Epoch;
 use crate::{Error, Result};
 
 /// Rows solved together at most, so that their products with the Gram matrix are one dense product.
@@ -49,7 +48,7 @@ impl Teacher for ImplicitAls {
         (vec![self.factors], vec![1.0])
     }
 
-    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)> {
+    fn fit(&self, context: &Context<'_>) -> Result<Fit> {
         let graph = context.graph;
         let mut rng = context.rng("ials");
         let deviation = 0.1 / (self.factors as f32).sqrt();
@@ -69,7 +68,7 @@ impl Teacher for ImplicitAls {
                 lower: "the confidences",
             });
         }
-        Ok((layers, Vec::new()))
+        Ok(Fit { layers, epochs: Vec::new(), chosen: Vec::new(), settled: None })
     }
 
     fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {

@@ -1,13 +1,11 @@
 //! LightGCN.
 
-use super::Teacher;
 use super::block::Nodes;
 use super::descent::{Descent, Encoder};
+use super::{Fit, Teacher};
 use crate::Result;
 use crate::graph::Adjacency;
 use crate::train::context::Context;
-use crate::train::layers::Layers;
-use crate::train::report::Epoch;
 
 /// What becomes of the hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +40,8 @@ impl Teacher for LightGcn {
         }
     }
 
-    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)> {
-        self.descent.run(context, self.name(), self)
-    }
-
-    fn settled(&self, epochs: &[Epoch]) -> Option<Box<dyn Teacher>> {
-        let descent = self.descent.settled(epochs)?;
-        Some(Box::new(LightGcn { descent, ..self.clone() }))
+    fn fit(&self, context: &Context<'_>) -> Result<Fit> {
+        self.descent.run(context, self, |descent| Box::new(LightGcn { descent, ..self.clone() }))
     }
 }
 
@@ -134,6 +127,7 @@ mod tests {
             negatives: 1,
             pool: 8,
             cosine: false,
+            length: None,
             temperature: 1.0,
             equal_users: true,
         };

@@ -1,12 +1,10 @@
 //! Matrix factorisation by gradients.
 
-use super::Teacher;
 use super::block::Nodes;
 use super::descent::{Descent, Encoder};
+use super::{Fit, Teacher};
 use crate::Result;
 use crate::train::context::Context;
-use crate::train::layers::Layers;
-use crate::train::report::Epoch;
 
 /// Free tables of users and items: the vectors are what is learned (Rendle et al. 2009 with BPR; cosines and a sampled softmax as in Wu et
 /// al., "On the Effectiveness of Sampled Softmax Loss for Item Recommendation", 2022). A step touches only the rows it scores.
@@ -24,13 +22,8 @@ impl Teacher for Mf {
         (vec![self.descent.factors], vec![1.0])
     }
 
-    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)> {
-        self.descent.run(context, self.name(), self)
-    }
-
-    fn settled(&self, epochs: &[Epoch]) -> Option<Box<dyn Teacher>> {
-        let descent = self.descent.settled(epochs)?;
-        Some(Box::new(Mf { descent }))
+    fn fit(&self, context: &Context<'_>) -> Result<Fit> {
+        self.descent.run(context, self, |descent| Box::new(Mf { descent }))
     }
 }
 

@@ -27,21 +27,26 @@ pub(crate) trait Teacher {
     /// The width of every layer it gives and the weight of its inner product in the score.
     fn layers(&self) -> (Vec<usize>, Vec<f32>);
 
-    /// Learns from the graph of the context. The epochs are those of gradient teachers; others have none.
+    /// Learns from the graph of the context.
     ///
     /// # Errors
     /// `Cancelled`, and `Diverged` when a vector is no longer finite.
-    fn fit(&self, context: &Context<'_>) -> Result<(Layers, Vec<Epoch>)>;
+    fn fit(&self, context: &Context<'_>) -> Result<Fit>;
 
     /// The same teacher with `times` its regularisation, and what that is; `None` where there is nothing to choose.
     fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {
         let _ = times;
         None
     }
+}
 
-    /// The same teacher set to do again what it did in `epochs`, where it cannot see what is held out; `None` where that changes nothing.
-    fn settled(&self, epochs: &[Epoch]) -> Option<Box<dyn Teacher>> {
-        let _ = epochs;
-        None
-    }
+/// What a teacher learned.
+pub(crate) struct Fit {
+    pub(crate) layers: Layers,
+    /// Those of a gradient teacher; others have none.
+    pub(crate) epochs: Vec<Epoch>,
+    /// What it chose on the held-out interactions, by the name of its setting.
+    pub(crate) chosen: Vec<(&'static str, f32)>,
+    /// The same teacher, set to do that again where it cannot see them; `None` where nothing was chosen.
+    pub(crate) settled: Option<Box<dyn Teacher>>,
 }

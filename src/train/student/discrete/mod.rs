@@ -212,7 +212,7 @@ impl<'a> Training<'a> {
     fn tables(&self, magnitudes: &Matrix) -> Tables {
         let isa = self.context.isa;
         let mut tables = self.start.clone();
-        let Tables { segments, weights, users, items, user_scales, item_scales } = &mut tables;
+        let Tables { segments, weights, users, items, user_scales, item_scales, .. } = &mut tables;
         for (layer, segment) in segments.iter().enumerate() {
             let (square, width) = (weights[layer] * weights[layer], segment.len() as f32);
             for (vectors, from, latents, scales, factor) in [
