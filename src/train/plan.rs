@@ -343,8 +343,14 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         lambda2: reader.number(&settings::STUDENT_LIST_DECAY, 0.1),
         noise: reader.number(&settings::STUDENT_NOISE, 0.0),
     });
+    let epochs = match (options.preset, is_plus) {
+        (Preset::Fast, _) => 2,
+        (_, true) => 6,
+        // A uniform negative tells less than one chosen from candidates, at a fraction of the time.
+        (_, false) => 14,
+    };
     Ok(BiGear {
-        epochs: reader.count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 2 } else { 6 }),
+        epochs: reader.count(&settings::STUDENT_EPOCHS, epochs),
         patience: reader.count(&settings::STUDENT_PATIENCE, 5),
         draws: reader.count(&settings::STUDENT_DRAWS, 4),
         rate: reader.number(&settings::STUDENT_RATE, 0.06),
