@@ -391,7 +391,7 @@ mod tests {
                 other => panic!("{other:?}"),
             };
         let plus = TrainOptions::default().model(Model::BigearPlus);
-        let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off");
+        let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off").set("student.epochs", 14);
         assert_eq!(student(TrainOptions::default().model(Model::Bigear)), student(less));
         assert_eq!(student(plus.clone().set("student.distillation", "none")).ranking, None);
         let sharp = student(plus.set("student.gradient", "tanh").set("student.sharpness", 3));
