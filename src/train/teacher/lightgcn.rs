@@ -109,6 +109,7 @@ mod tests {
     use crate::graph::Bipartite;
     use crate::train::model::{Loss, Sampler};
     use crate::train::random::normal_matrix;
+    use rayon::prelude::*;
 
     fn model(hops: usize, pooling: Pooling) -> LightGcn {
         let descent = Descent {
@@ -159,6 +160,29 @@ mod tests {
                 let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
                 let error = (forth - inner(&tables, &back)).abs();
                 assert!(error < 1e-3, "{pooling:?} {hops}: {forth} differs by {error}");
+            }
+        }
+    }
+
+    /// Item vectors of one training, whose cosines keep the items' lengths to three powers: alike in direction, and as long as the power says.
+    #[test]
+    fn items_keep_a_power_of_their_lengths() {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        let graph = Bipartite::from_edges(9, 12, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let items = |length: f32| {
+            let mut model = model(2, Pooling::Mean);
+            model.descent = Descent { cosine: true, length: Some(length), loss: Loss::Softmax, ..model.descent };
+            model.fit(&context).unwrap().layers.items.remove(0)
+        };
+        let [unit, root, whole] = [0.0, 0.5, 1.0].map(items);
+        let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let lengths: Vec<f32> = whole.par_rows().map(norm).collect();
+        assert!(lengths.iter().any(|&length| length < 0.9) && lengths.iter().all(|&length| length < 1.0 + 1e-5));
+        for (item, &length) in lengths.iter().enumerate() {
+            for (at, &x) in unit.row(item).iter().enumerate() {
+                assert!((root.row(item)[at] - x * length.sqrt()).abs() < 1e-5);
+                assert!((whole.row(item)[at] - x * length).abs() < 1e-5);
             }
         }
     }
