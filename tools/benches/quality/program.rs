@@ -71,7 +71,9 @@ impl Measured {
     /// The cells of a model one of whose trainings gave no codes, after these.
     pub fn failed(error: &anyhow::Error, runs: &[Measured]) -> Vec<String> {
         if !runs.is_empty() {
-            return Self::summary(runs);
+            let mut cells = Self::summary(runs);
+            cells[0] += &format!(" ({} trained, then {error})", runs.len());
+            return cells;
         }
         let mut cells = vec![String::new(); Self::HEADER.len() - 2];
         cells[0] = error.to_string();
