@@ -73,8 +73,9 @@ impl Db {
 
     pub(crate) fn open_with(path: &Path, options: &Options) -> Result<Self> {
         let kernel = Kernel::from_env()?;
-        let store = Arc::new(Store::open(path, &options.store())?);
-        let live = Arc::new(compaction::load(&store, kernel)?);
+        // Nothing on the disk is changed before everything was read and found good.
+        let (store, live) = Store::open_checked(path, &options.store(), |store| compaction::load(store, kernel))?;
+        let (store, live) = (Arc::new(store), Arc::new(live));
         let thread = |source| Error::Thread { source };
         let writer = Writer::start(Arc::clone(&store), Arc::clone(&live)).map_err(thread)?;
         let worker = Worker::start(Arc::clone(&store), Arc::clone(&live), kernel).map_err(thread)?;

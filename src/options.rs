@@ -42,7 +42,12 @@ impl Options {
     }
 
     pub(crate) fn store(&self) -> StoreOptions {
-        StoreOptions { create: self.create, cache_bytes: self.cache_bytes, allow_abort: self.allow_abort }
+        StoreOptions {
+            create: self.create,
+            cache_bytes: self.cache_bytes,
+            allow_abort: self.allow_abort,
+            ..StoreOptions::default()
+        }
     }
 
     /// Opens the database in the directory `path`.

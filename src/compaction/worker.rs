@@ -201,5 +201,7 @@ pub(super) fn publish(
     let manifest = parts::publish(store, ids, &content, &order, state, folded_through)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
     live.publish(Arc::new(generation), folded_through);
+    // Only now is the generation before read no more. What fails is made good the next time, and a failed write poisons the store by itself.
+    let _ = store.tidy();
     Ok(manifest)
 }

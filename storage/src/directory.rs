@@ -1,13 +1,14 @@
 //! The files around the engine: names, `FORMAT`, `CURRENT`, and writing small files so that a power cut leaves the old or the new one.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, RESTORE, Result};
+use crate::identity::Identity;
 
 /// The format this version writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const FORMAT: &str = "FORMAT";
@@ -51,10 +52,13 @@ impl Entry {
         if [LOCK, FORMAT, CURRENT, ACKED, RESERVE, CREATING].contains(&name) {
             return Entry::Fixed;
         }
+        let number = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text);
         if let Some(whole) = name.strip_suffix(UNFINISHED) {
+            // Copies that are made to be read have a number before the suffix.
+            let whole =
+                whole.rsplit_once('.').filter(|(_, copy)| number(copy).is_some()).map_or(whole, |(name, _)| name);
             return if Entry::of(whole) == Entry::Foreign { Entry::Foreign } else { Entry::Unfinished };
         }
-        let number = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text);
         if let Some(n) = name.strip_prefix("store-").and_then(number) {
             Entry::Store(n)
         } else if let Some(n) = name.strip_prefix("gen-").and_then(number) {
@@ -64,6 +68,13 @@ impl Entry {
         } else {
             Entry::Foreign
         }
+    }
+}
+
+impl Entry {
+    /// The number of a store.
+    pub(crate) fn store(self) -> Option<u64> {
+        if let Entry::Store(number) = self { Some(number) } else { None }
     }
 }
 
@@ -78,6 +89,48 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// Makes a directory, and whatever is missing above it, durably.
+pub(crate) fn create_directories(path: &Path) -> Result<()> {
+    let made: Vec<&Path> =
+        path.ancestors().take_while(|level| !level.as_os_str().is_empty() && !level.exists()).collect();
+    fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
+    made.iter().rev().filter_map(|level| level.parent()).try_for_each(sync_directory)
+}
+
+/// Has the next reads of a file come from the disk. After a sync that failed the system keeps pages in its cache that are not what the disk
+/// holds, and calls them clean. Advice: pages that still wait to be written stay.
+pub(crate) fn drop_cached(file: &File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// Opens a file to read what the disk holds.
+pub(crate) fn open_uncached(path: &Path) -> std::io::Result<File> {
+    let file = File::open(path)?;
+    drop_cached(&file);
+    Ok(file)
+}
+
+/// Copies a file, as the disk holds it, to a new one. The copy is not yet durable.
+pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    let mut source = open_uncached(from).map_err(|e| Error::io("read", from, e))?;
+    let mut copy = File::create(to).map_err(|e| Error::io("create", to, e))?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => {
+                let read = buffer.get(..read).unwrap_or_default();
+                copy.write_all(read).map_err(|e| Error::io("write", to, e))?;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("read", from, e)),
+        }
+    }
 }
 
 /// Makes the names in a directory durable. Does nothing where directories cannot be synced.
@@ -144,8 +197,9 @@ fn write_line(path: &Path, text: &str) -> Result<()> {
 
 /// Reads what [`write_line`] wrote.
 fn read_line(path: &Path) -> Result<String> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::new();
+    match open_uncached(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+        Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::corrupt(path, "the file is missing", RESTORE));
         }
@@ -160,17 +214,23 @@ fn read_line(path: &Path) -> Result<String> {
 }
 
 /// Writes `FORMAT`, which makes a directory a database.
-pub(crate) fn write_format(root: &Path) -> Result<()> {
-    write_line(&root.join(FORMAT), &format!("kithdb {FORMAT_VERSION}"))
+pub(crate) fn write_format(root: &Path, identity: Identity) -> Result<()> {
+    write_line(&root.join(FORMAT), &format!("kithdb {FORMAT_VERSION} {identity}"))
 }
 
-/// Checks `FORMAT`.
-pub(crate) fn read_format(root: &Path) -> Result<()> {
+/// Checks `FORMAT`. Databases of format 1 have no identity.
+pub(crate) fn read_format(root: &Path) -> Result<Option<Identity>> {
     let path = root.join(FORMAT);
     let line = read_line(&path)?;
-    match line.strip_prefix("kithdb ").and_then(|version| version.parse::<u32>().ok()) {
-        Some(FORMAT_VERSION) => Ok(()),
-        Some(found) if found > FORMAT_VERSION => {
+    let words: Vec<&str> = line.strip_prefix("kithdb ").unwrap_or_default().split(' ').collect();
+    let version = words.first().and_then(|version| version.parse::<u32>().ok());
+    match (version, &words[..]) {
+        (Some(1), [_]) => Ok(None),
+        (Some(FORMAT_VERSION), [_, identity]) => match Identity::parse(identity) {
+            Some(identity) => Ok(Some(identity)),
+            None => Err(Error::corrupt(&path, format!("{identity:?} is not an identity"), RESTORE)),
+        },
+        (Some(found), _) if found > FORMAT_VERSION => {
             Err(Error::NewerFormat { path: root.to_path_buf(), found, known: FORMAT_VERSION })
         }
         _ => Err(Error::corrupt(&path, format!("{line:?} is not a format"), RESTORE)),
@@ -201,9 +261,21 @@ mod tests {
         assert_eq!(Entry::of("gen-12.tmp"), Entry::Unfinished);
         assert_eq!(Entry::of("state-3.bin"), Entry::State(3));
         assert_eq!(Entry::of("state-3.bin.tmp"), Entry::Unfinished);
+        assert_eq!(Entry::of("gen-3.12.tmp"), Entry::Unfinished);
         assert_eq!(Entry::of("store-0"), Entry::Store(0));
         assert_eq!(Entry::of("CURRENT.tmp"), Entry::Unfinished);
-        for foreign in ["gen-01", "gen-", "gen--1", "notes.txt", "notes.tmp", "store-1x", "lost+found"] {
+        for foreign in [
+            "gen-01",
+            "gen-",
+            "gen--1",
+            "notes.txt",
+            "notes.tmp",
+            "notes.1.tmp",
+            "gen-1.x.tmp",
+            "gen-1.2",
+            "store-1x",
+            "lost+found",
+        ] {
             assert_eq!(Entry::of(foreign), Entry::Foreign, "{foreign}");
         }
     }

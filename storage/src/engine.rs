@@ -1,16 +1,19 @@
 //! The embedded engine behind the fence: the only module that calls sled.
 //!
 //! What the rest of the crate may rely on: a value is at most 6 KiB and checked on every read, a batch is at most [`MAX_BATCH`]
-//! operations, [`Engine::sync`] is durable, and nothing here panics.
+//! operations, [`Engine::sync`] is durable, nothing here panics, and the engine never opens files that anybody still needs: its recovery takes
+//! a read that fails for the end of the log and truncates what it cannot read, so it gets a copy.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::directory::{entries, sync_directory, sync_files};
+use crate::directory::{copy_file, create_directories, entries, remove, size, sync_directory, sync_files};
 use crate::error::{Error, RESTORE, Result};
 use crate::guard::guarded;
+use crate::place::Place;
+use crate::threads;
 use crate::value::{self, Kind};
 
 /// Operations one batch may hold: the engine keeps about 3 KB of memory for each until the batch is sealed.
@@ -31,7 +34,7 @@ pub(crate) enum Tree {
 }
 
 impl Tree {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Tree::Meta => "meta",
             Tree::Log => "log",
@@ -49,53 +52,68 @@ pub(crate) enum Operation {
 /// An open sled directory.
 pub(crate) struct Engine {
     path: PathBuf,
-    /// A handle of our own on the engine's data file: its `flush` alone is not durable.
-    data: File,
+    place: Place,
     /// `None` only while closing.
     open: Option<Open>,
 }
 
+/// Files of an engine that are not carried over into a copy: its settings, always the same, which a new one is started with, and a snapshot that
+/// was being written when the process died, which makes every later open fail.
+fn is_left_behind(name: &str) -> bool {
+    name == "conf" || (name.starts_with("snap.") && name.ends_with(".generating"))
+}
+
+/// Bytes that recovery may write besides what is there: a tail segment (512 KiB), a snapshot of the page table, and our own small files.
+pub(crate) const RECOVERY: u64 = 768 << 10;
+
 struct Open {
     trees: Vec<(Tree, sled::Tree)>,
     db: sled::Db,
+    /// A handle of our own on the engine's data file: its `flush` alone is not durable.
+    data: File,
 }
 
 impl Engine {
     /// Creates an engine in a new directory and makes its files durable.
     pub(crate) fn create(path: &Path, trees: &[Tree], cache_bytes: u64) -> Result<Engine> {
-        fs::create_dir_all(path).map_err(|e| Error::io("create", path, e))?;
+        create_directories(path)?;
         let engine = Engine::start(path, trees, cache_bytes)?;
-        engine.sync()?;
-        sync_files(path)?;
-        if let Some(parent) = path.parent() {
-            sync_directory(parent)?;
-        }
+        engine.settle()?;
         Ok(engine)
     }
 
-    /// Opens an engine that exists. A missing directory or data file is damage, where sled would begin an empty one.
-    pub(crate) fn open(path: &Path, trees: &[Tree], cache_bytes: u64) -> Result<Engine> {
-        if !path.is_dir() {
-            return Err(Error::corrupt(path, "the directory is missing", RESTORE));
-        }
-        let data = path.join("db");
-        if !data.is_file() {
-            return Err(Error::corrupt(&data, "the file is missing", RESTORE));
-        }
-        for entry in entries(path)? {
-            // A snapshot that was being written when the process died makes every later open fail.
-            if entry.starts_with("snap.") && entry.ends_with(".generating") {
-                let torn = path.join(entry);
-                fs::remove_file(&torn).map_err(|e| Error::io("remove", &torn, e))?;
-            }
-        }
-        let engine = Engine::start(path, trees, cache_bytes)?;
-        // Recovery may rewrite `conf` and the snapshot, and what it recovered may so far live in the page cache only.
-        engine.sync()?;
-        let conf = path.join("conf");
-        File::open(&conf).and_then(|file| file.sync_all()).map_err(|e| Error::io("sync", &conf, e))?;
-        sync_directory(path)?;
-        Ok(engine)
+    /// Copies the engine's files in `from`, as the disk holds them, to a new directory `to`, and recovers there. Nothing in `from` changes. The
+    /// copy is not durable before [`Engine::settle`].
+    ///
+    /// A missing directory or data file is damage. Whatever is in `to` already is replaced.
+    pub(crate) fn recover(from: &Path, to: &Path, trees: &[Tree], cache_bytes: u64) -> Result<Engine> {
+        let missing = |path: &Path| match fs::metadata(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::corrupt(path, "it is missing", RESTORE)),
+            Err(e) => Err(Error::io("open", path, e)),
+            Ok(_) => Ok(()),
+        };
+        let data = from.join("db");
+        missing(from)?;
+        missing(&data)?;
+        // The directory is ours (LOCK); threads of a handle that is just being closed may still write.
+        let held = File::open(&data).map_err(|e| Error::io("open", &data, e))?;
+        wait_for(&held, &data)?;
+        remove(to)?;
+        copy_directory(from, to)?;
+        drop(held);
+        Engine::start(to, trees, cache_bytes)
+    }
+
+    /// Bytes that [`Engine::recover`] needs for the engine in a directory.
+    pub(crate) fn copied_bytes(path: &Path) -> u64 {
+        size(path) + RECOVERY
+    }
+
+    /// Makes every file of the engine durable, and its directory's name.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.sync()?;
+        sync_files(&self.path)?;
+        self.path.parent().map_or(Ok(()), sync_directory)
     }
 
     fn start(path: &Path, trees: &[Tree], cache_bytes: u64) -> Result<Engine> {
@@ -107,7 +125,8 @@ impl Engine {
             .mode(sled::Mode::HighThroughput);
         let deadline = Instant::now() + CLOSING;
         let db = loop {
-            match guarded(path, "open", || config.open()) {
+            let (place, config) = (path.to_path_buf(), config.clone());
+            match threads::watched(path, move || guarded(&place, "open", || config.open())) {
                 // The directory is ours (LOCK), so this is an engine thread of a handle that is just being closed.
                 Err(Error::Io { source, .. })
                     if source.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
@@ -123,18 +142,20 @@ impl Engine {
         }
         let file = path.join("db");
         let data = OpenOptions::new().read(true).write(true).open(&file).map_err(|e| Error::io("open", &file, e))?;
-        Ok(Engine { path: path.to_path_buf(), data, open: Some(Open { trees: opened, db }) })
+        let place = Place::of(&file, &data)?;
+        Ok(Engine { path: path.to_path_buf(), place, open: Some(Open { trees: opened, db, data }) })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes one value, without making it durable.
-    pub(crate) fn put(&self, tree: Tree, key: &[u8], kind: Kind, payload: &[u8]) -> Result<()> {
+    /// Writes one value, without making it durable. Returns the checksum in its envelope.
+    pub(crate) fn put(&self, tree: Tree, key: &[u8], kind: Kind, payload: &[u8]) -> Result<u32> {
         let handle = self.tree(tree)?;
         let value = value::seal(tree.name(), key, kind, payload);
-        guarded(&self.path, "write to", || handle.insert(key, value)).map(drop)
+        let checksum = value::checksum_of(&value);
+        guarded(&self.path, "write to", || handle.insert(key, value)).map(|_| checksum)
     }
 
     /// Applies a batch atomically, without making it durable.
@@ -158,9 +179,9 @@ impl Engine {
 
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> Result<()> {
-        let db = &self.opened()?.db;
+        let Open { db, data, .. } = self.opened()?;
         guarded(&self.path, "flush", || db.flush())?;
-        self.data.sync_data().map_err(|e| Error::io("sync", &self.path.join("db"), e))
+        data.sync_data().map_err(|e| Error::io("sync", &self.path.join("db"), e))
     }
 
     /// Reads one value.
@@ -213,35 +234,38 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether the data file is still the one that the next opening will read.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.place.check()
+    }
+
+    /// Bytes of the data file.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.open.as_ref().and_then(|open| open.data.metadata().ok()).map_or(0, |metadata| metadata.len())
+    }
+
     /// Flushes, closes and waits until the engine's threads have let go of the files.
     pub(crate) fn close(mut self) -> Result<()> {
         self.sync()?;
-        self.release()?;
-        let deadline = Instant::now() + CLOSING;
-        loop {
-            match self.data.try_lock() {
-                Ok(()) => {
-                    let file = self.path.join("db");
-                    return self.data.unlock().map_err(|e| Error::io("unlock", &file, e));
-                }
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(Error::corrupt(&self.path, "the storage engine does not close", RESTORE));
-                }
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &self.path.join("db"), e)),
-            }
+        self.let_go()
+    }
+
+    /// Closes without asking what has become durable, and waits until the engine's threads have let go of the files.
+    pub(crate) fn let_go(&mut self) -> Result<()> {
+        match self.release()? {
+            Some(data) => wait_for(&data, &self.path.join("db")),
+            None => Ok(()),
         }
     }
 
-    /// Drops the engine's handles, which flushes and may panic on a damaged file.
-    fn release(&mut self) -> Result<()> {
-        let open = self.open.take();
+    /// Drops the engine's handles, which flushes and may panic on a damaged file. Our own on the data file is left.
+    fn release(&mut self) -> Result<Option<File>> {
+        let Some(Open { trees, db, data }) = self.open.take() else { return Ok(None) };
         guarded(&self.path, "close", move || {
-            drop(open);
+            drop((trees, db));
             Ok(())
-        })
+        })?;
+        Ok(Some(data))
     }
 
     fn opened(&self) -> Result<&Open> {
@@ -264,6 +288,36 @@ impl Drop for Engine {
         // Whatever was acknowledged has been synced; an error here concerns nobody.
         let _ = self.release();
     }
+}
+
+/// Takes the lock of a data file once the threads of a handle that was closed have let go of it.
+fn wait_for(file: &File, path: &Path) -> Result<()> {
+    let deadline = Instant::now() + CLOSING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
+            Err(TryLockError::WouldBlock) => {
+                let busy = std::io::Error::other("the storage engine does not let go of it");
+                return Err(Error::io("lock", path, busy));
+            }
+            Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
+        }
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).map_err(|e| Error::io("create", to, e))?;
+    for name in entries(from)? {
+        let (source, copy) = (from.join(&name), to.join(&name));
+        let metadata = fs::metadata(&source).map_err(|e| Error::io("read", &source, e))?;
+        if metadata.is_dir() {
+            copy_directory(&source, &copy)?;
+        } else if !is_left_behind(&name) {
+            copy_file(&source, &copy)?;
+        }
+    }
+    Ok(())
 }
 
 fn hex(key: &[u8]) -> String {

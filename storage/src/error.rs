@@ -32,7 +32,7 @@ pub enum Error {
         /// Bytes the file system had left, where that is known.
         free: Option<u64>,
     },
-    /// Bytes on the disk are not what was written.
+    /// Bytes on the disk are not what was written, or no longer there. What was found is left as it was.
     #[error("damaged: {}: {what}; {remedy}", path.display())]
     Corrupt {
         /// The file or directory that is damaged.
@@ -75,7 +75,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// A write failed before: the handle refuses further writes until the database is opened again.
-    #[error("an earlier write failed ({reason}): the database takes no more writes until it is opened again")]
+    #[error(
+        "an earlier write failed ({reason}): nothing more is acknowledged through this handle; close the database and open it again, which \
+         reads back what the disk holds, and look after the disk if it happens again"
+    )]
     Poisoned {
         /// The first failure.
         reason: String,
@@ -89,6 +92,12 @@ pub enum Error {
     /// Another generation is being written through this handle.
     #[error("another generation is being written: wait for it to be published or dropped")]
     Busy,
+    /// The system starts no more threads.
+    #[error("cannot start a thread: {source}; raise the limit of threads (ulimit -u, cgroup pids.max) or free memory")]
+    Threads {
+        /// The system's error.
+        source: io::Error,
+    },
     /// The program was built with `panic = "abort"`, under which a damaged file would end the process.
     #[error(
         "this program is built with panic = \"abort\", which turns a damaged file into a crash of the process: \
@@ -124,6 +133,20 @@ impl Error {
 
     pub(crate) fn corrupt(path: &Path, what: impl Into<String>, remedy: &'static str) -> Error {
         Error::Corrupt { path: path.to_path_buf(), what: what.into(), remedy }
+    }
+
+    /// The error of a copy, said of what was copied: people cannot mend what is gone by the time they read of it.
+    pub(crate) fn at(self, copy: &Path, original: &Path) -> Error {
+        let moved = |path: PathBuf| match path.strip_prefix(copy) {
+            Ok(rest) if rest.as_os_str().is_empty() => original.to_path_buf(),
+            Ok(rest) => original.join(rest),
+            Err(_) => path,
+        };
+        match self {
+            Error::Corrupt { path, what, remedy } => Error::Corrupt { path: moved(path), what, remedy },
+            Error::Io { action, path, source } => Error::Io { action, path: moved(path), source },
+            other => other,
+        }
     }
 
     pub(crate) fn invalid(reason: impl Into<String>) -> Error {

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::directory::{UNFINISHED, generation_name, remove, rename, state_name, sync_files};
+use crate::directory::{UNFINISHED, generation_name, remove, rename, state_name, sync_directory, sync_files};
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Part, StateFile, content_hash, hash};
+use crate::places::{Places, Sealed};
+use crate::reader;
 use crate::space::{self, MARGIN};
 use crate::state::{self, StateWriter};
 use crate::store::Store;
@@ -47,6 +49,8 @@ pub struct GenerationWriter<'a> {
     temporary: PathBuf,
     engine: Option<Engine>,
     parts: Vec<Part>,
+    /// The envelopes of the chunks of each part written here, by its number.
+    sealed: Vec<Vec<Sealed>>,
     state: Option<StateWriter>,
     shared_state: Option<StateFile>,
     written: usize,
@@ -66,6 +70,7 @@ impl<'a> GenerationWriter<'a> {
             temporary: store.root().join(format!("{}{UNFINISHED}", generation_name(number))),
             engine: None,
             parts: Vec::new(),
+            sealed: Vec::new(),
             state: None,
             shared_state: None,
             written: 0,
@@ -91,15 +96,17 @@ impl<'a> GenerationWriter<'a> {
         let bytes: &[u8] = bytemuck::cast_slice(data);
         // The engine takes about twice the bytes of a fresh part.
         space::require(self.store.root(), "write a generation to", MARGIN + 2 * bytes.len() as u64)?;
-        let number = self.parts.len() as u32;
+        let number = self.sealed.len() as u32;
         let chunks = u32::try_from(bytes.len().div_ceil(MAX_PAYLOAD))
             .map_err(|_| Error::invalid(format!("part {name} is too large")))?;
         if self.engine.is_none() {
             self.engine = Some(Engine::create(&self.temporary, &[Tree::Chunk], CACHE)?);
         }
+        let mut sealed = Vec::with_capacity(chunks as usize);
         if let Some(engine) = &self.engine {
             for (chunk, payload) in (0..chunks).zip(bytes.chunks(MAX_PAYLOAD)) {
-                engine.put(Tree::Chunk, &chunk_key(number, chunk), Kind::Chunk, payload)?;
+                let checksum = engine.put(Tree::Chunk, &chunk_key(number, chunk), Kind::Chunk, payload)?;
+                sealed.push(Sealed { checksum, bytes: payload.len() as u32 });
                 let slices = self.written / SLICE;
                 let syncs = self.written / SYNC_EVERY;
                 self.written += payload.len();
@@ -111,6 +118,7 @@ impl<'a> GenerationWriter<'a> {
                 }
             }
         }
+        self.sealed.push(sealed);
         self.parts.push(Part {
             name: name.to_owned(),
             dtype: T::DTYPE.to_owned(),
@@ -149,7 +157,7 @@ impl<'a> GenerationWriter<'a> {
         space::require(self.store.root(), "write training state to", MARGIN + size_of_val(data) as u64)?;
         if self.state.is_none() {
             self.shared_state = None;
-            self.state = Some(StateWriter::create(self.store.root(), self.number)?);
+            self.state = Some(StateWriter::create(self.store.root(), self.number, self.store.identity())?);
         }
         match &mut self.state {
             Some(state) => state.part(name, shape, data, || self.store.let_appends_pass()),
@@ -164,21 +172,24 @@ impl<'a> GenerationWriter<'a> {
         }
     }
 
-    /// Makes the generation durable, then current, then visible, in that order; afterwards drops what is no longer needed: the log up
-    /// to `folded_through`, directories that no manifest names, and, if something was forgotten or most of it is dead, the store.
+    /// Makes the generation durable, reads it back and compares it with what was written, and makes it current, in that order. What is no
+    /// longer needed then stays until [`Store::tidy`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] for sequences that go backwards or past the log; errors of writing. After an error the former generation
-    /// stays current. A failure to clean up after the publication is not one: it is made good at the next one or the next opening.
+    /// [`Error::Invalid`] for sequences that go backwards or past the log; errors of writing; [`Error::Corrupt`] when what is read back is not
+    /// what was written. After an error the former generation stays current, and nothing is removed.
     pub fn publish(mut self, draft: Draft) -> Result<Arc<Manifest>> {
         self.store.check_draft(&draft)?;
         let root = self.store.root();
         if let Some(engine) = self.engine.take() {
             engine.close()?;
-            // Recovery writes a snapshot of the page table. Doing it now leaves nothing to write for those who only read.
-            Engine::open(&self.temporary, &[Tree::Chunk], CACHE)?.close()?;
             sync_files(&self.temporary)?;
-            let place = root.join(generation_name(self.number));
+            let identity = self.store.identity();
+            Places::find(&self.temporary.join("db"), &self.sealed)?.write(&self.temporary, identity)?;
+            sync_directory(&self.temporary)?;
+            let own = generation_name(self.number);
+            reader::check_parts(&self.temporary, identity, self.parts.iter().filter(|part| part.directory == own))?;
+            let place = root.join(own);
             remove(&place)?;
             rename(&self.temporary, &place)?;
         }

@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// Prefix of the names of the engine's own writer threads, whose panics never reach a caller's stack.
-const ENGINE_THREADS: &str = "sled-io-";
+pub(crate) const ENGINE_THREADS: &str = "sled-io-";
 
 /// Runs one call into the engine. A panic, a corruption report, or an end of file where bytes should be is [`Error::Corrupt`].
 pub(crate) fn guarded<T>(path: &Path, action: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T> {

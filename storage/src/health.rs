@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::error::{Error, Result};
 use crate::witness::Witness;
@@ -42,7 +42,9 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    pub(crate) fn start(witness: Arc<Witness>, health: Arc<Health>) -> Pulse {
+    /// # Errors
+    /// [`Error::Threads`].
+    pub(crate) fn start(witness: Arc<RwLock<Option<Witness>>>, health: Arc<Health>) -> Result<Pulse> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let signal = Arc::clone(&stop);
         let beat = move || {
@@ -50,14 +52,17 @@ impl Pulse {
             let mut stopped = stopped.lock();
             while !*stopped {
                 wake.wait_for(&mut stopped, PERIOD);
-                if health.note(witness.sync()).is_err() {
+                // There is none before something was written.
+                if let Some(witness) = &*witness.read()
+                    && health.note(witness.sync()).is_err()
+                {
                     return;
                 }
             }
         };
-        // Without the thread the witness is synced at close only, which weakens what it can tell after a power cut and nothing else.
-        let thread = std::thread::Builder::new().name("kithdb-witness".to_owned()).spawn(beat).ok();
-        Pulse { stop, thread }
+        let thread = std::thread::Builder::new().name("kithdb-witness".to_owned()).spawn(beat);
+        let thread = Some(thread.map_err(|source| Error::Threads { source })?);
+        Ok(Pulse { stop, thread })
     }
 }
 

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::element::width;
 use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
 use crate::error::{Error, RESTORE, Result};
+use crate::identity::Birth;
 use crate::value::{Kind, MAX_PAYLOAD};
 
 /// A published generation: its parts, how much of the log it has seen, and its attributes. No clocks.
@@ -148,6 +149,25 @@ fn key(tag: u8, generation: u64, piece: u32) -> [u8; 13] {
 
 const CURRENT: u8 = 0;
 const MANIFEST: u8 = 1;
+const BIRTH: u8 = 2;
+
+/// Writes what database a store belongs to. Not yet durable.
+pub(crate) fn write_birth(engine: &Engine, birth: &Birth) -> Result<()> {
+    let payload = layout().serialize(birth).map_err(|e| Error::invalid(e.to_string()))?;
+    if payload.len() > MAX_PAYLOAD {
+        return Err(Error::invalid(format!("properties of {} bytes, over {MAX_PAYLOAD}", payload.len())));
+    }
+    engine.put(Tree::Meta, &key(BIRTH, 0, 0), Kind::Birth, &payload).map(drop)
+}
+
+/// What database a store belongs to; `None` in a store of format 1.
+pub(crate) fn read_birth(engine: &Engine) -> Result<Option<Birth>> {
+    let Some(payload) = engine.get(Tree::Meta, &key(BIRTH, 0, 0), Kind::Birth)? else { return Ok(None) };
+    match layout().deserialize(&payload) {
+        Ok(birth) => Ok(Some(birth)),
+        Err(e) => Err(Error::corrupt(engine.path(), format!("the store's identity: {e}"), RESTORE)),
+    }
+}
 
 /// Inserts a manifest and makes it current, in one batch, which also deletes the manifest it follows. Not yet durable.
 pub(crate) fn write(engine: &Engine, manifest: &Manifest) -> Result<()> {

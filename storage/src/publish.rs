@@ -1,12 +1,14 @@
 //! Publication: the order in which a generation becomes current, and the cleaning up after it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use crate::directory::{self, Entry, entries, generation_name, remove, size, store_name, sync_files};
+use crate::directory::{self, Entry, entries, generation_name, remove, size, store_name};
 use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
 use crate::error::Result;
 use crate::log;
 use crate::manifest::{self, Manifest};
+use crate::standing::Standing;
 use crate::store::{Live, Store, TREES};
 use crate::value::Kind;
 use crate::witness::Acked;
@@ -19,40 +21,53 @@ const WORTH_COPYING: u64 = 4 << 20;
 impl Store {
     /// Makes a manifest current whose files are in place and durable.
     pub(crate) fn publish(&self, mut manifest: Manifest, rewrite: bool) -> Result<Arc<Manifest>> {
-        let manifest = {
-            let _changing = self.changing.lock();
-            self.health.check()?;
-            let live = Arc::clone(&self.live.read());
-            let owed = self.manifest().map_or(0, |current| current.retired_store);
-            manifest.retired_store = if rewrite { live.number } else { owed };
-            let acked = Acked { sequence: self.last_sequence(), generation: manifest.generation };
-            let written = manifest::write(&live.engine, &manifest)
-                .and_then(|()| live.engine.sync())
-                .and_then(|()| self.witness.advance(acked))
-                .and_then(|()| self.witness.sync());
-            self.health.note(written)?;
-            let manifest = Arc::new(manifest);
-            *self.manifest.write() = Some(Arc::clone(&manifest));
-            manifest
-        };
-        self.tidy();
+        let _changing = self.changing.lock();
+        self.health.check()?;
+        self.adopt()?;
+        let live = Arc::clone(&self.live.read());
+        let owed = self.manifest().map_or(0, |current| current.retired_store);
+        manifest.retired_store = if rewrite { live.number } else { owed };
+        let acked = Acked { sequence: self.last_sequence(), generation: manifest.generation };
+        let written = manifest::write(&live.engine, &manifest)
+            .and_then(|()| live.engine.sync())
+            .and_then(|()| live.engine.check_place())
+            .and_then(|()| self.testify(acked))
+            .and_then(|()| self.witness.read().as_ref().map_or(Ok(()), |witness| witness.sync()));
+        self.health.note(written)?;
+        let manifest = Arc::new(manifest);
+        let mut held = self.held.lock();
+        held.retain(|manifest| manifest.strong_count() > 0);
+        held.push(Arc::downgrade(&manifest));
+        *self.manifest.write() = Some(Arc::clone(&manifest));
         Ok(manifest)
     }
 
-    /// Drops the folded front of the log, copies the store if it has to be, and removes what no manifest names. Best effort: what
-    /// fails is left for the next time, except that a failed write poisons the handle.
-    pub(crate) fn tidy(&self) {
-        if self.health.check().is_err() {
-            return;
+    /// Drops what is no longer needed: the log up to `folded_through`; if something was forgotten or most of it is dead, the store, which is copied
+    /// without it; and files that no manifest names, or none that anybody still holds. For after a publication, once its predecessor is read no
+    /// more; an opening does as much as it can without a write.
+    ///
+    /// # Errors
+    /// The first of any kind ends it: nothing is removed after an error, and what is left is removed the next time. An error of writing poisons
+    /// the handle; others concern nobody.
+    pub fn tidy(&self) -> Result<()> {
+        // Files of a generation that is being written are named by nobody yet.
+        if self.writing.swap(true, Ordering::AcqRel) {
+            return Ok(());
         }
-        let copied = match self.is_due() {
-            Ok(true) => self.copy_store().is_ok(),
-            _ => false,
-        };
-        if !copied {
-            let _ = self.drop_folded();
+        let tidied = self.tidy_up();
+        self.writing.store(false, Ordering::Release);
+        tidied
+    }
+
+    fn tidy_up(&self) -> Result<()> {
+        self.health.check()?;
+        if self.is_due()? {
+            self.copy_store()?;
+        } else if *self.standing.lock() == Standing::Named {
+            self.drop_folded()?;
         }
-        self.remove_unnamed();
+        self.remove_unnamed()?;
+        self.reserve.lock().fit(self.live.read().engine.data_bytes())
     }
 
     /// Whether the store has to be copied: it holds what must be forgotten, or it is mostly dead.
@@ -61,6 +76,9 @@ impl Store {
         let Some(manifest) = self.manifest() else { return Ok(false) };
         if manifest.retired_store >= live.number {
             return Ok(true);
+        }
+        if *self.standing.lock() != Standing::Named {
+            return Ok(false);
         }
         let on_disk = size(live.engine.path());
         let records = self.last_sequence().saturating_sub(manifest.folded_through);
@@ -108,30 +126,16 @@ impl Store {
     /// Copies what is live into a fresh store and makes that the current one. Appends go on meanwhile, except for the last stretch.
     fn copy_store(&self) -> Result<()> {
         let Some(manifest) = self.manifest() else { return Ok(()) };
-        let old = Arc::clone(&self.live.read());
-        let number = old.number + 1;
-        let path = self.root().join(store_name(number));
-        remove(&path)?;
-        let copied = self.copy_into(&old, &manifest, number);
-        match copied {
-            Ok(()) => {
-                let _ = remove(old.engine.path());
-                Ok(())
-            }
-            Err(error) => {
-                // `CURRENT` may name the copy by now only if the handle is poisoned: then the next opening decides.
-                if self.health.check().is_ok() {
-                    let _ = remove(&path);
-                }
-                Err(error)
-            }
+        {
+            let _changing = self.changing.lock();
+            self.adopt()?;
         }
-    }
-
-    fn copy_into(&self, old: &Live, manifest: &Manifest, number: u64) -> Result<()> {
-        let path = self.root().join(store_name(number));
-        let fresh = Engine::create(&path, &TREES, self.cache_bytes())?;
-        manifest::write(&fresh, manifest)?;
+        let old = Arc::clone(&self.live.read());
+        let taken = entries(self.root())?.iter().filter_map(|name| Entry::of(name).store()).max();
+        let number = taken.unwrap_or(0).max(old.number) + 1;
+        let fresh = Engine::create(&self.root().join(store_name(number)), &TREES, self.options.cache_bytes)?;
+        manifest::write_birth(&fresh, &self.birth)?;
+        manifest::write(&fresh, &manifest)?;
         let reached = self.last_sequence();
         copy_log(&old.engine, &fresh, manifest.folded_through, reached, &mut || self.let_appends_pass())?;
         fresh.sync()?;
@@ -139,34 +143,43 @@ impl Store {
         let _changing = self.changing.lock();
         self.health.check()?;
         copy_log(&old.engine, &fresh, reached.max(manifest.folded_through), self.last_sequence(), &mut || ())?;
-        fresh.sync()?;
-        sync_files(&path)?;
+        fresh.settle()?;
         // From here on either of the two may be what the next opening finds: they hold the same, as long as nobody writes.
+        *self.standing.lock() = Standing::Unknown;
         self.health.note(directory::write_current(self.root(), number))?;
         *self.live.write() = Arc::new(Live { number, engine: fresh });
+        *self.standing.lock() = Standing::Named;
         Ok(())
     }
 
     /// Removes stores, generations and state files that are named by nobody, and whatever was never finished.
-    fn remove_unnamed(&self) {
-        let Ok(names) = entries(self.root()) else { return };
-        let live = self.live.read().number;
-        let manifest = self.manifest();
-        // No generation is half written now: this runs at opening, or for the publisher, who still holds `writing`.
-        for name in names {
+    fn remove_unnamed(&self) -> Result<()> {
+        let held: Vec<Arc<Manifest>> = self.held.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
+        let names =
+            |name: &str| held.iter().any(|m| m.owns(name) || m.state.as_ref().is_some_and(|state| state.file == name));
+        for name in entries(self.root())? {
             let unnamed = match Entry::of(&name) {
-                Entry::Store(number) => number != live,
-                Entry::Generation(number) => !manifest.as_deref().is_some_and(|m| m.owns(&generation_name(number))),
-                Entry::State(_) => {
-                    manifest.as_deref().and_then(|m| m.state.as_ref()).is_none_or(|state| state.file != name)
-                }
+                Entry::Store(number) => !self.is_needed(number),
+                Entry::Generation(number) => !names(&generation_name(number)),
+                Entry::State(_) => !names(&name),
                 Entry::Unfinished => true,
                 Entry::Fixed | Entry::Foreign => false,
             };
             if unnamed {
-                let _ = remove(&self.root().join(name));
+                remove(&self.root().join(name))?;
             }
         }
+        Ok(())
+    }
+
+    /// Removes the stores before the live one, which has just been named.
+    pub(crate) fn remove_unnamed_stores(&self) -> Result<()> {
+        for name in entries(self.root())? {
+            if Entry::of(&name).store().is_some_and(|number| !self.is_needed(number)) {
+                remove(&self.root().join(name))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -182,7 +195,9 @@ fn copy_log(from: &Engine, to: &Engine, after: u64, last: u64, pause: &mut dyn F
             }
             Ok(())
         })?;
-        log::pack(first, &records, |sequence, payload| to.put(Tree::Log, &log::key(sequence), Kind::Log, &payload))?;
+        log::pack(first, &records, |sequence, payload| {
+            to.put(Tree::Log, &log::key(sequence), Kind::Log, &payload).map(drop)
+        })?;
         bytes += length;
         if bytes > 1 << 20 {
             bytes = 0;

@@ -1,49 +1,195 @@
 //! Reading a generation: every chunk, count and hash is checked.
 
 use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::directory::{UNFINISHED, remove};
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
 use crate::error::{Error, RESTORE_GENERATION, Result};
 use crate::generation::chunk_key;
+use crate::identity::Identity;
 use crate::manifest::{Manifest, Part};
+use crate::places::{Places, Window};
+use crate::space;
 use crate::store::Store;
-use crate::value::Kind;
+use crate::value::{self, HEADER, Kind, MAX_PAYLOAD};
 
 /// Cache of an engine that is read front to back.
 const CACHE: u64 = 16 << 20;
 
-/// Generation directories that are open for reading. The engine allows one opening at a time, so readers share it.
+/// Generation directories that are open for reading, shared by their readers.
 #[derive(Default)]
-pub(crate) struct OpenGenerations(Mutex<HashMap<String, Weak<Engine>>>);
+pub(crate) struct OpenGenerations(Mutex<HashMap<String, Weak<Source>>>);
 
 impl OpenGenerations {
-    fn open(&self, store: &Store, directory: &str) -> Result<Arc<Engine>> {
+    fn open(&self, store: &Store, directory: &str) -> Result<Arc<Source>> {
         let mut open = self.0.lock();
-        if let Some(engine) = open.get(directory).and_then(Weak::upgrade) {
-            return Ok(engine);
+        if let Some(source) = open.get(directory).and_then(Weak::upgrade) {
+            return Ok(source);
         }
-        let engine = Arc::new(Engine::open(&store.root().join(directory), &[Tree::Chunk], CACHE)?);
-        open.retain(|_, engine| engine.strong_count() > 0);
-        open.insert(directory.to_owned(), Arc::downgrade(&engine));
-        Ok(engine)
+        let source = Arc::new(Source::open(&store.root().join(directory), Some(store.identity()))?);
+        open.retain(|_, source| source.strong_count() > 0);
+        open.insert(directory.to_owned(), Arc::downgrade(&source));
+        Ok(source)
     }
 }
 
-/// Reads the parts of a generation. Keeps the generation's directories open until dropped, so that many parts cost one opening.
+/// Where the chunks of a generation's directory come from.
+enum Source {
+    /// The engine's data file, at the places noted when it was written.
+    Placed { directory: PathBuf, places: Places, window: Mutex<Window> },
+    /// A copy that the engine has recovered: generations of format 1 have no places.
+    Copied(Copied),
+}
+
+/// An engine on a copy, which is removed with it.
+struct Copied {
+    directory: PathBuf,
+    engine: Engine,
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let copy = self.engine.path().to_path_buf();
+        // Where the engine does not let go of it, the copy stays until the next opening of the database.
+        if self.engine.let_go().is_ok() {
+            let _ = remove(&copy);
+        }
+    }
+}
+
+impl Source {
+    fn open(directory: &Path, identity: Option<Identity>) -> Result<Source> {
+        match fs::metadata(directory) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::corrupt(directory, "the directory is missing", RESTORE_GENERATION));
+            }
+            Err(e) => return Err(Error::io("open", directory, e)),
+            Ok(_) => {}
+        }
+        let Some(places) = Places::read(directory, identity)? else { return Source::copy(directory) };
+        let data = directory.join("db");
+        match File::open(&data) {
+            Ok(file) => {
+                let window = Mutex::new(Window::new(file));
+                Ok(Source::Placed { directory: directory.to_path_buf(), places, window })
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::corrupt(&data, "the file is missing", RESTORE_GENERATION))
+            }
+            Err(e) => Err(Error::io("open", &data, e)),
+        }
+    }
+
+    fn copy(directory: &Path) -> Result<Source> {
+        static COPIES: AtomicU64 = AtomicU64::new(0);
+        let mut name = directory.as_os_str().to_owned();
+        name.push(format!(".{}{UNFINISHED}", COPIES.fetch_add(1, Ordering::Relaxed)));
+        let copy = PathBuf::from(name);
+        if let Some(root) = directory.parent() {
+            space::require(root, "copy a generation of format 1 in", Engine::copied_bytes(directory))?;
+        }
+        match Engine::recover(directory, &copy, &[Tree::Chunk], CACHE) {
+            Ok(engine) => Ok(Source::Copied(Copied { directory: directory.to_path_buf(), engine })),
+            Err(error) => {
+                let _ = remove(&copy);
+                Err(error.at(&copy, directory))
+            }
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        match self {
+            Source::Placed { directory, .. } => directory,
+            Source::Copied(copied) => &copied.directory,
+        }
+    }
+
+    /// Visits the payloads of a part in order.
+    fn chunks(&self, part: &Part, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let bad =
+            |what: String| Error::corrupt(self.directory(), format!("part {:?} {what}", part.name), RESTORE_GENERATION);
+        match self {
+            Source::Placed { places, window, .. } => {
+                let mut window = window.lock();
+                let mut left = part.bytes;
+                for chunk in 0..part.chunks {
+                    let payload = left.min(MAX_PAYLOAD as u64);
+                    left -= payload;
+                    let place = places.of(part.number, chunk).ok_or_else(|| bad(format!("lacks chunk {chunk}")))?;
+                    let bytes = window.at(place, HEADER + payload as usize);
+                    let bytes = bytes.map_err(|e| Error::io("read", self.directory(), e))?;
+                    let key = chunk_key(part.number, chunk);
+                    let payload = value::open(Tree::Chunk.name(), &key, Kind::Chunk, bytes)
+                        .map_err(|what| bad(format!("chunk {chunk}: {what}")))?;
+                    visit(payload);
+                }
+                Ok(())
+            }
+            Source::Copied(Copied { engine, directory }) => {
+                let (first, last) = (chunk_key(part.number, 0), chunk_key(part.number, u32::MAX));
+                let (mut next, mut bytes) = (0, 0);
+                let scanned = engine.scan(Tree::Chunk, &first, &last, Kind::Chunk, |key, payload| {
+                    bytes += payload.len() as u64;
+                    if key != chunk_key(part.number, next) || bytes > part.bytes {
+                        return Err(bad(format!("lacks chunk {next}, or has bytes too many")));
+                    }
+                    next += 1;
+                    visit(payload);
+                    Ok(true)
+                });
+                scanned.map_err(|error| error.at(engine.path(), directory))
+            }
+        }
+    }
+
+    /// Visits the payloads of a part in order; after the last, their length and hash have been checked.
+    fn check(&self, part: &Part, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let (mut hasher, mut bytes) = (Xxh3::new(), 0);
+        self.chunks(part, &mut |payload| {
+            bytes += payload.len() as u64;
+            hasher.update(payload);
+            visit(payload);
+        })?;
+        let bad =
+            |what: String| Error::corrupt(self.directory(), format!("part {:?} {what}", part.name), RESTORE_GENERATION);
+        if bytes != part.bytes {
+            return Err(bad(format!("has {bytes} bytes instead of {}", part.bytes)));
+        }
+        if format!("{:032x}", hasher.digest128()) != part.hash {
+            return Err(bad("fails its hash".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Reads parts back from the directory they were written to.
+pub(crate) fn check_parts<'a>(
+    directory: &Path,
+    identity: Identity,
+    mut parts: impl Iterator<Item = &'a Part>,
+) -> Result<()> {
+    let source = Source::open(directory, Some(identity))?;
+    parts.try_for_each(|part| source.check(part, &mut |_| ()))
+}
+
+/// Reads the parts of a generation. Keeps the generation's files open and on the disk until dropped, so that many parts cost one opening.
 pub struct GenerationReader<'a> {
     store: &'a Store,
     manifest: Arc<Manifest>,
-    engines: Mutex<HashMap<String, Arc<Engine>>>,
+    sources: Mutex<HashMap<String, Arc<Source>>>,
 }
 
 impl<'a> GenerationReader<'a> {
     pub(crate) fn new(store: &'a Store, manifest: Arc<Manifest>) -> GenerationReader<'a> {
-        GenerationReader { store, manifest, engines: Mutex::default() }
+        GenerationReader { store, manifest, sources: Mutex::default() }
     }
 
     /// The manifest it reads.
@@ -78,38 +224,16 @@ impl<'a> GenerationReader<'a> {
 
     /// Visits the chunks of a part in order; after the last, count, length and hash have been checked.
     pub(crate) fn chunks(&self, part: &Part, mut visit: impl FnMut(&[u8])) -> Result<()> {
-        let engine = self.engine(&part.directory)?;
-        let bad =
-            |what: String| Error::corrupt(engine.path(), format!("part {:?} {what}", part.name), RESTORE_GENERATION);
-        let mut hasher = Xxh3::new();
-        let (mut next, mut bytes) = (0, 0);
-        let (first, last) = (chunk_key(part.number, 0), chunk_key(part.number, u32::MAX));
-        engine.scan(Tree::Chunk, &first, &last, Kind::Chunk, |key, payload| {
-            bytes += payload.len() as u64;
-            if key != chunk_key(part.number, next) || bytes > part.bytes {
-                return Err(bad(format!("lacks chunk {next}, or has bytes too many")));
-            }
-            next += 1;
-            hasher.update(payload);
-            visit(payload);
-            Ok(true)
-        })?;
-        if next != part.chunks || bytes != part.bytes {
-            return Err(bad(format!("has {next} chunks, {bytes} bytes instead of {} and {}", part.chunks, part.bytes)));
-        }
-        if format!("{:032x}", hasher.digest128()) != part.hash {
-            return Err(bad("fails its hash".to_owned()));
-        }
-        Ok(())
+        self.source(&part.directory)?.check(part, &mut visit)
     }
 
-    fn engine(&self, directory: &str) -> Result<Arc<Engine>> {
-        let mut engines = self.engines.lock();
-        if let Some(engine) = engines.get(directory) {
-            return Ok(Arc::clone(engine));
+    fn source(&self, directory: &str) -> Result<Arc<Source>> {
+        let mut sources = self.sources.lock();
+        if let Some(source) = sources.get(directory) {
+            return Ok(Arc::clone(source));
         }
-        let engine = self.store.open_generations.open(self.store, directory)?;
-        engines.insert(directory.to_owned(), Arc::clone(&engine));
-        Ok(engine)
+        let source = self.store.open_generations.open(self.store, directory)?;
+        sources.insert(directory.to_owned(), Arc::clone(&source));
+        Ok(source)
     }
 }

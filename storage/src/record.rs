@@ -64,7 +64,7 @@ pub enum Record {
         /// The user's dense index.
         user: u32,
     },
-    /// Bars an item from every answer, for good.
+    /// Bars an item from every answer.
     RetireItem {
         /// The item's dense index.
         item: u32,
@@ -113,6 +113,16 @@ impl Record {
             return Err(Error::invalid("the index 4294967295 is reserved"));
         }
         Ok(())
+    }
+
+    /// How many bytes [`Record::encode`] appends at most.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        match self {
+            Record::Define { bytes, .. } => 9 + bytes.len(),
+            Record::Insert { .. } => 21,
+            Record::Remove { .. } => 9,
+            Record::ForgetUser { .. } | Record::RetireItem { .. } => 5,
+        }
     }
 
     /// Appends the record's bytes.
@@ -210,6 +220,23 @@ mod tests {
         let mut bytes = Vec::new();
         Record::Insert { user: 7, item: 9, weight: 1.0, time: None }.encode(&mut bytes);
         assert_eq!(bytes.len(), 9);
+    }
+
+    #[test]
+    fn no_record_is_longer_than_it_says() {
+        let records = [
+            Record::Define { side: Side::Item, index: 3, kind: IdKind::Bytes, bytes: vec![1; 512] },
+            Record::Insert { user: 7, item: 9, weight: 2.5, time: Some(-4) },
+            Record::Remove { user: 1, item: 2 },
+            Record::ForgetUser { user: 5 },
+            Record::RetireItem { item: 6 },
+        ];
+        for record in records {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            assert_eq!(bytes.len(), record.encoded_bytes(), "{record:?}");
+            assert_eq!(Record::decode(&mut &bytes[..]), Some(record));
+        }
     }
 
     #[test]

@@ -5,16 +5,18 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use bincode::Options;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{UNFINISHED, rename, state_name};
 use crate::element::Element;
 use crate::error::{Error, RETRAIN, Result};
+use crate::identity::Identity;
 use crate::manifest::{StateFile, hash, layout};
 
 const MAGIC: [u8; 8] = *b"kithstat";
 const VERSION: u32 = 1;
-/// Magic, version, padding to the alignment of the arrays.
+/// Magic, version, the database's identity, padding to the alignment of the arrays.
 const HEADER: u64 = 64;
 /// Arrays begin at multiples of this.
 const ALIGN: u64 = 64;
@@ -40,12 +42,13 @@ pub(crate) struct StateWriter {
 }
 
 impl StateWriter {
-    pub(crate) fn create(root: &Path, generation: u64) -> Result<StateWriter> {
+    pub(crate) fn create(root: &Path, generation: u64, identity: Identity) -> Result<StateWriter> {
         let path = root.join(format!("{}{UNFINISHED}", state_name(generation)));
         let file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
         let mut writer = StateWriter { path, file: BufWriter::with_capacity(1 << 20, file), at: 0, parts: Vec::new() };
         writer.write(&MAGIC)?;
         writer.write(&VERSION.to_le_bytes())?;
+        writer.write(&identity.to_bytes())?;
         writer.pad()?;
         Ok(writer)
     }
@@ -113,6 +116,8 @@ impl StateWriter {
 #[derive(Debug)]
 pub struct State {
     path: PathBuf,
+    /// Kept open: the file may be removed meanwhile, when another generation has taken over.
+    file: Mutex<File>,
     parts: Vec<StatePart>,
 }
 
@@ -153,7 +158,7 @@ impl State {
         if parts.iter().any(|part| part.offset < HEADER || part.offset.saturating_add(part.bytes) > offset) {
             return Err(bad("a part lies outside of it"));
         }
-        Ok(Some(State { path, parts }))
+        Ok(Some(State { path, file: Mutex::new(file), parts }))
     }
 
     /// Names of the arrays, in the order in which they were written.
@@ -176,32 +181,24 @@ impl State {
             return Err(Error::invalid(format!("{name} holds {} elements, not {}", part.dtype, T::DTYPE)));
         }
         let mut data = vec![T::zeroed(); part.bytes as usize / size_of::<T>()];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut data);
-        let read = File::open(&self.path).and_then(|mut file| {
-            file.seek(SeekFrom::Start(part.offset))?;
-            file.read_exact(bytes)
-        });
+        self.read(part, bytemuck::cast_slice_mut(&mut data))?;
+        Ok(Some(data))
+    }
+
+    /// Reads the bytes of an array and checks their hash.
+    fn read(&self, part: &StatePart, bytes: &mut [u8]) -> Result<()> {
+        let mut file = self.file.lock();
+        let read = file.seek(SeekFrom::Start(part.offset)).and_then(|_| file.read_exact(bytes));
         read.map_err(|e| Error::io("read", &self.path, e))?;
         if hash(bytes) != part.hash {
-            return Err(Error::corrupt(&self.path, format!("{name} fails its hash"), RETRAIN));
+            return Err(Error::corrupt(&self.path, format!("{} fails its hash", part.name), RETRAIN));
         }
-        Ok(Some(data))
+        Ok(())
     }
 
     /// Checks every array.
     pub(crate) fn verify(&self) -> Result<()> {
-        for part in &self.parts {
-            let mut bytes = vec![0; part.bytes as usize];
-            let read = File::open(&self.path).and_then(|mut file| {
-                file.seek(SeekFrom::Start(part.offset))?;
-                file.read_exact(&mut bytes)
-            });
-            read.map_err(|e| Error::io("read", &self.path, e))?;
-            if hash(&bytes) != part.hash {
-                return Err(Error::corrupt(&self.path, format!("{} fails its hash", part.name), RETRAIN));
-            }
-        }
-        Ok(())
+        self.parts.iter().try_for_each(|part| self.read(part, &mut vec![0; part.bytes as usize]))
     }
 }
 

@@ -22,6 +22,14 @@ pub(crate) enum Kind {
     Current = 3,
     /// A piece of a part of a generation.
     Chunk = 4,
+    /// What database a store belongs to.
+    Birth = 5,
+}
+
+/// The first bytes of every value of a kind.
+pub(crate) fn front(kind: Kind) -> [u8; 4] {
+    let [m0, m1] = MAGIC.to_le_bytes();
+    [m0, m1, VERSION, kind as u8]
 }
 
 /// Wraps a payload for the given tree and key.
@@ -37,6 +45,11 @@ pub(crate) fn seal(tree: &str, key: &[u8], kind: Kind, payload: &[u8]) -> Vec<u8
     let crc = checksum(tree, key, &value);
     value[8..12].copy_from_slice(&crc.to_le_bytes());
     value
+}
+
+/// The checksum in the envelope of a value that [`seal`] made.
+pub(crate) fn checksum_of(value: &[u8]) -> u32 {
+    value.get(8..12).and_then(|crc| crc.try_into().ok()).map_or(0, u32::from_le_bytes)
 }
 
 /// Checks a value read under `key` of `tree` and returns its payload, or what is wrong with it.

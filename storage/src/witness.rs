@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use crate::directory::ACKED;
+use crate::directory::{ACKED, UNFINISHED, drop_cached, rename};
 use crate::error::{Error, RESTORE, Result};
+use crate::identity::Identity;
+use crate::place::Place;
 
 /// What has been acknowledged: a log sequence and a published generation (0 = none).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,8 +22,11 @@ pub(crate) struct Acked {
     pub(crate) generation: u64,
 }
 
-const MAGIC: [u8; 8] = *b"kithack1";
-const SLOT: usize = 32;
+const MAGIC: [u8; 8] = *b"kithack2";
+const SLOT: usize = 48;
+/// Slots of format 1, which name no database.
+const OLD_MAGIC: [u8; 8] = *b"kithack1";
+const OLD_SLOT: usize = 32;
 /// The slots are a page apart, so that no single torn write reaches both.
 const OFFSETS: [u64; 2] = [0, 4096];
 
@@ -31,53 +36,76 @@ pub(crate) struct Witness {
     /// A second handle, so that a sync does not hold up the writer of the slot. Its lock lets one sync at a time take its turn.
     syncing: Mutex<File>,
     slots: Mutex<Slots>,
+    place: Place,
 }
 
 struct Slots {
     file: File,
+    identity: Identity,
     acked: Acked,
     /// Which slot the next write goes to: the one that was not synced last.
     turn: usize,
     dirty: bool,
 }
 
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Testimony {
+    pub(crate) acked: Acked,
+    /// The database it belongs to; a witness of format 1 does not tell.
+    pub(crate) identity: Option<Identity>,
+    turn: usize,
+}
+
 impl Witness {
-    /// Writes the first witness of a new database.
-    pub(crate) fn create(root: &Path) -> Result<()> {
+    /// Writes a witness, in place of any there is, durably.
+    pub(crate) fn create(root: &Path, identity: Identity, acked: Acked) -> Result<()> {
         let path = root.join(ACKED);
-        let mut file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
-        for turn in 0..OFFSETS.len() {
-            write_slot(&mut file, turn, Acked::default()).map_err(|e| Error::io("write", &path, e))?;
-        }
-        file.sync_all().map_err(|e| Error::io("sync", &path, e))
+        let unfinished = root.join(format!("{ACKED}{UNFINISHED}"));
+        let written = File::create(&unfinished).and_then(|mut file| {
+            (0..OFFSETS.len()).try_for_each(|turn| write_slot(&mut file, turn, identity, acked))?;
+            file.sync_all()
+        });
+        written.map_err(|e| Error::io("write", &unfinished, e))?;
+        rename(&unfinished, &path)
     }
 
     /// Reads the witness. One torn slot is what a power cut leaves; two are damage.
-    pub(crate) fn open(root: &Path) -> Result<(Witness, Acked)> {
+    pub(crate) fn read(root: &Path) -> Result<Testimony> {
         let path = root.join(ACKED);
-        let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path);
-        let mut file = match open(&path) {
+        let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::corrupt(&path, "the file is missing", RESTORE));
             }
             Err(e) => return Err(Error::io("open", &path, e)),
         };
+        drop_cached(&file);
         let mut slots = [None; 2];
         for (turn, slot) in slots.iter_mut().enumerate() {
             *slot = read_slot(&mut file, turn).map_err(|e| Error::io("read", &path, e))?;
         }
-        let (acked, turn) = match slots {
-            [Some(first), Some(second)] if second > first => (second, 0),
-            [Some(first), _] => (first, 1),
-            [None, Some(second)] => (second, 0),
-            [None, None] => {
-                return Err(Error::corrupt(&path, "both slots fail their checksum", RESTORE));
+        let testimony = |(acked, identity): (Acked, Option<Identity>), turn| Ok(Testimony { acked, identity, turn });
+        match slots {
+            [Some((_, first)), Some((_, second))] if first != second => {
+                Err(Error::corrupt(&path, "its two slots are of different databases", RESTORE))
             }
-        };
+            [Some(first), Some(second)] if second.0 > first.0 => testimony(second, 0),
+            [Some(first), _] => testimony(first, 1),
+            [None, Some(second)] => testimony(second, 0),
+            [None, None] => Err(Error::corrupt(&path, "both slots fail their checksum", RESTORE)),
+        }
+    }
+
+    /// Opens the witness to write on from what it says.
+    pub(crate) fn open(root: &Path, identity: Identity) -> Result<Witness> {
+        let path = root.join(ACKED);
+        let Testimony { acked, turn, .. } = Witness::read(root)?;
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|e| Error::io("open", &path, e))?;
+        let place = Place::of(&path, &file)?;
         let syncing = file.try_clone().map_err(|e| Error::io("open", &path, e))?;
-        let slots = Slots { file, acked, turn, dirty: false };
-        Ok((Witness { path, syncing: Mutex::new(syncing), slots: Mutex::new(slots) }, acked))
+        let slots = Slots { file, identity, acked, turn, dirty: false };
+        Ok(Witness { path, syncing: Mutex::new(syncing), slots: Mutex::new(slots), place })
     }
 
     /// Notes what is durable by now. Survives the end of the process; [`Witness::sync`] makes it survive a power cut.
@@ -86,8 +114,8 @@ impl Witness {
         if acked == slots.acked {
             return Ok(());
         }
-        let turn = slots.turn;
-        write_slot(&mut slots.file, turn, acked).map_err(|e| Error::io("write", &self.path, e))?;
+        let (turn, identity) = (slots.turn, slots.identity);
+        write_slot(&mut slots.file, turn, identity, acked).map_err(|e| Error::io("write", &self.path, e))?;
         slots.acked = acked;
         slots.dirty = true;
         Ok(())
@@ -103,30 +131,43 @@ impl Witness {
         self.slots.lock().turn ^= 1;
         Ok(())
     }
+
+    /// Whether the file is still the one that the next opening will read.
+    pub(crate) fn check_place(&self) -> Result<()> {
+        self.place.check()
+    }
 }
 
-fn write_slot(file: &mut File, turn: usize, acked: Acked) -> std::io::Result<()> {
+fn write_slot(file: &mut File, turn: usize, identity: Identity, acked: Acked) -> std::io::Result<()> {
     let mut bytes = [0; SLOT];
     bytes[..8].copy_from_slice(&MAGIC);
     bytes[8..16].copy_from_slice(&acked.sequence.to_le_bytes());
     bytes[16..24].copy_from_slice(&acked.generation.to_le_bytes());
+    bytes[24..40].copy_from_slice(&identity.to_bytes());
     let crc = crc32c::crc32c(&bytes[..SLOT - 4]);
     bytes[SLOT - 4..].copy_from_slice(&crc.to_le_bytes());
     file.seek(SeekFrom::Start(OFFSETS[turn & 1]))?;
     file.write_all(&bytes)
 }
 
-fn read_slot(file: &mut File, turn: usize) -> std::io::Result<Option<Acked>> {
-    let mut bytes = [0; SLOT];
+fn read_slot(file: &mut File, turn: usize) -> std::io::Result<Option<(Acked, Option<Identity>)>> {
+    let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(OFFSETS[turn & 1]))?;
-    match file.read_exact(&mut bytes) {
-        Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        other => other?,
+    (&*file).take(SLOT as u64).read_to_end(&mut bytes)?;
+    Ok(parse_slot(&bytes, MAGIC, SLOT).or_else(|| parse_slot(&bytes, OLD_MAGIC, OLD_SLOT)))
+}
+
+/// The slot at the front of `bytes`, if it is a good one of this kind.
+fn parse_slot(bytes: &[u8], magic: [u8; 8], length: usize) -> Option<(Acked, Option<Identity>)> {
+    let (body, crc) = bytes.get(..length)?.split_last_chunk::<4>()?;
+    let (found, rest) = body.split_first_chunk::<8>()?;
+    if *found != magic || *crc != crc32c::crc32c(body).to_le_bytes() {
+        return None;
     }
-    let number = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
-    let crc = u32::from_le_bytes(std::array::from_fn(|i| bytes[SLOT - 4 + i]));
-    let good = bytes[..8] == MAGIC && crc == crc32c::crc32c(&bytes[..SLOT - 4]);
-    Ok(good.then(|| Acked { sequence: number(8), generation: number(16) }))
+    let (sequence, rest) = rest.split_first_chunk()?;
+    let (generation, rest) = rest.split_first_chunk()?;
+    let acked = Acked { sequence: u64::from_le_bytes(*sequence), generation: u64::from_le_bytes(*generation) };
+    Some((acked, rest.first_chunk().map(|identity| Identity::from_bytes(*identity))))
 }
 
 #[cfg(test)]
@@ -140,27 +181,50 @@ mod tests {
     #[test]
     fn the_newer_slot_wins_and_one_torn_slot_is_survived() {
         let dir = tempfile::tempdir().unwrap();
-        Witness::create(dir.path()).unwrap();
-        let (witness, first) = Witness::open(dir.path()).unwrap();
-        assert_eq!(first, acked(0));
+        let identity = Identity::draw();
+        Witness::create(dir.path(), identity, Acked::default()).unwrap();
+        let read = || Witness::read(dir.path()).unwrap();
+        assert_eq!((read().acked, read().identity), (acked(0), Some(identity)));
+        let witness = Witness::open(dir.path(), identity).unwrap();
         for sequence in 1..=4 {
             witness.advance(acked(sequence)).unwrap();
             witness.sync().unwrap();
         }
         drop(witness);
         let path = dir.path().join(ACKED);
-        assert_eq!(Witness::open(dir.path()).unwrap().1, acked(4));
+        assert_eq!((read().acked, read().identity), (acked(4), Some(identity)));
         let good = std::fs::read(&path).unwrap();
         let mut survivors = Vec::new();
         for offset in OFFSETS {
             let mut torn = good.clone();
             torn[offset as usize + 9] ^= 0x10;
             std::fs::write(&path, torn).unwrap();
-            survivors.push(Witness::open(dir.path()).unwrap().1.sequence);
+            survivors.push(read().acked.sequence);
         }
         survivors.sort_unstable();
         assert_eq!(survivors, [3, 4], "each sync must move on to the other slot");
+        let mut mixed = good.clone();
+        let other = dir.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        Witness::create(&other, Identity::draw(), acked(9)).unwrap();
+        mixed[..SLOT].copy_from_slice(&std::fs::read(other.join(ACKED)).unwrap()[..SLOT]);
+        std::fs::write(&path, mixed).unwrap();
+        assert!(matches!(Witness::read(dir.path()), Err(Error::Corrupt { .. })), "slots of two databases");
         std::fs::write(&path, vec![0; good.len()]).unwrap();
-        assert!(matches!(Witness::open(dir.path()), Err(Error::Corrupt { .. })));
+        assert!(matches!(Witness::read(dir.path()), Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn a_witness_of_format_1_is_read_and_names_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = [0; OLD_SLOT];
+        bytes[..8].copy_from_slice(&OLD_MAGIC);
+        bytes[8..16].copy_from_slice(&77u64.to_le_bytes());
+        bytes[16..24].copy_from_slice(&3u64.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..28]);
+        bytes[28..].copy_from_slice(&crc.to_le_bytes());
+        std::fs::write(dir.path().join(ACKED), bytes).unwrap();
+        let read = Witness::read(dir.path()).unwrap();
+        assert_eq!((read.acked, read.identity), (Acked { sequence: 77, generation: 3 }, None));
     }
 }

@@ -25,6 +25,7 @@ fn ten_generations_take_at_most_three_times_their_content() {
         writer.part("words", &[words.len() as u64], &words).unwrap();
         writer.state_part("table", &[1_000_000], &vec![generation as f32; 1_000_000]).unwrap();
         writer.publish(Draft { folded_through: through, ..Draft::default() }).unwrap();
+        store.tidy().unwrap();
     }
     let usage = store.disk_usage().unwrap();
     let on_disk: u64 = files(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
@@ -57,6 +58,7 @@ fn what_was_forgotten_is_on_no_page() {
     let mut writer = store.begin_generation().unwrap();
     writer.part("edges", &[2], &[0u32, 1]).unwrap();
     writer.publish(Draft { folded_through: 3, rewrite: true, ..Draft::default() }).unwrap();
+    store.tidy().unwrap();
     assert!(!holds());
     let mut rest = Vec::new();
     store.replay(3, &mut |sequence, record| rest.push((sequence, record))).unwrap();

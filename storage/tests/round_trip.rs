@@ -159,6 +159,7 @@ fn a_part_can_be_shared_with_the_parent() {
         assert_eq!(next.generation, u64::from(round));
         assert_eq!(next.part("codes").unwrap().directory, "gen-1");
         assert_ne!(next.content_hash, first.content_hash);
+        store.tidy().unwrap();
         assert!(!dir.path().join(format!("gen-{}", round - 1)).exists() || round == 2);
     }
     store.close().unwrap();

@@ -59,16 +59,15 @@ fn a_publication_that_vanished_is_refused_and_its_files_are_kept() {
     publish_next(&store, false).unwrap();
     store.close().unwrap();
 
-    for name in ["store-1", "CURRENT"] {
-        let from = before.join(name);
-        let to = path.join(name);
-        if from.is_dir() {
-            fs::remove_dir_all(&to).unwrap();
-            copy(&from, &to);
+    for dir in [&path, &before] {
+        let store = data(dir).parent().unwrap().to_path_buf();
+        if dir == &path {
+            fs::remove_dir_all(store).unwrap();
         } else {
-            fs::copy(from, to).unwrap();
+            copy(&store, &path.join(store.file_name().unwrap()));
         }
     }
+    fs::copy(before.join("CURRENT"), path.join("CURRENT")).unwrap();
     let message = corrupt(&path);
     assert!(message.contains("generation 1 was published"), "{message}");
     assert!(path.join("gen-1").is_dir(), "what could still be rescued was deleted");

@@ -98,7 +98,9 @@ pub fn publish_next(store: &Store, rewrite: bool) -> Result<u64, Error> {
     writer.state_part("table", &[5_000], &table(generation))?;
     let attributes = BTreeMap::from([("generation".to_owned(), generation.to_string())]);
     let draft = Draft { folded_through: through, trained_through: through, attributes, rewrite };
-    writer.publish(draft).map(|manifest| manifest.generation)
+    let manifest = writer.publish(draft)?;
+    store.tidy()?;
+    Ok(manifest.generation)
 }
 
 /// Reads everything in a database and compares it with what was written. `Err` is an error of the database; content that differs

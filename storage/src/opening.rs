@@ -1,0 +1,273 @@
+//! Opening: a database is looked at, recovered on a copy, checked, and only then changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::directory::{
+    self, ACKED, CREATING, Entry, FORMAT, create_directories, entries, remove, store_name, sync_directory,
+};
+use crate::engine::Engine;
+use crate::error::{Error, RESTORE, RESTORE_GENERATION, Result};
+use crate::health::{Health, Pulse};
+use crate::identity::{Birth, Identity};
+use crate::lock::Lock;
+use crate::log;
+use crate::manifest::{self, Manifest};
+use crate::reader::OpenGenerations;
+use crate::space::{self, Reserve};
+use crate::standing::Standing;
+use crate::store::{Live, Store, StoreOptions, TREES};
+use crate::witness::{Acked, Testimony, Witness};
+
+/// What a directory is, as far as its names tell.
+enum Found {
+    Database,
+    Nothing,
+    /// A creation that did not come to its end: nothing was ever acknowledged in it.
+    Unborn,
+}
+
+impl Store {
+    /// Opens a database, or creates one in a directory that is absent or empty.
+    ///
+    /// The store is copied, as the disk holds it, and recovered there: one read of it more than recovery itself, and one write, which is not
+    /// synced before something is appended. Every record of the log is checked. What the database was keeps its place until the first write: an
+    /// opening that is refused, or only read from, changes no file but `LOCK`. Once it is accepted, what no manifest names is removed.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when it is open elsewhere; [`Error::NotADatabase`], [`Error::NotFound`] and [`Error::NewerFormat`] for the
+    /// wrong path; [`Error::Corrupt`] when a file is damaged or of another database, or the log or manifest is behind what was acknowledged;
+    /// [`Error::DiskFull`] when there is no room to recover; [`Error::Io`], [`Error::Threads`], [`Error::AbortOnPanic`].
+    pub fn open(path: &Path, options: &StoreOptions) -> Result<Store> {
+        let whole = |store: &Store| store.replay(store.manifest().map_or(0, |m| m.folded_through), &mut |_, _| ());
+        Store::open_checked(path, options, whole).map(|(store, ())| store)
+    }
+
+    /// [`Store::open`] that leaves it to `check` to read what is there, the log's records included, and to refuse it. Nothing is changed before it
+    /// has accepted.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and those of `check`.
+    pub fn open_checked<T, E: From<Error>>(
+        path: &Path,
+        options: &StoreOptions,
+        check: impl FnOnce(&Store) -> Result<T, E>,
+    ) -> Result<(Store, T), E> {
+        let store = recover(path, options)?;
+        let checked = check(&store)?;
+        store.accept();
+        Ok((store, checked))
+    }
+}
+
+fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
+    if cfg!(panic = "abort") && !options.allow_abort {
+        return Err(Error::AbortOnPanic);
+    }
+    match (fs::metadata(path), options.create) {
+        (Ok(metadata), _) if !metadata.is_dir() => {
+            return Err(Error::NotADatabase { path: path.to_path_buf(), found: "it is a file".to_owned() });
+        }
+        (Ok(_), _) => {}
+        (Err(e), true) if e.kind() == std::io::ErrorKind::NotFound => create_directories(path)?,
+        (Err(e), false) if e.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NotFound { path: path.to_path_buf() });
+        }
+        (Err(e), _) => return Err(Error::io("open", path, e)),
+    }
+    let root = fs::canonicalize(path).map_err(|e| Error::io("open", path, e))?;
+    // Looked at before anything is touched: a directory that is somebody else's gets no lock file.
+    if !matches!(look(&root)?, Found::Database) && !options.create {
+        return Err(Error::NotFound { path: root });
+    }
+    let lock = Lock::take(&root)?;
+    if !matches!(look(&root)?, Found::Database) {
+        create(&root, options)?;
+    }
+    let format = directory::read_format(&root)?;
+    let current = directory::read_current(&root)?;
+    let testimony = Witness::read(&root)?;
+    let names = entries(&root)?;
+    let stores = names.iter().filter_map(|name| Entry::of(name).store());
+    let number = stores.max().unwrap_or(0).max(current) + 1;
+    let original = root.join(store_name(current));
+    let copy = root.join(store_name(number));
+    let mut reserve = Reserve::of(&root);
+    reserve.make_room(Engine::copied_bytes(&original))?;
+    let opened = Engine::recover(&original, &copy, &TREES, options.cache_bytes)
+        .and_then(|engine| Recovered::of(engine, &root, format, testimony, (current, number)));
+    let Recovered { engine, birth, manifest, reached } = match opened {
+        Ok(recovered) => recovered,
+        Err(error) => {
+            // Named by nobody, and of no use to anybody.
+            let _ = remove(&copy);
+            return Err(error.at(&copy, &original));
+        }
+    };
+    let manifest = manifest.map(Arc::new);
+    let store = Store {
+        root,
+        options: options.clone(),
+        birth,
+        live: RwLock::new(Arc::new(Live { number, engine })),
+        held: Mutex::new(manifest.iter().map(Arc::downgrade).collect()),
+        manifest: RwLock::new(manifest),
+        changing: Mutex::new(()),
+        standing: Mutex::new(Standing::Copy { current, whole: format.is_some() && testimony.identity.is_some() }),
+        last: AtomicU64::new(reached.sequence),
+        appending: AtomicUsize::new(0),
+        front: RwLock::new(()),
+        writing: AtomicBool::new(false),
+        open_generations: OpenGenerations::default(),
+        reserve: Mutex::new(reserve),
+        witness: Arc::default(),
+        health: Arc::new(Health::default()),
+        pulse: None,
+        _lock: lock,
+    };
+    store.with_pulse()
+}
+
+impl Store {
+    fn with_pulse(mut self) -> Result<Store> {
+        self.pulse = Some(Pulse::start(Arc::clone(&self.witness), Arc::clone(&self.health))?);
+        Ok(self)
+    }
+}
+
+/// A store as it was recovered, found to be of this database and not behind what was acknowledged.
+struct Recovered {
+    engine: Engine,
+    birth: Birth,
+    manifest: Option<Manifest>,
+    reached: Acked,
+}
+
+impl Recovered {
+    fn of(
+        engine: Engine,
+        root: &Path,
+        format: Option<Identity>,
+        testimony: Testimony,
+        (current, number): (u64, u64),
+    ) -> Result<Recovered> {
+        let birth = manifest::read_birth(&engine)?;
+        let birth = belongs(root, format, testimony.identity, birth)?;
+        let mut manifest = manifest::read(&engine)?;
+        let reached = check_against(&engine, manifest.as_ref(), testimony.acked)?;
+        if let Some(manifest) = &mut manifest {
+            for part in &manifest.parts {
+                let directory: PathBuf = root.join(&part.directory);
+                match fs::metadata(&directory) {
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                        let what = format!("the directory of generation {} is missing", manifest.generation);
+                        return Err(Error::corrupt(&directory, what, RESTORE_GENERATION));
+                    }
+                    Err(e) => return Err(Error::io("open", &directory, e)),
+                    Ok(_) => {}
+                }
+            }
+            // A copy has every page of its original, those that must be forgotten included.
+            if manifest.retired_store >= current {
+                manifest.retired_store = number;
+                manifest::write(&engine, manifest)?;
+            }
+        }
+        Ok(Recovered { engine, birth, manifest, reached })
+    }
+}
+
+/// Whose database it is: `FORMAT`, `ACKED` and the store have to agree. A database of format 1 gets an identity; while it is being given to its
+/// files, which ends with `ACKED`, some have it and some do not.
+fn belongs(root: &Path, format: Option<Identity>, witness: Option<Identity>, store: Option<Birth>) -> Result<Birth> {
+    let settled = witness.is_some();
+    let stored = store.as_ref().map(|birth| birth.identity);
+    let known = [(FORMAT, format), ("the store", stored), (ACKED, witness)];
+    let mut named = known.iter().filter_map(|(name, identity)| identity.map(|identity| (name, identity)));
+    let first = named.next();
+    if let Some((one, identity)) = first
+        && let Some((other, another)) = named.find(|(_, another)| *another != identity)
+    {
+        let what = format!("{one} is of the database {identity}, {other} of the database {another}");
+        return Err(Error::corrupt(root, what, RESTORE));
+    }
+    if settled && (format.is_none() || stored.is_none()) {
+        let older = if format.is_none() { FORMAT } else { "the store" };
+        let what =
+            format!("{} has the identity of the database, {older} has none: it is of another one, or older", ACKED);
+        return Err(Error::corrupt(root, what, RESTORE));
+    }
+    let identity = first.map_or_else(Identity::draw, |(_, identity)| identity);
+    Ok(store.unwrap_or(Birth { identity, properties: Default::default() }))
+}
+
+/// The tail and the manifest against the witness. Returns what was recovered.
+fn check_against(engine: &Engine, manifest: Option<&Manifest>, acked: Acked) -> Result<Acked> {
+    let folded = manifest.map_or(0, |manifest| manifest.folded_through);
+    let generation = manifest.map_or(0, |manifest| manifest.generation);
+    let bad = |what: String| Err(Error::corrupt(engine.path(), what, RESTORE));
+    if generation < acked.generation {
+        return bad(format!("generation {} was published, but the newest found is {generation}", acked.generation));
+    }
+    let mut last = folded;
+    if let Some((log_first, log_last)) = log::bounds(engine)? {
+        if log_first > folded.saturating_add(1) {
+            return bad(format!("the log begins with record {log_first}, but the generation ends with {folded}"));
+        }
+        last = last.max(log_last);
+    }
+    if last < acked.sequence {
+        return bad(format!("record {} was acknowledged, but the log ends with {last}", acked.sequence));
+    }
+    Ok(Acked { sequence: last, generation })
+}
+
+fn look(root: &Path) -> Result<Found> {
+    let names = entries(root)?;
+    let has = |name: &str| names.iter().any(|found| found == name);
+    if has(FORMAT) {
+        return Ok(Found::Database);
+    }
+    if has(CREATING) {
+        return Ok(Found::Unborn);
+    }
+    let kind = |entry: fn(Entry) -> bool| names.iter().any(|name| entry(Entry::of(name)));
+    if kind(|entry| matches!(entry, Entry::Store(_) | Entry::Generation(_))) {
+        return Err(Error::corrupt(&root.join(FORMAT), "the file is missing", RESTORE));
+    }
+    // A new file system has this directory from the start; a lock alone is what a creation leaves that died at once.
+    let foreign = names.iter().find(|name| *name != "lost+found" && *name != directory::LOCK);
+    match foreign {
+        Some(name) => {
+            Err(Error::NotADatabase { path: root.to_path_buf(), found: format!("it holds {name:?} and no {FORMAT}") })
+        }
+        None => Ok(Found::Nothing),
+    }
+}
+
+/// Creates a database. `FORMAT` comes last: what dies before it is begun again.
+fn create(root: &Path, options: &StoreOptions) -> Result<()> {
+    let creating = root.join(CREATING);
+    fs::File::create(&creating).and_then(|file| file.sync_all()).map_err(|e| Error::io("create", &creating, e))?;
+    sync_directory(root)?;
+    for name in entries(root)? {
+        if matches!(Entry::of(&name), Entry::Store(_) | Entry::Unfinished) {
+            remove(&root.join(name))?;
+        }
+    }
+    let birth = Birth { identity: Identity::draw(), properties: options.properties.clone() };
+    space::require(root, "create a database in", Engine::copied_bytes(root))?;
+    let engine = Engine::create(&root.join(store_name(1)), &TREES, options.cache_bytes)?;
+    manifest::write_birth(&engine, &birth)?;
+    engine.settle()?;
+    engine.close()?;
+    Witness::create(root, birth.identity, Acked::default())?;
+    directory::write_current(root, 1)?;
+    directory::write_format(root, birth.identity)?;
+    remove(&creating)?;
+    sync_directory(root)
+}

@@ -1,0 +1,75 @@
+//! The engine's threads: it starts seven for the whole process when it is first used, ignores that none could be started, and waits for them
+//! for ever.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Builder;
+use std::time::Duration;
+
+use crate::error::{Error, RESTORE, Result};
+use crate::guard::ENGINE_THREADS;
+
+/// How often a first opening is looked at.
+const GLANCE: Duration = Duration::from_millis(250);
+/// How many glances in a row have to find the opening asleep and no thread that could wake it.
+const GLANCES: u32 = 8;
+/// The name of the thread of a first opening: at most 15 bytes, so that the system keeps it whole.
+const OPENING: &str = "kithdb-opening";
+
+/// Whether an opening has come to its end in this process: the engine's threads are there, and stay.
+static PROVED: AtomicBool = AtomicBool::new(false);
+
+/// Runs an opening of the engine. The first one of a process runs on a thread of its own, which is left behind, with an error, when it waits
+/// for threads that the engine could not start. (Seen on Linux only: elsewhere such an opening waits on.)
+///
+/// # Errors
+/// [`Error::Threads`], and those of the opening.
+pub(crate) fn watched<T: Send + 'static>(path: &Path, open: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if PROVED.load(Ordering::Acquire) {
+        return open();
+    }
+    let (sender, receiver) = mpsc::channel();
+    let opening = Builder::new().name(OPENING.to_owned()).spawn(move || {
+        // Whoever has given up waiting needs no answer.
+        let _ = sender.send(open());
+    });
+    let opening = opening.map_err(|source| Error::Threads { source })?;
+    let mut stuck = 0;
+    loop {
+        match receiver.recv_timeout(GLANCE) {
+            Ok(opened) => {
+                let _ = opening.join();
+                if opened.is_ok() {
+                    PROVED.store(true, Ordering::Release);
+                }
+                return opened;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                stuck = if is_stuck().unwrap_or(false) { stuck + 1 } else { 0 };
+                if stuck == GLANCES {
+                    let source = std::io::Error::other("the storage engine could start none");
+                    return Err(Error::Threads { source });
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::corrupt(path, "the opening ended without an answer", RESTORE));
+            }
+        }
+    }
+}
+
+/// Whether every opening sleeps and the engine has no thread; `None` where the system does not tell.
+fn is_stuck() -> Option<bool> {
+    for task in fs::read_dir("/proc/self/task").ok()? {
+        // `NUMBER (NAME) STATE ...`; a thread that has just ended has none.
+        let Ok(stat) = fs::read_to_string(task.ok()?.path().join("stat")) else { continue };
+        let (head, rest) = stat.rsplit_once(')')?;
+        let name = head.split_once('(')?.1;
+        if name.starts_with(ENGINE_THREADS) || (name == OPENING && !rest.trim_start().starts_with('S')) {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
