@@ -1,15 +1,16 @@
 //! `gen-N/places`: where in the engine's data file each chunk of a generation lies.
 //!
 //! A generation is written through the engine once, closed, and never changes again. From then on it is read at these places, without the
-//! engine, whose recovery may destroy what it cannot read. The file is made by looking the chunks up in what the disk holds, so that writing it
-//! is the proof that they got there.
+//! engine, whose recovery may destroy what it cannot read. The file is made by looking the chunks up in the data file once that was synced, so that
+//! having it is the proof that they got there.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use crate::directory::open_uncached;
+use memchr::memmem::Finder;
+
 use crate::engine::Tree;
 use crate::error::{Error, RESTORE_GENERATION, Result};
 use crate::generation::chunk_key;
@@ -36,7 +37,7 @@ pub(crate) struct Sealed {
 pub(crate) struct Places(Vec<Vec<u64>>);
 
 impl Places {
-    /// Finds every chunk in a data file, as the disk holds it: `sealed` by number of the part, then of the chunk. O(bytes of the file).
+    /// Finds every chunk in a data file that was synced: `sealed` by number of the part, then of the chunk. O(bytes of the file).
     ///
     /// # Errors
     /// [`Error::Corrupt`] when one is not there: what was written has not arrived.
@@ -64,22 +65,16 @@ impl Places {
             });
         };
         let io = |e| Error::io("read", data, e);
-        let file = open_uncached(data).map_err(io)?;
+        let file = File::open(data).map_err(io)?;
+        let magic = value::front(Kind::Chunk);
+        let finder = Finder::new(&magic);
         let (mut buffer, mut start) = (Vec::new(), 0u64);
         loop {
             let read = (&file).take(PIECE as u64).read_to_end(&mut buffer).map_err(io)?;
-            let magic = value::front(Kind::Chunk);
             // Of the last stretch only what cannot go on in the next piece is looked at now.
             let end = if read == 0 { buffer.len() } else { buffer.len().saturating_sub(MAX_VALUE) };
-            let mut at = 0;
-            while at < end
-                && let Some(found) =
-                    buffer.get(at..).and_then(|rest| rest.windows(magic.len()).position(|w| w == magic))
-                && at + found < end
-            {
-                at += found;
+            for at in finder.find_iter(&buffer).take_while(|&at| at < end) {
                 take(start + at as u64, buffer.get(at..).unwrap_or_default());
-                at += 1;
             }
             if read == 0 {
                 break;
