@@ -5,7 +5,7 @@
 //! Needs root, loop devices and Linux; says so where it cannot run, which shows nothing. Not run by default:
 //! `KITHDB_DRILL_ROUNDS=5 cargo test --release -p kithdb-storage --test failed_sync -- --ignored --exact what_a_failed_sync_left_is_not_believed --nocapture`
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod drill;
 
