@@ -1,51 +1,75 @@
-//! Real bytes damaged: a database either refuses to open, naming what is damaged, or holds exactly what was acknowledged.
+//! Real bytes damaged, and files swapped for those of another database or for their own former selves: a database either refuses to open,
+//! naming what is damaged and leaving every file as it was, or holds exactly what was acknowledged. With the damage undone it opens again.
 //!
-//! `KITHDB_DRILL_ROUNDS=400 cargo test --release --test damage -- --nocapture` is the long run.
+//! `KITHDB_DRILL_ROUNDS=300 cargo test --release --test damage -- --nocapture` is the long run, of three times as many rounds.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod drill;
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use drill::{Edges, expected, mix, perform, rounds, run_and_kill, step, stored, worker};
+use drill::strike::{Sources, changed, read, strike};
+use drill::{Edges, copy, expected, mix, perform, rounds, run_and_kill, step, stored, worker};
 use kithdb::{Db, Preset, TrainOptions};
 
 const SCRIPT: u64 = 77;
 const STEPS: u64 = 400;
 /// Far longer than any round takes; one that needs it hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The script without trainings, whose log is all there is.
+const LOG_ALONE: u64 = 78;
 
-/// A database with a generation and a tail, cleanly closed or killed, and what it holds.
-fn database(directory: &Path, killed: bool) -> (PathBuf, Edges) {
-    let path = directory.join(if killed { "killed.kith" } else { "closed.kith" });
-    if killed {
-        let lines = run_and_kill("work_until_killed", &path, SCRIPT, Some(Duration::from_millis(50)));
-        assert_eq!(lines.last().unwrap(), &format!("ack {STEPS}"), "the worker was killed before it was done");
-    } else {
-        work(&Db::open(&path).unwrap());
-    }
-    (path, expected(SCRIPT, STEPS))
+/// Steps after which the database is copied as it is at that moment, for its older files.
+const COPIED: [u64; 3] = [100, 201, 330];
+
+fn older(path: &Path, steps: u64) -> PathBuf {
+    path.with_extension(format!("after-{steps}"))
 }
 
-fn work(db: &Db) {
-    for n in 0..STEPS {
-        perform(db, step(SCRIPT, n)).unwrap();
-        if n == STEPS / 2 {
+fn work(db: &Db, path: &Path, script: u64, steps: u64) {
+    for n in 0..steps {
+        perform(db, step(script, n)).unwrap();
+        if n == steps / 2 && script != LOG_ALONE {
             db.train(TrainOptions::new(Preset::Fast).bits(192).threads(1)).unwrap().wait().unwrap();
         }
+        if COPIED.contains(&n) {
+            copy(path, &older(path, n));
+        }
     }
+}
+
+/// A database, cleanly closed or killed, what it holds, and whose files to put in the place of its own: its own from before, and those of
+/// others with longer and shorter logs, with and without a generation.
+fn database(directory: &Path, name: &str) -> (PathBuf, Edges, Sources) {
+    let path = directory.join(name);
+    let script = if name == "log" { LOG_ALONE } else { SCRIPT };
+    if name == "killed" {
+        let lines = run_and_kill("work_until_killed", &path, script, Some(Duration::from_millis(50)));
+        assert_eq!(lines.last().unwrap(), &format!("ack {STEPS}"), "the worker was killed before it was done");
+    } else {
+        work(&Db::open(&path).unwrap(), &path, script, STEPS);
+    }
+    let older = COPIED.map(|steps| older(&path, steps));
+    let foreign = [("longer", 5, 900), ("shorter", 6, 150), ("longer-log", LOG_ALONE, 1_000)];
+    let foreign = foreign.map(|(name, script, steps)| {
+        let path = directory.join(name);
+        work(&Db::open(&path).unwrap(), &path, script, steps);
+        path
+    });
+    (path, expected(script, STEPS), Sources { older: older.to_vec(), foreign: foreign.to_vec() })
 }
 
 #[test]
 #[ignore = "the process that is killed"]
 fn work_until_killed() {
-    let Some((path, _)) = worker() else { return };
-    let db = Db::open(path).unwrap();
-    work(&db);
+    let Some((path, script)) = worker() else { return };
+    let db = Db::open(&path).unwrap();
+    work(&db, &path, script, STEPS);
     let mut out = std::io::stdout().lock();
     writeln!(out, "ack {STEPS}").unwrap();
     out.flush().unwrap();
@@ -54,118 +78,107 @@ fn work_until_killed() {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
+/// How a database was found.
+enum Found {
+    Refused(String),
+    /// Opened, holding what was acknowledged; `verify` may have more to say.
+    Equal(Option<String>),
+    Other,
 }
 
-/// Every file below a directory that has bytes to damage, in a fixed order.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false if entry.metadata().unwrap().len() > 0 => found.push(entry.path()),
-            false => {}
-        }
-    }
-    found.sort();
-    found
-}
-
-/// Damages one file of a database; says what was done.
-fn damage(path: &Path, seed: u64) -> String {
-    let files = files(path);
-    let file = &files[(mix(seed, 1) % files.len() as u64) as usize];
-    let mut handle = OpenOptions::new().read(true).write(true).open(file).unwrap();
-    // sled allocates its files ahead; damage what has been written.
-    let mut bytes = Vec::new();
-    handle.read_to_end(&mut bytes).unwrap();
-    let written = (bytes.iter().rposition(|&b| b != 0).unwrap_or(0) + 1) as u64;
-    let at = mix(seed, 2) % written;
-    let name = file.strip_prefix(path).unwrap().display().to_string();
-    match mix(seed, 3) % 3 {
-        0 => {
-            handle.set_len(at).unwrap();
-            format!("{name} truncated to {at}")
-        }
-        1 => {
-            let bit = mix(seed, 4) % 8;
-            handle.seek(SeekFrom::Start(at)).unwrap();
-            handle.write_all(&[bytes[at as usize] ^ (1 << bit)]).unwrap();
-            format!("{name} bit {bit} of byte {at} flipped")
-        }
-        _ => {
-            let start = at / 4096 * 4096;
-            let page = vec![0; (bytes.len() as u64 - start).min(4096) as usize];
-            handle.seek(SeekFrom::Start(start)).unwrap();
-            handle.write_all(&page).unwrap();
-            format!("{name} page at {start} zeroed")
-        }
-    }
-}
-
-/// Opens a damaged database and compares what it holds, reads all it has and queries it. The error, if it ends in one.
-fn examine(path: &Path, acknowledged: &Edges) -> Option<String> {
+/// Opens a database and compares what it holds, reads all it has and queries it.
+fn examine(path: &Path, acknowledged: &Edges) -> Found {
     let db = match Db::open(path) {
         Ok(db) => db,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Found::Refused(error.to_string()),
     };
-    assert!(stored(&db) == *acknowledged, "opened, but holds something else than was acknowledged");
+    if stored(&db) != *acknowledged {
+        return Found::Other;
+    }
     let verified = db.verify().unwrap().damage.first().map(ToString::to_string);
     for user in db.users() {
         // Any answer or error will do, but no panic.
         let _ = db.nearest(&user, 5);
     }
-    verified
+    Found::Equal(verified)
 }
 
-fn drill(killed: bool, default_rounds: u64) {
+/// As [`examine`], on a thread of its own; what went wrong where it does not come back.
+fn examine_apart(path: &Path, acknowledged: &Edges) -> Result<Found, &'static str> {
+    let (sender, receiver) = mpsc::channel();
+    let (path, edges) = (path.to_path_buf(), acknowledged.clone());
+    std::thread::spawn(move || sender.send(examine(&path, &edges)));
+    receiver.recv_timeout(PATIENCE).map_err(|error| match error {
+        mpsc::RecvTimeoutError::Disconnected => "panicked",
+        mpsc::RecvTimeoutError::Timeout => "hangs",
+    })
+}
+
+fn drill(name: &str, default_rounds: u64) {
     let directory = tempfile::tempdir().unwrap();
-    let (original, acknowledged) = database(directory.path(), killed);
-    assert_eq!(examine(&original, &acknowledged), None, "undamaged, it opens");
-    let (rounds, mut refused) = (rounds(default_rounds), 0);
+    let (original, acknowledged, sources) = database(directory.path(), name);
+    let whole = directory.path().join("whole");
+    copy(&original, &whole);
+    assert!(matches!(examine(&whole, &acknowledged), Found::Equal(None)), "undamaged, it opens");
+    let (rounds, mut counts, mut wrong) = (rounds(default_rounds), BTreeMap::<&str, u64>::new(), Vec::new());
     for round in 0..rounds {
-        let path = directory.path().join(format!("round-{round}.kith"));
+        let path = directory.path().join(format!("round-{round}"));
         copy(&original, &path);
-        let what = damage(&path, mix(u64::from(killed) + 9, round));
-        let (sender, receiver) = mpsc::channel();
-        let (inner, edges) = (path.clone(), acknowledged.clone());
-        std::thread::spawn(move || sender.send(examine(&inner, &edges)));
-        match receiver.recv_timeout(PATIENCE) {
-            Ok(Some(error)) => {
-                refused += 1;
-                assert!(
-                    error.contains(path.file_name().unwrap().to_str().unwrap()) || error.contains("generation"),
-                    "{what}: {error}"
-                );
+        let (seed, mut drawn) = (mix(name.bytes().map(u64::from).sum(), round), 0);
+        let strike = strike(&path, round, &sources, &mut |below| {
+            drawn += 1;
+            mix(seed, drawn) % below
+        });
+        let struck = read(&path);
+        let mut bad = |what: String| wrong.push(format!("round {round}, {}: {what}", strike.story));
+        let outcome = match examine_apart(&path, &acknowledged) {
+            Err(what) => {
+                bad(what.to_owned());
+                what
             }
-            Ok(None) => {}
-            Err(mpsc::RecvTimeoutError::Disconnected) => panic!("round {round}, {what}: panicked"),
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("round {round}, {what}: hangs"),
-        }
+            Ok(Found::Other) => {
+                bad("opened, holding something else than was acknowledged".to_owned());
+                "silent"
+            }
+            Ok(Found::Equal(None)) => "equal",
+            Ok(Found::Equal(Some(_))) => "equal, and named by verify",
+            Ok(Found::Refused(error)) => {
+                if !error.contains(path.file_name().unwrap().to_str().unwrap()) && !error.contains("generation") {
+                    bad(format!("refused, but what is damaged? {error}"));
+                }
+                let changed = changed(&struck, &read(&path));
+                if !changed.is_empty() {
+                    bad(format!("the refused opening changed files: {}; {error}", changed.join(", ")));
+                }
+                strike.undo(&path);
+                match examine_apart(&path, &acknowledged) {
+                    Ok(Found::Equal(None)) => {}
+                    Ok(Found::Refused(again)) => bad(format!("undone, it stays refused: {again}")),
+                    Ok(Found::Equal(Some(what))) => bad(format!("undone, verify says {what}")),
+                    Ok(Found::Other) => bad("undone, it holds something else".to_owned()),
+                    Err(what) => bad(format!("undone, it {what}")),
+                }
+                "refused"
+            }
+        };
+        *counts.entry(outcome).or_default() += 1;
         fs::remove_dir_all(&path).unwrap();
     }
-    let kind = if killed { "killed" } else { "closed" };
-    eprintln!(
-        "damage of {kind} databases: {rounds} rounds, {refused} refused by name, {} whole, 0 silent",
-        rounds - refused
-    );
+    eprintln!("damage of a database, {name}: {rounds} rounds, {counts:?}, {} bad", wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn of_a_closed_database() {
-    drill(false, 20);
+    drill("closed", 30);
 }
 
 #[test]
 fn of_a_killed_database() {
-    drill(true, 20);
+    drill("killed", 30);
+}
+
+#[test]
+fn of_a_log_alone() {
+    drill("log", 30);
 }

@@ -1,6 +1,8 @@
 //! What the drills share: work whose every byte follows from its position, child processes, and the check of what survived.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod strike;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -106,7 +108,10 @@ pub fn publish_next(store: &Store, rewrite: bool) -> Result<u64, Error> {
 /// Reads everything in a database and compares it with what was written. `Err` is an error of the database; content that differs
 /// without an error panics, which no drill forgives.
 pub fn check(dir: &Path) -> Result<(u64, u64), Error> {
-    let store = open(dir)?;
+    check_open(open(dir)?)
+}
+
+fn check_open(store: Store) -> Result<(u64, u64), Error> {
     let report = store.verify()?;
     let manifest = store.manifest();
     let folded = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
@@ -193,16 +198,23 @@ pub fn finish(mut child: Child, deadline: Duration) -> Option<(ExitStatus, Strin
     Some((status, out.join().unwrap(), err.join().unwrap()))
 }
 
+/// What the error of a check begins with where the opening had succeeded.
+pub const AFTER_OPENING: &str = "opened, then ";
+
 /// The body of the ignored test `check_child`.
 pub fn check_child() {
     let Some(dir) = child_directory() else { return };
-    let outcome = check(&dir).and_then(|found| match std::env::var_os("KITHDB_DRILL_GO_ON") {
+    let store = match open(&dir) {
+        Ok(store) => store,
+        Err(error) => return println!("\nREFUSED {error}"),
+    };
+    let outcome = check_open(store).and_then(|found| match std::env::var_os("KITHDB_DRILL_GO_ON") {
         Some(_) => go_on(&dir).map(|()| found),
         None => Ok(found),
     });
     match outcome {
         Ok((last, generation)) => println!("\nSOUND {last} {generation}"),
-        Err(error) => println!("\nREFUSED {error}"),
+        Err(error) => println!("\nREFUSED {AFTER_OPENING}{error}"),
     }
 }
 

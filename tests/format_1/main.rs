@@ -1,0 +1,107 @@
+//! Databases of format 1 as the first release wrote them: whatever comes later opens them, finds what they hold, and works on in them.
+//!
+//! `tests/fixtures/format-1/NAME` has the files of a database, each compressed, and `expected.txt`, what was found in it by the version that
+//! made it. They are never made anew: a format that changes gets fixtures of its own, made by
+//! `cargo test --release --test format_1 -- --ignored make`, which refuses to overwrite.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod found;
+mod made;
+mod packing;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kithdb::{Db, Id, IdKind, Preset, Side, TrainOptions};
+use made::{FIXTURES, Fixture};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1")
+}
+
+/// Unpacks a fixture and returns its path with what it has to hold.
+fn unpacked(fixture: &Fixture, directory: &Path) -> (PathBuf, String) {
+    let packed = folder().join(fixture.name);
+    let path = directory.join(format!("{}.kith", fixture.name));
+    packing::unpack(&packed, &path);
+    (path, fs::read_to_string(packed.join("expected.txt")).unwrap())
+}
+
+/// The first line that differs, since the whole texts are long.
+fn assert_same(found: &str, expected: &str, story: &str) {
+    let differ = found.lines().zip(expected.lines()).find(|(found, expected)| found != expected);
+    assert_eq!(differ, None, "{story}: what is found, what has to be");
+    assert_eq!(found.lines().count(), expected.lines().count(), "{story}: lines");
+}
+
+#[test]
+fn databases_of_format_1_hold_what_they_held() {
+    let directory = tempfile::tempdir().unwrap();
+    for fixture in &FIXTURES {
+        let (path, expected) = unpacked(fixture, directory.path());
+        for opening in ["first", "second"] {
+            let db = Db::open(&path).unwrap_or_else(|error| panic!("{}: {error}", fixture.name));
+            assert_same(
+                &found::describe(&db, &(fixture.coded)()),
+                &expected,
+                &format!("{}, {opening} opening", fixture.name),
+            );
+            let report = db.verify().unwrap();
+            assert!(report.is_sound(), "{}: {:?}", fixture.name, report.damage);
+        }
+    }
+}
+
+#[test]
+fn work_goes_on_in_databases_of_format_1() {
+    let directory = tempfile::tempdir().unwrap();
+    for fixture in &FIXTURES {
+        let (path, _) = unpacked(fixture, directory.path());
+        let db = Db::open(&path).unwrap();
+        let fresh = |side: Side, name: &str| match db.id_kind(side).unwrap() {
+            IdKind::U64 => Id::from(77_777u64),
+            IdKind::Str => Id::from(name),
+            IdKind::Bytes => Id::Bytes(name.as_bytes().to_vec()),
+        };
+        let (user, item) = (fresh(Side::User, "new user"), fresh(Side::Item, "new item"));
+        let known = db.users().into_iter().max().unwrap();
+        for (user, item) in [(&user, &item), (&known, &item)] {
+            db.insert(user, item).unwrap();
+        }
+        let before = found::histories(&db);
+        let number = db.stats().unwrap().generation.map_or(0, |generation| generation.number);
+        drop(db);
+
+        let db = Db::open(&path).unwrap();
+        assert_same(&found::histories(&db), &before, &format!("{}, inserted and reopened", fixture.name));
+        let outcome = db.train(TrainOptions::new(Preset::Fast).bits(64).threads(1)).unwrap().wait().unwrap();
+        assert_eq!(outcome.generation, number + 1, "{}", fixture.name);
+        db.insert(&user, &item).unwrap();
+        drop(db);
+
+        let db = Db::open(&path).unwrap();
+        // Retired items stay retired; that is counted over what the generation knows.
+        assert_same(&found::histories(&db), &before, &format!("{}, trained and reopened", fixture.name));
+        assert_eq!(db.stats().unwrap().generation.unwrap().content_hash, outcome.content_hash, "{}", fixture.name);
+        assert!(db.verify().unwrap().is_sound(), "{}", fixture.name);
+        assert!(!db.nearest(&known, 3).unwrap().is_empty(), "{}", fixture.name);
+    }
+}
+
+#[test]
+#[ignore = "makes the fixtures, once a format"]
+fn make() {
+    for fixture in &FIXTURES {
+        let packed = folder().join(fixture.name);
+        assert!(!packed.exists(), "{} is there: fixtures are never made anew", packed.display());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db.kith");
+        (fixture.make)(&path);
+        packing::pack(&path, &packed);
+        // Looked at in the copy, so that what is packed was never opened.
+        let copy = directory.path().join("copy.kith");
+        packing::unpack(&packed, &copy);
+        let text = found::describe(&Db::open(copy).unwrap(), &(fixture.coded)());
+        fs::write(packed.join("expected.txt"), text).unwrap();
+    }
+}
