@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::directory::{copy_file, create_directories, entries, remove, size, sync_directory, sync_files};
+use crate::copy::Copy;
+use crate::directory::{create_directories, size, sync_directory, sync_files};
 use crate::error::{Error, RESTORE, Result};
 use crate::guard::guarded;
 use crate::place::Place;
@@ -57,12 +58,6 @@ pub(crate) struct Engine {
     open: Option<Open>,
 }
 
-/// Files of an engine that are not carried over into a copy: its settings, always the same, which a new one is started with, and a snapshot that
-/// was being written when the process died, which makes every later open fail.
-fn is_left_behind(name: &str) -> bool {
-    name == "conf" || (name.starts_with("snap.") && name.ends_with(".generating"))
-}
-
 /// Bytes that recovery may write besides what is there: a tail segment (512 KiB), a snapshot of the page table, and our own small files.
 pub(crate) const RECOVERY: u64 = 768 << 10;
 
@@ -85,8 +80,8 @@ impl Engine {
     /// Copies the engine's files in `from`, as the disk holds them, to a new directory `to`, and recovers there. Nothing in `from` changes. The
     /// copy is not durable before [`Engine::settle`].
     ///
-    /// A missing directory or data file is damage. Whatever is in `to` already is replaced.
-    pub(crate) fn recover(from: &Path, to: &Path, trees: &[Tree], cache_bytes: u64) -> Result<Engine> {
+    /// A missing directory or data file is damage. Whatever is in `to` already is replaced; an error leaves nothing there.
+    pub(crate) fn recover(from: &Path, to: &Path, trees: &[Tree], cache_bytes: u64) -> Result<(Engine, Copy)> {
         let missing = |path: &Path| match fs::metadata(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::corrupt(path, "it is missing", RESTORE)),
             Err(e) => Err(Error::io("open", path, e)),
@@ -98,10 +93,15 @@ impl Engine {
         // The directory is ours (LOCK); threads of a handle that is just being closed may still write.
         let held = File::open(&data).map_err(|e| Error::io("open", &data, e))?;
         wait_for(&held, &data)?;
-        remove(to)?;
-        copy_directory(from, to)?;
+        let copy = Copy::make(from, to)?;
         drop(held);
-        Engine::start(to, trees, cache_bytes)
+        match Engine::start(to, trees, cache_bytes) {
+            Ok(engine) => Ok((engine, copy)),
+            Err(error) => {
+                let _ = copy.remove();
+                Err(error)
+            }
+        }
     }
 
     /// Bytes that [`Engine::recover`] needs for the engine in a directory.
@@ -304,20 +304,6 @@ fn wait_for(file: &File, path: &Path) -> Result<()> {
             Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
         }
     }
-}
-
-fn copy_directory(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).map_err(|e| Error::io("create", to, e))?;
-    for name in entries(from)? {
-        let (source, copy) = (from.join(&name), to.join(&name));
-        let metadata = fs::metadata(&source).map_err(|e| Error::io("read", &source, e))?;
-        if metadata.is_dir() {
-            copy_directory(&source, &copy)?;
-        } else if !is_left_behind(&name) {
-            copy_file(&source, &copy)?;
-        }
-    }
-    Ok(())
 }
 
 fn hex(key: &[u8]) -> String {

@@ -7,6 +7,7 @@
 //! What this crate refuses to do: interpret ids, graphs or codes; answer with bytes it did not write; acknowledge what is not durable;
 //! let a panic of the engine out.
 
+mod copy;
 mod directory;
 mod element;
 mod engine;

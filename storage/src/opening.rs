@@ -98,14 +98,18 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let copy = root.join(store_name(number));
     let mut reserve = Reserve::of(&root);
     reserve.make_room(Engine::copied_bytes(&original))?;
-    let opened = Engine::recover(&original, &copy, &TREES, options.cache_bytes)
-        .and_then(|engine| Recovered::of(engine, &root, format, testimony, (current, number)));
-    let Recovered { engine, birth, manifest, reached } = match opened {
+    let named = |error: Error| error.at(&copy, &original);
+    let (engine, copied) = Engine::recover(&original, &copy, &TREES, options.cache_bytes).map_err(named)?;
+    let mut live = Live { number, engine, copy: Some(copied) };
+    let recovered = Recovered::of(&live.engine, &root, format, testimony, (current, number));
+    let Recovered { birth, manifest, reached } = match recovered {
         Ok(recovered) => recovered,
         Err(error) => {
             // Named by nobody, and of no use to anybody.
-            let _ = remove(&copy);
-            return Err(error.at(&copy, &original));
+            if live.engine.let_go().is_ok() {
+                let _ = live.copy.take().map(|copy| copy.remove());
+            }
+            return Err(named(error));
         }
     };
     let manifest = manifest.map(Arc::new);
@@ -113,7 +117,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         root,
         options: options.clone(),
         birth,
-        live: RwLock::new(Arc::new(Live { number, engine })),
+        live: RwLock::new(Arc::new(live)),
         held: Mutex::new(manifest.iter().map(Arc::downgrade).collect()),
         manifest: RwLock::new(manifest),
         changing: Mutex::new(()),
@@ -141,7 +145,6 @@ impl Store {
 
 /// A store as it was recovered, found to be of this database and not behind what was acknowledged.
 struct Recovered {
-    engine: Engine,
     birth: Birth,
     manifest: Option<Manifest>,
     reached: Acked,
@@ -149,16 +152,16 @@ struct Recovered {
 
 impl Recovered {
     fn of(
-        engine: Engine,
+        engine: &Engine,
         root: &Path,
         format: Option<Identity>,
         testimony: Testimony,
         (current, number): (u64, u64),
     ) -> Result<Recovered> {
-        let birth = manifest::read_birth(&engine)?;
+        let birth = manifest::read_birth(engine)?;
         let birth = belongs(root, format, testimony.identity, birth)?;
-        let mut manifest = manifest::read(&engine)?;
-        let reached = check_against(&engine, manifest.as_ref(), testimony.acked)?;
+        let mut manifest = manifest::read(engine)?;
+        let reached = check_against(engine, manifest.as_ref(), testimony.acked)?;
         if let Some(manifest) = &mut manifest {
             for part in &manifest.parts {
                 let directory: PathBuf = root.join(&part.directory);
@@ -174,10 +177,10 @@ impl Recovered {
             // A copy has every page of its original, those that must be forgotten included.
             if manifest.retired_store >= current {
                 manifest.retired_store = number;
-                manifest::write(&engine, manifest)?;
+                manifest::write(engine, manifest)?;
             }
         }
-        Ok(Recovered { engine, birth, manifest, reached })
+        Ok(Recovered { birth, manifest, reached })
     }
 }
 

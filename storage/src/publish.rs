@@ -147,7 +147,7 @@ impl Store {
         // From here on either of the two may be what the next opening finds: they hold the same, as long as nobody writes.
         *self.standing.lock() = Standing::Unknown;
         self.health.note(directory::write_current(self.root(), number))?;
-        *self.live.write() = Arc::new(Live { number, engine: fresh });
+        *self.live.write() = Arc::new(Live { number, engine: fresh, copy: None });
         *self.standing.lock() = Standing::Named;
         Ok(())
     }

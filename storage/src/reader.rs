@@ -9,7 +9,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::directory::{UNFINISHED, remove};
+use crate::copy::Copy;
+use crate::directory::UNFINISHED;
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
 use crate::error::{Error, RESTORE_GENERATION, Result};
@@ -53,14 +54,16 @@ enum Source {
 struct Copied {
     directory: PathBuf,
     engine: Engine,
+    copy: Option<Copy>,
 }
 
 impl Drop for Copied {
     fn drop(&mut self) {
-        let copy = self.engine.path().to_path_buf();
         // Where the engine does not let go of it, the copy stays until the next opening of the database.
-        if self.engine.let_go().is_ok() {
-            let _ = remove(&copy);
+        if self.engine.let_go().is_ok()
+            && let Some(copy) = self.copy.take()
+        {
+            let _ = copy.remove();
         }
     }
 }
@@ -97,11 +100,10 @@ impl Source {
             space::require(root, "copy a generation of format 1 in", Engine::copied_bytes(directory))?;
         }
         match Engine::recover(directory, &copy, &[Tree::Chunk], CACHE) {
-            Ok(engine) => Ok(Source::Copied(Copied { directory: directory.to_path_buf(), engine })),
-            Err(error) => {
-                let _ = remove(&copy);
-                Err(error.at(&copy, directory))
+            Ok((engine, copy)) => {
+                Ok(Source::Copied(Copied { directory: directory.to_path_buf(), engine, copy: Some(copy) }))
             }
+            Err(error) => Err(error.at(&copy, directory)),
         }
     }
 
@@ -133,7 +135,7 @@ impl Source {
                 }
                 Ok(())
             }
-            Source::Copied(Copied { engine, directory }) => {
+            Source::Copied(Copied { engine, directory, .. }) => {
                 let (first, last) = (chunk_key(part.number, 0), chunk_key(part.number, u32::MAX));
                 let (mut next, mut bytes) = (0, 0);
                 let scanned = engine.scan(Tree::Chunk, &first, &last, Kind::Chunk, |key, payload| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::directory::{self, remove, store_name, sync_directory};
+use crate::directory::{self, remove, sync_directory};
 use crate::error::Result;
 use crate::manifest;
 use crate::store::Store;
@@ -89,12 +89,13 @@ impl Store {
     /// Removes the copy that nothing was written to, when the store is closed.
     pub(crate) fn drop_copy(&mut self) {
         let Standing::Copy { .. } = *self.standing.lock() else { return };
-        let live = self.live.get_mut();
-        let path = self.root.join(store_name(live.number));
-        let Some(live) = Arc::get_mut(live) else { return };
-        // Where the engine does not let go of it, the copy stays until the next opening that is accepted.
+        let Some(live) = Arc::get_mut(self.live.get_mut()) else { return };
         let data = live.engine.data_bytes();
-        if live.engine.let_go().is_ok() && remove(&path).is_ok() {
+        // Where the engine does not let go of it, the copy stays until the next opening that is accepted.
+        if live.engine.let_go().is_ok()
+            && let Some(copy) = live.copy.take()
+            && copy.remove().is_ok()
+        {
             let _ = self.reserve.get_mut().cover(data, 0);
         }
     }

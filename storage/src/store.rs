@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::copy::Copy;
 use crate::element::Element;
 use crate::engine::{Engine, Operation, Tree};
 use crate::error::{Error, Result};
@@ -96,6 +97,8 @@ pub struct Store {
 pub(crate) struct Live {
     pub(crate) number: u64,
     pub(crate) engine: Engine,
+    /// Its directory, where it is a copy that an opening made.
+    pub(crate) copy: Option<Copy>,
 }
 
 /// Trees of a store.
