@@ -282,8 +282,9 @@ impl Db {
     /// As [`Db::import_codes`], and [`Error::InvalidArgument`] for options out of range, sides of different dimensions and values that are not
     /// finite; [`Error::Npy`] for a file of vectors that cannot be read.
     pub fn import_embeddings(&self, embeddings: Embeddings, options: &EncodeOptions) -> Result<ImportOutcome> {
-        let (codes, encoder) = self.inner.pool.run(|| embeddings.encode(options))?;
-        self.import(codes, Some(encoder))
+        let (codes, encoder, without_direction) = self.inner.pool.run(|| embeddings.encode(options))?;
+        let outcome = self.import(codes, Some(encoder))?;
+        Ok(ImportOutcome { without_direction, ..outcome })
     }
 
     /// Writes the codes of the current generation to a folder of `.npy` files that [`CodeSet::read_folder`] reads, rows in the order of ids,
