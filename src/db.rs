@@ -17,9 +17,10 @@ use crate::interaction::Interaction;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::options::Options;
+use crate::pool::Pool;
 use crate::query::{Explanation, Hits, ItemSet, Query};
 use crate::stats::Stats;
-use crate::train::{self, TrainOptions};
+use crate::train::TrainOptions;
 use crate::writer::{Operation, Pending, Stream, Writer};
 
 /// An open database: a cheap handle to share between threads.
@@ -49,6 +50,7 @@ struct Inner {
     writer: Writer,
     live: Arc<Live>,
     store: Arc<Store>,
+    pool: Pool,
 }
 
 impl std::fmt::Debug for Db {
@@ -58,7 +60,8 @@ impl std::fmt::Debug for Db {
 }
 
 impl Db {
-    /// Opens the database in the directory `path` with default options; makes one if there is none.
+    /// Opens the database in the directory `path` with default options; makes one if there is none. What it does in parallel it does on
+    /// threads of its own, never on rayon's global pool.
     ///
     /// # Errors
     /// As [`Options::open`].
@@ -73,13 +76,15 @@ impl Db {
 
     pub(crate) fn open_with(path: &Path, options: &Options) -> Result<Self> {
         let kernel = Kernel::from_env()?;
+        let pool = Pool::start("db", 0)?;
+        let load = |store: &Store| pool.run(|| compaction::load(store, kernel));
         // Nothing on the disk is changed before everything was read and found good.
-        let (store, live) = Store::open_checked(path, &options.store(), |store| compaction::load(store, kernel))?;
+        let (store, live) = Store::open_checked(path, &options.store(), load)?;
         let (store, live) = (Arc::new(store), Arc::new(live));
         let thread = |source| Error::Thread { source };
         let writer = Writer::start(Arc::clone(&store), Arc::clone(&live)).map_err(thread)?;
         let worker = Worker::start(Arc::clone(&store), Arc::clone(&live), kernel).map_err(thread)?;
-        Ok(Self { inner: Arc::new(Inner { worker, writer, live, store }) })
+        Ok(Self { inner: Arc::new(Inner { worker, writer, live, store, pool }) })
     }
 
     pub(crate) fn live(&self) -> &Live {
@@ -184,7 +189,7 @@ impl Db {
     /// [`Db::nearest`] for many users at once, on all cores and one snapshot. Answers come in the order of `users`. Users whose query is best
     /// answered by a scan of all codes share one, several at a time.
     pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
-        crate::query::nearest_batch(self, users, k)
+        self.inner.pool.run(|| crate::query::nearest_batch(self, users, k))
     }
 
     /// The `k` items most similar to an item.
@@ -201,7 +206,8 @@ impl Db {
     /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoHistory`] for a user without a
     /// trained code.
     pub fn similar_users(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
-        crate::query::similar_users(self, &user.into(), k)
+        let user = user.into();
+        self.inner.pool.run(|| crate::query::similar_users(self, &user, k))
     }
 
     /// Why `item` has the score that a query of `user` gives it: what each layer adds, and which of the user's own items pull it up or down.
@@ -278,8 +284,9 @@ impl Db {
     /// As [`Db::import_codes`], and [`Error::InvalidArgument`] for options out of range, sides of different dimensions and values that are not
     /// finite; [`Error::Npy`] for a file of vectors that cannot be read.
     pub fn import_embeddings(&self, embeddings: Embeddings, options: &EncodeOptions) -> Result<ImportOutcome> {
-        let (codes, encoder) = train::pool(&TrainOptions::default())?.install(|| embeddings.encode(options))?;
-        self.import(codes, Some(encoder))
+        let (codes, encoder, without_direction) = self.inner.pool.run(|| embeddings.encode(options))?;
+        let outcome = self.import(codes, Some(encoder))?;
+        Ok(ImportOutcome { without_direction, ..outcome })
     }
 
     /// Writes the codes of the current generation to a folder of `.npy` files that [`CodeSet::read_folder`] reads, rows in the order of ids,
@@ -292,7 +299,8 @@ impl Db {
     /// [`Error::NotTrained`]; [`Error::InvalidArgument`] for codes whose layers differ in width, which the folder cannot hold, and for ids
     /// with line breaks; [`Error::Npy`] where a file cannot be written.
     pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
-        exchange::export(self.live(), &self.inner.store, folder.as_ref())
+        let folder = folder.as_ref();
+        self.inner.pool.run(|| exchange::export(self.live(), &self.inner.store, folder))
     }
 
     /// Gives every id that is new a number, durably.
@@ -331,11 +339,12 @@ impl Db {
     pub fn evaluate_full_precision(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
         let tail = self.live().tail();
         let generation = tail.generation().ok_or(Error::NotTrained)?;
-        let teacher = compaction::taught(&self.inner.store, generation)?.ok_or_else(|| Error::InvalidArgument {
+        let teacher = self.inner.pool.run(|| compaction::taught(&self.inner.store, generation))?;
+        let teacher = teacher.ok_or_else(|| Error::InvalidArgument {
             what: "full precision of a generation without a teacher".into(),
             remedy: "train, or measure the codes".into(),
         })?;
-        let ranking = FullPrecision::new(self.live(), &tail, generation, &teacher)?;
+        let ranking = self.inner.pool.run(|| FullPrecision::new(self.live(), &tail, generation, &teacher))?;
         self.evaluate_lists(truth, cuts, |chunk, most| ranking.lists(chunk.iter().map(|(user, _)| user), most))
     }
 
@@ -360,7 +369,7 @@ impl Db {
         &self,
         truth: &[(Id, Vec<Id>)],
         cuts: &[usize],
-        lists: impl Fn(&[(Id, Vec<Id>)], usize) -> Result<Vec<Vec<Id>>>,
+        lists: impl Fn(&[(Id, Vec<Id>)], usize) -> Result<Vec<Vec<Id>>> + Sync,
     ) -> Result<Evaluation> {
         let invalid =
             Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
@@ -371,7 +380,7 @@ impl Db {
         // Measures that know only what was retrieved have to retrieve as much as where they come from.
         let most = most.max(eval::RETRIEVED);
         for chunk in truth.chunks(4096) {
-            let lists = lists(chunk, most)?;
+            let lists = self.inner.pool.run(|| lists(chunk, most))?;
             let catalogues = self.live().catalogues.read();
             let item_degree = |id: &Id| {
                 let item = catalogues.items.get(id).ok().flatten();

@@ -57,6 +57,7 @@ mod kernel;
 mod live;
 pub mod npy;
 mod options;
+mod pool;
 mod query;
 mod stats;
 mod tail;

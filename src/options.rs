@@ -54,7 +54,7 @@ impl Options {
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) where the directory is no database, is locked by another process, is damaged, was written
-    /// by a newer version, or cannot be read or written.
+    /// by a newer version, or cannot be read or written; [`Error::Thread`](crate::Error::Thread) where a thread cannot be started.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
         Db::open_with(path.as_ref(), &self)
     }

@@ -156,6 +156,11 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
         user_ids: RowIds::RowNumbers,
     };
     let options = || EncodeOptions::new(Metric::Dot);
+    let huge = || {
+        let mut huge = noise(40, 1);
+        huge[14] = -3e38;
+        Vectors::new(huge, 1, 2).unwrap()
+    };
     let mut broken = noise(50, 1);
     broken[32] = f32::NAN;
     let broken = Vectors::new(broken, 1, 10).unwrap();
@@ -167,7 +172,10 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
         (embeddings(table(5, 10), None), options().bits(192).passes(2), ["192 bits for 2 layers", "multiple of 128"]),
         (embeddings(table(5, 10), None), options().bits(6400).passes(100), ["100 passes", "1 to 32 layers"]),
         (embeddings(table(5, 10), None), options().query_planes(9), ["query_planes = 9", "1 to 8"]),
-        (embeddings(Vectors::new(vec![3e38, -3e38, 3e38, 1.0], 1, 2).unwrap(), None), options(), ["scaler", "row 0"]),
+        (embeddings(huge(), None), options(), ["row 7 has the value -3e38", "scale all vectors"]),
+        (embeddings(table(5, 2), Some(huge())), options(), ["row 7 has the value -3e38", "scale all vectors"]),
+        (embeddings(table(5, 8192), None), options().bits(65_536).passes(1), ["2 GiB", "at most 32768 bits"]),
+        (embeddings(table(1, 1 << 21), None), options().bits(64), ["1 GiB", ""]),
     ] {
         let text = db.import_embeddings(embeddings, &options).unwrap_err().to_string();
         assert!(parts.iter().all(|part| text.contains(part)), "{text} {parts:?}");
@@ -187,6 +195,47 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
 }
 
 #[test]
+fn rows_without_a_direction_are_counted() {
+    let dims = 8;
+    let (mut items, mut users) = (noise(20 * dims, 1), noise(5 * dims, 2));
+    items[3 * dims..5 * dims].fill(0.0);
+    users[..dims].fill(0.0);
+    let import = |items: &[f32], users: &[f32], metric| {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path().join("db")).unwrap();
+        let embeddings = Embeddings {
+            items: Vectors::new(items.to_vec(), 1, dims).unwrap(),
+            item_ids: RowIds::RowNumbers,
+            users: Some(Vectors::new(users.to_vec(), 1, dims).unwrap()),
+            user_ids: RowIds::RowNumbers,
+        };
+        db.import_embeddings(embeddings, &EncodeOptions::new(metric)).unwrap().without_direction
+    };
+    for metric in [Metric::Cosine, Metric::Dot] {
+        assert_eq!(import(&items, &users, metric), 3);
+        assert_eq!(import(&items[..dims], &users[dims..], metric), 0);
+    }
+}
+
+#[test]
+fn wide_vectors_are_encoded_as_well_as_narrow_ones() {
+    // Past a thousand dimensions the rotation is made of blocks. Few dimensions carry all, so that a rotation that does not mix would show.
+    let (dims, rank) = (1600, 20);
+    let (items, users) = (noise(ITEMS * rank, 5), noise(USERS * rank, 6));
+    let widened = |rows: &[f32]| -> Vec<f32> {
+        rows.chunks_exact(rank)
+            .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, dims - rank)))
+            .collect()
+    };
+    let options = EncodeOptions::new(Metric::Cosine).bits(1600);
+    let Made { _dir, db, .. } = made(&widened(&items), &widened(&users), 1, dims, &options);
+    let wide = recall(&db, &widened(&items), &widened(&users), dims, Metric::Cosine);
+    let Made { _dir, db, .. } = made(&items, &users, 1, rank, &options.clone().passes(1));
+    let narrow = recall(&db, &items, &users, rank, Metric::Cosine);
+    assert!(wide > narrow - 0.03 && wide > 0.8, "{wide} {narrow}");
+}
+
+#[test]
 fn files_of_vectors_are_named_when_they_do_not_fit() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("items.npy");
@@ -197,6 +246,12 @@ fn files_of_vectors_are_named_when_they_do_not_fit() {
     };
     write(&[6], &[0.0; 6]);
     assert!(Vectors::open(&path).unwrap_err().to_string().contains("[rows, dims]"));
+    // No rows at all, of extents whose product is past 2^64.
+    for shape in [[0, 1 << 32, 1 << 32], [0, 1 << 63, 2], [0, 1, 1 << 40]] {
+        write(&shape, &[]);
+        let error = Vectors::open(&path).unwrap_err().to_string();
+        assert!(error.contains("items.npy") && error.contains("at most 32 layers of 65536 values"), "{error}");
+    }
     write(&[2, 3], &[0.0, 1.0, 2.0, 3.0, f32::NAN, 5.0]);
     let mut vectors = Vectors::open(&path).unwrap();
     let error = vectors.visit(|_| Ok(())).unwrap_err().to_string();

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use super::quantiser::{mean_magnitude, write_signs};
 use super::{CodeError, CodeShape, LayeredCodes, PlaneCodes, QueryCode};
 use crate::kernel::dense::{Factor, Isa, View};
+use crate::pool;
 
 /// What turns vectors `[inputs x dims]` into codes of `inputs x passes` layers of one width.
 pub(crate) struct Encoder {
@@ -194,17 +195,21 @@ impl Encoder {
     fn turn(&self, vectors: &[f32]) -> Vec<f32> {
         let (rows, width) = (vectors.len() / self.len(), self.width());
         let mut turned = vec![0.0; rows * self.inputs * width];
-        if let [factor] = self.factors.as_slice() {
-            factor.par_multiply(View::new(vectors, rows, self.dims), &mut turned, false);
-            return turned;
-        }
-        let rows = turned.par_chunks_exact_mut(self.inputs * width).zip(vectors.par_chunks_exact(self.len()));
-        rows.with_min_len(64).for_each(|(out, row)| {
+        let turn_row = |out: &mut [f32], row: &[f32]| {
             let inputs = out.chunks_exact_mut(width).zip(row.chunks_exact(self.dims));
             for ((out, input), factor) in inputs.zip(&self.factors) {
                 factor.multiply(View::new(input, 1, self.dims), out, false);
             }
-        });
+        };
+        match self.factors.as_slice() {
+            // A query turns its vector on its own thread.
+            _ if rows == 1 => turn_row(&mut turned, vectors),
+            [factor] => factor.par_multiply(View::new(vectors, rows, self.dims), &mut turned, false),
+            _ => {
+                let rows = turned.par_chunks_exact_mut(self.inputs * width).zip(vectors.par_chunks_exact(self.len()));
+                rows.with_min_len(64).for_each(|(out, row)| turn_row(out, row));
+            }
+        }
         turned
     }
 
@@ -223,10 +228,13 @@ impl Encoder {
 
 /// Scales each row of `width` values to length 1; a row of zeros stays.
 pub(crate) fn normalise(rows: &mut [f32], width: usize) {
-    rows.par_chunks_exact_mut(width.max(1)).with_min_len(256).for_each(|row| {
-        let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
-        if norm > 0.0 {
-            row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+    let width = width.max(1);
+    pool::each(rows.chunks_mut(256 * width).collect(), |rows: &mut [f32]| {
+        for row in rows.chunks_exact_mut(width) {
+            let norm = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+            if norm > 0.0 {
+                row.iter_mut().for_each(|x| *x = (f64::from(*x) / norm) as f32);
+            }
         }
     });
 }

@@ -1,10 +1,9 @@
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::quantiser::{check_values, mean_magnitude, write_signs};
 use super::shape::is_scaler;
 use super::{CodeError, CodeShape};
+use crate::pool;
 
 /// Rows a parallel task takes at a time.
 const CHUNK: usize = 1024;
@@ -42,8 +41,8 @@ impl LayeredCodes {
         CodeError::check_length("words", rows * shape.words(), words.len())?;
         let codes = Self { shape, rows, words, scalers };
         // The first faulty row is reported, whichever thread finds one first.
-        let fault = (0..rows).into_par_iter().with_min_len(CHUNK).find_map_first(|row| codes.fault(row));
-        fault.map_or(Ok(codes), Err)
+        let faults = pool::map(rows, CHUNK, |mut rows| rows.find_map(|row| codes.fault(row)));
+        faults.into_iter().flatten().next().map_or(Ok(codes), Err)
     }
 
     /// The rows `order` names, in that order. O(rows x words), parallel: one visit a row, so that what is made of the result reads memory
@@ -57,9 +56,8 @@ impl LayeredCodes {
         }
         let (width, layers) = (self.shape.words(), self.shape.layers());
         let (mut words, mut scalers) = (vec![0; order.len() * width], vec![0.0; order.len() * layers]);
-        let rows = words.par_chunks_exact_mut(width).zip(scalers.par_chunks_exact_mut(layers)).zip(order);
-        rows.with_min_len(CHUNK).for_each(|((words, scalers), &row)| {
-            let row = self.row(row as usize);
+        pool::rows((&mut words, width), (&mut scalers, layers), CHUNK, |at, words, scalers| {
+            let row = self.row(order[at] as usize);
             words.copy_from_slice(row.words);
             scalers.copy_from_slice(row.scalers);
         });
@@ -106,26 +104,21 @@ impl LayeredCodes {
         let mut scalers = scalers.unwrap_or_else(|| vec![0.0; rows * shape.layers()]);
         CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
         let mut words = vec![0; rows * shape.words()];
-        words
-            .par_chunks_exact_mut(shape.words())
-            .zip(scalers.par_chunks_exact_mut(shape.layers()))
-            .enumerate()
-            .with_min_len(64)
-            .try_for_each(|(row, (words, scalers))| {
-                for (layer, values) in layers.iter().enumerate() {
-                    let width = shape.widths()[layer] as usize;
-                    let values = &values[row * width..][..width];
-                    check_values(values, row, layer)?;
-                    if !given {
-                        scalers[layer] = mean_magnitude(values);
-                    }
-                    if !is_scaler(scalers[layer]) {
-                        return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
-                    }
-                    write_signs(values, &mut words[shape.layer_words(layer)]);
+        pool::try_rows((&mut words, shape.words()), (&mut scalers, shape.layers()), 64, |row, words, scalers| {
+            for (layer, values) in layers.iter().enumerate() {
+                let width = shape.widths()[layer] as usize;
+                let values = &values[row * width..][..width];
+                check_values(values, row, layer)?;
+                if !given {
+                    scalers[layer] = mean_magnitude(values);
                 }
-                Ok(())
-            })?;
+                if !is_scaler(scalers[layer]) {
+                    return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
+                }
+                write_signs(values, &mut words[shape.layer_words(layer)]);
+            }
+            Ok(())
+        })?;
         Ok(Self { shape, rows, words, scalers })
     }
 

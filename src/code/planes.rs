@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::layered::rows_of;
 use super::quantiser::{Quantiser, check_values, mean_magnitude, write_planes};
 use super::query::{check_planes, plane_words};
 use super::shape::is_scaler;
 use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, QueryCode};
+use crate::pool;
 
 /// Codes of B bit planes a dimension: what a user is stored as.
 ///
@@ -39,8 +38,8 @@ impl PlaneCodes {
         CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
         CodeError::check_length("words", rows * shape.words() * planes as usize, words.len())?;
         let codes = Self { shape, planes, rows, words, scalers };
-        let fault = (0..rows).into_par_iter().with_min_len(256).find_map_first(|row| codes.fault(row));
-        fault.map_or(Ok(codes), Err)
+        let faults = pool::map(rows, 256, |mut rows| rows.find_map(|row| codes.fault(row)));
+        faults.into_iter().flatten().next().map_or(Ok(codes), Err)
     }
 
     /// Encodes `layers[l]`, `[n x d_l]` row-major, with the scaler `alpha = mean |x|` of each row and layer. O(n d), parallel.
@@ -77,27 +76,22 @@ impl PlaneCodes {
         CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
         let row_words = shape.words() * planes as usize;
         let mut words = vec![0; rows * row_words];
-        words
-            .par_chunks_exact_mut(row_words)
-            .zip(scalers.par_chunks_exact_mut(shape.layers()))
-            .enumerate()
-            .with_min_len(16)
-            .try_for_each(|(row, (words, scalers))| {
-                for (layer, values) in layers.iter().enumerate() {
-                    let width = shape.widths()[layer] as usize;
-                    let values = &values[row * width..][..width];
-                    check_values(values, row, layer)?;
-                    if !given {
-                        scalers[layer] = mean_magnitude(values);
-                    }
-                    if !is_scaler(scalers[layer]) {
-                        return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
-                    }
-                    let quantiser = Quantiser::fit(values, planes);
-                    write_planes(values, &quantiser, &mut words[plane_words(&shape, layer, planes)]);
+        pool::try_rows((&mut words, row_words), (&mut scalers, shape.layers()), 16, |row, words, scalers| {
+            for (layer, values) in layers.iter().enumerate() {
+                let width = shape.widths()[layer] as usize;
+                let values = &values[row * width..][..width];
+                check_values(values, row, layer)?;
+                if !given {
+                    scalers[layer] = mean_magnitude(values);
                 }
-                Ok(())
-            })?;
+                if !is_scaler(scalers[layer]) {
+                    return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
+                }
+                let quantiser = Quantiser::fit(values, planes);
+                write_planes(values, &quantiser, &mut words[plane_words(&shape, layer, planes)]);
+            }
+            Ok(())
+        })?;
         Ok(Self { shape, planes, rows, words, scalers })
     }
 

@@ -36,6 +36,9 @@ pub struct ImportOutcome {
     pub layer_bits: Vec<u32>,
     /// Bit planes stored a user.
     pub query_bits: u32,
+    /// Imported vectors that are all zero and so have no direction: such a user has no code, and such an item is as near to everybody as the
+    /// mean of the items.
+    pub without_direction: u64,
     /// Seconds a phase, in order.
     pub phases: Vec<PhaseTime>,
 }
@@ -94,6 +97,7 @@ pub(super) fn import(
         items,
         layer_bits: shape.widths().to_vec(),
         query_bits: planes,
+        without_direction: 0,
         phases: watch.finish_phases(),
     })
 }

@@ -19,7 +19,8 @@ use crate::graph::Bipartite;
 use crate::index::Order;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
-use crate::train::{self, Monitor, TrainOptions, TrainState, Trained, train_here};
+use crate::pool::Pool;
+use crate::train::{Monitor, TrainOptions, TrainState, Trained, train_here};
 
 /// A job that waits for its turn, and whom to tell how it ended.
 struct Request {
@@ -84,22 +85,40 @@ impl Drop for Worker {
 }
 
 fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, requests: &Receiver<Request>) {
+    let mut threads = Threads::default();
     while let Ok(Request { task, state }) = requests.recv() {
         let watch = Watch { state: &state, closing };
         // Whoever has given up waiting needs no answer.
         match task {
             Task::Train(options, result) => {
-                let compact = || train::pool(&options)?.install(|| compact(store, live, kernel, &options, &watch));
+                let pool = threads.pool(options.threads);
+                let compact = || pool?.run(|| compact(store, live, kernel, &options, &watch));
                 let _ = result.send(guarded("training", compact));
             }
             Task::Import(made, result) => {
                 let (codes, encoder) = *made;
-                let pool = || train::pool(&TrainOptions::default());
-                let import = || pool()?.install(|| import(store, live, kernel, codes, encoder, &watch));
+                let pool = threads.pool(0);
+                let import = || pool?.run(|| import(store, live, kernel, codes, encoder, &watch));
                 let _ = result.send(guarded("import", import));
             }
         }
         state.finish();
+    }
+}
+
+/// The threads that jobs run on: not those of queries, so that neither waits for the other. They last from job to job, since what the
+/// allocator holds for a thread that has ended is not all used again.
+#[derive(Default)]
+struct Threads {
+    pool: Option<Pool>,
+}
+
+impl Threads {
+    /// So many of them, one a processor for 0.
+    fn pool(&mut self, threads: usize) -> Result<&Pool> {
+        let kept = self.pool.take().filter(|pool| pool.threads() == Pool::resolve(threads));
+        let pool = kept.map_or_else(|| Pool::start("train", threads), Ok)?;
+        Ok(self.pool.insert(pool))
     }
 }
 

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 use crate::kernel::dense::Isa;
 use crate::train::rotation;
 
+/// Values of the rotations at most, 1 GiB; they are held twice.
+const MAX_FRAMES: usize = 1 << 28;
+
 /// How near two vectors are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Metric {
@@ -56,7 +59,7 @@ impl EncodeOptions {
     }
 
     /// Bits of an item's code in all, a multiple of 64 a layer of the code. By default one a dimension, filled up to a multiple of 64. More
-    /// bits are slower and nearer to the vectors' own order.
+    /// bits are slower and nearer to the vectors' own order. The rotation has dimensions times bits of a layer values, at most 2^28.
     pub fn bits(mut self, bits: u32) -> Self {
         self.bits = Some(bits);
         self
@@ -113,14 +116,29 @@ impl EncodeOptions {
             return refuse(format!("{bits} bits for {code_layers} layers of code"), remedy);
         }
         let width = (bits / code_layers) as u32;
+        let frames = layers.saturating_mul(dims).saturating_mul(width as usize);
+        if frames > MAX_FRAMES {
+            let most = (MAX_FRAMES / layers / dims) as usize / 64 * 64;
+            let remedy = match most {
+                0 => format!("reduce the vectors first, to at most {} dimensions a row", MAX_FRAMES / 64),
+                most => format!("choose at most {} bits, or reduce the vectors first", most * code_layers),
+            };
+            return refuse(
+                format!(
+                    "{width} bits a layer of {layers} x {dims} dimensions, whose rotations would take {} GiB",
+                    frames >> 28
+                ),
+                remedy,
+            );
+        }
         Ok((CodeShape::new(vec![width; code_layers], vec![1.0; code_layers])?, passes))
     }
 }
 
 impl Embeddings {
-    /// Encodes both sides. Items are read twice: for their mean, then for their codes. Parallel; memory holds the codes and one piece of the
+    /// Encodes both sides; the last number is of rows without a direction, all zero, on either side. Items are read twice: for their mean, then for their codes. Parallel; memory holds the codes and one piece of the
     /// vectors. O((items + users) bits dims).
-    pub(crate) fn encode(self, options: &EncodeOptions) -> Result<(CodeSet, Encoder)> {
+    pub(crate) fn encode(self, options: &EncodeOptions) -> Result<(CodeSet, Encoder, u64)> {
         let Embeddings { mut items, item_ids, users, user_ids } = self;
         let (layers, dims) = (items.layers(), items.dims());
         if let Some(users) = users.as_ref().filter(|users| (users.layers(), users.dims()) != (layers, dims)) {
@@ -132,7 +150,8 @@ impl Embeddings {
         let (shape, passes) = options.shape(layers, dims)?;
         let (shape, isa) = (Arc::new(shape), Isa::chosen()?);
         let normalised = options.metric == Metric::Cosine;
-        let mean = mean(&mut items, normalised)?;
+        let mut zeros = 0;
+        let mean = mean(&mut items, normalised, &mut zeros)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
         let width = shape.widths()[0] as usize;
         let frames = (0..layers).flat_map(|_| rotation(isa, &mut rng, dims, width).into_data()).collect();
@@ -144,10 +163,15 @@ impl Embeddings {
         let (mut words, mut scalers) = (Vec::new(), Vec::new());
         let planes = options.query_planes;
         if let Some(mut users) = users {
-            users.visit(|rows| append(encoder.users(rows, planes)?.into_parts(), &mut words, &mut scalers))?;
+            let row = users.layers() * users.dims();
+            let visit = |rows: &[f32]| {
+                zeros += count_zeros(rows, row);
+                append(encoder.users(rows, planes)?.into_parts(), &mut words, &mut scalers)
+            };
+            if normalised { users.visit(visit)? } else { users.visit_encodable(visit)? }
         }
         let users = PlaneCodes::from_parts(shape, planes, words, scalers)?;
-        Ok((CodeSet { items, item_ids, users, user_ids }, encoder))
+        Ok((CodeSet { items, item_ids, users, user_ids }, encoder, zeros))
     }
 }
 
@@ -157,11 +181,17 @@ fn append(parts: (Vec<u64>, Vec<f32>), words: &mut Vec<u64>, scalers: &mut Vec<f
     Ok(())
 }
 
-/// The mean of the rows, in double precision and in their order.
-fn mean(vectors: &mut Vectors, normalised: bool) -> Result<Vec<f32>> {
+/// Rows of `width` values that are all zero.
+fn count_zeros(rows: &[f32], width: usize) -> u64 {
+    rows.chunks_exact(width).filter(|row| row.iter().all(|&x| x == 0.0)).count() as u64
+}
+
+/// The mean of the rows, in double precision and in their order; counts those that are all zero.
+fn mean(vectors: &mut Vectors, normalised: bool, zeros: &mut u64) -> Result<Vec<f32>> {
     let row = vectors.layers() * vectors.dims();
     let mut sums = vec![0f64; row];
-    vectors.visit(|rows| {
+    let visit = |rows: &[f32]| {
+        *zeros += count_zeros(rows, row);
         let mut rows = rows.to_vec();
         if normalised {
             normalise(&mut rows, row);
@@ -170,7 +200,12 @@ fn mean(vectors: &mut Vectors, normalised: bool) -> Result<Vec<f32>> {
             sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
         }
         Ok(())
-    })?;
+    };
+    if normalised {
+        vectors.visit(visit)?
+    } else {
+        vectors.visit_encodable(visit)?
+    }
     let count = vectors.len().max(1) as f64;
     Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
 }

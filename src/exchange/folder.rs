@@ -62,7 +62,7 @@ fn shape(items: &NpyReader, weights: Vec<f32>) -> Result<CodeShape> {
     let layers = weights.len() as u64;
     match *items.shape() {
         [_, bytes] if layers > 0 && bytes > 0 && bytes.is_multiple_of(layers) => {
-            let width = u32::try_from(8 * (bytes / layers)).unwrap_or(u32::MAX);
+            let width = u32::try_from((bytes / layers).saturating_mul(8)).unwrap_or(u32::MAX);
             Ok(CodeShape::new(vec![width; weights.len()], weights)?)
         }
         [_, bytes] if layers > 0 => Err(mismatch(

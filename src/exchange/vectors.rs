@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use crate::code::{MAX_LAYERS, MAX_SCALER, MAX_WIDTH};
 use crate::error::{Error, Result};
 use crate::npy::{Dtype, NpyReader};
 
 /// Floats handed on at a time.
 const PIECE: usize = 1 << 22;
+/// Values of a row at most: those of as many layers as a code has, each as wide as one of a code.
+const MAX_ROW: usize = MAX_LAYERS * MAX_WIDTH as usize;
+/// The longest vector that is encoded as it is: with it no scaler of a code leaves its range.
+const MAX_LENGTH: f64 = MAX_SCALER as f64;
 
 /// A table of float vectors, `[rows, layers, dims]`: a row is one vector a layer. Read in pieces, from memory or from a `.npy` file.
 #[derive(Debug)]
@@ -31,7 +36,9 @@ impl Vectors {
     pub fn new(data: Vec<f32>, layers: usize, dims: usize) -> Result<Self> {
         match layers.checked_mul(dims) {
             Some(row) if row > 0 && data.len().is_multiple_of(row) => {
-                Ok(Self { rows: data.len() / row, source: Source::Memory(data), layers, dims })
+                let rows = data.len() / row;
+                check_row(format!("a row of {layers} layers of {dims} dimensions"), layers as u64, dims as u64)?;
+                Ok(Self { rows, source: Source::Memory(data), layers, dims })
             }
             _ => Err(Error::InvalidArgument {
                 what: format!("{} values for rows of {layers} layers of {dims} dimensions", data.len()),
@@ -58,12 +65,11 @@ impl Vectors {
                 what: what(format!("elements of type {}", reader.dtype().name())),
                 remedy: "save array.astype('<f4')".into(),
             }),
-            Some([rows, layers, dims]) => Ok(Self {
-                source: Source::File(Box::new(reader)),
-                rows: rows as usize,
-                layers: layers as usize,
-                dims: dims as usize,
-            }),
+            Some([rows, layers, dims]) => {
+                check_row(what(format!("shape {:?}", reader.shape())), layers, dims)?;
+                let (rows, layers, dims) = (rows as usize, layers as usize, dims as usize);
+                Ok(Self { source: Source::File(Box::new(reader)), rows, layers, dims })
+            }
             None => Err(Error::InvalidArgument {
                 what: what(format!("shape {:?}", reader.shape())),
                 remedy: "save vectors as [rows, dims] or [rows, layers, dims]".into(),
@@ -95,19 +101,42 @@ impl Vectors {
     ///
     /// # Errors
     /// [`Error::Npy`] where the file cannot be read; [`Error::InvalidArgument`] for a row that is not finite; those of `visit`.
-    pub fn visit(&mut self, mut visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+    pub fn visit(&mut self, visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        self.visit_up_to(f64::INFINITY, visit)
+    }
+
+    /// [`Vectors::visit`] of vectors that are encoded as long as they are.
+    ///
+    /// # Errors
+    /// As [`Vectors::visit`], and [`Error::InvalidArgument`] for a row that is too long for the scalers of a code.
+    pub(super) fn visit_encodable(&mut self, visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        self.visit_up_to(MAX_LENGTH, visit)
+    }
+
+    fn visit_up_to(&mut self, longest: f64, mut visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
         let row = self.layers * self.dims;
         let piece = (PIECE / row).max(1);
         let name = match &self.source {
             Source::Memory(_) => String::new(),
             Source::File(reader) => format!(" of {}", reader.path().display()),
         };
-        let check = |first: usize, values: &[f32]| match values.iter().position(|x| !x.is_finite()) {
-            None => Ok(()),
-            Some(at) => Err(Error::InvalidArgument {
-                what: format!("row {}{name} has a value that is {}", first + at / row, values[at]),
-                remedy: "leave out, or repair, vectors that are not finite".into(),
-            }),
+        let check = |first: usize, values: &[f32]| {
+            if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+                return Err(Error::InvalidArgument {
+                    what: format!("row {}{name} has a value that is {}", first + at / row, values[at]),
+                    remedy: "leave out, or repair, vectors that are not finite".into(),
+                });
+            }
+            let length = |row: &[f32]| row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
+            let long = |row: &&[f32]| longest.is_finite() && length(row) > longest;
+            let Some((at, row)) = values.chunks_exact(row).enumerate().find(|(_, row)| long(row)) else {
+                return Ok(());
+            };
+            let largest = row.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or_default();
+            Err(Error::InvalidArgument {
+                what: format!("row {}{name} has the value {largest:e} and a length above {longest:e}", first + at),
+                remedy: "leave it out, or scale all vectors down by one factor".into(),
+            })
         };
         match &mut self.source {
             Source::Memory(data) => {
@@ -128,5 +157,16 @@ impl Vectors {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses rows with more values than any code has bits.
+fn check_row(what: String, layers: u64, dims: u64) -> Result<()> {
+    match layers.checked_mul(dims).filter(|&row| row <= MAX_ROW as u64) {
+        Some(_) => Ok(()),
+        None => Err(Error::InvalidArgument {
+            what,
+            remedy: format!("a row has at most {MAX_LAYERS} layers of {MAX_WIDTH} values: reduce the vectors first"),
+        }),
     }
 }

@@ -2,7 +2,10 @@
 
 use super::Csr;
 use super::postings::Postings;
-use crate::{Error, Result};
+use crate::{Error, Result, pool};
+
+/// Edges that threads started for the call are worth it for.
+const MANY: usize = 1 << 20;
 
 /// Who touched what, from both sides: `items` is the transpose of `users`.
 #[derive(Clone, Debug)]
@@ -15,9 +18,11 @@ impl Bipartite {
     /// From edges `(user, item, weight)`; of the same edge given twice the last weight wins. O(edges + nodes), parallel.
     ///
     /// # Errors
-    /// As [`Csr::from_edges`], and `InvalidArgument` for a weight that is not positive.
+    /// As [`Csr::from_edges`], `InvalidArgument` for a weight that is not positive, and `Thread` where a million edges or more want threads
+    /// and there are none.
     pub fn from_edges(n_users: usize, n_items: usize, edges: &[(u32, u32, f32)]) -> Result<Bipartite> {
-        Bipartite::from_users(Csr::from_edges(n_users, n_items, edges)?)
+        let build = || Bipartite::from_users(Csr::from_edges(n_users, n_items, edges)?);
+        if edges.len() < MANY { build() } else { pool::within(0, build) }
     }
 
     /// From posting lists of items below `n_items`.

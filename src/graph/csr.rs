@@ -1,9 +1,7 @@
 //! Compressed sparse rows.
 
-use rayon::prelude::*;
-
 use super::scatter::{Edges, Grouped, group};
-use crate::{Error, Result};
+use crate::{Error, Result, pool};
 
 /// A sparse matrix of `n_rows x n_cols` by rows: row `r` holds `targets[offsets[r]..offsets[r + 1]]`, sorted and unique.
 /// Without `values` every stored element is 1.
@@ -24,17 +22,17 @@ impl Csr {
     /// `InvalidArgument` when an edge lies outside `n_rows x n_cols` or has a value that is not finite.
     pub fn from_edges(n_rows: usize, n_cols: usize, edges: &[(u32, u32, f32)]) -> Result<Csr> {
         check_size(n_rows, n_cols)?;
-        let wrong = edges.par_chunks(1 << 16).find_map_first(|chunk| {
+        let chunks = pool::map(edges.len(), 1 << 16, |range| {
             let fits = |e: &(u32, u32, f32)| (e.0 as usize) < n_rows && (e.1 as usize) < n_cols && e.2.is_finite();
-            chunk.iter().find(|edge| !fits(edge))
+            (edges[range.clone()].iter().find(|edge| !fits(edge)), edges[range].iter().any(|edge| edge.2 != 1.0))
         });
-        if let Some((row, col, value)) = wrong {
+        if let Some((row, col, value)) = chunks.iter().find_map(|(wrong, _)| *wrong) {
             return Err(invalid(
                 format!("edge ({row}, {col}) of value {value} in a matrix of {n_rows} x {n_cols}"),
                 "pass indices inside the matrix and finite values",
             ));
         }
-        let weighted = edges.par_chunks(1 << 16).any(|chunk| chunk.iter().any(|edge| edge.2 != 1.0));
+        let weighted = chunks.iter().any(|(_, weighted)| *weighted);
         let grouped = if weighted { group::<true>(n_rows, edges) } else { group::<false>(n_rows, edges) };
         Ok(Csr::from_grouped(n_cols, grouped))
     }
@@ -58,7 +56,8 @@ impl Csr {
         let csr = Csr { n_cols, offsets, targets, values };
         let good =
             |row: &[u32]| row.is_sorted_by(|a, b| a < b) && row.last().is_none_or(|&last| (last as usize) < n_cols);
-        match (0..csr.n_rows()).into_par_iter().find_first(|&row| !good(csr.row(row))) {
+        let wrong = pool::map(csr.n_rows(), 1 << 12, |mut rows| rows.find(|&row| !good(csr.row(row))));
+        match wrong.into_iter().flatten().next() {
             Some(row) => Err(invalid(format!("row {row} is not sorted, unique and below {n_cols}"), remedy)),
             None => Ok(csr),
         }
@@ -133,17 +132,10 @@ impl Csr {
 
     /// The same matrix without the elements for which `keep(row, column)` is false.
     pub fn filtered(&self, keep: impl Fn(u32, u32) -> bool + Sync) -> Csr {
-        let rows: Vec<(Vec<u32>, Vec<f32>)> = (0..self.n_rows())
-            .into_par_iter()
-            .map(|row| {
-                let kept = self.entries(row).filter(|&(target, _)| keep(row as u32, target));
-                if self.values.is_some() {
-                    kept.unzip()
-                } else {
-                    (kept.map(|(target, _)| target).collect(), Vec::new())
-                }
-            })
-            .collect();
+        let rows: Vec<(Vec<u32>, Vec<f32>)> = pool::map(self.n_rows(), 1, |rows| {
+            let kept = self.entries(rows.start).filter(|&(target, _)| keep(rows.start as u32, target));
+            if self.values.is_some() { kept.unzip() } else { (kept.map(|(target, _)| target).collect(), Vec::new()) }
+        });
         let mut offsets = vec![0];
         let mut targets = Vec::with_capacity(self.n_edges());
         let mut values = self.values.as_ref().map(|_| Vec::with_capacity(self.n_edges()));

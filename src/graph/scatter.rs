@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use crate::pool;
 
 /// Edges `(row, target, value)` that can be visited by position.
 pub(super) trait Edges: Sync {
@@ -61,20 +61,13 @@ struct Rows {
 pub(super) fn group<const WEIGHTED: bool>(n_rows: usize, edges: &(impl Edges + ?Sized)) -> Grouped {
     let shift = (n_rows.div_ceil(BUCKETS).max(1)).next_power_of_two().trailing_zeros();
     let n_buckets = n_rows.div_ceil(1 << shift).max(1);
-    let n_chunks = edges.len().div_ceil(CHUNK);
-    let chunks: Vec<Sorted> = (0..n_chunks)
-        .into_par_iter()
-        .map(|chunk| {
-            sort_chunk::<WEIGHTED>(edges, chunk * CHUNK..edges.len().min((chunk + 1) * CHUNK), shift, n_buckets)
-        })
-        .collect();
-    let buckets: Vec<Rows> = (0..n_buckets)
-        .into_par_iter()
-        .map(|bucket| {
-            let first = bucket << shift;
-            collect_bucket::<WEIGHTED>(&chunks, bucket, first, (n_rows - first).min(1 << shift), edges_sorted(edges))
-        })
-        .collect();
+    let chunks: Vec<Sorted> =
+        pool::map(edges.len(), CHUNK, |range| sort_chunk::<WEIGHTED>(edges, range, shift, n_buckets));
+    let buckets: Vec<Rows> = pool::map(n_buckets, 1, |bucket| {
+        let first = bucket.start << shift;
+        let rows = (n_rows - first).min(1 << shift);
+        collect_bucket::<WEIGHTED>(&chunks, bucket.start, first, rows, edges_sorted(edges))
+    });
     drop(chunks);
     concatenate::<WEIGHTED>(n_rows, &buckets)
 }
@@ -197,5 +190,5 @@ fn spread<'a, T: Copy + Send + Sync + 'a>(mut out: &mut [T], from: impl Iterator
         jobs.push((head, from));
         out = tail;
     }
-    jobs.into_par_iter().for_each(|(to, from)| to.copy_from_slice(from));
+    pool::each(jobs, |(to, from)| to.copy_from_slice(from));
 }

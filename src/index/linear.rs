@@ -1,7 +1,5 @@
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::{EngineKind, Filter, Found, TopK, Work};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
@@ -143,14 +141,6 @@ impl Linear {
             None => (EngineKind::Linear, self.scan(&query, filter, &mut top)),
         };
         Ok(Found::new(top, engine, Work { codes, ..Work::default() }))
-    }
-
-    /// [`Linear::search`] for many queries, in parallel; the answers do not depend on the number of threads.
-    ///
-    /// # Errors
-    /// If a query has another shape than the items.
-    pub fn search_batch(&self, queries: &[(QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
-        queries.par_iter().map(|(query, filter)| self.search(query, k, filter)).collect()
     }
 
     /// Scores every row; returns how many.

@@ -49,6 +49,7 @@ use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
+use crate::pool::Pool;
 use crate::{Error, Result};
 use context::Context;
 use holdout::Holdout;
@@ -98,22 +99,10 @@ impl Trained {
 /// Learns layered codes of every user and item of a graph. Runs on a thread pool of its own and returns when done.
 ///
 /// # Errors
-/// `InvalidArgument` for bad options or a graph without interactions, `Cancelled`, `Diverged`.
+/// `InvalidArgument` for bad options or a graph without interactions, `Thread`, `Cancelled`, `Diverged`.
 pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
     options.validate()?;
-    pool(options)?.install(|| train_here(graph, options, monitor))
-}
-
-/// The threads a training runs on: its own, so that neither waits for what the application does on rayon.
-pub(crate) fn pool(options: &TrainOptions) -> Result<rayon::ThreadPool> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(options.threads)
-        .thread_name(|thread| format!("kithdb-train-{thread}"))
-        .build()
-        .map_err(|error| Error::InvalidArgument {
-            what: format!("threads = {}: {error}", options.threads),
-            remedy: "ask for fewer threads".to_owned(),
-        })
+    Pool::start("train", options.threads)?.run(|| train_here(graph, options, monitor))
 }
 
 /// [`train`] on the threads of the calling pool.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use super::plan::Plan;
 use super::settings::Settings;
-use crate::code::{MAX_LAYERS, MAX_PLANES, MAX_WIDTH};
+use crate::code::{MAX_LAYERS, MAX_PLANES};
 use crate::graph::Bipartite;
 use crate::{Error, Result};
 
@@ -22,6 +22,9 @@ pub enum Preset {
     Best,
 }
 
+/// Bits of a node at most: the map of fold-in has as many weights as their square, and learning it takes four times its memory in double
+/// precision, 3 GiB at this width.
+pub(crate) const MAX_BITS: u32 = 8192;
 /// More threads than any machine this runs on has processors.
 const MAX_THREADS: usize = 1024;
 
@@ -119,7 +122,7 @@ impl TrainOptions {
         self
     }
 
-    /// Bits of a node in all its layers together: a multiple of 64, at least 64 a layer. Default 768.
+    /// Bits of a node in all its layers together: a multiple of 64, at least 64 per layer and at most 8,192. Default 768.
     pub fn bits(mut self, bits: u32) -> TrainOptions {
         self.bits = bits;
         self
@@ -161,8 +164,9 @@ impl TrainOptions {
             return refuse(format!("layers = {hops}"), format!("choose 0 to {} hops", MAX_LAYERS - 1));
         }
         let least = 64 * (hops + 1);
-        if !self.bits.is_multiple_of(64) || self.bits < least || self.bits > MAX_WIDTH {
-            let remedy = format!("with {hops} hops choose a multiple of 64 from {least} to {MAX_WIDTH}");
+        if !self.bits.is_multiple_of(64) || self.bits < least || self.bits > MAX_BITS {
+            let limit = "memory for the map of fold-in grows with their square";
+            let remedy = format!("with {hops} hops choose a multiple of 64 from {least} to {MAX_BITS}: {limit}");
             return refuse(format!("bits = {}", self.bits), remedy);
         }
         if self.threads > MAX_THREADS {
@@ -175,7 +179,7 @@ impl TrainOptions {
             return refuse(format!("query_planes = {}", self.query_planes), format!("choose 1 to {MAX_PLANES}"));
         }
         self.settings.validate()?;
-        // Which settings a model reads does not depend on the graph.
+        // Of a graph a plan takes only defaults: what fits one of any size fits one without interactions.
         Plan::new(self, &Bipartite::from_edges(1, 1, &[])?).map(drop)
     }
 
@@ -241,9 +245,16 @@ mod tests {
     #[test]
     fn options_out_of_range_are_refused() {
         let base = || TrainOptions::new(Preset::Balanced);
-        for bad in [base().bits(0), base().bits(100), base().bits(128).layers(2), base().bits(1 << 30)] {
+        for bad in [
+            base().bits(0),
+            base().bits(100),
+            base().bits(128).layers(2),
+            base().bits(1 << 30),
+            base().bits(65_536),
+            base().bits(8256),
+        ] {
             let text = bad.validate().unwrap_err().to_string();
-            assert!(text.contains("bits"), "{text}");
+            assert!(text.contains("bits") && text.contains("8192"), "{text}");
         }
         let error = base().set("teacher.rate", 0.1).validate().unwrap_err().to_string();
         assert!(error.contains("teacher.rate") && error.contains("teacher.factors"), "{error}");

@@ -2,7 +2,7 @@
 
 use super::estimator::Estimator;
 use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
-use super::options::{Preset, TrainOptions};
+use super::options::{MAX_BITS, Preset, TrainOptions};
 use super::recipe::Recipe;
 use super::settings::{self, Reader, SettingValue};
 use super::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
@@ -16,6 +16,9 @@ use crate::{Error, Result};
 const MOST_DRAWS: usize = 32;
 /// As many with synthesised negatives, where a pair costs as much as its candidates.
 const MOST_SYNTHESISED: usize = 8;
+
+/// Negatives of all positives drawn of a user at most.
+const MAX_PAIRS: usize = 1 << 20;
 
 /// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
 pub(crate) struct Plan {
@@ -70,7 +73,8 @@ impl Coding {
 }
 
 impl Plan {
-    /// Chooses the parts and their settings. The recipe and its parts look at the graph.
+    /// Chooses the parts and their settings. The recipe and its parts look at the graph for defaults; which settings are read, and whether a
+    /// combination exists, does not depend on it.
     ///
     /// # Errors
     /// `InvalidArgument` for a combination that does not exist, and for a setting that nothing reads.
@@ -96,7 +100,7 @@ impl Plan {
         let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
         let teacher: Box<dyn Teacher> = match parts.teacher {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
-            TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, graph) }),
+            TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, graph)? }),
             TeacherKind::LightGcn => {
                 let weighted = parts.student == StudentKind::Bigear;
                 let pooling = if weighted { Pooling::Weighted } else { Pooling::Mean };
@@ -106,7 +110,7 @@ impl Plan {
                     pooling,
                 );
                 let hops = options.layers.map_or(if pooling == Pooling::Mean { 3 } else { 2 }, |hops| hops as usize);
-                let descent = descent(&reader, options, parts, Some((hops, pooling)), graph);
+                let descent = descent(&reader, options, parts, Some((hops, pooling)), graph)?;
                 if descent.cosine && pooling == Pooling::Weighted {
                     return Err(Error::InvalidArgument {
                         what: "cosines of weighted layers".to_owned(),
@@ -139,10 +143,23 @@ impl Plan {
                 (Coding::BiGear(student.clone()), hops, Box::new(student))
             }
         };
-        let neighbours = match (parts.student, recipe.neighbours) {
-            (StudentKind::Discrete, Some(regularisation)) => {
-                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, true);
-                wanted.then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, regularisation))
+        let bits = coding.shape()?.bits();
+        if bits > u64::from(MAX_BITS) {
+            return Err(Error::InvalidArgument {
+                what: format!("codes of {bits} bits"),
+                remedy: format!(
+                    "choose fewer factors or layers, for at most {MAX_BITS} bits: memory for the map of fold-in grows with their square"
+                ),
+            });
+        }
+        let neighbours = match parts.student {
+            StudentKind::Discrete => {
+                let is_open = !reader.is_set(&settings::TEACHER_NEIGHBOURS) && options.preset != Preset::Fast;
+                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, recipe.has_neighbours);
+                // Where the graph decides, the setting is read either way.
+                let regularisation = (wanted || is_open)
+                    .then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, recipe.neighbours));
+                regularisation.filter(|_| wanted)
             }
             _ => None,
         };
@@ -201,7 +218,7 @@ fn descent(
     parts: Parts,
     hops: Option<(usize, Pooling)>,
     graph: &Bipartite,
-) -> Descent {
+) -> Result<Descent> {
     let Parts { sampler, loss, .. } = parts;
     let is_softmax = loss == Loss::Softmax;
     let is_fast = options.preset == Preset::Fast;
@@ -224,7 +241,7 @@ fn descent(
         Loss::KBpr | Loss::InfoNce => (60, 0.03, 1e-3),
     };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
-    Descent {
+    let descent = Descent {
         factors: count(&settings::TEACHER_FACTORS, factors),
         epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 30 } else { epochs }),
         patience: count(&settings::TEACHER_PATIENCE, 5),
@@ -270,7 +287,19 @@ fn descent(
             (Loss::Softmax | Loss::InfoNce, false) => number(&settings::TEACHER_TEMPERATURE, 1.0),
             _ => 1.0,
         },
+    };
+    // What the graph decides is at most this, so that the answer does not depend on it.
+    let draws = if reader.is_set(&settings::TEACHER_DRAWS) { descent.draws } else { MOST_DRAWS };
+    let negatives = descent.negatives;
+    if draws * negatives > MAX_PAIRS {
+        return Err(Error::InvalidArgument {
+            what: format!("teacher.draws = {draws} with teacher.negatives = {negatives}"),
+            remedy: format!(
+                "choose a product of at most {MAX_PAIRS}: a block of users holds 512 times as many in memory"
+            ),
+        });
     }
+    Ok(descent)
 }
 
 fn discrete(reader: &Reader<'_>, base: Discrete) -> Discrete {
@@ -369,6 +398,56 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::settings::{Domain, Setting};
+
+    #[test]
+    fn what_validates_fits_graphs_of_every_size() {
+        let edges = |n: u32| -> Vec<_> { (0..n).flat_map(|u| (0..40.min(n)).map(move |i| (u, i, 1.0))).collect() };
+        let graphs: Vec<Bipartite> =
+            [(1, 1, vec![]), (1, 1, edges(1)), (90, 40, edges(90)), (50, 250_000, edges(50)), (300_000, 30, edges(30))]
+                .into_iter()
+                .map(|(users, items, edges)| Bipartite::from_edges(users, items, &edges).unwrap())
+                .collect();
+        let some = |setting: &Setting| -> Vec<String> {
+            let values: Vec<String> = match setting.domain {
+                Domain::Switch => ["on", "off"].map(str::to_owned).into(),
+                Domain::Count(least, most) => [least, 64.min(most), most].map(|n| n.to_string()).into(),
+                Domain::Number(least, most) => [least, most].map(|x| x.to_string()).into(),
+                Domain::Choice(words) => words.iter().map(|&word| word.to_owned()).collect(),
+            };
+            values
+        };
+        let mut checked = [0, 0];
+        for preset in [Preset::Fast, Preset::Balanced, Preset::Best] {
+            for model in Model::NAMES.iter().map(|name| name.parse::<Model>().unwrap()) {
+                let base = TrainOptions::new(preset).model(model);
+                let singles = settings::SETTINGS
+                    .iter()
+                    .flat_map(|setting| some(setting).into_iter().map(|value| vec![(setting.name, value)]));
+                let pairs = ["on", "off"].map(|switch| {
+                    vec![
+                        (settings::TEACHER_NEIGHBOURS.name, switch.to_owned()),
+                        (settings::TEACHER_NEIGHBOUR_REGULARISATION.name, "5".to_owned()),
+                    ]
+                });
+                for set in singles.chain(pairs) {
+                    let with = |options: TrainOptions| {
+                        set.iter().fold(options, |options, (name, value)| options.set(*name, value))
+                    };
+                    let students = StudentKind::NAMES.iter().map(|name| base.clone().student(name.parse().unwrap()));
+                    for options in students.chain([base.clone()]).map(with) {
+                        let valid = options.validate().map(drop).map_err(|error| error.to_string());
+                        checked[usize::from(valid.is_ok())] += 1;
+                        for graph in &graphs {
+                            let fits = Plan::new(&options, graph).map(drop).map_err(|error| error.to_string());
+                            assert_eq!(fits.is_ok(), valid.is_ok(), "{options:?}: {valid:?} {fits:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(checked.iter().all(|&n| n > 500), "{checked:?}");
+    }
 
     #[test]
     fn bigear_needs_layers_of_equal_width() {

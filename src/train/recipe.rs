@@ -5,7 +5,7 @@ use super::student::Discrete;
 use super::teacher::ImplicitAls;
 use crate::graph::Bipartite;
 
-/// More items have no neighbours fitted: they would take too long and too much memory.
+/// More items have no neighbours fitted unless they are asked for: they take a long time.
 const MOST_ITEMS: usize = 200_000;
 
 /// The models of a preset, with settings for one graph.
@@ -13,8 +13,10 @@ const MOST_ITEMS: usize = 200_000;
 pub(crate) struct Recipe {
     pub(crate) teacher: ImplicitAls,
     pub(crate) student: Discrete,
-    /// Regularisation of the neighbours whose scores are added to the teacher's, if any.
-    pub(crate) neighbours: Option<f32>,
+    /// Whether neighbours' scores are added to the teacher's, unless the caller says.
+    pub(crate) has_neighbours: bool,
+    /// Regularisation of the neighbours.
+    pub(crate) neighbours: f32,
 }
 
 impl Recipe {
@@ -47,7 +49,7 @@ impl Recipe {
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
         let degree =
             graph.n_edges() as f32 / graph.items().degrees().iter().filter(|&&degree| degree > 0).count().max(1) as f32;
-        let neighbours = (!is_fast && graph.n_items() <= MOST_ITEMS).then_some(10.0 + 1.5 * degree);
-        Recipe { teacher, student, neighbours }
+        let has_neighbours = !is_fast && graph.n_items() <= MOST_ITEMS;
+        Recipe { teacher, student, has_neighbours, neighbours: 10.0 + 1.5 * degree }
     }
 }

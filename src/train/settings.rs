@@ -83,7 +83,7 @@ settings! {
     TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step";
     TEACHER_DRAWS = "teacher.draws", Domain::Count(1, 1 << 16), "bpr, k-bpr and infonce losses: positives drawn of every user in an epoch";
     TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses: negatives of a pair";
-    TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 20), "gradient teachers: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
+    TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 18), "gradient teachers: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
     TEACHER_CANDIDATES = "teacher.candidates", Domain::Count(1, 4096), "dynamic and synthesised samplers: candidates a negative is chosen from";
     TEACHER_POPULARITY = "teacher.popularity", Domain::Number(0.0, 2.0), "popularity sampler: power of an item's degree";
     TEACHER_SIMILARITY = "teacher.similarity", Domain::Choice(&["dot", "cosine"]), "gradient teachers: how a pair is scored";

@@ -106,26 +106,6 @@ proptest! {
 }
 
 #[test]
-fn batches_do_not_depend_on_threads() {
-    let shape = Arc::new(CodeShape::hops(64, 3).unwrap());
-    let items = random_items(&shape, 1000, 700, 1);
-    let index = Linear::build(&items, permutation(1000, 2), Kernel::available().next().unwrap()).unwrap();
-    let seen: Vec<u32> = (0..1000).step_by(3).collect();
-    let queries: Vec<(QueryCode, Filter<'_>)> = (0..40)
-        .map(|i| {
-            let filter = Filter { seen: &seen, ..Filter::default() };
-            (random_query(&shape, 1 + i % 4, u64::from(i)), filter)
-        })
-        .collect();
-    let one_by_one: Vec<Found> =
-        queries.iter().map(|(query, filter)| index.search(query, 10, filter).unwrap()).collect();
-    for threads in [1, 3] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert_eq!(pool.install(|| index.search_batch(&queries, 10)).unwrap(), one_by_one);
-    }
-}
-
-#[test]
 fn short_allow_lists_score_few_codes() {
     let shape = Arc::new(CodeShape::hops(64, 0).unwrap());
     let items = random_items(&shape, 4001, 4001, 1);

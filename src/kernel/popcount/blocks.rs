@@ -1,11 +1,11 @@
 use bytemuck::Zeroable;
-use rayon::prelude::*;
 
 use super::agreement::{Agreement, TABLE_PLANES};
 use super::portable::Lanes;
 use super::source::{Bits, QueryBits, Source};
 use super::{LANES, LaneScalers, LaneWords, scalar};
 use crate::code::{CodeShape, LayeredCodes, QueryCode};
+use crate::pool;
 
 /// How a row is cut into 32-bit words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,23 +62,18 @@ impl Blocks {
         let len = codes.len().div_ceil(LANES);
         let mut words = vec![LaneWords::zeroed(); len * shape.words];
         let mut scalers = vec![LaneScalers::zeroed(); len * shape.widths.len()];
-        words
-            .par_chunks_exact_mut(shape.words)
-            .zip(scalers.par_chunks_exact_mut(shape.widths.len()))
-            .enumerate()
-            .with_min_len(64)
-            .for_each(|(block, (words, scalers))| {
-                for (lane, row) in (block * LANES..codes.len()).take(LANES).enumerate() {
-                    let row = codes.row(row);
-                    let halves = halves(codes.shape(), |layer| &row.words[codes.shape().layer_words(layer)]);
-                    for (words, half) in words.iter_mut().zip(halves) {
-                        words.set(lane, half);
-                    }
-                    for (scalers, &scaler) in scalers.iter_mut().zip(row.scalers) {
-                        scalers.0[lane] = scaler;
-                    }
+        pool::rows((&mut words, shape.words), (&mut scalers, shape.widths.len()), 64, |block, words, scalers| {
+            for (lane, row) in (block * LANES..codes.len()).take(LANES).enumerate() {
+                let row = codes.row(row);
+                let halves = halves(codes.shape(), |layer| &row.words[codes.shape().layer_words(layer)]);
+                for (words, half) in words.iter_mut().zip(halves) {
+                    words.set(lane, half);
                 }
-            });
+                for (scalers, &scaler) in scalers.iter_mut().zip(row.scalers) {
+                    scalers.0[lane] = scaler;
+                }
+            }
+        });
         Self { shape, len, words, scalers }
     }
 

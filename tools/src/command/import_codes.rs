@@ -56,8 +56,15 @@ fn text(imported: &Imported) -> String {
     let Imported { outcome, seconds, peak_memory_bytes } = imported;
     let memory =
         peak_memory_bytes.map(|peak| format!(", at most {} of memory", output::bytes(peak))).unwrap_or_default();
+    let zeros = match outcome.without_direction {
+        0 => String::new(),
+        zeros => format!(
+            "\n{} vectors are all zero and have no direction: users among them have no code",
+            output::count(zeros)
+        ),
+    };
     format!(
-        "published generation {} in {}{memory}\n{} items and {} users of {} bits in {} layers; users have {} bits a dimension\n\
+        "published generation {} in {}{memory}\n{} items and {} users of {} bits in {} layers; users have {} bits a dimension{zeros}\n\
          {} interactions were kept\ncontent {}",
         outcome.generation,
         output::seconds(*seconds),
