@@ -10,7 +10,7 @@ pub const KINDS: [&str; 11] =
 pub const BASES: [&str; 4] = ["log", "long", "trained", "killed"];
 
 /// Scripts, each with the database it begins with; `-` is none.
-const SCRIPTS: [(&str, &str); 8] = [
+const SCRIPTS: [(&str, &str); 10] = [
     ("life", "-"),
     ("read", "log"),
     ("read", "long"),
@@ -19,6 +19,8 @@ const SCRIPTS: [(&str, &str); 8] = [
     ("train", "trained"),
     ("forget", "trained"),
     ("import", "killed"),
+    ("bulk", "log"),
+    ("still", "killed"),
 ];
 
 /// Kind, error, how long, and what a failed sync does.

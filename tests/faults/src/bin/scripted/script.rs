@@ -15,6 +15,11 @@ fn shop() -> Vec<(u64, u64)> {
     pairs.filter(|(user, item)| user % 2 == item % 2 && (user * 7 + item * 5) % 4 != 0).collect()
 }
 
+/// Some twenty kilobytes of records that come in no other part.
+fn bulk(part: u64) -> Vec<(u64, u64)> {
+    (0..2_000).map(|n| (500 + n % 100, 100 * (part + 1) + n / 100)).collect()
+}
+
 /// Makes what a script begins with, in a process without a shim. The process that made `killed` keeps it open until it is killed.
 pub fn make(base: &str, database: &Path) {
     match made(base, database) {
@@ -85,12 +90,22 @@ pub fn run(name: &str, database: &Path) {
             session.forget(8);
             session.insert(34, 3);
         }
+        // Appends of many pages each: of what a failed sync loses, the next append saves no more than the page it begins in.
+        "bulk" | "still" => {
+            session.insert(35, 1);
+            (0..3).for_each(|part| session.insert_many(&bulk(part)));
+            session.insert(35, 3);
+        }
         _ => say(&format!("no script {name}")),
     }
     session.close();
     // Again in the same process, as whoever follows the advice of an error would.
     session.open();
     session.query(1);
+    if name == "still" {
+        session.close();
+        return say("DONE");
+    }
     session.insert(40, 1);
     session.insert_many(&[(41, 1), (41, 3), (42, 5)]);
     session.close();
