@@ -115,7 +115,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     }
     let isa = Isa::chosen()?;
     let holdout = match Holdout::split(graph) {
-        // A graph too small to spare anything is trained on whole.
+        // Without the first user's interactions a graph may be too small to spare anything: it is trained on whole.
         split if split.trained.n_edges() == 0 => Holdout::none(graph),
         split => split,
     };
@@ -163,6 +163,9 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         if recall > start_recall {
             tables = student.distil(&context, &layers, tables)?.0;
         }
+    }
+    if !refit {
+        tables.place_items(isa, whole.items(), &context.graph.items().degrees());
     }
     let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;
