@@ -4,7 +4,7 @@ use kithdb_storage::{Side, Store};
 use serde::Serialize;
 
 use super::job::PhaseTime;
-use super::parts::Cut;
+use super::parts::{Cut, Through};
 use super::worker::{Watch, publish};
 use crate::code::{Encoder, FoldInMap, LayeredCodes, PlaneCodes};
 use crate::error::Result;
@@ -88,7 +88,10 @@ pub(super) fn import(
         fold_in,
         encoder,
     };
-    let manifest = publish(store, live, kernel, &cut.ids, content, &TrainState::default(), cut.folded_through)?;
+    // Nothing was learned: what no training has seen, none has seen still.
+    let trained = store.manifest().map_or(0, |parent| parent.trained_through);
+    let through = Through { folded: cut.folded_through, trained };
+    let manifest = publish(store, live, kernel, &cut.ids, content, &TrainState::default(), through)?;
     Ok(ImportOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),
