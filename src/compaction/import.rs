@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::job::PhaseTime;
 use super::parts::{Cut, Through};
 use super::worker::{Watch, publish};
-use crate::code::{Encoder, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
+use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::exchange::{CodeSet, RowIds};
 use crate::generation::Content;
@@ -39,7 +40,7 @@ pub struct ImportOutcome {
     /// Imported vectors that are all zero and so have no direction: such a user has no code, and such an item is as near to everybody as the
     /// mean of the items.
     pub without_direction: u64,
-    /// Seconds a phase, in order.
+    /// Seconds per phase, in order.
     pub phases: Vec<PhaseTime>,
 }
 

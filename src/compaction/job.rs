@@ -45,7 +45,7 @@ pub struct TrainOutcome {
     pub users: u64,
     /// Items the generation knows.
     pub items: u64,
-    /// Seconds a phase, in order.
+    /// Seconds per phase, in order.
     pub phases: Vec<PhaseTime>,
     /// What training chose and how it went.
     pub training: TrainReport,

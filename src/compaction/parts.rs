@@ -6,7 +6,8 @@ use std::sync::Arc;
 use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{CodeError, CodeShape, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::generation::{Content, Generation};
 use crate::graph::postings::Postings;

@@ -11,7 +11,7 @@ use kithdb_storage::{Manifest, Store};
 use super::import::{ImportOutcome, import};
 use super::job::{Job, JobState, Owed, PhaseTime, TrainOutcome, owed};
 use super::parts::{self, Through};
-use crate::code::Encoder;
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
 use crate::generation::{Content, Generation};

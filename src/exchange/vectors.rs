@@ -11,7 +11,7 @@ const PIECE: usize = 1 << 22;
 /// The longest vector that is encoded as it is: with it no scaler of a code leaves its range.
 const MAX_LENGTH: f64 = MAX_SCALER as f64;
 
-/// A table of float vectors, `[rows, layers, dims]`: a row is one vector a layer. Read in pieces, from memory or from a `.npy` file.
+/// A table of float vectors, `[rows, layers, dims]`: a row is one vector per layer. Read in pieces, from memory or from a `.npy` file.
 #[derive(Debug)]
 pub struct Vectors {
     source: Source,
@@ -85,7 +85,7 @@ impl Vectors {
         self.rows == 0
     }
 
-    /// Vectors a row.
+    /// Vectors per row.
     pub fn layers(&self) -> usize {
         self.layers
     }

@@ -9,8 +9,8 @@ use super::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Stud
 use super::synthesis::Synthesis;
 use super::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
 use crate::code::CodeShape;
+use crate::error::{Error, Result};
 use crate::graph::Bipartite;
-use crate::{Error, Result};
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
 const MOST_DRAWS: usize = 32;

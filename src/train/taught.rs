@@ -5,9 +5,9 @@ use kithdb_storage::State;
 use super::layers::Layers;
 use super::state::{self, StateData, TrainState};
 use super::teacher::Neighbours;
+use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
-use crate::{Error, Result};
 
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::Result;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
+use crate::error::Result;
 use crate::graph::Csr;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, product, sum_abs, write_signs};
 use crate::train::context::Context;
@@ -29,7 +29,7 @@ pub(crate) type Segment = Range<usize>;
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     pub(crate) segments: Vec<Segment>,
-    /// `w_l`, a weight a layer.
+    /// `w_l`, a weight per layer.
     pub(crate) weights: Vec<f32>,
     /// `n_users x bits`.
     pub(crate) users: Matrix,
