@@ -6,8 +6,8 @@ use std::sync::Arc;
 use kithdb_storage::{Store, VerifyReport};
 use rayon::prelude::*;
 
-use crate::code::Encoder;
 use crate::compaction::{self, ImportOutcome, Job, Worker};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::eval::{self, Evaluation, FullPrecision, Tally};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};

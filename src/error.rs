@@ -82,6 +82,16 @@ pub enum Error {
     /// The environment forces a kernel that cannot run here.
     #[error(transparent)]
     Kernel(#[from] crate::kernel::popcount::KernelError),
+    /// A job came upon a fault of the library. Nothing was published by it, and the database goes on.
+    #[error(
+        "the {job} failed by a fault of kithdb: {fault}; nothing was published and the database goes on: please report it"
+    )]
+    JobFailed {
+        /// `training` or `import`.
+        job: &'static str,
+        /// What the fault said.
+        fault: String,
+    },
     /// A background thread ended without an answer.
     #[error("the {thread} thread has stopped: reopen the database")]
     Stopped {
@@ -98,7 +108,8 @@ pub enum Error {
         /// The setting to lower.
         lower: &'static str,
     },
-    /// What is stored does not fit together, though every record's own check passed.
+    /// What is stored does not fit together, though every record's own check passed. [`Error::is_damage`] tells this and the damage that
+    /// storage finds.
     #[error("damaged: {what}; restore a backup, or load the interactions into a new database")]
     Damaged {
         /// What does not fit.
@@ -116,6 +127,18 @@ pub enum Error {
     /// Storage refused, or found damage.
     #[error(transparent)]
     Storage(#[from] kithdb_storage::Error),
+}
+
+impl Error {
+    /// Whether stored data are damaged: what helps then is a backup, not another try.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Error::Damaged { .. } => true,
+            Error::Storage(error) => matches!(error, kithdb_storage::Error::Corrupt { .. }),
+            Error::NotStored { source } => matches!(**source, kithdb_storage::Error::Corrupt { .. }),
+            _ => false,
+        }
+    }
 }
 
 /// The library's result.

@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
+use crate::code::{CodeError, CodeShape, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
+use crate::encoder::Encoder;
 use crate::graph::postings::Postings;
 use crate::index::{Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
@@ -15,9 +16,9 @@ pub(crate) struct Content {
     pub(crate) postings: Postings,
     /// Items retired before it.
     pub(crate) retired: RoaringBitmap,
-    /// Users' codes, a row a dense number. Users without interactions have scalers of 0.
+    /// Users' codes, a row per dense number. Users without interactions have scalers of 0.
     pub(crate) users: PlaneCodes,
-    /// Items' codes, a row a dense number. Items without interactions have scalers of 0.
+    /// Items' codes, a row per dense number. Items without interactions have scalers of 0.
     pub(crate) items: LayeredCodes,
     /// Each item's rank in the order of external ids.
     pub(crate) ranks: Arc<[u32]>,

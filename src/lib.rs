@@ -45,6 +45,7 @@ mod arrivals;
 pub mod code;
 mod compaction;
 mod db;
+mod encoder;
 mod error;
 pub mod eval;
 mod exchange;

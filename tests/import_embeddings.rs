@@ -175,7 +175,7 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
         (embeddings(huge(), None), options(), ["row 7 has the value -3e38", "scale all vectors"]),
         (embeddings(table(5, 2), Some(huge())), options(), ["row 7 has the value -3e38", "scale all vectors"]),
         (embeddings(table(5, 8192), None), options().bits(65_536).passes(1), ["2 GiB", "at most 32768 bits"]),
-        (embeddings(table(1, 1 << 21), None), options().bits(64), ["1 GiB", ""]),
+        (embeddings(table(1, 65_536), None), options(), ["16 GiB", "at most 4096 bits"]),
     ] {
         let text = db.import_embeddings(embeddings, &options).unwrap_err().to_string();
         assert!(parts.iter().all(|part| text.contains(part)), "{text} {parts:?}");
@@ -183,6 +183,7 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
     assert_eq!(db.stats().unwrap().items, 0);
     assert!(db.query().vector([1.0]).run().unwrap_err().to_string().contains("trained"));
     assert!(Vectors::new(vec![1.0; 5], 1, 2).is_err() && Vectors::new(Vec::new(), 0, 2).is_err());
+    assert!(Vectors::new(vec![1.0; 66], 33, 2).is_err() && Vectors::new(vec![1.0; 65_537], 1, 65_537).is_err());
 
     db.import_embeddings(embeddings(table(5, 10), None), &options()).unwrap();
     let refused = |vector: Vec<f32>| db.query().vector(vector).run().unwrap_err().to_string();

@@ -13,7 +13,7 @@ pub enum CodeError {
         /// How many there were.
         layers: usize,
     },
-    /// Not one weight a layer.
+    /// Not one weight per layer.
     #[error("{layers} layers need as many weights, not {weights}")]
     Weights {
         /// Layers of the shape.

@@ -25,7 +25,7 @@ pub struct LayeredCodes {
 pub struct Row<'a> {
     /// The row's words, layer after layer.
     pub words: &'a [u64],
-    /// The row's scalers, one a layer.
+    /// The row's scalers, one per layer.
     pub scalers: &'a [f32],
 }
 
@@ -81,7 +81,7 @@ impl LayeredCodes {
     /// Encodes the signs of `layers[l]`, `[n x d_l]` row-major, with the scaler `alpha = mean |x|` of each row and layer. O(n d), parallel.
     ///
     /// # Errors
-    /// If there is not one matrix a layer, their sizes disagree, or a value is not finite.
+    /// If there is not one matrix per layer, their sizes disagree, or a value is not finite.
     pub fn encode(shape: impl Into<Arc<CodeShape>>, layers: &[&[f32]]) -> Result<Self, CodeError> {
         Self::encode_inner(shape.into(), layers, None)
     }

@@ -1,6 +1,6 @@
 //! Layered binary codes: what is stored of a node, and what a query is made of.
 //!
-//! A node x has one segment a layer l: `d_l` bits b and a scaler alpha. An item keeps one bit a dimension ([`LayeredCodes`]); a user
+//! A node x has one segment per layer l: `d_l` bits b and a scaler alpha. An item keeps one bit per dimension ([`LayeredCodes`]); a user
 //! keeps B bit planes ([`PlaneCodes`]), of which a query may use as many of the most significant as it likes ([`QueryCode`]).
 //!
 //! # The score, bit for bit
@@ -22,7 +22,6 @@
 //! most `w^2 alpha_u alpha_i d` and `|s|` at most `32 * 2^16 * 1e12 * 1e12 * 2^16 < 1.4e35`: no infinity and no NaN can arise. `s` starts
 //! at `+0.0` and is never `-0.0`.
 
-mod encoder;
 mod error;
 mod fold_in;
 mod layered;
@@ -32,11 +31,11 @@ mod quantiser;
 mod query;
 mod shape;
 
-pub(crate) use encoder::{Encoder, normalise};
 pub use error::CodeError;
 pub use fold_in::FoldInMap;
 pub use layered::{LayeredCodes, Row};
 pub use planes::PlaneCodes;
+pub(crate) use quantiser::{mean_magnitude, write_signs};
 pub use query::QueryCode;
 pub use shape::{CodeShape, MAX_LAYERS, MAX_SCALER, MAX_WEIGHT, MAX_WIDTH};
 

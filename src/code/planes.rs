@@ -7,7 +7,7 @@ use super::shape::is_scaler;
 use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, QueryCode};
 use crate::pool;
 
-/// Codes of B bit planes a dimension: what a user is stored as.
+/// Codes of B bit planes per dimension: what a user is stored as.
 ///
 /// `words` is `[n][layer][plane][ceil(d_l / 64)]`, the most significant plane first; that plane is the sign, with `sign(0)` = 1, so the
 /// first plane of a layer is its one-bit code and the first B' planes its B'-plane code. `scalers`, `[n x layers]`, are the same `alpha`

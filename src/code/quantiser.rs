@@ -86,13 +86,13 @@ pub(super) fn check_values(values: &[f32], row: usize, layer: usize) -> Result<(
 }
 
 /// `mean_k |x_k|`, the scaler of BiGeaR (KDD 2022), which minimises the squared error of `alpha sign(x)`.
-pub(super) fn mean_magnitude(values: &[f32]) -> f32 {
+pub(crate) fn mean_magnitude(values: &[f32]) -> f32 {
     let sum: f64 = values.iter().map(|x| f64::from(x.abs())).sum();
     (sum / values.len() as f64) as f32
 }
 
 /// Writes bit k = `[x_k >= 0]` of every value, the tail cleared.
-pub(super) fn write_signs(values: &[f32], words: &mut [u64]) {
+pub(crate) fn write_signs(values: &[f32], words: &mut [u64]) {
     for (word, values) in words.iter_mut().zip(values.chunks(64)) {
         *word = values.iter().enumerate().fold(0, |word, (k, &x)| word | (u64::from(x >= 0.0) << k));
     }

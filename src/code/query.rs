@@ -16,10 +16,10 @@ pub struct QueryCode {
 }
 
 impl QueryCode {
-    /// Encodes one vector a layer, `layers[l]` of `d_l` values, to `planes` bit planes. O(bits).
+    /// Encodes one vector per layer, `layers[l]` of `d_l` values, to `planes` bit planes. O(bits).
     ///
     /// # Errors
-    /// If there is not one vector of the right length a layer, a value is not finite or too large, or `planes` not in 1..=8.
+    /// If there is not one vector of the right length per layer, a value is not finite or too large, or `planes` not in 1..=8.
     pub fn encode(shape: impl Into<Arc<CodeShape>>, layers: &[&[f32]], planes: u32) -> Result<Self, CodeError> {
         let shape = shape.into();
         check_planes(planes, MAX_PLANES)?;

@@ -18,7 +18,7 @@ pub(crate) fn shapes() -> impl Strategy<Value = CodeShape> {
     })
 }
 
-/// Random masked words of `planes` planes a layer, in the layout of both kinds of codes.
+/// Random masked words of `planes` planes per layer, in the layout of both kinds of codes.
 fn random_words(shape: &CodeShape, planes: u32, rows: usize, random: &mut impl Rng) -> Vec<u64> {
     let mut words = Vec::new();
     for _ in 0..rows {

@@ -4,9 +4,10 @@ use kithdb_storage::{Side, Store};
 use serde::Serialize;
 
 use super::job::PhaseTime;
-use super::parts::Cut;
+use super::parts::{Cut, Through};
 use super::worker::{Watch, publish};
-use crate::code::{Encoder, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
+use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::exchange::{CodeSet, RowIds};
 use crate::generation::Content;
@@ -39,7 +40,7 @@ pub struct ImportOutcome {
     /// Imported vectors that are all zero and so have no direction: such a user has no code, and such an item is as near to everybody as the
     /// mean of the items.
     pub without_direction: u64,
-    /// Seconds a phase, in order.
+    /// Seconds per phase, in order.
     pub phases: Vec<PhaseTime>,
 }
 
@@ -88,7 +89,10 @@ pub(super) fn import(
         fold_in,
         encoder,
     };
-    let manifest = publish(store, live, kernel, &cut.ids, content, &TrainState::default(), cut.folded_through)?;
+    // Nothing was learned: what no training has seen, none has seen still.
+    let trained = store.manifest().map_or(0, |parent| parent.trained_through);
+    let through = Through { folded: cut.folded_through, trained };
+    let manifest = publish(store, live, kernel, &cut.ids, content, &TrainState::default(), through)?;
     Ok(ImportOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),

@@ -1,10 +1,10 @@
 //! A job as its owner sees it: progress, cancellation, result.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ pub struct TrainOutcome {
     pub users: u64,
     /// Items the generation knows.
     pub items: u64,
-    /// Seconds a phase, in order.
+    /// Seconds per phase, in order.
     pub phases: Vec<PhaseTime>,
     /// What training chose and how it went.
     pub training: TrainReport,
@@ -54,19 +54,43 @@ pub struct TrainOutcome {
 /// A background training, from [`Db::train`](crate::Db::train). Dropping it lets the job run on.
 #[derive(Debug)]
 pub struct Job {
-    pub(super) state: Arc<JobState>,
-    pub(super) result: Receiver<Result<TrainOutcome>>,
+    state: Arc<JobState>,
+    owed: Weak<Owed<TrainOutcome>>,
+    result: Receiver<Result<TrainOutcome>>,
+}
+
+/// The answer a job's owner waits for. Whoever takes the sender gives it: the worker that begins the job, or the owner who gives it up before.
+/// It goes with the job, so that nobody waits for one that was lost.
+pub(super) type Owed<T> = Mutex<Option<Sender<Result<T>>>>;
+
+/// An answer to be given, and where it comes.
+pub(super) fn owed<T>() -> (Arc<Owed<T>>, Receiver<Result<T>>) {
+    let (sender, result) = bounded(1);
+    (Arc::new(Mutex::new(Some(sender))), result)
 }
 
 impl Job {
+    pub(super) fn new(
+        state: Arc<JobState>,
+        owed: Weak<Owed<TrainOutcome>>,
+        result: Receiver<Result<TrainOutcome>>,
+    ) -> Self {
+        Self { state, owed, result }
+    }
+
     /// How far the job has come.
     pub fn progress(&self) -> Progress {
         self.state.inner.lock().progress.clone()
     }
 
-    /// Asks the job to stop. Unless it is publishing already, it does so within a fraction of a second and publishes nothing.
+    /// Asks the job to stop. Unless it is publishing already, it does so within a fraction of a second and publishes nothing. A job that has
+    /// not begun never does, and has ended when this returns.
     pub fn cancel(&self) {
         self.state.cancelled.store(true, Ordering::Relaxed);
+        if let Some(sender) = self.owed.upgrade().and_then(|owed| owed.lock().take()) {
+            let _ = sender.send(Err(Error::Cancelled));
+            self.state.finish();
+        }
     }
 
     /// Whether the job has ended, one way or another.
@@ -93,7 +117,7 @@ impl Job {
     /// Waits for the job to end.
     ///
     /// # Errors
-    /// What made the job fail, or [`Error::Cancelled`].
+    /// What made the job fail, or [`Error::Cancelled`]. Whatever it is, the generation before goes on answering, and other jobs go on.
     pub fn wait(self) -> Result<TrainOutcome> {
         self.result.recv().map_err(|_| Error::Stopped { thread: "training" })?
     }

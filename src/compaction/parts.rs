@@ -1,11 +1,13 @@
 //! What a generation is stored as: the named parts of its manifest, written and read back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{CodeError, CodeShape, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::generation::{Content, Generation};
 use crate::graph::postings::Postings;
@@ -86,6 +88,15 @@ impl Cut {
     }
 }
 
+/// The records of the log a generation has taken in.
+#[derive(Clone, Copy)]
+pub(super) struct Through {
+    /// The last one its posting lists hold.
+    pub(super) folded: u64,
+    /// The last one a training has seen.
+    pub(super) trained: u64,
+}
+
 /// Writes a generation and makes it the current one.
 pub(super) fn publish(
     store: &Store,
@@ -93,7 +104,7 @@ pub(super) fn publish(
     content: &Content,
     order: &Order,
     state: &TrainState,
-    folded_through: u64,
+    through: Through,
 ) -> Result<Arc<Manifest>> {
     let mut writer = store.begin_generation()?;
     let mut attributes = std::collections::BTreeMap::new();
@@ -136,8 +147,12 @@ pub(super) fn publish(
         attributes.insert("encoder.normalised".into(), encoder.is_normalised().to_string());
     }
     let planes = u64::from(users.planes());
-    writer.part("users.words", &[users.len() as u64, words * planes], users.words())?;
-    writer.part("users.scalers", &[users.len() as u64, layers], users.scalers())?;
+    let coded = CodedRows::of(users);
+    if coded.numbers.len() < users.len() {
+        writer.part("users.rows", &[coded.numbers.len() as u64], &coded.numbers)?;
+    }
+    writer.part("users.words", &[coded.numbers.len() as u64, words * planes], &coded.gather(users.words()))?;
+    writer.part("users.scalers", &[coded.numbers.len() as u64, layers], &coded.gather(users.scalers()))?;
     attributes.insert("users.planes".into(), planes.to_string());
     for part in &state.parts {
         match &part.data {
@@ -146,7 +161,8 @@ pub(super) fn publish(
         }
     }
     let rewrite = ids.forgotten;
-    Ok(writer.publish(Draft { folded_through, trained_through: folded_through, attributes, rewrite })?)
+    let Through { folded: folded_through, trained: trained_through } = through;
+    Ok(writer.publish(Draft { folded_through, trained_through, attributes, rewrite })?)
 }
 
 /// The teacher `generation` was learned from; `None` where it is not kept (any more).
@@ -205,8 +221,14 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
         LayeredCodes::from_parts(Arc::clone(&shape), reader.part("items.words")?, reader.part("items.scalers")?);
     let planes = manifest.attributes.get("users.planes").and_then(|p| p.parse().ok());
     let planes = planes.ok_or_else(|| damaged("users.planes is missing or no number"))?;
-    let words = reader.part("users.words")?;
-    let users = PlaneCodes::from_parts(Arc::clone(&shape), planes, words, reader.part("users.scalers")?);
+    let (mut words, mut scalers) = (reader.part("users.words")?, reader.part("users.scalers")?);
+    if manifest.part("users.rows").is_some() {
+        let coded = CodedRows { rows: n_users as usize, numbers: reader.part("users.rows")? };
+        let misfit = || damaged("users.rows do not fit the users' codes");
+        words = coded.spread(&words, shape.words() * planes as usize).ok_or_else(misfit)?;
+        scalers = coded.spread(&scalers, shape.layers()).ok_or_else(misfit)?;
+    }
+    let users = PlaneCodes::from_parts(Arc::clone(&shape), planes, words, scalers);
     let (items, users) = (items.map_err(coded)?, users.map_err(coded)?);
     let isa = Isa::chosen()?;
     let encoder = encoder(reader, manifest, &shape, isa)?;
@@ -226,6 +248,41 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
     let retired: Vec<u32> = reader.part("items.retired")?;
     let (retired, ranks) = (retired.into_iter().collect(), ranks.into());
     Ok(Content { postings, retired, users, items, ranks, fold_in, encoder })
+}
+
+/// The rows of a side that have a code: only these are stored, since who has none, as those who were forgotten, has only zeros.
+struct CodedRows {
+    rows: usize,
+    numbers: Vec<u32>,
+}
+
+impl CodedRows {
+    fn of(codes: &PlaneCodes) -> Self {
+        let rows = (0..).zip(codes.scalers().chunks_exact(codes.shape().layers()));
+        let numbers = rows.filter(|(_, scalers)| scalers.iter().any(|&s| s > 0.0)).map(|(row, _)| row).collect();
+        Self { rows: codes.len(), numbers }
+    }
+
+    /// The values of these rows alone; borrowed where they are all.
+    fn gather<'a, T: Copy>(&self, values: &'a [T]) -> Cow<'a, [T]> {
+        if self.numbers.len() == self.rows {
+            return Cow::Borrowed(values);
+        }
+        let width = values.len() / self.rows;
+        self.numbers.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
+    }
+
+    /// The values of all rows, `width` each, from those of these; `None` where they do not fit.
+    fn spread<T: Copy + Default>(&self, values: &[T], width: usize) -> Option<Vec<T>> {
+        let fits = self.numbers.is_sorted_by(|a, b| a < b)
+            && self.numbers.last().is_none_or(|&last| (last as usize) < self.rows)
+            && values.len() == self.numbers.len() * width;
+        let mut spread = fits.then(|| vec![T::default(); self.rows * width])?;
+        for (&row, values) in self.numbers.iter().zip(values.chunks_exact(width)) {
+            spread[row as usize * width..][..width].copy_from_slice(values);
+        }
+        Some(spread)
+    }
 }
 
 /// The encoder the codes were made by, if they were made from vectors.

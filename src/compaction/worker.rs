@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use kithdb_storage::{Manifest, Store};
 
 use super::import::{ImportOutcome, import};
-use super::job::{Job, JobState, PhaseTime, TrainOutcome};
-use super::parts;
-use crate::code::Encoder;
+use super::job::{Job, JobState, Owed, PhaseTime, TrainOutcome, owed};
+use super::parts::{self, Through};
+use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
 use crate::generation::{Content, Generation};
@@ -29,8 +29,8 @@ struct Request {
 }
 
 enum Task {
-    Train(TrainOptions, Sender<Result<TrainOutcome>>),
-    Import(Box<(CodeSet, Option<Encoder>)>, Sender<Result<ImportOutcome>>),
+    Train(TrainOptions, Arc<Owed<TrainOutcome>>),
+    Import(Box<(CodeSet, Option<Encoder>)>, Arc<Owed<ImportOutcome>>),
 }
 
 /// Handle of the worker's thread. Dropping it cancels what is queued and running, and waits for the thread.
@@ -53,14 +53,15 @@ impl Worker {
 
     /// Queues a training.
     pub(crate) fn train(&self, options: TrainOptions) -> Result<Job> {
-        let (sender, result) = bounded(1);
-        Ok(Job { state: self.send(Task::Train(options, sender))?, result })
+        let (owed, result) = owed();
+        let given_up = Arc::downgrade(&owed);
+        Ok(Job::new(self.send(Task::Train(options, owed))?, given_up, result))
     }
 
     /// Publishes codes whose ids are defined, with the encoder they were made by, after the jobs before it.
     pub(crate) fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
-        let (sender, result) = bounded(1);
-        self.send(Task::Import(Box::new((codes, encoder)), sender))?;
+        let (owed, result) = owed();
+        self.send(Task::Import(Box::new((codes, encoder)), owed))?;
         result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
     }
 
@@ -90,12 +91,15 @@ fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, request
         let watch = Watch { state: &state, closing };
         // Whoever has given up waiting needs no answer.
         match task {
-            Task::Train(options, result) => {
+            Task::Train(options, owed) => {
+                // Cancelled before its turn, it has ended already.
+                let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
                 let compact = || pool?.run(|| compact(store, live, kernel, &options, &watch));
                 let _ = result.send(guarded("training", compact));
             }
-            Task::Import(made, result) => {
+            Task::Import(made, owed) => {
+                let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| import(store, live, kernel, codes, encoder, &watch));
@@ -123,8 +127,13 @@ impl Threads {
 }
 
 /// Runs a job. A fault of one neither ends the worker nor leaves its owner waiting.
-fn guarded<T>(thread: &'static str, job: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(job)).unwrap_or(Err(Error::Stopped { thread }))
+fn guarded<T>(job: &'static str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|fault| {
+        let told = fault.downcast_ref::<&str>().map(|&text| text.to_owned());
+        let fault =
+            told.or_else(|| fault.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it panicked".to_owned());
+        Err(Error::JobFailed { job, fault })
+    })
 }
 
 /// A job's state as the job itself sees it.
@@ -173,7 +182,8 @@ fn compact(
     let interactions = cut.postings.items().len() as u64;
     let trained = if interactions > 0 {
         let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
-        train_here(&graph, options, watch)?
+        let trained = train_here(&graph, options, watch)?;
+        Trained { state: trained.state.of_active(&graph), ..trained }
     } else if cut.has_forgotten() {
         // What was forgotten has to leave the disk, though nothing is left to learn from.
         Trained::nothing(cut.n_users() as usize, cut.n_items() as usize, options)?
@@ -194,7 +204,8 @@ fn compact(
         fold_in: trained.fold_in,
         encoder: None,
     };
-    let manifest = publish(store, live, kernel, &cut.ids, content, &trained.state, folded_through)?;
+    let through = Through { folded: folded_through, trained: folded_through };
+    let manifest = publish(store, live, kernel, &cut.ids, content, &trained.state, through)?;
     Ok(TrainOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),
@@ -214,13 +225,41 @@ pub(super) fn publish(
     ids: &parts::Ids,
     content: Content,
     state: &TrainState,
-    folded_through: u64,
+    through: Through,
 ) -> Result<Arc<Manifest>> {
     let order = Order::of(&content.items);
-    let manifest = parts::publish(store, ids, &content, &order, state, folded_through)?;
+    let manifest = parts::publish(store, ids, &content, &order, state, through)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
-    live.publish(Arc::new(generation), folded_through);
+    live.publish(Arc::new(generation), through.folded);
     // Only now is the generation before read no more. What fails is made good the next time, and a failed write poisons the store by itself.
     let _ = store.tidy();
     Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panicking_job_tells_what_failed_and_that_the_database_goes_on() {
+        let told = |fault: Result<()>| match fault {
+            Err(error @ Error::JobFailed { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let text = told(guarded("training", || panic!("index {} of {}", 7, 3)));
+        assert!(text.contains("training") && text.contains("index 7 of 3") && text.contains("goes on"), "{text}");
+        assert!(told(guarded("import", || panic!("no formats"))).contains("no formats"));
+        assert!(told(guarded("import", || std::panic::panic_any(3))).contains("panicked"));
+        assert!(guarded("import", || Ok(3)).is_ok());
+    }
+
+    #[test]
+    fn threads_are_kept_until_another_number_is_asked_for() {
+        let mut threads = Threads::default();
+        let mut id = |n: usize| threads.pool(n).unwrap().run(|| std::thread::current().id());
+        let two: std::collections::HashSet<_> = (0..200).map(|_| id(2)).collect();
+        assert!(two.len() <= 2);
+        assert!(!two.contains(&id(1)));
+        assert_eq!(threads.pool(0).unwrap().threads(), Pool::resolve(0));
+    }
 }

@@ -34,11 +34,11 @@ use crate::ids::{IdKind, Side};
 /// ```
 #[derive(Clone, Debug)]
 pub struct CodeSet {
-    /// One row an item. An item whose scalers are all 0 has no code: no query returns it.
+    /// One row per item. An item whose scalers are all 0 has no code: no query returns it.
     pub items: LayeredCodes,
     /// The items' ids.
     pub item_ids: RowIds,
-    /// One row a user, none if queries come otherwise; of the items' shape.
+    /// One row per user, none if queries come otherwise; of the items' shape.
     pub users: PlaneCodes,
     /// The users' ids.
     pub user_ids: RowIds,

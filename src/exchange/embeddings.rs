@@ -6,7 +6,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
 use super::{CodeSet, RowIds, Vectors};
-use crate::code::{CodeShape, Encoder, LayeredCodes, MAX_LAYERS, MAX_PLANES, MAX_WIDTH, PlaneCodes, normalise};
+use crate::code::{CodeShape, LayeredCodes, MAX_LAYERS, MAX_PLANES, MAX_WIDTH, PlaneCodes};
+use crate::encoder::{Encoder, normalise};
 use crate::error::{Error, Result};
 use crate::kernel::dense::Isa;
 use crate::train::rotation;
@@ -27,11 +28,11 @@ pub enum Metric {
 /// Float vectors of both sides with their ids, for [`Db::import_embeddings`](crate::Db::import_embeddings).
 #[derive(Debug)]
 pub struct Embeddings {
-    /// One row an item.
+    /// One row per item.
     pub items: Vectors,
     /// The items' ids.
     pub item_ids: RowIds,
-    /// One row a user, with as many layers and dimensions as items have; `None` if queries come otherwise.
+    /// One row per user, with as many layers and dimensions as items have; `None` if queries come otherwise.
     pub users: Option<Vectors>,
     /// The users' ids.
     pub user_ids: RowIds,
@@ -58,7 +59,7 @@ impl EncodeOptions {
         Self { metric, bits: None, passes: None, query_planes: 4, seed: 1 }
     }
 
-    /// Bits of an item's code in all, a multiple of 64 a layer of the code. By default one a dimension, filled up to a multiple of 64. More
+    /// Bits of an item's code in all, a multiple of 64 per layer of the code. By default one per dimension, filled up to a multiple of 64. More
     /// bits are slower and nearer to the vectors' own order. The rotation has dimensions times bits of a layer values, at most 2^28.
     pub fn bits(mut self, bits: u32) -> Self {
         self.bits = Some(bits);
@@ -66,7 +67,7 @@ impl EncodeOptions {
     }
 
     /// Layers a vector is encoded in, each holding what those before left over; the bits are shared out evenly. One layer is a frame of as
-    /// many directions as bits. By default one where queries have one bit a dimension, elsewhere as many as leave each layer a bit a
+    /// many directions as bits. By default one where queries have one bit per dimension, elsewhere as many as leave each layer a bit per
     /// dimension: finer items serve finer queries. Recall@10 of 250,000 GloVe vectors of 100 dimensions at 512 bits, exact cosine the truth:
     ///
     /// | passes | 1 | 2 | 4 |
@@ -118,7 +119,7 @@ impl EncodeOptions {
         let width = (bits / code_layers) as u32;
         let frames = layers.saturating_mul(dims).saturating_mul(width as usize);
         if frames > MAX_FRAMES {
-            let most = (MAX_FRAMES / layers / dims) as usize / 64 * 64;
+            let most = MAX_FRAMES / layers / dims / 64 * 64;
             let remedy = match most {
                 0 => format!("reduce the vectors first, to at most {} dimensions a row", MAX_FRAMES / 64),
                 most => format!("choose at most {} bits, or reduce the vectors first", most * code_layers),

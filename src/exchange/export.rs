@@ -241,7 +241,7 @@ impl Rows {
     }
 }
 
-/// The layers of a row of one float a bit.
+/// The layers of a row of one float per bit.
 fn segments<'a>(shape: &Arc<CodeShape>, row: &'a mut [f32]) -> impl Iterator<Item = (usize, &'a mut [f32])> {
     row.chunks_exact_mut(shape.widths()[0] as usize).enumerate()
 }

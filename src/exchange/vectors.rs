@@ -8,12 +8,10 @@ use crate::npy::{Dtype, NpyReader};
 
 /// Floats handed on at a time.
 const PIECE: usize = 1 << 22;
-/// Values of a row at most: those of as many layers as a code has, each as wide as one of a code.
-const MAX_ROW: usize = MAX_LAYERS * MAX_WIDTH as usize;
 /// The longest vector that is encoded as it is: with it no scaler of a code leaves its range.
 const MAX_LENGTH: f64 = MAX_SCALER as f64;
 
-/// A table of float vectors, `[rows, layers, dims]`: a row is one vector a layer. Read in pieces, from memory or from a `.npy` file.
+/// A table of float vectors, `[rows, layers, dims]`: a row is one vector per layer. Read in pieces, from memory or from a `.npy` file.
 #[derive(Debug)]
 pub struct Vectors {
     source: Source,
@@ -87,7 +85,7 @@ impl Vectors {
         self.rows == 0
     }
 
-    /// Vectors a row.
+    /// Vectors per row.
     pub fn layers(&self) -> usize {
         self.layers
     }
@@ -160,13 +158,11 @@ impl Vectors {
     }
 }
 
-/// Refuses rows with more values than any code has bits.
+/// Refuses rows of more layers, or more values in one, than a code has.
 fn check_row(what: String, layers: u64, dims: u64) -> Result<()> {
-    match layers.checked_mul(dims).filter(|&row| row <= MAX_ROW as u64) {
-        Some(_) => Ok(()),
-        None => Err(Error::InvalidArgument {
-            what,
-            remedy: format!("a row has at most {MAX_LAYERS} layers of {MAX_WIDTH} values: reduce the vectors first"),
-        }),
+    if layers <= MAX_LAYERS as u64 && dims <= u64::from(MAX_WIDTH) {
+        return Ok(());
     }
+    let remedy = format!("a row has at most {MAX_LAYERS} layers of {MAX_WIDTH} values: reduce the vectors first");
+    Err(Error::InvalidArgument { what, remedy })
 }

@@ -2,7 +2,8 @@
 
 use super::Csr;
 use super::postings::Postings;
-use crate::{Error, Result, pool};
+use crate::error::{Error, Result};
+use crate::pool;
 
 /// Edges that threads started for the call are worth it for.
 const MANY: usize = 1 << 20;

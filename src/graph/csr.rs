@@ -1,7 +1,8 @@
 //! Compressed sparse rows.
 
 use super::scatter::{Edges, Grouped, group};
-use crate::{Error, Result, pool};
+use crate::error::{Error, Result};
+use crate::pool;
 
 /// A sparse matrix of `n_rows x n_cols` by rows: row `r` holds `targets[offsets[r]..offsets[r + 1]]`, sorted and unique.
 /// Without `values` every stored element is 1.

@@ -5,7 +5,7 @@ use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
 use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
 
 /// An allow list is scored block by block where it has fewer than one in this many of the rows: such a row costs a block of 16 items and
-/// about as much again for the call (41 k items of 3x256, AVX2: 0.12 us a row, against 150 us for the whole scan).
+/// about as much again for the call (41 k items of 3x256, AVX2: 0.12 us per row, against 150 us for the whole scan).
 const SPARSE: u64 = 32;
 
 /// The exhaustive scan over one-bit items, exact.
@@ -26,7 +26,7 @@ impl Linear {
     /// O(n x words), parallel.
     ///
     /// # Errors
-    /// If there is not one rank a row.
+    /// If there is not one rank per row.
     pub fn build(items: &LayeredCodes, ranks: impl Into<Arc<[u32]>>, kernel: Kernel) -> Result<Self, CodeError> {
         let order = (0..items.len() as u32).collect();
         Self::with_order(items, order, ranks, kernel)
@@ -35,7 +35,7 @@ impl Linear {
     /// An index whose scan visits the rows in `order`, a permutation of them. The order changes speed, never an answer.
     ///
     /// # Errors
-    /// If `order` is no permutation of the rows, or there is not one rank a row.
+    /// If `order` is no permutation of the rows, or there is not one rank per row.
     pub fn with_order(
         items: &LayeredCodes,
         order: Vec<u32>,

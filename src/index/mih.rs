@@ -29,7 +29,7 @@ pub struct Mih {
 #[derive(Debug)]
 struct Band {
     positions: Range<usize>,
-    /// Largest scaler a layer.
+    /// Largest scaler per layer.
     scalers: Vec<f32>,
     /// One a substring.
     tables: Vec<Table>,

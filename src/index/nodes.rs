@@ -18,7 +18,7 @@ const LARGE: usize = 8 * SIZES[2];
 /// Items the centre of a node is the majority of, at most.
 const VOTERS: usize = 256;
 
-/// Balls around runs of neighbouring items: about 2.2 bytes an item for four layers of 64 bits.
+/// Balls around runs of neighbouring items: about 2.2 bytes per item for four layers of 64 bits.
 ///
 /// A node's centre is the majority of its items (of up to 256 of them, evenly spread: any centre gives a valid ball), its radius exact.
 #[derive(Debug, Clone)]

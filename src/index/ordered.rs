@@ -22,7 +22,7 @@ const SAMPLE_K: usize = 20;
 
 /// The index of a generation: items in [`Order`], with nodes and heads over them, and engines that all give the list of an exhaustive scan.
 ///
-/// It takes about 2.2 bytes an item for nodes and 12 for heads at four layers of 64 bits, beside the codes themselves.
+/// It takes about 2.2 bytes per item for nodes and 12 for heads at four layers of 64 bits, beside the codes themselves.
 #[derive(Debug)]
 pub struct Index {
     linear: Linear,
@@ -41,7 +41,7 @@ impl Index {
     /// An index over all rows, calibrated by some of them. `ranks[row]` orders rows of equal score and is distinct for distinct rows. O(n (log n + words)), parallel.
     ///
     /// # Errors
-    /// If there is not one rank a row.
+    /// If there is not one rank per row.
     pub fn build(items: &LayeredCodes, ranks: impl Into<Arc<[u32]>>, kernel: Kernel) -> Result<Self, CodeError> {
         let mut index = Self::with_order(items, Order::of(items), ranks, kernel)?;
         index.calibrate_by_items()?;
@@ -51,7 +51,7 @@ impl Index {
     /// An index over rows whose order is known, to be calibrated. O(n words), parallel.
     ///
     /// # Errors
-    /// If `order` is no permutation of the rows with bands that cover it, or there is not one rank a row.
+    /// If `order` is no permutation of the rows with bands that cover it, or there is not one rank per row.
     pub fn with_order(
         items: &LayeredCodes,
         order: Order,
@@ -134,11 +134,6 @@ impl Index {
     /// The row at each position of storage.
     pub fn order(&self) -> &[u32] {
         self.linear.order()
-    }
-
-    /// The position after the last item of every norm band.
-    pub fn bands(&self) -> &[u32] {
-        &self.bands
     }
 
     /// The exact best k of the rows `filter` admits: the planner's choice of engine, or `engine`. An engine that does not apply (heads of

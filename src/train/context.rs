@@ -5,10 +5,10 @@ use rand_xoshiro::rand_core::SeedableRng;
 
 use super::monitor::Monitor;
 use super::validation::Validation;
+use crate::error::{Error, Result};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
-use crate::{Error, Result};
 
 /// The graph to learn from, where to validate, what to report to.
 pub(crate) struct Context<'a> {

@@ -7,11 +7,11 @@ use super::rotation::rotation;
 use super::state::TrainState;
 use super::taught::Taught;
 use super::teacher::Neighbours;
-use crate::Result;
+use crate::error::Result;
 use crate::graph::{Adjacency, Bipartite};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, product};
 
-/// Full-precision vectors of every node, a matrix a layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
+/// Full-precision vectors of every node, a matrix per layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
 /// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product, plus the score of the neighbours if there are
 /// any.
 #[derive(Clone, Debug)]

@@ -124,8 +124,8 @@ mod tests {
     #[test]
     fn a_zero_row_has_no_direction_and_no_gradient() {
         let (mut row, mut gradient) = (vec![0.0; 5], vec![1.0; 5]);
-        let inverse = normalise(Isa::Baseline, &mut row);
-        normalise_back(Isa::Baseline, &mut gradient, &row, inverse);
+        let inverse = normalise(Isa::BASELINE, &mut row);
+        normalise_back(Isa::BASELINE, &mut gradient, &row, inverse);
         assert_eq!((inverse, row, gradient), (0.0, vec![0.0; 5], vec![0.0; 5]));
     }
 }

@@ -1,7 +1,7 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
 //! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`] and, where they help,
-//! averages it with neighbours, adds a layer a hop of propagation, takes signs of the layers, fits or trains them
+//! averages it with neighbours, adds a layer per hop of propagation, takes signs of the layers, fits or trains them
 //! ([`student`]), and encodes. Models are one file each behind the two traits.
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
@@ -46,11 +46,11 @@ pub(crate) use taught::{Scorer, Taught};
 use std::sync::Arc;
 
 use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
+use crate::error::{Error, Result};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::pool::Pool;
-use crate::{Error, Result};
 use context::Context;
 use holdout::Holdout;
 use layers::Layers;
@@ -66,9 +66,9 @@ const VALIDATED: usize = 4000;
 /// What a training made.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// One row a user, with the query planes asked for. A user without interactions has zero scalers.
+    /// One row per user, with the query planes asked for. A user without interactions has zero scalers.
     pub users: PlaneCodes,
-    /// One row an item. An item without interactions has zero scalers.
+    /// One row per item. An item without interactions has zero scalers.
     pub items: LayeredCodes,
     /// What gives users who come later a vector.
     pub fold_in: FoldInMap,
@@ -115,7 +115,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     }
     let isa = Isa::chosen()?;
     let holdout = match Holdout::split(graph) {
-        // A graph too small to spare anything is trained on whole.
+        // Without the first user's interactions a graph may be too small to spare anything: it is trained on whole.
         split if split.trained.n_edges() == 0 => Holdout::none(graph),
         split => split,
     };
@@ -163,6 +163,9 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         if recall > start_recall {
             tables = student.distil(&context, &layers, tables)?.0;
         }
+    }
+    if !refit {
+        tables.place_items(isa, whole.items(), &context.graph.items().degrees());
     }
     let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;

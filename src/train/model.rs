@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Defines an enum whose variants have names: `NAMES`, `Display`, `FromStr`, and the same names in serialised form.
 macro_rules! named {

@@ -6,8 +6,8 @@ use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use super::plan::Plan;
 use super::settings::Settings;
 use crate::code::{MAX_LAYERS, MAX_PLANES};
+use crate::error::{Error, Result};
 use crate::graph::Bipartite;
-use crate::{Error, Result};
 
 /// How much time a training may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

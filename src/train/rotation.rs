@@ -91,7 +91,7 @@ mod tests {
     fn the_shorter_side_is_orthonormal() {
         for (from, to) in [(5, 5), (7, 32), (32, 7), (1, 3)] {
             let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
-            let r = rotation(Isa::Baseline, &mut rng, from, to);
+            let r = rotation(Isa::BASELINE, &mut rng, from, to);
             assert_eq!((r.rows(), r.cols()), (from, to));
             let frame = if from <= to { r } else { transpose(&r) };
             assert_orthonormal(&frame);
@@ -101,7 +101,7 @@ mod tests {
     fn assert_orthonormal(frame: &Matrix) {
         for a in 0..frame.rows() {
             for b in 0..frame.rows() {
-                let inner = dot(Isa::Baseline, frame.row(a), frame.row(b));
+                let inner = dot(Isa::BASELINE, frame.row(a), frame.row(b));
                 assert!((inner - f32::from(u8::from(a == b))).abs() < 1e-5, "{a} {b} {inner}");
             }
         }
@@ -111,7 +111,7 @@ mod tests {
     fn frames_in_blocks_are_orthonormal_and_mix_everything() {
         for (short, long) in [(600, 600), (3, 1000), (515, 516), (300, 771), (1, 1)] {
             let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(2);
-            let frame = in_blocks(Isa::Baseline, &mut rng, short, long);
+            let frame = in_blocks(Isa::BASELINE, &mut rng, short, long);
             assert_eq!((frame.rows(), frame.cols()), (short, long));
             assert_orthonormal(&frame);
             // The energy of a row, 1, lies everywhere, as a random direction's does: in no column much, in every run of columns some.
@@ -119,7 +119,7 @@ mod tests {
             assert!(long == 1 || most < 7.0 / (long as f32).sqrt(), "{short} {long} {most}");
             for row in frame.data().chunks_exact(long) {
                 for run in row.chunks_exact(100) {
-                    let energy = dot(Isa::Baseline, run, run) * long as f32 / 100.0;
+                    let energy = dot(Isa::BASELINE, run, run) * long as f32 / 100.0;
                     assert!((0.3..2.5).contains(&energy), "{short} {long} {energy}");
                 }
             }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::context::Context;
 use super::layers::Layers;
 use super::teacher::Neighbours;
-use crate::Result;
+use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, product};
 
@@ -29,7 +29,7 @@ impl<'a> Scores<'a> {
         Scores { isa: context.isa, graph: context.graph, users, items, neighbours }
     }
 
-    /// `S W`, a row a user, for a W with a row an item. O((nodes width + neighbours' weights + edges) cols).
+    /// `S W`, a row per user, for a W with a row per item. O((nodes width + neighbours' weights + edges) cols).
     pub(crate) fn times(&self, items: &Matrix) -> Matrix {
         let isa = self.isa;
         let inner = product(isa, View::from(&self.items).transposed(), items.into());
@@ -41,7 +41,7 @@ impl<'a> Scores<'a> {
         out
     }
 
-    /// `S' X`, a row an item, for an X with a row a user. As fast as [`Scores::times`].
+    /// `S' X`, a row per item, for an X with a row per user. As fast as [`Scores::times`].
     pub(crate) fn transposed_times(&self, users: &Matrix) -> Matrix {
         let isa = self.isa;
         let inner = product(isa, View::from(&self.users).transposed(), users.into());

@@ -5,7 +5,7 @@ use super::layers::Layers;
 use super::report::Epoch;
 use super::settings::TEACHER_REGULARISATION;
 use super::teacher::{Fit, Neighbours, Teacher};
-use crate::Result;
+use crate::error::Result;
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;

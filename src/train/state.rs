@@ -1,6 +1,14 @@
 //! Arrays of a training that outlive it beside the codes.
 
+use crate::graph::Bipartite;
 use crate::kernel::dense::Matrix;
+
+/// Arrays with a row per user, and with one per item.
+const OF_USERS: [&str; 3] = ["teacher.users", "student.users", "student.user_scales"];
+const OF_ITEMS: [&str; 3] = ["teacher.items", "student.items", "student.item_scales"];
+/// What names the rows of these that are stored, where those are not all.
+pub(super) const USERS: &str = "rows.users";
+pub(super) const ITEMS: &str = "rows.items";
 
 /// Named arrays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +41,27 @@ impl TrainState {
     pub(crate) fn push(&mut self, name: &str, matrix: Matrix) {
         let shape = [matrix.rows() as u64, matrix.cols() as u64];
         self.parts.push(StatePart { name: name.to_owned(), shape, data: StateData::Floats(matrix.into_data()) });
+    }
+
+    /// What is worth storing of a training on `graph`: the rows of users and items with interactions. Who has none, as those who were forgotten,
+    /// has nothing that was learned. Where rows are left out, `rows.users` and `rows.items` name those that stay. O(rows stored).
+    pub(crate) fn of_active(mut self, graph: &Bipartite) -> TrainState {
+        for (side, names, name) in [(graph.users(), OF_USERS, USERS), (graph.items(), OF_ITEMS, ITEMS)] {
+            let active: Vec<u32> = (0..side.n_rows() as u32).filter(|&row| side.degree(row as usize) > 0).collect();
+            if active.len() == side.n_rows() {
+                continue;
+            }
+            for part in self.parts.iter_mut().filter(|part| names.contains(&part.name.as_str())) {
+                let width = part.shape[1] as usize;
+                if let StateData::Floats(values) = &mut part.data {
+                    *values =
+                        active.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect();
+                    part.shape[0] = active.len() as u64;
+                }
+            }
+            self.push_row(name, StateData::Integers(active));
+        }
+        self
     }
 
     /// An array of one row.

@@ -163,7 +163,7 @@ mod tests {
         let items = normal_matrix(&mut rng, 4, 16, 1.0);
         let shares = Synthesis::NONE.shares(&mut rng, 16);
         let mut out = vec![0.0; 16];
-        let isa = Isa::Baseline;
+        let isa = Isa::BASELINE;
         let (chosen, _) =
             shares.hardest(isa, &mut rng, (items.row(0), items.row(1)), |item| items.row(item as usize), &[3]);
         shares.to_user(isa, &mut out, 1.0, chosen, items.row(1), items.row(3));

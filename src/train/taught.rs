@@ -3,15 +3,16 @@
 use kithdb_storage::State;
 
 use super::layers::Layers;
-use super::state::{StateData, TrainState};
+use super::state::{self, StateData, TrainState};
 use super::teacher::Neighbours;
+use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
-use crate::{Error, Result};
 
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///
-/// Its arrays are `teacher.users` and `teacher.items`, a row a node, and, of the neighbours, `teacher.neighbours.counts`, how many items each
+/// Its arrays are `teacher.users` and `teacher.items`, a row per node that `rows.users` and `rows.items` name, per node where there are no such
+/// arrays, and, of the neighbours, `teacher.neighbours.counts`, how many items each
 /// item predicts, `.items`, which, and `.weights`.
 pub(crate) struct Taught {
     users: Matrix,
@@ -44,12 +45,18 @@ impl Taught {
     /// # Errors
     /// `Storage` and `Damaged`.
     pub(crate) fn read(state: &State, n_users: usize, n_items: usize) -> Result<Option<Taught>> {
-        let table = |name: &str, rows: usize| -> Result<Option<Matrix>> {
+        let table = |name: &str, named: &str, rows: usize| -> Result<Option<Matrix>> {
             let &[held, dims] = state.shape(name).unwrap_or_default() else { return Ok(None) };
-            let data = state.part(name)?.filter(|_| held == rows as u64 && dims > 0);
-            Ok(data.and_then(|data| Matrix::from_data(rows, dims as usize, data)))
+            let Some(data) = state.part(name)?.filter(|_| dims > 0) else { return Ok(None) };
+            let Some(stored) = Matrix::from_data(held as usize, dims as usize, data) else { return Ok(None) };
+            match state.part::<u32>(named)? {
+                None => Ok(Some(stored).filter(|stored| stored.rows() == rows)),
+                Some(numbers) if numbers.len() != stored.rows() => Ok(None),
+                Some(numbers) => Ok(spread(&stored, &numbers, rows)),
+            }
         };
-        let (users, items) = (table("teacher.users", n_users)?, table("teacher.items", n_items)?);
+        let users = table("teacher.users", state::USERS, n_users)?;
+        let items = table("teacher.items", state::ITEMS, n_items)?;
         let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
             return Ok(None);
         };
@@ -78,6 +85,18 @@ impl Taught {
     pub(crate) fn scorer(&self, isa: Isa) -> Scorer<'_> {
         Scorer { taught: self, isa, items: Factor::pack(isa, View::from(&self.items).transposed()) }
     }
+}
+
+/// A table of `rows` rows from those stored, whose numbers rise; zeros elsewhere. `None` where the numbers are none of such rows.
+fn spread(stored: &Matrix, numbers: &[u32], rows: usize) -> Option<Matrix> {
+    if !numbers.is_sorted_by(|a, b| a < b) || numbers.last().is_some_and(|&last| last as usize >= rows) {
+        return None;
+    }
+    let mut table = Matrix::zeros(rows, stored.cols());
+    for (at, &number) in numbers.iter().enumerate() {
+        table.row_mut(number as usize).copy_from_slice(stored.row(at));
+    }
+    Some(table)
 }
 
 /// Scores of a [`Taught`] teacher.

@@ -84,6 +84,32 @@ fn every_model() -> Vec<(String, TrainOptions)> {
 }
 
 #[test]
+fn an_item_whose_interactions_are_all_held_out_has_a_code_by_its_users() {
+    let blocks = two_blocks();
+    let mut edges: Vec<(u32, u32, f32)> = (0..120u32)
+        .flat_map(|user| blocks.users().row(user as usize).iter().map(move |&item| (user, item, 1.0)))
+        .collect();
+    // One item more for every user of the first block: of some, the one interaction is held out.
+    edges.extend((1..60).map(|user| (user, 80 + user, 1.0)));
+    let graph = Bipartite::from_edges(121, 140, &edges).unwrap();
+    let split = Holdout::split(&graph);
+    let alone: Vec<usize> =
+        (81..140).filter(|&item| split.trained.items().degree(item) == 0 && graph.items().degree(item) > 0).collect();
+    assert!(!alone.is_empty());
+    let some = ["fast", "balanced", "ials", "lightgcn", "bigear"];
+    for (name, options) in every_model().into_iter().filter(|(name, _)| some.contains(&name.as_str())) {
+        let options = options.set("refit", "off");
+        let trained = train(&graph, &options, &()).unwrap();
+        for &item in &alone {
+            assert!(trained.items.row(item).scalers.iter().any(|&scaler| scaler > 0.0), "{name} {item}");
+            let mean =
+                |users: std::ops::Range<usize>| users.map(|user| score(&trained, user, item)).sum::<f32>() / 60.0;
+            assert!(mean(0..60) > mean(60..120), "{name} {item}");
+        }
+    }
+}
+
+#[test]
 fn a_planted_block_is_ranked_first() {
     let graph = two_blocks();
     for (name, options) in every_model() {

@@ -1,11 +1,15 @@
 //! Which instruction set the dense loops run on.
 
+use crate::error::{Error, Result};
 use crate::kernel::popcount::{KERNEL_VARIABLE, Kernel};
-use crate::{Error, Result};
 
-/// An instruction set the dense loops are compiled for, in rising order of preference.
+/// An instruction set the dense loops are compiled for, and the proof that this machine has it: only detection makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Isa {
+pub(crate) struct Isa(Set);
+
+/// The instruction sets, in rising order of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Set {
     /// The target's baseline (SSE2 on x86-64, NEON on aarch64).
     Baseline,
     /// AVX2 with fused multiply-add.
@@ -14,28 +18,28 @@ pub(crate) enum Isa {
     Avx512,
 }
 
-impl Isa {
+impl Set {
     /// Every set of this build, whether or not this machine has it.
-    pub(crate) const ALL: [Isa; 3] = [Isa::Baseline, Isa::Avx2, Isa::Avx512];
+    const ALL: [Set; 3] = [Set::Baseline, Set::Avx2, Set::Avx512];
 
     /// The name used in messages.
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
-            Isa::Baseline => "scalar",
-            Isa::Avx2 => "avx2",
-            Isa::Avx512 => "avx512",
+            Set::Baseline => "scalar",
+            Set::Avx2 => "avx2",
+            Set::Avx512 => "avx512",
         }
     }
 
-    /// Whether this machine can run it.
-    pub(crate) fn is_available(self) -> bool {
+    /// Whether this machine can run it: whether it has every feature that [`dispatch`] enables for the set.
+    fn is_available(self) -> bool {
         match self {
-            Isa::Baseline => true,
+            Set::Baseline => true,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Set::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => {
-                Isa::Avx2.is_available()
+            Set::Avx512 => {
+                Set::Avx2.is_available()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512dq")
@@ -45,11 +49,26 @@ impl Isa {
             _ => false,
         }
     }
+}
+
+impl Isa {
+    /// What every machine of the target has.
+    pub(crate) const BASELINE: Isa = Isa(Set::Baseline);
+
+    /// The set, of this machine; `None` where it lacks it.
+    fn detect(set: Set) -> Option<Isa> {
+        set.is_available().then_some(Isa(set))
+    }
+
+    /// Which set it is.
+    pub(super) fn set(self) -> Set {
+        self.0
+    }
 
     /// The sets this machine can run, for tests and benches.
     #[cfg(test)]
     pub(crate) fn available() -> impl Iterator<Item = Isa> {
-        Self::ALL.into_iter().filter(|isa| isa.is_available())
+        Set::ALL.into_iter().filter_map(Isa::detect)
     }
 
     /// The set to train on: the one named by the environment variable `KITHDB_KERNEL`, else the best one available.
@@ -58,19 +77,15 @@ impl Isa {
     /// `InvalidArgument` when the variable names a set that this machine, or this build, does not have.
     pub(crate) fn chosen() -> Result<Isa> {
         if std::env::var_os(KERNEL_VARIABLE).is_none() {
-            return Ok(Self::ALL.into_iter().rev().find(|isa| isa.is_available()).unwrap_or(Isa::Baseline));
+            return Ok(Set::ALL.into_iter().rev().find_map(Isa::detect).unwrap_or(Isa::BASELINE));
         }
-        let isa = match Kernel::from_env() {
-            Ok(Kernel::Avx512) => Isa::Avx512,
-            Ok(Kernel::Avx2) => Isa::Avx2,
-            Ok(_) => Isa::Baseline,
+        let set = match Kernel::from_env() {
+            Ok(Kernel::Avx512) => Set::Avx512,
+            Ok(Kernel::Avx2) => Set::Avx2,
+            Ok(_) => Set::Baseline,
             Err(error) => return Err(refusal(error.to_string())),
         };
-        if isa.is_available() {
-            Ok(isa)
-        } else {
-            Err(refusal(format!("{KERNEL_VARIABLE}={} cannot train here", isa.name())))
-        }
+        Isa::detect(set).ok_or_else(|| refusal(format!("{KERNEL_VARIABLE}={} cannot train here", set.name())))
     }
 }
 
@@ -101,14 +116,13 @@ macro_rules! dispatch {
             fn avx512($($arg: $ty),*) $(-> $ret)? {
                 $body::<true>($($arg),*)
             }
-            match isa {
-                // SAFETY: an `Isa` other than `Baseline` only comes from `Isa::chosen` or `Isa::available`, both of which
-                // keep it only where the processor reported every feature enabled on the callee.
+            match isa.set() {
+                // SAFETY: an `Isa` of this set proves that the processor reported every feature enabled on the callee.
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::kernel::dense::isa::Set::Avx2 => unsafe { avx2($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::kernel::dense::isa::Set::Avx512 => unsafe { avx512($($arg),*) },
                 _ => $body::<false>($($arg),*),
             }
         }

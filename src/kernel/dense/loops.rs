@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn exponentials_underflow_to_zero() {
         let mut x = [-1000.0, f32::NEG_INFINITY, 0.0];
-        assert_eq!(exponentials(Isa::Baseline, &mut x, 1.0, 0.0), 1.0);
+        assert_eq!(exponentials(Isa::BASELINE, &mut x, 1.0, 0.0), 1.0);
         assert_eq!(x, [0.0, 0.0, 1.0]);
     }
 }

@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use super::Matrix;
-use super::isa::{Isa, dispatch, fma};
+use super::isa::{Isa, Set, dispatch, fma};
 
 /// Terms of the inner index handled at once: a panel of `DEPTH x 16` floats fills half of a 32 KiB cache.
 const DEPTH: usize = 256;
@@ -94,8 +94,8 @@ impl Factor {
         for (out, first) in out.chunks_mut(ROWS * self.cols).zip((0..).step_by(ROWS)) {
             let rows = out.len() / self.cols;
             let block = View { data: &left.data[first * left.row_step..], rows, ..left };
-            match self.isa {
-                Isa::Avx512 => block_wide(self.isa, block, self, out, accumulate),
+            match self.isa.set() {
+                Set::Avx512 => block_wide(self.isa, block, self, out, accumulate),
                 _ => block_narrow(self.isa, block, self, out, accumulate),
             }
         }
@@ -124,8 +124,8 @@ pub(crate) fn product(isa: Isa, left: View<'_>, right: View<'_>) -> Matrix {
 
 /// Columns of a tile: two vectors of the set.
 fn tile_width(isa: Isa) -> usize {
-    match isa {
-        Isa::Avx512 => 32,
+    match isa.set() {
+        Set::Avx512 => 32,
         _ => 16,
     }
 }
@@ -276,7 +276,7 @@ mod tests {
                         let want = want + if accumulate { f64::from(start[at]) } else { 0.0 };
                         prop_assert!((f64::from(got) - want).abs() < 1e-4, "{isa:?} {got} {want}");
                     }
-                    if isa != Isa::Baseline {
+                    if isa != Isa::BASELINE {
                         let bits: Vec<u32> = out.iter().map(|x| x.to_bits()).collect();
                         prop_assert_eq!(fused.get_or_insert_with(|| bits.clone()), &bits);
                     }

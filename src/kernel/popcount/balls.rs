@@ -7,7 +7,7 @@ use super::source::{Reach, Source};
 use super::{BlockQuery, Blocks, LANES, LaneCounts};
 use crate::code::{CodeError, LayeredCodes, QueryCode};
 
-/// Balls of items: a centre, a radius and the largest scaler a layer, 16 balls a block, laid out as [`Blocks`] are.
+/// Balls of items: a centre, a radius and the largest scaler per layer, 16 balls per block, laid out as [`Blocks`] are.
 ///
 /// # The bound
 /// The bound of a ball is the score's own chain of operations ([`crate::code`]) on other numbers, from `+0.0`, the last layer first:

@@ -13,7 +13,7 @@ const PACKED: usize = 4;
 /// The part of an item that bounds its score: one layer's bits, and every layer's scaler rounded up to 8 bits.
 ///
 /// A block is `[ceil(d / 32)][16]` words of the layer's bits, then `[ceil(layers / 4)][16]` words of four scalers each, aligned to 64
-/// bytes: 12 bytes an item for four layers of 64 bits.
+/// bytes: 12 bytes per item for four layers of 64 bits.
 ///
 /// # The bound
 /// With h the layer whose bits are kept, `P_l = sum_k |q_k|` and `A_l = fl(step_l code_l)`:

@@ -23,7 +23,7 @@ pub trait Lanes: Copy {
     /// Sixteen times `+0.0`.
     fn zero(proof: Self::Proof) -> Self;
 
-    /// The exact inner products `p` of one layer: `W` words a row, or as many as there are where `W` is 0; one plane where `P` is 1, one
+    /// The exact inner products `p` of one layer: `W` words per row, or as many as there are where `W` is 0; one plane where `P` is 1, one
     /// set of tables where it is 4.
     fn inner<const P: usize, const W: usize, const N: usize, const Q: usize>(
         self,

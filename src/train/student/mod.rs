@@ -13,7 +13,7 @@ pub(crate) use tables::{Segment, Tables};
 use super::context::Context;
 use super::layers::Layers;
 use super::report::Epoch;
-use crate::Result;
+use crate::error::Result;
 
 /// A model of layered codes, learned from a teacher.
 pub(crate) trait Student {

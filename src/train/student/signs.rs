@@ -1,7 +1,7 @@
 //! No student at all.
 
 use super::{Student, Tables};
-use crate::Result;
+use crate::error::Result;
 use crate::train::context::Context;
 use crate::train::layers::Layers;
 use crate::train::report::Epoch;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::Result;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
-use crate::kernel::dense::{Isa, Matrix, multiply_by, product, sum_abs, write_signs};
+use crate::error::Result;
+use crate::graph::Csr;
+use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, product, sum_abs, write_signs};
 use crate::train::context::Context;
 use crate::train::layers::{Layers, centre_rows, row_norms};
 use crate::train::rotation::rotation;
@@ -28,7 +29,7 @@ pub(crate) type Segment = Range<usize>;
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     pub(crate) segments: Vec<Segment>,
-    /// `w_l`, a weight a layer.
+    /// `w_l`, a weight per layer.
     pub(crate) weights: Vec<f32>,
     /// `n_users x bits`.
     pub(crate) users: Matrix,
@@ -135,6 +136,37 @@ impl Tables {
             let out = &mut out[segment.clone()];
             write_signs(isa, out, &latent[segment.clone()]);
             multiply_by(isa, out, scale.exp() * factor(layer));
+        }
+    }
+
+    /// Gives items that nothing was learned of the codes of somebody who came later: the signs that most of their users have, and scalers as
+    /// items with few interactions have them. `users` tells who has each item, `degrees` how many of these interactions were trained on.
+    /// O(placed interactions x bits + items).
+    pub(crate) fn place_items(&mut self, isa: Isa, users: &Csr, degrees: &[u32]) {
+        let placed: Vec<usize> =
+            (0..users.n_rows()).filter(|&item| degrees[item] == 0 && users.degree(item) > 0).collect();
+        let least = degrees.iter().copied().filter(|&degree| degree > 0).min().unwrap_or(0);
+        let few: Vec<usize> = (0..degrees.len()).filter(|&item| (1..=least.max(2)).contains(&degrees[item])).collect();
+        let scales: Vec<f32> = (0..self.segments.len())
+            .map(|layer| {
+                let known: Vec<f32> = few
+                    .iter()
+                    .map(|&item| self.item_scales.row(item)[layer])
+                    .filter(|scale| scale.is_finite())
+                    .collect();
+                if known.is_empty() { f32::NEG_INFINITY } else { known.iter().sum::<f32>() / known.len() as f32 }
+            })
+            .collect();
+        let mut vector = vec![0.0; self.users.cols()];
+        for item in placed {
+            let row = self.items.row_mut(item);
+            row.fill(0.0);
+            for &user in users.row(item) {
+                write_signs(isa, &mut vector, self.users.row(user as usize));
+                add_scaled(isa, row, 1.0, &vector);
+            }
+            self.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
+            self.item_scales.row_mut(item).copy_from_slice(&scales);
         }
     }
 

@@ -6,7 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::error::Result;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product};
 use crate::train::context::Context;
 use crate::train::grouping::Grouping;

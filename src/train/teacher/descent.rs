@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::block::{Nodes, Objective, Scored};
 use super::{Fit, Teacher};
+use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Matrix, add_scaled, multiply_by};
 use crate::train::adam::DenseAdam;
@@ -15,7 +16,6 @@ use crate::train::random::{normal_matrix, shuffle};
 use crate::train::report::Epoch;
 use crate::train::sampler::Negatives;
 use crate::train::settings::TEACHER_LENGTH;
-use crate::{Error, Result};
 
 /// Users whose scores are computed together, over a pool of their own.
 const BLOCK: usize = 512;

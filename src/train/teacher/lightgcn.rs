@@ -3,7 +3,7 @@
 use super::block::Nodes;
 use super::descent::{Descent, Encoder};
 use super::{Fit, Teacher};
-use crate::Result;
+use crate::error::Result;
 use crate::graph::Adjacency;
 use crate::train::context::Context;
 

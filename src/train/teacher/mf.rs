@@ -3,7 +3,7 @@
 use super::block::Nodes;
 use super::descent::{Descent, Encoder};
 use super::{Fit, Teacher};
-use crate::Result;
+use crate::error::Result;
 use crate::train::context::Context;
 
 /// Free tables of users and items: the vectors are what is learned (Rendle et al. 2009 with BPR; cosines and a sampled softmax as in Wu et

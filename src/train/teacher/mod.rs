@@ -17,7 +17,7 @@ pub(crate) use neighbours::Neighbours;
 use super::context::Context;
 use super::layers::Layers;
 use super::report::Epoch;
-use crate::Result;
+use crate::error::Result;
 
 /// A model of full precision.
 pub(crate) trait Teacher {

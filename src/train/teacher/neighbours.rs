@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Isa, add_scaled, dot};
 use crate::train::context::Context;

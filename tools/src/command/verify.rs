@@ -37,16 +37,12 @@ impl Verify {
                 damage: report.damage.iter().map(ToString::to_string).collect(),
             },
             // Damage can be such that the database does not open; that is an answer too.
-            Err(error) if is_damage(&error) => Verified { damage: vec![error.to_string()], ..Verified::default() },
+            Err(error) if error.is_damage() => Verified { damage: vec![error.to_string()], ..Verified::default() },
             Err(error) => return Err(error.into()),
         };
         output.result(&verified, text)?;
         Ok(if verified.ok { Answer::Yes } else { Answer::No })
     }
-}
-
-fn is_damage(error: &kithdb::Error) -> bool {
-    matches!(error, kithdb::Error::Damaged { .. } | kithdb::Error::Storage(kithdb::StorageError::Corrupt { .. }))
 }
 
 fn text(verified: &Verified) -> String {

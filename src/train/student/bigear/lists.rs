@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::error::Result;
 use crate::kernel::dense::{Factor, Matrix, View};
 use crate::train::context::Context;
 use crate::train::grouping::Grouping;

@@ -11,6 +11,7 @@ pub(crate) use objective::Distillation;
 
 use super::tables::START;
 use super::{Student, Tables};
+use crate::error::{Error, Result};
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, product};
 use crate::train::adam::DenseAdam;
@@ -21,7 +22,6 @@ use crate::train::report::Epoch;
 use crate::train::rotation::rotation;
 use crate::train::synthesis::Synthesis;
 use crate::train::teacher::Nodes;
-use crate::{Error, Result};
 use lists::Lists;
 use objective::Objective;
 use propagation::{Propagation, quantise, through_signs};
@@ -60,7 +60,7 @@ pub(crate) struct BiGear {
     pub(crate) rate: f32,
     /// Weight of the squared norms of the rows drawn.
     pub(crate) decay: f32,
-    /// `w_l`, a weight a layer.
+    /// `w_l`, a weight per layer.
     pub(crate) weights: Vec<f32>,
     /// Hops of the propagation.
     pub(crate) hops: usize,

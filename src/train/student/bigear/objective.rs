@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::lists::Lists;
 use super::propagation::zeros_like;
-use crate::Result;
+use crate::error::Result;
 use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
 use crate::train::grouping::Grouping;
@@ -371,7 +371,7 @@ mod tests {
                 // The share of the positive is what a positive of ones adds to a negative of zeros.
                 let (zeros, ones) = (vec![0.0; 10], vec![1.0; 10]);
                 let mut shares = vec![0.0; 10];
-                draws.shares.to_user(Isa::Baseline, &mut shares, 1.0, chosen, &ones, &zeros);
+                draws.shares.to_user(Isa::BASELINE, &mut shares, 1.0, chosen, &ones, &zeros);
                 let n = codes.items.row(chosen.item as usize);
                 let mixture: Vec<f32> = (0..10).map(|at| shares[at] * p[at] + (1.0 - shares[at]) * n[at]).collect();
                 margin += inner(user, &mixture) - inner(user, p);

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::error::Result;
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, sum_abs, write_signs};
 use crate::train::context::Context;
@@ -147,7 +147,7 @@ mod tests {
     fn codes_are_weighted_mean_magnitudes_with_signs() {
         let mut segment = nodes("segment");
         segment.items.row_mut(2).fill(0.0);
-        let codes = quantise(Isa::Baseline, &segment, 0.5);
+        let codes = quantise(Isa::BASELINE, &segment, 0.5);
         assert!(codes.items.row(2).iter().all(|&code| code == 0.0));
         for (values, codes) in segment.users.data().chunks(3).zip(codes.users.data().chunks(3)) {
             let mean = values.iter().map(|x| x.abs()).sum::<f32>() / 3.0;
@@ -157,7 +157,7 @@ mod tests {
         }
         let mut gradient = nodes("gradient");
         let before = gradient.clone();
-        through_signs(Isa::Baseline, Estimator::Clipped { range: 1.0 }, &segment, 0.5, &mut gradient);
+        through_signs(Isa::BASELINE, Estimator::Clipped { range: 1.0 }, &segment, 0.5, &mut gradient);
         for ((x, before), after) in segment.users.data().iter().zip(before.users.data()).zip(gradient.users.data()) {
             assert_eq!(*after, if x.abs() <= 1.0 { 0.5 * before } else { 0.0 });
         }

@@ -215,7 +215,7 @@ mod tests {
     fn a_descent_lowers_the_loss_of_the_definition() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
         for case in 0..60 {
-            let isa = Isa::Baseline;
+            let isa = Isa::BASELINE;
             let (rows, layers) = (20 + below(&mut rng, 30), 1 + case % 3);
             let mut end = 0;
             let segments: Vec<Segment> = (0..layers)

@@ -5,7 +5,7 @@ mod descent;
 use rayon::prelude::*;
 
 use super::{Student, Tables};
-use crate::Result;
+use crate::error::Result;
 use crate::index::TopK;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
@@ -23,7 +23,7 @@ const MOST_ENTRIES: usize = 1 << 25;
 const MOST_OF_ITEM: usize = 4096;
 
 /// Codes whose scores are nearest to the teacher's in weighted squares, found bit by bit. With t the teacher's score, shifted and scaled for
-/// every user to mean 0 and deviation 1 over the items, x a user's and w an item's code vector (signs times one scaler a layer) and m the mean
+/// every user to mean 0 and deviation 1 over the items, x a user's and w an item's code vector (signs times one scaler per layer) and m the mean
 /// of all w, the loss is
 ///
 /// `sum over u, i of (t_ui - <x_u, w_i - m>)^2 + weight * sum over u, i in the list of u of the same squares`
@@ -350,7 +350,7 @@ mod tests {
         let mut last = f64::INFINITY;
         for _ in 0..4 {
             training.fit_users().unwrap();
-            let mean = column_mean(Isa::Baseline, &training.items);
+            let mean = column_mean(Isa::BASELINE, &training.items);
             let reported = training.fit_items().unwrap();
             let (mut loss, mut nothing) = (0.0, 0.0);
             for user in 1..n_users {

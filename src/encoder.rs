@@ -16,8 +16,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::quantiser::{mean_magnitude, write_signs};
-use super::{CodeError, CodeShape, LayeredCodes, PlaneCodes, QueryCode};
+use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes, QueryCode, mean_magnitude, write_signs};
 use crate::kernel::dense::{Factor, Isa, View};
 use crate::pool;
 
@@ -146,7 +145,7 @@ impl Encoder {
         (codes, scalers)
     }
 
-    /// The codes of those who ask, `[n x inputs x dims]`, with `planes` bits a dimension. O(n inputs dims width), parallel.
+    /// The codes of those who ask, `[n x inputs x dims]`, with `planes` bits per dimension. O(n inputs dims width), parallel.
     ///
     /// # Errors
     /// For values too large to be encoded, and planes out of range.
