@@ -98,20 +98,26 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let copy = root.join(store_name(number));
     let mut reserve = Reserve::of(&root);
     reserve.make_room(Engine::copied_bytes(&original))?;
-    let named = |error: Error| error.at(&copy, &original);
-    let (engine, copied) = Engine::recover(&original, &copy, &TREES, options.cache_bytes).map_err(named)?;
-    let mut live = Live { number, engine, copy: Some(copied) };
-    let recovered = Recovered::of(&live.engine, &root, format, testimony, (current, number));
-    let Recovered { birth, manifest, reached } = match recovered {
-        Ok(recovered) => recovered,
-        Err(error) => {
-            // Named by nobody, and of no use to anybody.
-            if live.engine.let_go().is_ok() {
-                let _ = live.copy.take().map(|copy| copy.remove());
+    let attempt = || {
+        let (engine, copied) = Engine::recover(&original, &copy, &TREES, options.cache_bytes)?;
+        let mut live = Live { number, engine, copy: Some(copied) };
+        match Recovered::of(&live.engine, &root, format, testimony, (current, number)) {
+            Ok(recovered) => Ok((live, recovered)),
+            Err(error) => {
+                // Named by nobody, and of no use to anybody.
+                if live.engine.let_go().is_ok() {
+                    let _ = live.copy.take().map(|copy| copy.remove());
+                }
+                Err(error)
             }
-            return Err(named(error));
         }
     };
+    // The engine does not tell a read that failed from damage. Damage is there the second time, too.
+    let recovered = match attempt() {
+        Err(Error::Corrupt { .. }) => attempt(),
+        other => other,
+    };
+    let (live, Recovered { birth, manifest, reached }) = recovered.map_err(|error| error.at(&copy, &original))?;
     let manifest = manifest.map(Arc::new);
     let store = Store {
         root,
