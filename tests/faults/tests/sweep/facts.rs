@@ -140,3 +140,40 @@ impl Facts {
         wrong
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(lines: &[&str]) -> Found {
+        Found::of(&lines.iter().map(|&line| line.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_was_acknowledged_has_to_be_there_and_what_was_refused_may_be() {
+        let mut facts = Facts::default();
+        facts.take("many 1:2,3:4", Some("2"));
+        facts.take("insert 5 6", None);
+        facts.take("remove 3 4", Some("true"));
+        facts.take("remove 1 2", None);
+        let wrong = |lines: &[&str]| facts.against(&found(lines)).len();
+        assert_eq!([wrong(&["S 2", "S 6"]), wrong(&["E 1 2 1 None", "E 5 6 1 None", "S 2", "S 6"])], [0, 0]);
+        assert_eq!(wrong(&["E 3 4 1 None", "S 4"]), 1, "taken back, and back again");
+        assert_eq!(wrong(&["E 7 8 1 None", "S 8"]), 1, "out of thin air");
+        facts.take("insert 1 2", Some(""));
+        assert_eq!(facts.against(&found(&["S 2"])).len(), 1, "lost");
+    }
+
+    #[test]
+    fn retired_items_and_generations_stay() {
+        let mut facts = Facts::default();
+        facts.take("insert 1 2", Some(""));
+        facts.take("retire 2", Some("true"));
+        facts.take("train", Some("3 abc"));
+        let wrong = |lines: &[&str]| facts.against(&found(lines)).len();
+        assert_eq!(wrong(&["E 1 2 1 None", "G 3 abc"]), 0);
+        assert_eq!(wrong(&["E 1 2 1 None", "S 2", "G 3 abc"]), 1, "an item that came back");
+        assert_eq!(wrong(&["E 1 2 1 None", "G 3 abd"]), 1, "another content");
+        assert_eq!([wrong(&["E 1 2 1 None", "G 2 x"]), wrong(&["E 1 2 1 None"])], [1, 1], "an older generation, none");
+    }
+}
