@@ -26,7 +26,7 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// Copies the files of an engine, as the disk holds them, to `path`. Whatever is there already is replaced. Not durable.
+    /// Copies the files of an engine to `path`. Whatever is there already is replaced. Not durable.
     pub(crate) fn make(from: &Path, path: &Path) -> Result<Copy> {
         remove(path)?;
         let mut copy = Copy { path: path.to_path_buf(), listings: Vec::new() };

@@ -99,25 +99,9 @@ pub(crate) fn create_directories(path: &Path) -> Result<()> {
     made.iter().rev().filter_map(|level| level.parent()).try_for_each(sync_directory)
 }
 
-/// Has the next reads of a file come from the disk. After a sync that failed the system keeps pages in its cache that are not what the disk
-/// holds, and calls them clean. Advice: pages that still wait to be written stay.
-pub(crate) fn drop_cached(file: &File) {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
-}
-
-/// Opens a file to read what the disk holds.
-pub(crate) fn open_uncached(path: &Path) -> std::io::Result<File> {
-    let file = File::open(path)?;
-    drop_cached(&file);
-    Ok(file)
-}
-
-/// Copies a file, as the disk holds it, to a new one. The copy is not yet durable.
+/// Copies a file to a new one. The copy is not yet durable.
 pub(crate) fn copy_file(from: &Path, to: &Path) -> Result<()> {
-    let mut source = open_uncached(from).map_err(|e| Error::io("read", from, e))?;
+    let mut source = File::open(from).map_err(|e| Error::io("read", from, e))?;
     let mut copy = File::create(to).map_err(|e| Error::io("create", to, e))?;
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -198,7 +182,7 @@ fn write_line(path: &Path, text: &str) -> Result<()> {
 /// Reads what [`write_line`] wrote.
 fn read_line(path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
-    match open_uncached(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
+    match File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)) {
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::corrupt(path, "the file is missing", RESTORE));

@@ -77,7 +77,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Copies the engine's files in `from`, as the disk holds them, to a new directory `to`, and recovers there. Nothing in `from` changes. The
+    /// Copies the engine's files in `from` to a new directory `to`, and recovers there. Nothing in `from` changes. The
     /// copy is not durable before [`Engine::settle`].
     ///
     /// A missing directory or data file is damage. Whatever is in `to` already is replaced; an error leaves nothing there.

@@ -34,9 +34,10 @@ enum Found {
 impl Store {
     /// Opens a database, or creates one in a directory that is absent or empty.
     ///
-    /// The store is copied, as the disk holds it, and recovered there: one read of it more than recovery itself, and one write, which is not
-    /// synced before something is appended. Every record of the log is checked. What the database was keeps its place until the first write: an
-    /// opening that is refused, or only read from, changes no file but `LOCK`. Once it is accepted, what no manifest names is removed.
+    /// The store is copied and recovered there; every record of the log is checked; then the copy is synced and takes over. That is one read more
+    /// than recovery itself, and one write. Until then nothing is changed: an opening that is refused leaves every file but `LOCK` as it was. What no
+    /// manifest names is removed afterwards. Where the copy cannot take over, though it is whole and durable, the database can be read and takes no
+    /// writes.
     ///
     /// # Errors
     /// [`Error::Locked`] when it is open elsewhere; [`Error::NotADatabase`], [`Error::NotFound`] and [`Error::NewerFormat`] for the
@@ -59,7 +60,7 @@ impl Store {
     ) -> Result<(Store, T), E> {
         let store = recover(path, options)?;
         let checked = check(&store)?;
-        store.accept();
+        store.accept()?;
         Ok((store, checked))
     }
 }
@@ -127,7 +128,8 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         held: Mutex::new(manifest.iter().map(Arc::downgrade).collect()),
         manifest: RwLock::new(manifest),
         changing: Mutex::new(()),
-        standing: Mutex::new(Standing::Copy { current, whole: format.is_some() && testimony.identity.is_some() }),
+        standing: Mutex::new(Standing::Copy(current)),
+        is_old: format.is_none() || testimony.identity.is_none(),
         last: AtomicU64::new(reached.sequence),
         appending: AtomicUsize::new(0),
         front: RwLock::new(()),

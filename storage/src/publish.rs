@@ -23,7 +23,6 @@ impl Store {
     pub(crate) fn publish(&self, mut manifest: Manifest, rewrite: bool) -> Result<Arc<Manifest>> {
         let _changing = self.changing.lock();
         self.health.check()?;
-        self.adopt()?;
         let live = Arc::clone(&self.live.read());
         let owed = self.manifest().map_or(0, |current| current.retired_store);
         manifest.retired_store = if rewrite { live.number } else { owed };
@@ -44,7 +43,7 @@ impl Store {
 
     /// Drops what is no longer needed: the log up to `folded_through`; if something was forgotten or most of it is dead, the store, which is copied
     /// without it; and files that no manifest names, or none that anybody still holds. For after a publication, once its predecessor is read no
-    /// more; an opening does as much as it can without a write.
+    /// more.
     ///
     /// # Errors
     /// The first of any kind ends it: nothing is removed after an error, and what is left is removed the next time. An error of writing poisons
@@ -63,7 +62,7 @@ impl Store {
         self.health.check()?;
         if self.is_due()? {
             self.copy_store()?;
-        } else if *self.standing.lock() == Standing::Named {
+        } else {
             self.drop_folded()?;
         }
         self.remove_unnamed()?;
@@ -76,9 +75,6 @@ impl Store {
         let Some(manifest) = self.manifest() else { return Ok(false) };
         if manifest.retired_store >= live.number {
             return Ok(true);
-        }
-        if *self.standing.lock() != Standing::Named {
-            return Ok(false);
         }
         let on_disk = size(live.engine.path());
         let records = self.last_sequence().saturating_sub(manifest.folded_through);
@@ -126,10 +122,6 @@ impl Store {
     /// Copies what is live into a fresh store and makes that the current one. Appends go on meanwhile, except for the last stretch.
     fn copy_store(&self) -> Result<()> {
         let Some(manifest) = self.manifest() else { return Ok(()) };
-        {
-            let _changing = self.changing.lock();
-            self.adopt()?;
-        }
         let old = Arc::clone(&self.live.read());
         let taken = entries(self.root())?.iter().filter_map(|name| Entry::of(name).store()).max();
         let number = taken.unwrap_or(0).max(old.number) + 1;
@@ -166,16 +158,6 @@ impl Store {
                 Entry::Fixed | Entry::Foreign => false,
             };
             if unnamed {
-                remove(&self.root().join(name))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the stores before the live one, which has just been named.
-    pub(crate) fn remove_unnamed_stores(&self) -> Result<()> {
-        for name in entries(self.root())? {
-            if Entry::of(&name).store().is_some_and(|number| !self.is_needed(number)) {
                 remove(&self.root().join(name))?;
             }
         }

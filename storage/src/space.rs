@@ -48,6 +48,7 @@ pub(crate) fn require(path: &Path, action: &'static str, needed: u64) -> Result<
 pub(crate) struct Reserve {
     path: PathBuf,
     bytes: u64,
+    released: bool,
 }
 
 impl Reserve {
@@ -55,7 +56,7 @@ impl Reserve {
     pub(crate) fn of(root: &Path) -> Reserve {
         let path = root.join(RESERVE);
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        Reserve { path, bytes }
+        Reserve { path, bytes, released: false }
     }
 
     /// Gives the reserve back if `needed` bytes do not fit otherwise.
@@ -70,12 +71,17 @@ impl Reserve {
                     return Err(Error::DiskFull { action, path, needed: Some(needed), free: Some(free + self.bytes) });
                 }
                 remove(&self.path)?;
-                self.bytes = 0;
+                (self.bytes, self.released) = (0, true);
                 // Some file systems give the room back with the next sync.
                 sync_directory(root)
             }
             other => other,
         }
+    }
+
+    /// Whether it was given back.
+    pub(crate) fn was_released(&self) -> bool {
+        self.released
     }
 
     /// Makes sure that a store of `data` bytes can be opened again on a disk that is full, once `coming` bytes are added.

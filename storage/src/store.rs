@@ -69,13 +69,15 @@ pub struct Store {
     pub(crate) root: PathBuf,
     pub(crate) options: StoreOptions,
     pub(crate) birth: Birth,
+    /// Whether files of the database are still of format 1 when it is opened.
+    pub(crate) is_old: bool,
     pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) manifest: RwLock<Option<Arc<Manifest>>>,
     /// Manifests that were current in this opening. What one that is still held by somebody needs stays on the disk.
     pub(crate) held: Mutex<Vec<Weak<Manifest>>>,
     /// Held by whoever changes the log or the manifest.
     pub(crate) changing: Mutex<()>,
-    /// Whether the live store is the one that `CURRENT` names. Changed under `changing`.
+    /// Whether the live store is the one that `CURRENT` names.
     pub(crate) standing: Mutex<Standing>,
     pub(crate) last: AtomicU64,
     /// Appends that are waiting or under way.
@@ -118,8 +120,6 @@ impl Store {
     /// The cost is one sync, however many records there are: group what is at hand. A group is not a transaction: a crash before the
     /// return may keep the first part of it.
     ///
-    /// The first append after an opening makes the recovered copy of the store the current one, which takes a sync of it.
-    ///
     /// # Errors
     /// [`Error::Invalid`] when a record cannot be stored, [`Error::DiskFull`] with the bytes that are lacking: nothing was written then. After
     /// any other error the handle refuses writes ([`Error::Poisoned`]) until the database is opened again; whether the records survived is told
@@ -141,7 +141,6 @@ impl Store {
         if records.is_empty() {
             return Ok(last);
         }
-        self.adopt()?;
         let Some(new_last) = last.checked_add(records.len() as u64).filter(|&last| last < u64::MAX) else {
             return Err(Error::invalid("the log has no sequences left"));
         };

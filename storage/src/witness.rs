@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use crate::directory::{ACKED, UNFINISHED, drop_cached, rename};
+use crate::directory::{ACKED, UNFINISHED, rename};
 use crate::error::{Error, RESTORE, Result};
 use crate::identity::Identity;
 use crate::place::Place;
@@ -80,7 +80,6 @@ impl Witness {
             }
             Err(e) => return Err(Error::io("open", &path, e)),
         };
-        drop_cached(&file);
         let mut slots = [None; 2];
         for (turn, slot) in slots.iter_mut().enumerate() {
             *slot = read_slot(&mut file, turn).map_err(|e| Error::io("read", &path, e))?;
