@@ -21,14 +21,10 @@ fn memory_is_level_after_the_third_training() {
     let mut draw = |count: usize| -> Vec<Interaction> {
         let users = interactions as u64 / 25;
         // The square of a uniform number: some items are much more popular than others.
-<<<<<<< HEAD
-        let item = |random: u64| ((((random >> 40) * (random >> 40)) >> 24) * (users / 2)) >> 24;
-=======
         let item = |random: u64| {
             let share = ((random >> 40) * (random >> 40)) >> 24;
             (share * (users / 2)) >> 24
         };
->>>>>>> train
         (0..count).map(|_| Interaction::new(random.next_u64() % users, item(random.next_u64()))).collect()
     };
     let directory = tempfile::tempdir().unwrap();

@@ -34,7 +34,7 @@ enum Found {
 impl Store {
     /// Opens a database, or creates one in a directory that is absent or empty.
     ///
-    /// The store is copied and recovered there; every record of the log is checked; then the copy is synced and takes over. That is one read more
+    /// The store is copied and recovered there; every record and part is checked; then the copy is synced and takes over. That is one read more
     /// than recovery itself, and one write. Until then nothing is changed: an opening that is refused leaves every file but `LOCK` as it was. What no
     /// manifest names is removed afterwards. Where the copy cannot take over, though it is whole and durable, the database can be read and takes no
     /// writes.
@@ -44,11 +44,14 @@ impl Store {
     /// wrong path; [`Error::Corrupt`] when a file is damaged or of another database, or the log or manifest is behind what was acknowledged;
     /// [`Error::DiskFull`] when there is no room to recover; [`Error::Io`], [`Error::Threads`], [`Error::AbortOnPanic`].
     pub fn open(path: &Path, options: &StoreOptions) -> Result<Store> {
-        let whole = |store: &Store| store.replay(store.manifest().map_or(0, |m| m.folded_through), &mut |_, _| ());
+        let whole = |store: &Store| match store.verify()?.damage.into_iter().next() {
+            Some(damage) => Err(damage),
+            None => Ok(()),
+        };
         Store::open_checked(path, options, whole).map(|(store, ())| store)
     }
 
-    /// [`Store::open`] that leaves it to `check` to read what is there, the log's records included, and to refuse it. Nothing is changed before it
+    /// [`Store::open`] that leaves it to `check` to read what is there, the log's records and the parts, and to refuse it. Nothing is changed before it
     /// has accepted.
     ///
     /// # Errors

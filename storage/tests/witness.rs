@@ -126,12 +126,10 @@ fn chunks_that_are_sound_but_not_those_of_the_manifest_are_refused() {
         let theirs = publish(name, content);
         fs::remove_dir_all(ours.join("gen-1")).unwrap();
         copy(&theirs.join("gen-1"), &ours.join("gen-1"));
-        let store = open(&ours).unwrap();
-        let read = store.read_part::<u64>(&store.manifest().unwrap(), "words");
-        match read {
+        match open(&ours) {
             Err(Error::Corrupt { path, .. }) => assert!(path.ends_with("gen-1"), "{}", path.display()),
-            read => panic!("{name}: {} words were read", read.unwrap().len()),
+            Err(error) => panic!("{name}: {error}"),
+            Ok(_) => panic!("{name} was opened"),
         }
-        assert!(!store.verify().unwrap().is_sound(), "{name}");
     }
 }
