@@ -39,5 +39,12 @@ fn memory_is_level_after_the_third_training() {
         seen.push(resident());
     }
     eprintln!("MiB resident before and after each of {rounds} trainings: {seen:.0?}");
-    assert!(seen[rounds] <= 1.3 * seen[3], "{seen:.0?}");
+    // What the store does after a publication, such as a copy of itself, takes memory for a moment.
+    for _ in 0..40 {
+        if resident() <= 1.3 * seen[3] {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(250));
+    }
+    panic!("{seen:.0?}, and {:.0} ten seconds later", resident());
 }
