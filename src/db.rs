@@ -4,14 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kithdb_storage::{Store, VerifyReport};
-use rayon::prelude::*;
 
 use crate::compaction::{self, ImportOutcome, Job, Worker};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::eval::{self, Evaluation, FullPrecision, Tally};
+use crate::eval::{Evaluation, FullPrecision};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
-use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::Interaction;
 use crate::kernel::popcount::Kernel;
@@ -19,6 +17,7 @@ use crate::live::Live;
 use crate::options::Options;
 use crate::pool::Pool;
 use crate::query::{Explanation, Hits, ItemSet, Query};
+use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::train::TrainOptions;
 use crate::writer::{Operation, Pending, Stream, Writer};
@@ -50,7 +49,7 @@ struct Inner {
     writer: Writer,
     live: Arc<Live>,
     store: Arc<Store>,
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 impl std::fmt::Debug for Db {
@@ -76,18 +75,20 @@ impl Db {
 
     pub(crate) fn open_with(path: &Path, options: &Options) -> Result<Self> {
         let kernel = Kernel::from_env()?;
-        let pool = Pool::start("db", 0)?;
-        let load = |store: &Store| pool.run(|| compaction::load(store, kernel));
-        // Nothing on the disk is changed before everything was read and found good.
+        // Where a thread cannot be started, or what is there is not good, the opening is refused before anything on the disk is changed.
+        let thread = |source| Error::Thread { source };
+        let pool = Arc::new(Pool::start("db", 0)?);
+        let mut writer = Writer::start().map_err(thread)?;
+        let mut worker = Worker::start(kernel).map_err(thread)?;
+        let load = |store: &Store| pool.run(|| compaction::load(store, kernel, &pool));
         let (store, live) = Store::open_checked(path, &options.store(), load)?;
         let (store, live) = (Arc::new(store), Arc::new(live));
-        let thread = |source| Error::Thread { source };
-        let writer = Writer::start(Arc::clone(&store), Arc::clone(&live)).map_err(thread)?;
-        let worker = Worker::start(Arc::clone(&store), Arc::clone(&live), kernel).map_err(thread)?;
+        writer.begin(&store, &live);
+        worker.begin(&store, &live);
         Ok(Self { inner: Arc::new(Inner { worker, writer, live, store, pool }) })
     }
 
-    pub(crate) fn live(&self) -> &Live {
+    fn live(&self) -> &Live {
         &self.inner.live
     }
 
@@ -109,7 +110,7 @@ impl Db {
         self.commit(vec![Operation::Insert(interaction)])?.wait().map(drop)
     }
 
-    /// Records many interactions, in large group commits. All of them are on the disk when this returns; how many there were.
+    /// Records many interactions, in large group commits. All of them are on the disk, and seen by queries, when this returns; how many there were.
     ///
     /// # Errors
     /// As [`Db::insert`]. Interactions are stored in batches of 16,384: those before the batch with the faulty one are stored, and inserting
@@ -160,22 +161,22 @@ impl Db {
         self.inner.writer.commit(operations)
     }
 
+    /// The database as it is now, to hold and to ask many times.
+    pub fn snapshot(&self) -> Snapshot {
+        self.live().snapshot()
+    }
+
     /// A set of items to filter queries with. Items nobody has touched are left out.
     ///
     /// # Errors
     /// [`Error::WrongIdKind`].
     pub fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> Result<ItemSet> {
-        let catalogues = self.live().catalogues.read();
-        let mut set = ItemSet { opening: self.live().opening, ..ItemSet::default() };
-        for item in items {
-            set.items.extend(catalogues.items.get(&item.into())?);
-        }
-        Ok(set)
+        self.snapshot().item_set(items)
     }
 
-    /// A query to build; see [`Query`].
-    pub fn query(&self) -> Query<'_> {
-        Query::new(self)
+    /// A query to build, over the database as it is now; see [`Query`].
+    pub fn query<'a>(&self) -> Query<'a> {
+        self.snapshot().query()
     }
 
     /// The `k` nearest items a user does not have yet.
@@ -189,7 +190,7 @@ impl Db {
     /// [`Db::nearest`] for many users at once, on all cores and one snapshot. Answers come in the order of `users`. Users whose query is best
     /// answered by a scan of all codes share one, several at a time.
     pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
-        self.inner.pool.run(|| crate::query::nearest_batch(self, users, k))
+        self.snapshot().nearest_batch(users, k)
     }
 
     /// The `k` items most similar to an item.
@@ -203,20 +204,19 @@ impl Db {
     /// The `k` users most similar to a user, by trained codes.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoHistory`] for a user without a
+    /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoUserCode`] for a user without a
     /// trained code.
     pub fn similar_users(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
-        let user = user.into();
-        self.inner.pool.run(|| crate::query::similar_users(self, &user, k))
+        self.snapshot().similar_users(user, k)
     }
 
     /// Why `item` has the score that a query of `user` gives it: what each layer adds, and which of the user's own items pull it up or down.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCode`] and
-    /// [`Error::WrongIdKind`].
+    /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoDirection`], [`Error::NoCode`],
+    /// [`Error::NoItemCodes`] and [`Error::WrongIdKind`].
     pub fn explain(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<Explanation> {
-        crate::query::explain(self, &user.into(), &item.into())
+        self.snapshot().explain(user, item)
     }
 
     /// Trains on everything stored so far, in the background, and publishes the result as the next generation. Queries go on meanwhile, on
@@ -245,16 +245,15 @@ impl Db {
 
     fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
         let kinds = codes.check()?;
-        {
-            let catalogues = self.live().catalogues.read();
-            for (side, kind) in kinds {
-                let Some(kind) = kind else { continue };
-                match side {
-                    Side::User => catalogues.users.check_kind(kind)?,
-                    Side::Item => catalogues.items.check_kind(kind)?,
-                }
+        let snapshot = self.snapshot();
+        for (side, kind) in kinds {
+            let Some(kind) = kind else { continue };
+            match side {
+                Side::User => snapshot.catalogues().users.check_kind(kind)?,
+                Side::Item => snapshot.catalogues().items.check_kind(kind)?,
             }
         }
+        drop(snapshot);
         self.define(Side::User, &codes.user_ids, codes.users.len())?;
         self.define(Side::Item, &codes.item_ids, codes.items.len())?;
         self.inner.worker.import(codes, encoder)
@@ -300,7 +299,7 @@ impl Db {
     /// with line breaks; [`Error::Npy`] where a file cannot be written.
     pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
         let folder = folder.as_ref();
-        self.inner.pool.run(|| exchange::export(self.live(), &self.inner.store, folder))
+        self.inner.pool.run(|| exchange::export(&self.snapshot(), &self.inner.store, folder))
     }
 
     /// Gives every id that is new a number, durably.
@@ -316,10 +315,7 @@ impl Db {
     /// # Errors
     /// [`Error::NotTrained`], [`Error::WrongIdKind`], and [`Error::InvalidArgument`] for a cut-off of 0 or no cut-offs.
     pub fn evaluate(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize], query_bits: Option<u32>) -> Result<Evaluation> {
-        self.evaluate_with(truth, cuts, |query| match query_bits {
-            Some(bits) => query.query_bits(bits),
-            None => query,
-        })
+        self.snapshot().evaluate(truth, cuts, query_bits)
     }
 
     /// [`Db::evaluate`] of plain popularity: what every model has to beat.
@@ -327,7 +323,7 @@ impl Db {
     /// # Errors
     /// As [`Db::evaluate`], but for [`Error::NotTrained`].
     pub fn evaluate_popularity(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
-        self.evaluate_with(truth, cuts, Query::popular_only)
+        self.snapshot().evaluate_popularity(truth, cuts)
     }
 
     /// [`Db::evaluate`] of the teacher the codes were learned from, in full precision: its vectors, and neighbours where the recipe averaged it
@@ -337,76 +333,25 @@ impl Db {
     /// # Errors
     /// As [`Db::evaluate`], and [`Error::InvalidArgument`] where the generation holds no teacher, as after an import.
     pub fn evaluate_full_precision(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
-        let tail = self.live().tail();
-        let generation = tail.generation().ok_or(Error::NotTrained)?;
+        let snapshot = self.snapshot();
+        let generation = snapshot.trained().ok_or(Error::NotTrained)?;
         let teacher = self.inner.pool.run(|| compaction::taught(&self.inner.store, generation))?;
         let teacher = teacher.ok_or_else(|| Error::InvalidArgument {
             what: "full precision of a generation without a teacher".into(),
             remedy: "train, or measure the codes".into(),
         })?;
-        let ranking = self.inner.pool.run(|| FullPrecision::new(self.live(), &tail, generation, &teacher))?;
-        self.evaluate_lists(truth, cuts, |chunk, most| ranking.lists(chunk.iter().map(|(user, _)| user), most))
-    }
-
-    fn evaluate_with<'a>(
-        &'a self,
-        truth: &[(Id, Vec<Id>)],
-        cuts: &[usize],
-        shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
-    ) -> Result<Evaluation> {
-        self.evaluate_lists(truth, cuts, |chunk, most| {
-            let list = |(user, _): &(Id, _)| match shape(self.query().user(user).k(most)).run() {
-                Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
-                Err(Error::UnknownUser { .. } | Error::NoHistory { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            };
-            chunk.par_iter().map(list).collect()
-        })
-    }
-
-    /// Measures the lists of at most so many items that `lists` gives the users of a part of `truth`.
-    fn evaluate_lists(
-        &self,
-        truth: &[(Id, Vec<Id>)],
-        cuts: &[usize],
-        lists: impl Fn(&[(Id, Vec<Id>)], usize) -> Result<Vec<Vec<Id>>> + Sync,
-    ) -> Result<Evaluation> {
-        let invalid =
-            Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
-        let &most = cuts.iter().max().filter(|_| !cuts.contains(&0)).ok_or(invalid)?;
-        let mut tally = Tally::new(cuts);
-        let tail = self.live().tail();
-        let item_degrees = tail.item_degrees(self.live().catalogues.read().items.len());
-        // Measures that know only what was retrieved have to retrieve as much as where they come from.
-        let most = most.max(eval::RETRIEVED);
-        for chunk in truth.chunks(4096) {
-            let lists = self.inner.pool.run(|| lists(chunk, most))?;
-            let catalogues = self.live().catalogues.read();
-            let item_degree = |id: &Id| {
-                let item = catalogues.items.get(id).ok().flatten();
-                item.and_then(|item| item_degrees.get(item as usize).copied()).unwrap_or(0)
-            };
-            for (list, (user, relevant)) in lists.iter().zip(chunk) {
-                let degree = catalogues.users.get(user)?.map_or(0, |user| tail.history(user).len() as u32);
-                tally.add_with_degrees(list, relevant, degree, item_degree);
-            }
-        }
-        Ok(tally.finish(self.live().catalogues.read().items.live()))
+        let ranking = self.inner.pool.run(|| FullPrecision::new(&snapshot, generation, &teacher))?;
+        snapshot.evaluate_lists(truth, cuts, |chunk, most| ranking.lists(chunk.iter().map(|(user, _)| user), most))
     }
 
     /// The kind of a side's ids; `None` before its first insert.
     pub fn id_kind(&self, side: Side) -> Option<IdKind> {
-        let catalogues = self.live().catalogues.read();
-        match side {
-            Side::User => catalogues.users.kind(),
-            Side::Item => catalogues.items.kind(),
-        }
+        self.snapshot().id_kind(side)
     }
 
     /// Every user's id, in no particular order: for tools that walk the whole database.
     pub fn users(&self) -> Vec<Id> {
-        let catalogues = self.live().catalogues.read();
-        (0..catalogues.users.len()).filter_map(|user| catalogues.users.id(user)).collect()
+        self.snapshot().users()
     }
 
     /// The interactions a user has now, in no particular order; none for a user nobody knows.
@@ -414,15 +359,7 @@ impl Db {
     /// # Errors
     /// [`Error::WrongIdKind`].
     pub fn history(&self, user: impl Into<Id>) -> Result<Vec<Interaction>> {
-        let user = user.into();
-        let catalogues = self.live().catalogues.read();
-        let Some(dense) = catalogues.users.get(&user)? else { return Ok(Vec::new()) };
-        let edges = self.live().tail().history(dense).into_iter();
-        Ok(edges
-            .filter_map(|(item, Edge { weight, time })| {
-                Some(Interaction { user: user.clone(), item: catalogues.items.id(item)?, weight, time })
-            })
-            .collect())
+        self.snapshot().history(user)
     }
 
     /// Counts and sizes.
@@ -430,7 +367,7 @@ impl Db {
     /// # Errors
     /// [`Error::Storage`] where the directory cannot be read.
     pub fn stats(&self) -> Result<Stats> {
-        Stats::of(&self.inner.live, &self.inner.store)
+        Stats::of(&self.snapshot(), &self.inner.store)
     }
 
     /// Reads everything stored and checks every record, count and hash. Damage is in the report; [`VerifyReport::is_sound`] sums it up.

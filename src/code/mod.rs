@@ -23,7 +23,6 @@
 //! at `+0.0` and is never `-0.0`.
 
 mod error;
-mod fold_in;
 mod layered;
 mod packed;
 mod planes;
@@ -32,7 +31,6 @@ mod query;
 mod shape;
 
 pub use error::CodeError;
-pub use fold_in::FoldInMap;
 pub use layered::{LayeredCodes, Row};
 pub use planes::PlaneCodes;
 pub(crate) use quantiser::{mean_magnitude, write_signs};

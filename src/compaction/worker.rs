@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use kithdb_storage::{Manifest, Store};
 
 use super::import::{ImportOutcome, import};
@@ -20,6 +20,7 @@ use crate::index::Order;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::pool::Pool;
+use crate::snapshot::Snapshot;
 use crate::train::{Monitor, TrainOptions, TrainState, Trained, train_here};
 
 /// A job that waits for its turn, and whom to tell how it ended.
@@ -35,20 +36,34 @@ enum Task {
 
 /// Handle of the worker's thread. Dropping it cancels what is queued and running, and waits for the thread.
 pub(crate) struct Worker {
+    /// Where the thread gets its database from.
+    begin: Option<Sender<(Arc<Store>, Arc<Live>)>>,
     requests: Option<Sender<Request>>,
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-    pub(crate) fn start(store: Arc<Store>, live: Arc<Live>, kernel: Kernel) -> std::io::Result<Self> {
+    /// Starts the thread, which waits for its database.
+    pub(crate) fn start(kernel: Kernel) -> std::io::Result<Self> {
+        let (begin, database) = bounded::<(Arc<Store>, Arc<Live>)>(1);
         let (requests, receiver) = unbounded();
         let closing = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closing);
-        let thread = std::thread::Builder::new()
-            .name("kithdb-compaction".into())
-            .spawn(move || run(&store, &live, kernel, &flag, &receiver))?;
-        Ok(Self { requests: Some(requests), closing, thread: Some(thread) })
+        let thread = std::thread::Builder::new().name("kithdb-compaction".into()).spawn(move || {
+            if let Ok((store, live)) = database.recv() {
+                run(&store, &live, kernel, &flag, &receiver);
+            }
+        })?;
+        Ok(Self { begin: Some(begin), requests: Some(requests), closing, thread: Some(thread) })
+    }
+
+    /// Gives the thread its database.
+    pub(crate) fn begin(&mut self, store: &Arc<Store>, live: &Arc<Live>) {
+        if let Some(begin) = self.begin.take() {
+            // A thread that has ended tells every caller so.
+            let _ = begin.send((Arc::clone(store), Arc::clone(live)));
+        }
     }
 
     /// Queues a training.
@@ -77,7 +92,7 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
-        self.requests = None;
+        (self.begin, self.requests) = (None, None);
         if let Some(thread) = self.thread.take() {
             // A worker that panicked has published nothing by it; its jobs' owners were told by their closed channels.
             let _ = thread.join();
@@ -178,7 +193,7 @@ fn compact(
 ) -> Result<TrainOutcome> {
     watch.check()?;
     watch.phase("fold", 0);
-    let cut = parts::Cut::take(live);
+    let cut = parts::Cut::of(live.snapshot());
     let interactions = cut.postings.items().len() as u64;
     let trained = if interactions > 0 {
         let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
@@ -193,7 +208,6 @@ fn compact(
 
     watch.check()?;
     watch.phase("publish", 0);
-    let folded_through = cut.folded_through;
     let (users, items) = (u64::from(cut.n_users()), u64::from(cut.n_items()));
     let content = Content {
         postings: cut.postings,
@@ -204,8 +218,9 @@ fn compact(
         fold_in: trained.fold_in,
         encoder: None,
     };
-    let through = Through { folded: folded_through, trained: folded_through };
-    let manifest = publish(store, live, kernel, &cut.ids, content, &trained.state, through)?;
+    let folded = cut.snapshot.last_sequence();
+    let through = Through { folded, trained: folded };
+    let manifest = publish(store, live, kernel, (&cut.ids, &cut.snapshot), content, &trained.state, through)?;
     Ok(TrainOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),
@@ -217,20 +232,21 @@ fn compact(
     })
 }
 
-/// Makes `content` the generation that answers: stored first, then under the live tail.
+/// Makes `content` the generation that answers: stored first, with the ids of the snapshot it was made from, then under the live tail.
 pub(super) fn publish(
     store: &Store,
     live: &Live,
     kernel: Kernel,
-    ids: &parts::Ids,
+    (ids, snapshot): (&parts::Ids, &Snapshot),
     content: Content,
     state: &TrainState,
     through: Through,
 ) -> Result<Arc<Manifest>> {
+    live.check()?;
     let order = Order::of(&content.items);
     let manifest = parts::publish(store, ids, &content, &order, state, through)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
-    live.publish(Arc::new(generation), through.folded);
+    live.publish(Arc::new(generation), snapshot);
     // Only now is the generation before read no more. What fails is made good the next time, and a failed write poisons the store by itself.
     let _ = store.tidy();
     Ok(manifest)

@@ -45,8 +45,9 @@ pub(crate) use taught::{Scorer, Taught};
 
 use std::sync::Arc;
 
-use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
+use crate::fold_in::FoldInMap;
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;

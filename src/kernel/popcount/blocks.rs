@@ -56,7 +56,7 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Lays out all rows, in their order. O(rows x words), parallel.
+    /// Lays out all rows, in their order. O(rows x words), parallel where there are more than 1,024 rows.
     pub fn build(codes: &LayeredCodes) -> Self {
         let shape = BlockShape::new(codes.shape());
         let len = codes.len().div_ceil(LANES);
