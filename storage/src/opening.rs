@@ -109,9 +109,8 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
             Ok(recovered) => Ok((live, recovered)),
             Err(error) => {
                 // Named by nobody, and of no use to anybody.
-                if live.engine.let_go().is_ok() {
-                    let _ = live.copy.take().map(|copy| copy.remove());
-                }
+                let _ = live.engine.let_go();
+                let _ = live.copy.take().map(|copy| copy.remove());
                 Err(error)
             }
         }

@@ -69,9 +69,9 @@ impl Store {
         let Standing::Copy(_) = *self.standing.get_mut() else { return };
         let Some(live) = Arc::get_mut(self.live.get_mut()) else { return };
         let data = live.engine.data_bytes();
-        // Where the engine does not let go of it, the copy stays until the next opening that is accepted.
-        if live.engine.let_go().is_ok()
-            && let Some(copy) = live.copy.take()
+        // An engine that has failed may hold its files for ever: they go from the directory all the same.
+        let _ = live.engine.let_go();
+        if let Some(copy) = live.copy.take()
             && copy.remove().is_ok()
             && self.reserve.get_mut().was_released()
         {
