@@ -255,11 +255,12 @@ fn fit(shape: &Arc<CodeShape>, sum: &[i32], scalers: &[f32]) -> LayeredCodes {
 
 /// Item, touches, users, sum and code of an arrival.
 #[cfg(test)]
-pub(crate) type Contents = (u32, u64, u32, Vec<i32>, Option<LayeredCodes>);
+pub(crate) type Told = (u32, u64, u32, Vec<i32>, Option<LayeredCodes>);
 
 #[cfg(test)]
 impl Arrivals {
-    pub(crate) fn contents(&self) -> Vec<Contents> {
+    /// All arrivals, ascending.
+    pub(crate) fn contents(&self) -> Vec<Told> {
         let chunks = self.chunks.iter().filter_map(|(_, chunk)| chunk.as_ref());
         chunks
             .flat_map(|chunk| {
