@@ -4,20 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kithdb_storage::{Store, VerifyReport};
-use rayon::prelude::*;
 
 use crate::code::Encoder;
 use crate::compaction::{self, ImportOutcome, Job, Worker};
 use crate::error::{Error, Result};
-use crate::eval::{self, Evaluation, FullPrecision, Tally};
+use crate::eval::{Evaluation, FullPrecision};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
-use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::Interaction;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::options::Options;
 use crate::query::{Explanation, Hits, ItemSet, Query};
+use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::train::{self, TrainOptions};
 use crate::writer::{Operation, Pending, Stream, Writer};
@@ -81,7 +80,7 @@ impl Db {
         Ok(Self { inner: Arc::new(Inner { worker, writer, live, store }) })
     }
 
-    pub(crate) fn live(&self) -> &Live {
+    fn live(&self) -> &Live {
         &self.inner.live
     }
 
@@ -103,7 +102,7 @@ impl Db {
         self.commit(vec![Operation::Insert(interaction)])?.wait().map(drop)
     }
 
-    /// Records many interactions, in large group commits. All of them are on the disk when this returns; how many there were.
+    /// Records many interactions, in large group commits. All of them are on the disk, and seen by queries, when this returns; how many there were.
     ///
     /// # Errors
     /// As [`Db::insert`]. Interactions are stored in batches of 16,384: those before the batch with the faulty one are stored, and inserting
@@ -154,22 +153,22 @@ impl Db {
         self.inner.writer.commit(operations)
     }
 
+    /// The database as it is now, to hold and to ask many times.
+    pub fn snapshot(&self) -> Snapshot {
+        self.live().snapshot()
+    }
+
     /// A set of items to filter queries with. Items nobody has touched are left out.
     ///
     /// # Errors
     /// [`Error::WrongIdKind`].
     pub fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> Result<ItemSet> {
-        let catalogues = self.live().catalogues.read();
-        let mut set = ItemSet { opening: self.live().opening, ..ItemSet::default() };
-        for item in items {
-            set.items.extend(catalogues.items.get(&item.into())?);
-        }
-        Ok(set)
+        self.snapshot().item_set(items)
     }
 
-    /// A query to build; see [`Query`].
-    pub fn query(&self) -> Query<'_> {
-        Query::new(self)
+    /// A query to build, over the database as it is now; see [`Query`].
+    pub fn query<'a>(&self) -> Query<'a> {
+        self.snapshot().query()
     }
 
     /// The `k` nearest items a user does not have yet.
@@ -183,7 +182,7 @@ impl Db {
     /// [`Db::nearest`] for many users at once, on all cores and one snapshot. Answers come in the order of `users`. Users whose query is best
     /// answered by a scan of all codes share one, several at a time.
     pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
-        crate::query::nearest_batch(self, users, k)
+        self.snapshot().nearest_batch(users, k)
     }
 
     /// The `k` items most similar to an item.
@@ -197,19 +196,19 @@ impl Db {
     /// The `k` users most similar to a user, by trained codes.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoHistory`] for a user without a
+    /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoUserCode`] for a user without a
     /// trained code.
     pub fn similar_users(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
-        crate::query::similar_users(self, &user.into(), k)
+        self.snapshot().similar_users(user, k)
     }
 
     /// Why `item` has the score that a query of `user` gives it: what each layer adds, and which of the user's own items pull it up or down.
     ///
     /// # Errors
-    /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCode`] and
-    /// [`Error::WrongIdKind`].
+    /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoDirection`], [`Error::NoCode`],
+    /// [`Error::NoItemCodes`] and [`Error::WrongIdKind`].
     pub fn explain(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<Explanation> {
-        crate::query::explain(self, &user.into(), &item.into())
+        self.snapshot().explain(user, item)
     }
 
     /// Trains on everything stored so far, in the background, and publishes the result as the next generation. Queries go on meanwhile, on
@@ -238,16 +237,15 @@ impl Db {
 
     fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
         let kinds = codes.check()?;
-        {
-            let catalogues = self.live().catalogues.read();
-            for (side, kind) in kinds {
-                let Some(kind) = kind else { continue };
-                match side {
-                    Side::User => catalogues.users.check_kind(kind)?,
-                    Side::Item => catalogues.items.check_kind(kind)?,
-                }
+        let snapshot = self.snapshot();
+        for (side, kind) in kinds {
+            let Some(kind) = kind else { continue };
+            match side {
+                Side::User => snapshot.catalogues().users.check_kind(kind)?,
+                Side::Item => snapshot.catalogues().items.check_kind(kind)?,
             }
         }
+        drop(snapshot);
         self.define(Side::User, &codes.user_ids, codes.users.len())?;
         self.define(Side::Item, &codes.item_ids, codes.items.len())?;
         self.inner.worker.import(codes, encoder)
@@ -291,7 +289,7 @@ impl Db {
     /// [`Error::NotTrained`]; [`Error::InvalidArgument`] for codes whose layers differ in width, which the folder cannot hold, and for ids
     /// with line breaks; [`Error::Npy`] where a file cannot be written.
     pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
-        exchange::export(self.live(), &self.inner.store, folder.as_ref())
+        exchange::export(&self.snapshot(), &self.inner.store, folder.as_ref())
     }
 
     /// Gives every id that is new a number, durably.
@@ -307,10 +305,7 @@ impl Db {
     /// # Errors
     /// [`Error::NotTrained`], [`Error::WrongIdKind`], and [`Error::InvalidArgument`] for a cut-off of 0 or no cut-offs.
     pub fn evaluate(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize], query_bits: Option<u32>) -> Result<Evaluation> {
-        self.evaluate_with(truth, cuts, |query| match query_bits {
-            Some(bits) => query.query_bits(bits),
-            None => query,
-        })
+        self.snapshot().evaluate(truth, cuts, query_bits)
     }
 
     /// [`Db::evaluate`] of plain popularity: what every model has to beat.
@@ -318,7 +313,7 @@ impl Db {
     /// # Errors
     /// As [`Db::evaluate`], but for [`Error::NotTrained`].
     pub fn evaluate_popularity(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
-        self.evaluate_with(truth, cuts, Query::popular_only)
+        self.snapshot().evaluate_popularity(truth, cuts)
     }
 
     /// [`Db::evaluate`] of the teacher the codes were learned from, in full precision: its vectors, and neighbours where the recipe averaged it
@@ -328,75 +323,24 @@ impl Db {
     /// # Errors
     /// As [`Db::evaluate`], and [`Error::InvalidArgument`] where the generation holds no teacher, as after an import.
     pub fn evaluate_full_precision(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
-        let tail = self.live().tail();
-        let generation = tail.generation().ok_or(Error::NotTrained)?;
+        let snapshot = self.snapshot();
+        let generation = snapshot.trained().ok_or(Error::NotTrained)?;
         let teacher = compaction::taught(&self.inner.store, generation)?.ok_or_else(|| Error::InvalidArgument {
             what: "full precision of a generation without a teacher".into(),
             remedy: "train, or measure the codes".into(),
         })?;
-        let ranking = FullPrecision::new(self.live(), &tail, generation, &teacher)?;
-        self.evaluate_lists(truth, cuts, |chunk, most| ranking.lists(chunk.iter().map(|(user, _)| user), most))
-    }
-
-    fn evaluate_with<'a>(
-        &'a self,
-        truth: &[(Id, Vec<Id>)],
-        cuts: &[usize],
-        shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
-    ) -> Result<Evaluation> {
-        self.evaluate_lists(truth, cuts, |chunk, most| {
-            let list = |(user, _): &(Id, _)| match shape(self.query().user(user).k(most)).run() {
-                Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
-                Err(Error::UnknownUser { .. } | Error::NoHistory { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            };
-            chunk.par_iter().map(list).collect()
-        })
-    }
-
-    /// Measures the lists of at most so many items that `lists` gives the users of a part of `truth`.
-    fn evaluate_lists(
-        &self,
-        truth: &[(Id, Vec<Id>)],
-        cuts: &[usize],
-        lists: impl Fn(&[(Id, Vec<Id>)], usize) -> Result<Vec<Vec<Id>>>,
-    ) -> Result<Evaluation> {
-        let invalid =
-            Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
-        let &most = cuts.iter().max().filter(|_| !cuts.contains(&0)).ok_or(invalid)?;
-        let mut tally = Tally::new(cuts);
-        let tail = self.live().tail();
-        let item_degrees = tail.item_degrees(self.live().catalogues.read().items.len());
-        // Measures that know only what was retrieved have to retrieve as much as where they come from.
-        let most = most.max(eval::RETRIEVED);
-        for chunk in truth.chunks(4096) {
-            let lists = lists(chunk, most)?;
-            let catalogues = self.live().catalogues.read();
-            let item_degree = |id: &Id| {
-                let item = catalogues.items.get(id).ok().flatten();
-                item.and_then(|item| item_degrees.get(item as usize).copied()).unwrap_or(0)
-            };
-            for (list, (user, relevant)) in lists.iter().zip(chunk) {
-                let degree = catalogues.users.get(user)?.map_or(0, |user| tail.history(user).len() as u32);
-                tally.add_with_degrees(list, relevant, degree, item_degree);
-            }
-        }
-        Ok(tally.finish(self.live().catalogues.read().items.live()))
+        let ranking = FullPrecision::new(&snapshot, generation, &teacher)?;
+        snapshot.evaluate_lists(truth, cuts, |chunk, most| ranking.lists(chunk.iter().map(|(user, _)| user), most))
     }
 
     /// The kind of a side's ids; `None` before its first insert.
     pub fn id_kind(&self, side: Side) -> Option<IdKind> {
-        let catalogues = self.live().catalogues.read();
-        match side {
-            Side::User => catalogues.users.kind(),
-            Side::Item => catalogues.items.kind(),
-        }
+        self.snapshot().id_kind(side)
     }
 
     /// Every user's id, in no particular order: for tools that walk the whole database.
     pub fn users(&self) -> Vec<Id> {
-        let catalogues = self.live().catalogues.read();
-        (0..catalogues.users.len()).filter_map(|user| catalogues.users.id(user)).collect()
+        self.snapshot().users()
     }
 
     /// The interactions a user has now, in no particular order; none for a user nobody knows.
@@ -404,15 +348,7 @@ impl Db {
     /// # Errors
     /// [`Error::WrongIdKind`].
     pub fn history(&self, user: impl Into<Id>) -> Result<Vec<Interaction>> {
-        let user = user.into();
-        let catalogues = self.live().catalogues.read();
-        let Some(dense) = catalogues.users.get(&user)? else { return Ok(Vec::new()) };
-        let edges = self.live().tail().history(dense).into_iter();
-        Ok(edges
-            .filter_map(|(item, Edge { weight, time })| {
-                Some(Interaction { user: user.clone(), item: catalogues.items.id(item)?, weight, time })
-            })
-            .collect())
+        self.snapshot().history(user)
     }
 
     /// Counts and sizes.
@@ -420,7 +356,7 @@ impl Db {
     /// # Errors
     /// [`Error::Storage`] where the directory cannot be read.
     pub fn stats(&self) -> Result<Stats> {
-        Stats::of(&self.inner.live, &self.inner.store)
+        Stats::of(&self.snapshot(), &self.inner.store)
     }
 
     /// Reads everything stored and checks every record, count and hash. Damage is in the report; [`VerifyReport::is_sound`] sums it up.

@@ -46,11 +46,37 @@ pub enum Error {
         /// How many were given.
         count: usize,
     },
-    /// The user is known, but has neither interactions left nor a trained code.
-    #[error("user {user} has no interactions to go by: insert one, or ask for .or_popular()")]
+    /// Items of a basket are known, but none has a code.
+    #[error(
+        "none of the {count} known items of the basket has a code: train, query by items that were trained on, or ask for .or_popular()"
+    )]
+    NoCodeInBasket {
+        /// How many are known.
+        count: usize,
+    },
+    /// The user is known, but there is nothing to place them by: no trained code, and no items or none that has a code.
+    #[error("user {user} {}, or ask for .or_popular()", no_history(*.items))]
     NoHistory {
         /// The name asked for.
         user: Id,
+        /// How many items the user has; none of them has a code.
+        items: u64,
+    },
+    /// The user is known, but training has given them no code to compare with those of others.
+    #[error(
+        "user {user} has no trained code to compare users by: train, now that they have interactions, or ask for items"
+    )]
+    NoUserCode {
+        /// The name asked for.
+        user: Id,
+    },
+    /// The codes to go by cancel each other out.
+    #[error(
+        "the items of {whose} have codes that cancel each other out, so that no item is nearer than another: add an item, or ask for .or_popular()"
+    )]
+    NoDirection {
+        /// Whose they are.
+        whose: String,
     },
     /// The item is known, but has neither a trained code nor interactions to make one from.
     #[error("item {item} has no code yet: insert an interaction with a trained user, or train again")]
@@ -58,6 +84,11 @@ pub enum Error {
         /// The name asked for.
         item: Id,
     },
+    /// There is a generation, but no item of it has a code: training learns what tells items apart, and gives the only item of a database none.
+    #[error(
+        "no item has a code: what was trained on has no two items to tell apart; insert interactions with other items, then train, or ask for .or_popular()"
+    )]
+    NoItemCodes,
     /// There are no embeddings yet.
     #[error("nothing has been trained yet: call train() (or `kithdb train`), or ask for .or_popular()")]
     NotTrained,
@@ -110,12 +141,28 @@ pub enum Error {
         /// What storage said; shared by all writes of one group commit.
         source: Arc<kithdb_storage::Error>,
     },
+    /// Writes are on the disk that could not be taken in here: none of the group was acknowledged, and no further write is taken until the
+    /// database is reopened, which reads them again.
+    #[error("stored, but not taken in: {what}; nothing more is stored until the database is reopened")]
+    NotApplied {
+        /// What did not fit.
+        what: String,
+    },
     /// A `.npy` file cannot be read or written.
     #[error(transparent)]
     Npy(#[from] crate::npy::NpyError),
     /// Storage refused, or found damage.
     #[error(transparent)]
     Storage(#[from] kithdb_storage::Error),
+}
+
+/// What is the matter with a known user who cannot be placed, and the remedy.
+fn no_history(items: u64) -> String {
+    match items {
+        0 => "has no interactions to go by: insert one".into(),
+        1 => "has one item, which has no code until the next training: train, insert an interaction with an item that was trained on".into(),
+        n => format!("has {n} items, none of which has a code until the next training: train, insert an interaction with an item that was trained on"),
+    }
 }
 
 /// The library's result.

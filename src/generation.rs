@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes, QueryCode};
+use crate::code::{CodeError, CodeShape, Encoder, LayeredCodes, PlaneCodes, QueryCode};
+use crate::fold_in::FoldInMap;
 use crate::graph::postings::Postings;
 use crate::index::{Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
@@ -40,6 +42,8 @@ pub(crate) struct Generation {
     item_degrees: Vec<u32>,
     /// Rows without a code.
     codeless: RoaringBitmap,
+    /// The users of every item without a code that has any, ascending.
+    holders: HashMap<u32, Vec<u32>>,
     kernel: Kernel,
     item_index: Index,
     user_index: OnceLock<Linear>,
@@ -68,7 +72,9 @@ impl Generation {
         let scaler_profile = ScalerProfile::of(&items, &item_degrees);
         let layers = items.shape().layers();
         let codeless = (0..).zip(items.scalers().chunks_exact(layers));
-        let codeless = codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
+        let codeless: RoaringBitmap =
+            codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
+        let holders = holders(&postings, &codeless, &item_degrees);
         let user_index = OnceLock::new();
         Ok(Self {
             number,
@@ -81,6 +87,7 @@ impl Generation {
             encoder,
             item_degrees,
             codeless,
+            holders,
             kernel,
             item_index,
             user_index,
@@ -163,6 +170,16 @@ impl Generation {
         &self.codeless
     }
 
+    /// Whether any item has a code.
+    pub(crate) fn has_codes(&self) -> bool {
+        self.codeless.len() < self.n_items() as u64
+    }
+
+    /// The users of an item without a code, ascending.
+    pub(crate) fn holders(&self, item: u32) -> &[u32] {
+        self.holders.get(&item).map_or(&[], Vec::as_slice)
+    }
+
     /// The kernel its indexes use.
     pub(crate) fn kernel(&self) -> Kernel {
         self.kernel
@@ -194,6 +211,23 @@ impl Generation {
     pub(crate) fn expected_scalers(&self, degree: u32) -> &[f32] {
         self.scaler_profile.at(degree)
     }
+}
+
+/// The users of those items without a code that have any. O(edges) where there is such an item.
+fn holders(postings: &Postings, codeless: &RoaringBitmap, degrees: &[u32]) -> HashMap<u32, Vec<u32>> {
+    let degree = |item: u32| degrees.get(item as usize).copied().unwrap_or(0) as usize;
+    let held = codeless.iter().filter(|&item| degree(item) > 0);
+    let mut holders: HashMap<u32, Vec<u32>> = held.map(|item| (item, Vec::with_capacity(degree(item)))).collect();
+    if !holders.is_empty() {
+        for user in 0..postings.n_users() {
+            for &item in postings.row(user).items.iter().filter(|&&item| codeless.contains(item)) {
+                if let Some(users) = holders.get_mut(&item) {
+                    users.push(user);
+                }
+            }
+        }
+    }
+    holders
 }
 
 /// Users the planner of the index learns from.

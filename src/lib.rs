@@ -41,13 +41,14 @@
 //! The score of an item is a weighted sum of per-layer popcounts, defined operation by operation in [`code`]: every kernel on every machine
 //! gives the same bits. A query returns the list an exhaustive scan would give, ties broken by external id, filters applied before the top k.
 
-mod arrivals;
+mod catalogue;
 pub mod code;
 mod compaction;
 mod db;
 mod error;
 pub mod eval;
 mod exchange;
+mod fold_in;
 mod generation;
 mod graph;
 mod ids;
@@ -57,7 +58,9 @@ mod kernel;
 mod live;
 pub mod npy;
 mod options;
+mod persistent;
 mod query;
+mod snapshot;
 mod stats;
 mod tail;
 mod train;
@@ -67,6 +70,7 @@ pub use compaction::{ImportOutcome, Job, PhaseTime, Progress, TrainOutcome};
 pub use db::Db;
 pub use error::{Error, Result};
 pub use exchange::{CodeSet, Embeddings, EncodeOptions, ExportOutcome, Metric, RowIds, Vectors};
+pub use fold_in::FoldInMap;
 pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
 pub use interaction::{Interaction, MAX_WEIGHT, MIN_WEIGHT};
@@ -74,6 +78,7 @@ pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
 pub use kithdb_storage::{Error as StorageError, VerifyReport};
 pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
+pub use snapshot::Snapshot;
 pub use stats::{DiskStats, GenerationStats, Stats};
 pub use train::{
     Domain, Epoch, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData, StatePart,

@@ -1,75 +1,132 @@
-//! What is live: the catalogues, and the snapshot queries work on.
+//! What is live: the state that writes go to, and the snapshot of it that queries read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kithdb_storage::{Record, Side};
-use parking_lot::{Mutex, RwLock};
+use kithdb_storage::Record;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use crate::error::Result;
+use crate::catalogue::Catalogues;
+use crate::error::{Error, Result};
 use crate::generation::Generation;
-use crate::ids::Catalogue;
+use crate::snapshot::{Snapshot, State};
 use crate::tail::Tail;
-
-/// Both sides' ids.
-pub(crate) struct Catalogues {
-    pub(crate) users: Catalogue,
-    pub(crate) items: Catalogue,
-}
-
-impl Catalogues {
-    /// Those of a database nobody has written to.
-    pub(crate) fn new() -> Self {
-        Self { users: Catalogue::new(Side::User), items: Catalogue::new(Side::Item) }
-    }
-
-    /// Takes in the definitions among `records`, and the users they forget.
-    pub(crate) fn apply<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<()> {
-        for record in records {
-            match record {
-                Record::Define { side: Side::User, index, kind, bytes } => self.users.define(*index, *kind, bytes)?,
-                Record::Define { side: Side::Item, index, kind, bytes } => self.items.define(*index, *kind, bytes)?,
-                Record::ForgetUser { user } => self.users.forget(*user),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The shared state of an open database. Locks are taken in the order of the fields.
 pub(crate) struct Live {
-    /// Told apart from every other opening of a database in this process.
-    pub(crate) opening: u64,
-    /// Held while durable records are applied and while a generation is swapped in, so that the swap misses none.
-    pub(crate) applying: Mutex<()>,
-    pub(crate) catalogues: RwLock<Catalogues>,
-    tail: RwLock<Arc<Tail>>,
+    /// Held while durable records are applied and while a generation is swapped in, so that the swap misses none. Never while the disk is waited
+    /// for.
+    working: Mutex<Working>,
+    /// What queries read. Held for the time it takes to copy or to set a pointer.
+    current: RwLock<Arc<State>>,
+}
+
+/// The state records are applied to, ahead of what queries read or level with it.
+pub(crate) struct Working {
+    state: State,
+    /// Records applied since the state was last shown to queries.
+    unseen: u64,
+    /// Why nothing more may be acknowledged.
+    fault: Option<String>,
 }
 
 impl Live {
-    pub(crate) fn new(catalogues: Catalogues, tail: Tail) -> Self {
+    /// Of a database that was just opened.
+    pub(crate) fn new(catalogues: Catalogues, mut tail: Tail) -> Self {
         static OPENINGS: AtomicU64 = AtomicU64::new(0);
-        let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
-        Self {
-            opening,
-            applying: Mutex::new(()),
-            catalogues: RwLock::new(catalogues),
-            tail: RwLock::new(Arc::new(tail)),
+        tail.settle();
+        let state = State { opening: OPENINGS.fetch_add(1, Ordering::Relaxed), catalogues, tail };
+        let current = RwLock::new(Arc::new(state.clone()));
+        Self { working: Mutex::new(Working { state, unseen: 0, fault: None }), current }
+    }
+
+    /// The database as queries see it now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::of(Arc::clone(&self.current.read()))
+    }
+
+    /// The state to apply records to.
+    pub(crate) fn working(&self) -> MutexGuard<'_, Working> {
+        self.working.lock()
+    }
+
+    /// Shows queries what was applied. What they saw before is returned, to be dropped when nobody waits.
+    pub(crate) fn show(&self, mut working: MutexGuard<'_, Working>) -> Arc<State> {
+        working.state.tail.settle();
+        working.unseen = 0;
+        let new = Arc::new(working.state.clone());
+        // Set while `working` is held, so that moments are shown in their order.
+        std::mem::replace(&mut *self.current.write(), new)
+    }
+
+    /// Shows queries what was applied, if they do not see it yet.
+    pub(crate) fn catch_up(&self) {
+        let working = self.working();
+        if !working.is_seen() && working.fault.is_none() {
+            drop(self.show(working));
         }
     }
 
-    /// The snapshot: the tail as it is now, with the generation under it.
-    pub(crate) fn tail(&self) -> Arc<Tail> {
-        Arc::clone(&self.tail.read())
+    /// Whether the database may still be written to.
+    ///
+    /// # Errors
+    /// `NotApplied`.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.working().check()
     }
 
-    /// Swaps `generation`, which has seen the log through `folded_through`, under the live tail.
-    pub(crate) fn publish(&self, generation: Arc<Generation>, folded_through: u64) {
-        let _applying = self.applying.lock();
-        let old = self.tail();
-        let new = Arc::new(old.rebase(generation, folded_through));
-        *self.tail.write() = new;
-        // `old` is dropped here, outside the lock queries take.
+    /// Swaps in a `generation` made from the state that was seen at `cut`, under the tail as it is now.
+    pub(crate) fn publish(&self, generation: Arc<Generation>, cut: &Snapshot) {
+        let mut working = self.working();
+        let rebased = working.state.tail.rebase(generation, cut.tail());
+        let old = std::mem::replace(&mut working.state.tail, rebased);
+        let seen = self.show(working);
+        // The generation before goes with them: both locks are free again.
+        drop((old, seen));
+    }
+}
+
+impl Working {
+    /// The ids known now.
+    pub(crate) fn catalogues(&self) -> &Catalogues {
+        &self.state.catalogues
+    }
+
+    /// As [`Live::check`].
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.fault {
+            None => Ok(()),
+            Some(what) => Err(Error::NotApplied { what: what.clone() }),
+        }
+    }
+
+    /// Applies records that are durable, the first of which has sequence `first`; how many of the records in each of `spans`, which cover them in
+    /// order, changed something.
+    ///
+    /// # Errors
+    /// `NotApplied`, now and from now on, where the records do not fit what is known: memory and log have parted.
+    pub(crate) fn apply(
+        &mut self,
+        first: u64,
+        records: &[Record],
+        spans: impl Iterator<Item = std::ops::Range<usize>>,
+    ) -> Result<Vec<u64>> {
+        if let Err(error) = self.state.catalogues.apply(records) {
+            self.fault = Some(error.to_string());
+            self.check()?;
+        }
+        self.unseen += records.len() as u64;
+        Ok(spans.map(|span| self.state.tail.apply(first + span.start as u64, &records[span])).collect())
+    }
+
+    /// Whether so many records are applied and not shown that the time has come: a share of the tail, so that what is copied because queries hold
+    /// it is a constant a record.
+    pub(crate) fn is_due(&self) -> bool {
+        self.unseen >= (self.state.tail.changes() / 4).max(1 << 21)
+    }
+
+    /// Whether queries see all that was applied.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.unseen == 0
     }
 }

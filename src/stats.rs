@@ -4,7 +4,7 @@ use kithdb_storage::Store;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::live::Live;
+use crate::snapshot::Snapshot;
 
 /// What [`Db::stats`](crate::Db::stats) tells.
 #[derive(Clone, Debug, Serialize)]
@@ -16,7 +16,7 @@ pub struct Stats {
     pub items: u64,
     /// Interactions that count now.
     pub interactions: u64,
-    /// Changes that came after the generation.
+    /// Interactions that are not as the generation has them.
     pub tail_changes: u64,
     /// Items no query returns.
     pub retired_items: u64,
@@ -67,12 +67,8 @@ pub struct GenerationStats {
 }
 
 impl Stats {
-    pub(crate) fn of(live: &Live, store: &Store) -> Result<Self> {
-        let (users, items, tail) = {
-            let catalogues = live.catalogues.read();
-            (catalogues.users.live(), catalogues.items.live(), live.tail())
-        };
-        let retired = tail.generation().map_or(0, |g| g.retired().union_len(&tail.retired()));
+    pub(crate) fn of(snapshot: &Snapshot, store: &Store) -> Result<Self> {
+        let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
         let generation = tail.generation().map(|g| {
             let (shape, planes) = (g.shape(), g.users().planes());
             let scalers = 4 * shape.layers() as u64;
@@ -89,11 +85,11 @@ impl Stats {
         });
         let disk = store.disk_usage()?;
         Ok(Self {
-            users,
-            items,
+            users: catalogues.users.live(),
+            items: catalogues.items.live(),
             interactions: tail.edges(),
             tail_changes: tail.changes(),
-            retired_items: if generation.is_some() { retired } else { tail.retired().len() },
+            retired_items: tail.retired().len(),
             last_sequence: store.last_sequence(),
             generation,
             disk: DiskStats {

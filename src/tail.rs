@@ -1,63 +1,86 @@
 //! The live tail: interactions that came after the generation, laid over its posting lists.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use kithdb_storage::Record;
-use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 
-use crate::arrivals::{ArrivalIndex, Arrivals};
-use crate::error::Result;
+use crate::fold_in::{Arrivals, Voices};
 use crate::generation::Generation;
-use crate::graph::postings::{Edge, Postings, PostingsBuilder};
-use crate::live::Catalogues;
+use crate::graph::postings::{Edge, Postings, PostingsBuilder, Row};
+use crate::persistent::{Counts, Tree};
 
-/// What the log's records after one generation add to it and take from it.
+/// How the graph of now differs from that of a generation.
 ///
-/// Written by the one writer after a record is durable and before it is acknowledged; read by queries. A query that holds a tail holds the
-/// generation under it too, so every interaction is in exactly one of the two.
+/// A copy is O(1) and stays as it is: the one writer changes its own, and queries hold copies. What is kept is a function of the generation and
+/// of the interactions that hold now, whatever the way there: what says again what the generation holds is not kept, so that a tail rebased onto a
+/// new generation equals one replayed over it.
+#[derive(Clone)]
 pub(crate) struct Tail {
     generation: Option<Arc<Generation>>,
-    state: RwLock<State>,
-}
-
-struct State {
     /// The last sequence applied.
     applied: u64,
-    users: HashMap<u32, BTreeMap<u32, Change>>,
-    /// Users whose rows in the generation count no more, by the sequence that said so.
-    forgotten: HashMap<u32, u64>,
-    retired: HashMap<u32, u64>,
-    /// By how much each item's number of users differs from the generation's.
-    degrees: HashMap<u32, i64>,
-    /// By how much the number of edges differs from the generation's.
-    edges: i64,
+    /// Edges that are not as in the generation, by user and item.
+    changes: Tree<Change>,
+    /// Users whose rows in the generation count no more.
+    forgotten: Arc<RoaringBitmap>,
+    /// Items no query returns, those of the generation included.
+    retired: Arc<RoaringBitmap>,
+    /// How many users have each item.
+    degrees: Counts,
+    edges: u64,
     arrivals: Arrivals,
 }
 
-/// The last word on one (user, item): an edge, or none any more.
-#[derive(Clone, Copy)]
+/// What a (user, item) of the tail is now: an edge, or none any more (weight 0).
+#[derive(Clone, Copy, Default, PartialEq)]
 struct Change {
-    sequence: u64,
-    edge: Option<Edge>,
+    time: i64,
+    weight: f32,
+}
+
+/// How an unknown time is kept.
+const NO_TIME: i64 = i64::MIN;
+
+impl Change {
+    fn of(edge: Option<Edge>) -> Self {
+        match edge {
+            Some(Edge { weight, time }) => Self { time: time.unwrap_or(NO_TIME), weight },
+            None => Self { time: NO_TIME, weight: 0.0 },
+        }
+    }
+
+    fn edge(self) -> Option<Edge> {
+        let time = Some(self.time).filter(|&time| time != NO_TIME);
+        (self.weight > 0.0).then_some(Edge { weight: self.weight, time })
+    }
+}
+
+fn key(user: u32, item: u32) -> u64 {
+    u64::from(user) << 32 | u64::from(item)
+}
+
+fn pair(key: u64) -> (u32, u32) {
+    ((key >> 32) as u32, key as u32)
 }
 
 impl Tail {
-    /// An empty tail over `generation`, which has seen the log through `folded_through`.
+    /// An empty tail over `generation`, which has seen the log through `folded_through`. O(items).
     pub(crate) fn new(generation: Option<Arc<Generation>>, folded_through: u64) -> Self {
-        let state = State {
-            applied: folded_through,
-            users: HashMap::new(),
-            forgotten: HashMap::new(),
-            retired: HashMap::new(),
-            degrees: HashMap::new(),
-            edges: 0,
-            arrivals: Arrivals::new(),
+        let (retired, degrees, edges) = match &generation {
+            Some(g) => (Arc::new(g.retired().clone()), Counts::of(g.item_degrees()), g.postings().items().len() as u64),
+            None => (Arc::default(), Counts::of(&[]), 0),
         };
-        Self { generation, state: RwLock::new(state) }
+        Self {
+            generation,
+            applied: folded_through,
+            changes: Tree::new(),
+            forgotten: Arc::default(),
+            retired,
+            degrees,
+            edges,
+            arrivals: Arrivals::new(),
+        }
     }
 
     /// The generation under the tail.
@@ -66,201 +89,245 @@ impl Tail {
     }
 
     /// Applies records that are durable, the first of which has sequence `first`. Returns how many of them changed something.
-    pub(crate) fn apply<'a>(&self, first: u64, records: impl IntoIterator<Item = &'a Record>) -> u64 {
-        let mut state = self.state.write();
+    pub(crate) fn apply<'a>(&mut self, first: u64, records: impl IntoIterator<Item = &'a Record>) -> u64 {
         let mut changed = 0;
+        let mut inserted = Vec::new();
         for (sequence, record) in (first..).zip(records) {
-            changed += u64::from(state.apply(self.generation(), sequence, record));
+            self.applied = sequence;
+            match *record {
+                Record::Define { .. } => {}
+                Record::Insert { user, item, weight, time } => {
+                    inserted.push((key(user, item), Change::of(Some(Edge { weight, time }))));
+                    changed += 1;
+                }
+                Record::Remove { user, item } => {
+                    self.insert(&mut inserted);
+                    changed += u64::from(self.set(user, item, None));
+                }
+                Record::ForgetUser { user } => {
+                    self.insert(&mut inserted);
+                    self.forget(user);
+                    changed += 1;
+                }
+                Record::RetireItem { item } => changed += u64::from(self.retire(item)),
+            }
         }
+        self.insert(&mut inserted);
         changed
     }
 
-    /// The index over the items that came after the generation; `None` where there are none. Builds it if it is not up to date, which works on
-    /// rayon: call it without a lock.
-    pub(crate) fn arrivals(&self, catalogues: &RwLock<Catalogues>) -> Result<Option<Arc<ArrivalIndex>>> {
-        let Some(generation) = &self.generation else { return Ok(None) };
-        let mut draft = {
-            let state = self.state.read();
-            if state.arrivals.is_empty() {
-                return Ok(None);
+    /// Sets edges, the last of each (user, item) as it is, and empties the list.
+    fn insert(&mut self, edges: &mut Vec<(u64, Change)>) {
+        // What holds in the end does not depend on the order: ascending keys are faster.
+        edges.sort_by_key(|&(key, _)| key);
+        edges.dedup_by(|next, last| {
+            next.0 == last.0 && {
+                last.1 = next.1;
+                true
             }
-            if let Some(built) = state.arrivals.built() {
-                return Ok(Some(built));
+        });
+        if self.generation.is_some() {
+            for (key, change) in edges.drain(..) {
+                let (user, item) = pair(key);
+                self.set(user, item, change.edge());
             }
-            state.arrivals.draft()
-        };
-        let version = draft.version();
-        draft.sort(&catalogues.read().items);
-        let index = Arc::new(draft.build(generation)?);
-        self.state.write().arrivals.keep(version, &index);
-        Ok(Some(index))
+            return;
+        }
+        // Without a generation there is nothing to take back: every change is an edge.
+        let Self { changes, degrees, edges: total, .. } = self;
+        changes.insert_ascending(edges, |key, last| {
+            if last.is_none() {
+                degrees.step(pair(key).1, true);
+                *total += 1;
+            }
+        });
+        edges.clear();
+    }
+
+    /// Gives the arrivals that changed their codes: before the tail answers queries.
+    pub(crate) fn settle(&mut self) {
+        if let Some(generation) = &self.generation {
+            self.arrivals.settle(generation.shape(), |users| generation.expected_scalers(users));
+        }
+    }
+
+    /// Items that came after the generation.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// The last sequence applied.
     pub(crate) fn applied(&self) -> u64 {
-        self.state.read().applied
+        self.applied
     }
 
-    /// How many edges have changed since the generation.
+    /// How many edges are not as in the generation.
     pub(crate) fn changes(&self) -> u64 {
-        self.state.read().users.values().map(|changes| changes.len() as u64).sum()
+        self.changes.len()
     }
 
     /// The user's edges now, in ascending order of item.
     pub(crate) fn history(&self, user: u32) -> Vec<(u32, Edge)> {
+        let changes = self.changes.from(key(user, 0)).take_while(|&(key, _)| pair(key).0 == user);
         let mut edges = Vec::new();
-        self.state.read().merge(self.postings(), user, |item, edge| edges.push((item, edge)));
+        merge(self.below(user), changes.map(|(key, change)| (pair(key).1, change.edge())), |item, edge| {
+            edges.push((item, edge));
+        });
         edges
     }
 
     /// Whether a user was forgotten since the generation.
     pub(crate) fn has_forgotten(&self) -> bool {
-        !self.state.read().forgotten.is_empty()
+        !self.forgotten.is_empty()
     }
 
-    /// Items retired since the generation.
-    pub(crate) fn retired(&self) -> RoaringBitmap {
-        self.state.read().retired.keys().copied().collect()
+    /// Items no query returns: those retired before the generation and since.
+    pub(crate) fn retired(&self) -> &RoaringBitmap {
+        &self.retired
     }
 
-    /// How many users have each item now: `[n_items]`.
-    pub(crate) fn item_degrees(&self, n_items: u32) -> Vec<u32> {
-        let mut degrees = self.generation.as_ref().map_or(Vec::new(), |g| g.item_degrees().to_vec());
-        degrees.resize(n_items as usize, 0);
-        for (&item, &difference) in &self.state.read().degrees {
-            if let Some(degree) = degrees.get_mut(item as usize) {
-                *degree = (i64::from(*degree) + difference).clamp(0, i64::from(u32::MAX)) as u32;
-            }
-        }
-        degrees
+    /// How many users have an item now.
+    pub(crate) fn item_degree(&self, item: u32) -> u32 {
+        self.degrees.get(item)
+    }
+
+    /// How many users have each item now, from item 0 on.
+    pub(crate) fn item_degrees(&self) -> impl Iterator<Item = u32> {
+        self.degrees.iter()
     }
 
     /// How many edges there are now.
     pub(crate) fn edges(&self) -> u64 {
-        let below = self.postings().map_or(0, |p| p.items().len() as i64);
-        (below + self.state.read().edges).max(0) as u64
+        self.edges
     }
 
-    /// The posting lists of the users below `n_users` as they are now, and the sequence they have seen. O(edges).
-    pub(crate) fn fold(&self, n_users: u32) -> (Postings, u64) {
-        let state = self.state.read();
-        let below = self.postings().map_or(0, |p| p.items().len() as i64);
-        let mut builder = PostingsBuilder::with_capacity(n_users as usize, (below + state.edges).max(0) as usize);
+    /// The posting lists of the users below `n_users` as they are now. O(edges).
+    pub(crate) fn fold(&self, n_users: u32) -> Postings {
+        let mut builder = PostingsBuilder::with_capacity(n_users as usize, self.edges as usize);
+        let mut changes = self.changes.iter().peekable();
         for user in 0..n_users {
-            state.merge(self.postings(), user, |item, edge| builder.push(item, edge));
+            let own = std::iter::from_fn(|| changes.next_if(|&(key, _)| pair(key).0 == user));
+            merge(self.below(user), own.map(|(key, change)| (pair(key).1, change.edge())), |item, edge| {
+                builder.push(item, edge);
+            });
             builder.end_row();
         }
-        (builder.finish(), state.applied)
+        builder.finish()
     }
 
-    /// What is left of this tail over a `generation` that has seen the log through `folded_through`. O(changes).
-    pub(crate) fn rebase(&self, generation: Arc<Generation>, folded_through: u64) -> Self {
-        let old = self.state.read();
-        let tail = Self::new(Some(generation), folded_through);
-        {
-            let mut new = tail.state.write();
-            let generation = tail.generation();
-            let later = |map: &HashMap<u32, u64>| -> Vec<(u32, u64)> {
-                map.iter().filter(|(_, s)| **s > folded_through).map(|(&k, &s)| (k, s)).collect()
-            };
-            for (user, sequence) in later(&old.forgotten) {
-                new.forget(generation, sequence, user);
-            }
-            for (item, sequence) in later(&old.retired) {
-                new.retired.insert(item, sequence);
-            }
-            for (&user, changes) in &old.users {
-                for (&item, change) in changes.iter().filter(|(_, change)| change.sequence > folded_through) {
-                    new.change(generation, user, item, *change);
-                }
-            }
-            new.applied = old.applied.max(folded_through);
+    /// This tail over a `generation` made from the state it had at `cut`. O(items + what has changed since the cut, and a look at every leaf of
+    /// changes).
+    pub(crate) fn rebase(&self, generation: Arc<Generation>, cut: &Self) -> Self {
+        let mut tail = Self::new(Some(generation), cut.applied);
+        tail.retired = Arc::clone(&self.retired);
+        for user in &*self.forgotten - &*cut.forgotten {
+            tail.forget(user);
         }
+        // Where tail and cut agree, so do this graph and the new generation's.
+        self.changes.differences(&cut.changes, |key| {
+            let (user, item) = pair(key);
+            tail.set(user, item, self.edge(user, item));
+        });
+        tail.applied = self.applied.max(cut.applied);
         tail
     }
 
-    fn postings(&self) -> Option<&Postings> {
-        self.generation.as_ref().map(|g| g.postings())
-    }
-}
-
-impl State {
-    fn apply(&mut self, generation: Option<&Arc<Generation>>, sequence: u64, record: &Record) -> bool {
-        self.applied = sequence;
-        match *record {
-            Record::Define { .. } => false,
-            Record::Insert { user, item, weight, time } => {
-                self.change(generation, user, item, Change { sequence, edge: Some(Edge { weight, time }) });
-                true
-            }
-            Record::Remove { user, item } => self.change(generation, user, item, Change { sequence, edge: None }),
-            Record::ForgetUser { user } => self.forget(generation, sequence, user),
-            Record::RetireItem { item } => {
-                let new = !generation.is_some_and(|g| g.retired().contains(item));
-                self.retired.insert(item, sequence).is_none() && new
-            }
-        }
-    }
-
-    /// Returns whether there was such an edge before.
-    fn change(&mut self, generation: Option<&Arc<Generation>>, user: u32, item: u32, change: Change) -> bool {
-        let after = change.edge.is_some();
-        let before = match self.users.entry(user).or_default().entry(item) {
-            Entry::Occupied(mut last) => last.insert(change).edge.is_some(),
-            Entry::Vacant(none) => {
-                let below = generation.filter(|_| !self.forgotten.contains_key(&user));
-                let below = below.and_then(|g| g.postings().row(user).get(item));
-                // Saying again what the generation holds changes nothing.
-                if below != change.edge {
-                    none.insert(change);
-                }
-                below.is_some()
-            }
+    /// Sets what (user, item) is now; whether it was an edge before.
+    fn set(&mut self, user: u32, item: u32, edge: Option<Edge>) -> bool {
+        let below = self.below(user).and_then(|row| row.get(item));
+        let last = match edge == below {
+            true => self.changes.remove(key(user, item)),
+            false => self.changes.insert(key(user, item), Change::of(edge)),
         };
+        let before = last.map_or(below, Change::edge);
+        let touched = last.is_some_and(|change| change.weight > 0.0);
+        self.count(item, before.is_some(), edge.is_some());
+        self.tell_arrivals(user, item, (touched, edge.is_some() && edge != below), (before.is_some(), edge.is_some()));
+        before.is_some()
+    }
+
+    fn forget(&mut self, user: u32) {
+        let items: Vec<u32> = self.history(user).into_iter().map(|(item, _)| item).collect();
+        for item in items {
+            let last = self.changes.remove(key(user, item));
+            self.count(item, true, false);
+            self.tell_arrivals(user, item, (last.is_some(), false), (true, false));
+        }
+        // What is left are edges that were taken back.
+        let rest = self.changes.from(key(user, 0)).map(|(key, _)| key);
+        let rest: Vec<u64> = rest.take_while(|&key| pair(key).0 == user).collect();
+        for key in rest {
+            self.changes.remove(key);
+        }
+        Arc::make_mut(&mut self.forgotten).insert(user);
+    }
+
+    /// Whether it was not retired before.
+    fn retire(&mut self, item: u32) -> bool {
+        !self.retired.contains(item) && Arc::make_mut(&mut self.retired).insert(item)
+    }
+
+    fn count(&mut self, item: u32, before: bool, after: bool) {
         if before != after {
-            self.count(generation, user, item, after);
-        }
-        before
-    }
-
-    /// Returns true: the user was known.
-    fn forget(&mut self, generation: Option<&Arc<Generation>>, sequence: u64, user: u32) -> bool {
-        let mut items = Vec::new();
-        self.merge(generation.map(|g| g.postings()), user, |item, _| items.push(item));
-        for &item in &items {
-            self.count(generation, user, item, false);
-        }
-        self.users.remove(&user);
-        self.forgotten.insert(user, sequence);
-        true
-    }
-
-    fn count(&mut self, generation: Option<&Arc<Generation>>, user: u32, item: u32, gained: bool) {
-        let difference = if gained { 1 } else { -1 };
-        *self.degrees.entry(item).or_default() += difference;
-        self.edges += difference;
-        if let Some(generation) = generation {
-            self.arrivals.change(generation, user, item, gained);
+            self.degrees.step(item, after);
+            self.edges = if after { self.edges + 1 } else { self.edges - 1 };
         }
     }
 
-    /// Visits the user's edges, the generation's and the tail's, in ascending order of item.
-    fn merge(&self, below: Option<&Postings>, user: u32, mut visit: impl FnMut(u32, Edge)) {
-        let changes = self.users.get(&user);
-        let mut changes = changes.into_iter().flatten().map(|(&item, change)| (item, change.edge)).peekable();
-        let below = below.filter(|_| !self.forgotten.contains_key(&user));
-        for (item, edge) in below.into_iter().flat_map(|p| p.row(user).edges()) {
-            let mut replaced = false;
-            while let Some((changed, new)) = changes.next_if(|(changed, _)| *changed <= item) {
-                replaced |= changed == item;
-                if let Some(edge) = new {
-                    visit(changed, edge);
-                }
+    /// Tells arrivals that (user, item), before and after, was touched since the generation and was an edge.
+    fn tell_arrivals(&mut self, user: u32, item: u32, touched: (bool, bool), edge: (bool, bool)) {
+        let Some(generation) = self.generation.as_ref().filter(|generation| !generation.has_item(item)) else { return };
+        let generation = Arc::clone(generation);
+        let mut voices = Voices::of(generation.users());
+        if self.arrivals.get(item).is_some() {
+            let touched = (touched.0 != touched.1).then_some(touched.1);
+            let joined = (edge.0 != edge.1 && generation.has_user(user)).then_some((user, edge.1));
+            if touched.is_some() || joined.is_some() {
+                self.arrivals.update(item, touched, joined, &mut voices);
             }
-            if !replaced {
-                visit(item, edge);
-            }
+        } else if touched.1 {
+            // The first edge since the generation: all who have the item speak for it, the generation's own too.
+            let holders = generation.holders(item);
+            let still = |holder: u32| holder == user || self.edge(holder, item).is_some();
+            let own = holders.binary_search(&user).is_err().then_some(user);
+            let users: Vec<u32> = holders.iter().copied().filter(|&holder| still(holder)).chain(own).collect();
+            let users = users.into_iter().filter(|&user| generation.has_user(user));
+            self.arrivals.add(item, users, &mut voices);
         }
-        changes.for_each(|(item, edge)| edge.into_iter().for_each(|edge| visit(item, edge)));
+    }
+
+    /// What (user, item) is now.
+    fn edge(&self, user: u32, item: u32) -> Option<Edge> {
+        match self.changes.get(key(user, item)) {
+            Some(change) => change.edge(),
+            None => self.below(user)?.get(item),
+        }
+    }
+
+    /// The user's row in the generation, as far as it counts.
+    fn below(&self, user: u32) -> Option<Row<'_>> {
+        let generation = self.generation.as_ref().filter(|_| !self.forgotten.contains(user))?;
+        Some(generation.postings().row(user))
     }
 }
+
+/// Visits the edges of a row with the `changes` of some of them, in ascending order of item.
+fn merge(below: Option<Row<'_>>, changes: impl Iterator<Item = (u32, Option<Edge>)>, mut visit: impl FnMut(u32, Edge)) {
+    let mut changes = changes.peekable();
+    for (item, edge) in below.into_iter().flat_map(Row::edges) {
+        let mut replaced = false;
+        while let Some((changed, new)) = changes.next_if(|(changed, _)| *changed <= item) {
+            replaced |= changed == item;
+            if let Some(edge) = new {
+                visit(changed, edge);
+            }
+        }
+        if !replaced {
+            visit(item, edge);
+        }
+    }
+    changes.for_each(|(item, edge)| edge.into_iter().for_each(|edge| visit(item, edge)));
+}
+
+#[cfg(test)]
+mod tests;

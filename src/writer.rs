@@ -3,19 +3,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kithdb_storage::{Record, Side, Store};
 
+use crate::catalogue::{Catalogue, Catalogues};
 use crate::error::{Error, Result};
-use crate::ids::{Catalogue, Id, IdKind};
+use crate::ids::{Id, IdKind};
 use crate::interaction::Interaction;
-use crate::live::{Catalogues, Live};
+use crate::live::Live;
 
 /// Commits that may wait for the writer before a caller blocks.
 const QUEUE: usize = 1024;
 /// Operations after which a group is closed though more are waiting.
 const GROUP: usize = 65_536;
+/// How long queries may have to wait to see what no caller waits to see, once nothing more comes.
+const IDLE: Duration = Duration::from_millis(250);
 /// Operations a [`Stream`] commits together.
 const BATCH: usize = 16_384;
 /// Commits a [`Stream`] has under way at a time.
@@ -40,6 +44,8 @@ pub(crate) enum Operation {
 /// Operations that become durable together, and whom to tell how many of them changed something.
 struct Commit {
     operations: Vec<Operation>,
+    /// Whether queries have to see them by the time of the reply.
+    seen: bool,
     reply: Sender<Result<u64>>,
 }
 
@@ -67,20 +73,25 @@ impl Writer {
         Ok(Self { commits: Some(commits), thread: Some(thread) })
     }
 
-    /// Sends operations to be committed together.
+    /// Sends operations to be committed together; queries see them when the answer has come.
     pub(crate) fn commit(&self, operations: Vec<Operation>) -> Result<Pending> {
+        self.send(operations, true)
+    }
+
+    fn send(&self, operations: Vec<Operation>, seen: bool) -> Result<Pending> {
         let (reply, receiver) = bounded(1);
         let stopped = Error::Stopped { thread: "writer" };
         self.commits
             .as_ref()
             .ok_or(stopped)?
-            .send(Commit { operations, reply })
+            .send(Commit { operations, seen, reply })
             .map_err(|_| Error::Stopped { thread: "writer" })?;
         Ok(Pending(receiver))
     }
 }
 
-/// Many operations on their way, in batches that become durable one after another.
+/// Many operations on their way, in batches that become durable one after another. Queries see all of them when the stream is finished, and
+/// may see some before.
 pub(crate) struct Stream<'a> {
     writer: &'a Writer,
     batch: Vec<Operation>,
@@ -98,25 +109,28 @@ impl<'a> Stream<'a> {
         if self.batch.len() < BATCH {
             return Ok(());
         }
-        self.send()?;
+        self.send(false)?;
         match self.under_way.len() > IN_FLIGHT {
             true => self.under_way.pop_front().map_or(Ok(()), |pending| pending.wait().map(drop)),
             false => Ok(()),
         }
     }
 
-    /// Waits for all that is under way, and before for the last batch if `rest`; the first error.
+    /// Sends the last batch if `rest`, and waits until all that was sent is durable and seen; the first error.
     pub(crate) fn finish(mut self, rest: bool) -> Result<()> {
-        let sent = if rest { self.send() } else { Ok(()) };
+        if !rest {
+            self.batch.clear();
+        }
+        let sent = self.send(true);
         self.under_way.into_iter().fold(sent, |outcome, pending| {
             let waited = pending.wait().map(drop);
             outcome.and(waited)
         })
     }
 
-    fn send(&mut self) -> Result<()> {
+    fn send(&mut self, seen: bool) -> Result<()> {
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        self.under_way.push_back(self.writer.commit(batch)?);
+        self.under_way.push_back(self.writer.send(batch, seen)?);
         Ok(())
     }
 }
@@ -132,7 +146,18 @@ impl Drop for Writer {
 }
 
 fn run(store: &Store, live: &Live, commits: &Receiver<Commit>) {
-    while let Ok(first) = commits.recv() {
+    loop {
+        let first = match commits.recv_timeout(IDLE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                live.catch_up();
+                match commits.recv() {
+                    Ok(first) => first,
+                    Err(_) => return,
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         let mut count = first.operations.len();
         let mut group = vec![first];
         while count < GROUP
@@ -152,45 +177,62 @@ fn run(store: &Store, live: &Live, commits: &Receiver<Commit>) {
     }
 }
 
+/// Makes a group durable, applies it, shows it to queries, and answers everybody, in this order.
 fn commit(store: &Store, live: &Live, group: Vec<Commit>) {
     let mut records = Vec::new();
-    let mut spans = Vec::with_capacity(group.len());
+    let (mut replies, mut spans) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
+    let mut seen = false;
     {
-        let catalogues = live.catalogues.read();
-        let mut ids = Resolver::new(&catalogues);
+        let working = live.working();
+        let mut ids = Resolver::new(working.catalogues());
         for commit in group {
             let start = records.len();
-            let resolved = ids
-                .check(&commit.operations)
-                .and_then(|()| commit.operations.iter().try_for_each(|operation| ids.resolve(operation, &mut records)));
+            let resolved = working
+                .check()
+                .and_then(|()| ids.check(&commit.operations))
+                .and_then(|()| ids.resolve_all(&commit.operations, &mut records));
             match resolved {
-                Ok(()) => spans.push((commit.reply, start..records.len())),
+                Ok(()) => {
+                    seen |= commit.seen;
+                    replies.push(commit.reply);
+                    spans.push(start..records.len());
+                }
                 Err(error) => drop(commit.reply.send(Err(error))),
             }
         }
     }
-    if records.is_empty() {
-        spans.into_iter().for_each(|(reply, _)| drop(reply.send(Ok(0))));
+    if replies.is_empty() {
         return;
     }
+    // Storage is asked though there may be nothing to write: after a failure nothing is acknowledged, not even what needs no record.
     match store.append(&records) {
         Ok(last) => {
             let first = last + 1 - records.len() as u64;
-            let _applying = live.applying.lock();
-            let defined = live.catalogues.write().apply(&records);
-            let tail = live.tail();
-            for (reply, span) in spans {
-                let changed = tail.apply(first + span.start as u64, &records[span]);
+            let mut working = live.working();
+            let changed = working.apply(first, &records, spans.into_iter());
+            let show = changed.is_ok() && !working.is_seen() && (seen || working.is_due());
+            let before = if show {
+                Some(live.show(working))
+            } else {
+                drop(working);
+                None
+            };
+            match changed {
                 // Whoever has given up waiting needs no answer.
-                let _ = reply.send(match &defined {
-                    Ok(()) => Ok(changed),
-                    Err(error) => Err(Error::Damaged { what: error.to_string() }),
-                });
+                Ok(changed) => replies.iter().zip(changed).for_each(|(reply, n)| drop(reply.send(Ok(n)))),
+                Err(error) => {
+                    let what = error.to_string();
+                    replies.iter().for_each(|reply| {
+                        drop(reply.send(Err(Error::NotApplied { what: what.clone() })));
+                    });
+                }
             }
+            // What nobody reads any more is freed when everybody has an answer.
+            drop(before);
         }
         Err(error) => {
             let source = Arc::new(error);
-            for (reply, _) in spans {
+            for reply in replies {
                 let _ = reply.send(Err(Error::NotStored { source: Arc::clone(&source) }));
             }
         }
@@ -240,12 +282,29 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
+    fn resolve_all(&mut self, operations: &[Operation], records: &mut Vec<Record>) -> Result<()> {
+        // Loads often come a user at a time: nobody is looked up twice in a row.
+        let mut last: Option<(&Id, u32)> = None;
+        for operation in operations {
+            let Operation::Insert(Interaction { user, item, weight, time }) = operation else {
+                self.resolve(operation, records)?;
+                continue;
+            };
+            let number = match last.filter(|&(id, _)| id == user) {
+                Some((_, number)) => number,
+                None => self.users.number(user, records)?,
+            };
+            last = Some((user, number));
+            let item = self.items.number(item, records)?;
+            records.push(Record::Insert { user: number, item, weight: *weight, time: *time });
+        }
+        Ok(())
+    }
+
+    /// Resolves any operation but an insert.
     fn resolve(&mut self, operation: &Operation, records: &mut Vec<Record>) -> Result<()> {
         match operation {
-            Operation::Insert(Interaction { user, item, weight, time }) => {
-                let (user, item) = (self.users.number(user, records)?, self.items.number(item, records)?);
-                records.push(Record::Insert { user, item, weight: *weight, time: *time });
-            }
+            Operation::Insert(_) => {}
             Operation::Remove { user, item } => {
                 if let (Some(user), Some(item)) = (self.users.find(user), self.items.find(item)) {
                     records.push(Record::Remove { user, item });
@@ -296,5 +355,40 @@ impl Numbers<'_> {
         self.new.define(local, id.kind(), &key)?;
         records.push(Record::Define { side: self.side, index, kind: id.kind(), bytes: key.to_vec() });
         Ok(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tail::Tail;
+
+    #[test]
+    fn nothing_is_acknowledged_after_records_that_could_not_be_taken_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &kithdb_storage::StoreOptions::default()).unwrap();
+        let live = Live::new(Catalogues::new(), Tail::new(None, 0));
+        let ask = |operation: Operation| {
+            let (reply, answer) = bounded(1);
+            commit(&store, &live, vec![Commit { operations: vec![operation], seen: true, reply }]);
+            answer.recv().unwrap()
+        };
+        assert_eq!(ask(Operation::Insert(Interaction::new("alice", "grinder"))).unwrap(), 1);
+        // A definition that is out of step, as of a log that was written to behind the database's back.
+        let stray = [Record::Define { side: Side::User, index: 7, kind: IdKind::Str, bytes: b"bob".to_vec() }];
+        assert!(live.working().apply(3, &stray, std::iter::once(0..1)).is_err());
+        let sequence = store.last_sequence();
+        for operation in [
+            Operation::Insert(Interaction::new("alice", "kettle")),
+            Operation::Remove { user: "nobody".into(), item: "nothing".into() },
+            Operation::ForgetUser("nobody".into()),
+            Operation::RetireItem("nothing".into()),
+        ] {
+            let error = ask(operation).unwrap_err();
+            assert!(matches!(error, Error::NotApplied { .. }) && error.to_string().contains("reopened"), "{error}");
+        }
+        assert!(matches!(live.check(), Err(Error::NotApplied { .. })));
+        assert_eq!(store.last_sequence(), sequence);
+        assert_eq!(live.snapshot().tail().edges(), 1);
     }
 }

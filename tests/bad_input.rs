@@ -118,6 +118,46 @@ fn known_users_and_items_without_anything_to_go_by() {
     assert!(message(db.nearest(5_000u64, 3)).contains("no interactions to go by"));
     db.insert(5_001u64, 6_000u64).unwrap();
     assert!(message(db.similar_items(6_000u64, 3)).contains("no code yet"));
+    // Who has items is not told to insert one.
+    let error = message(db.nearest(5_001u64, 3));
+    assert!(error.contains("one item") && error.contains("until the next training"), "{error}");
+    db.insert(5_001u64, 6_001u64).unwrap();
+    assert!(message(db.nearest(5_001u64, 3)).contains("2 items, none of which has a code"));
+    let error = message(db.query().items([6_000u64, 6_001]).run());
+    assert!(error.contains("none of the 2 known items") && error.contains("train"), "{error}");
+    // Somebody new with items that have codes is placed by them; other users are not compared with them before a training.
+    db.insert(5_002u64, 1u64).unwrap();
+    db.nearest(5_002u64, 3).unwrap();
+    assert!(message(db.similar_users(5_002u64, 3)).contains("no trained code"));
+    for query in [db.query().user(5_001u64), db.query().items([6_000u64])] {
+        assert_eq!(query.or_popular().k(3).run().unwrap().len(), 3);
+    }
+}
+
+#[test]
+fn a_database_of_one_item() {
+    let (_directory, db) = empty();
+    db.insert_many([("alice", "only"), ("bob", "only")]).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    db.insert("carol", "only").unwrap();
+    let refused = |query: kithdb::Query<'_>| {
+        let error = message(query.run());
+        assert!(error.contains("no two items to tell apart") && error.contains("other items"), "{error}");
+    };
+    refused(db.query().user("alice"));
+    refused(db.query().user("carol"));
+    refused(db.query().items(["only"]));
+    refused(db.query().similar_to("only"));
+    assert!(message(db.explain("alice", "only")).contains("no two items"));
+    assert!(message(db.nearest("dave", 1)).contains("unknown user dave"));
+    let popular = db.query().user("dave").or_popular().run().unwrap();
+    assert_eq!((popular.len(), popular.as_slice()[0].score), (1, 3.0));
+    assert!(db.query().user("alice").or_popular().run().unwrap().is_empty());
+    assert_eq!(db.similar_users("alice", 3).unwrap().len(), 1);
+    // With a second item there is something to learn.
+    db.insert_many([("bob", "other"), ("dave", "other")]).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    assert_eq!(db.nearest("alice", 3).unwrap().as_slice()[0].id, "other".into());
 }
 
 #[test]

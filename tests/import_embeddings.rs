@@ -183,7 +183,8 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
     broken[4] = f32::INFINITY;
     assert!(refused(broken).contains("inf at 4"));
     assert!(refused(vec![3e38; 10]).contains("too large"));
-    assert_eq!(db.query().vector(vec![0.0; 10]).k(9).run().unwrap().len(), 5);
+    assert!(refused(vec![0.0; 10]).contains("zeros"));
+    assert_eq!(db.query().vector(vec![1e-20; 10]).k(9).run().unwrap().len(), 5);
 }
 
 #[test]

@@ -66,15 +66,6 @@ impl LayeredCodes {
         Ok(Self::from_valid(Arc::clone(&self.shape), words, scalers))
     }
 
-    /// One row, by itself.
-    ///
-    /// # Panics
-    /// If there is no such row.
-    pub(crate) fn select(&self, row: usize) -> Self {
-        let row = self.row(row);
-        Self::from_valid(Arc::clone(&self.shape), row.words.to_vec(), row.scalers.to_vec())
-    }
-
     /// Codes from parts that are known to be valid.
     pub(crate) fn from_valid(shape: Arc<CodeShape>, words: Vec<u64>, scalers: Vec<f32>) -> Self {
         Self { rows: scalers.len() / shape.layers(), shape, words, scalers }

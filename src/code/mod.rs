@@ -24,7 +24,6 @@
 
 mod encoder;
 mod error;
-mod fold_in;
 mod layered;
 mod packed;
 mod planes;
@@ -34,7 +33,6 @@ mod shape;
 
 pub(crate) use encoder::{Encoder, normalise};
 pub use error::CodeError;
-pub use fold_in::FoldInMap;
 pub use layered::{LayeredCodes, Row};
 pub use planes::PlaneCodes;
 pub use query::QueryCode;

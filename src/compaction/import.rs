@@ -1,22 +1,21 @@
 //! Publishing codes made elsewhere: a generation without a training.
 
-use kithdb_storage::{Side, Store};
+use kithdb_storage::Store;
 use serde::Serialize;
 
 use super::job::PhaseTime;
 use super::parts::Cut;
 use super::worker::{Watch, publish};
-use crate::code::{Encoder, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::catalogue::Catalogue;
+use crate::code::{Encoder, LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::exchange::{CodeSet, RowIds};
+use crate::fold_in::FoldInMap;
 use crate::generation::Content;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::train::{Monitor, TrainState};
-
-/// Ids looked up under one hold of the catalogues' lock.
-const LOOKUPS: usize = 1 << 16;
 
 /// What an import came to.
 #[derive(Clone, Debug, Serialize)]
@@ -51,11 +50,10 @@ pub(super) fn import(
 ) -> Result<ImportOutcome> {
     watch.check()?;
     watch.phase("fold", 0);
-    let mut user_numbers = numbers(live, Side::User, &codes.user_ids, codes.users.len())?;
-    let item_numbers = numbers(live, Side::Item, &codes.item_ids, codes.items.len())?;
-    let cut = Cut::take(live);
-    // Forgotten after the look-up, they are still in the catalogue's numbering.
-    user_numbers.iter_mut().filter(|user| !cut.ids.has_user(**user)).for_each(|user| *user = u32::MAX);
+    let snapshot = live.snapshot();
+    let user_numbers = numbers(&snapshot.catalogues().users, &codes.user_ids, codes.users.len())?;
+    let item_numbers = numbers(&snapshot.catalogues().items, &codes.item_ids, codes.items.len())?;
+    let cut = Cut::of(snapshot);
 
     let (shape, planes) = (codes.items.shape().clone(), codes.users.planes());
     let (users, items) = (codes.users.len() as u64, codes.items.len() as u64);
@@ -85,7 +83,7 @@ pub(super) fn import(
         fold_in,
         encoder,
     };
-    let manifest = publish(store, live, kernel, &cut.ids, content, &TrainState::default(), cut.folded_through)?;
+    let manifest = publish(store, live, kernel, (&cut.ids, &cut.snapshot), content, &TrainState::default())?;
     Ok(ImportOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),
@@ -99,19 +97,8 @@ pub(super) fn import(
 }
 
 /// The dense number of each row's id; `u32::MAX`, which is nobody's, where it was forgotten since it was defined.
-fn numbers(live: &Live, side: Side, ids: &RowIds, rows: usize) -> Result<Vec<u32>> {
-    let mut numbers = Vec::with_capacity(rows);
-    for first in (0..rows).step_by(LOOKUPS) {
-        let catalogues = live.catalogues.read();
-        let catalogue = match side {
-            Side::User => &catalogues.users,
-            Side::Item => &catalogues.items,
-        };
-        for row in first..rows.min(first + LOOKUPS) {
-            numbers.push(catalogue.get(&ids.id(row))?.unwrap_or(u32::MAX));
-        }
-    }
-    Ok(numbers)
+fn numbers(catalogue: &Catalogue, ids: &RowIds, rows: usize) -> Result<Vec<u32>> {
+    (0..rows).map(|row| Ok(catalogue.get(&ids.id(row))?.unwrap_or(u32::MAX))).collect()
 }
 
 /// The rows, `width` values each, in the order of dense numbers, zero where there is none. Moves nothing where they are in that order already.

@@ -5,21 +5,24 @@ use std::sync::Arc;
 use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
-use crate::code::{CodeError, CodeShape, Encoder, FoldInMap, LayeredCodes, PlaneCodes};
+use crate::catalogue::{self, Catalogue, Catalogues};
+use crate::code::{CodeError, CodeShape, Encoder, LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
+use crate::fold_in::FoldInMap;
 use crate::generation::{Content, Generation};
 use crate::graph::postings::Postings;
-use crate::ids::{self, Catalogue};
 use crate::index::Order;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
-use crate::live::{Catalogues, Live};
+use crate::live::Live;
+use crate::snapshot::Snapshot;
 use crate::tail::Tail;
 use crate::train::{StateData, Taught, TrainState};
 
 /// The interactions, ids and retirements up to one point of the log.
 pub(super) struct Cut {
-    pub(super) folded_through: u64,
+    /// The state it is of.
+    pub(super) snapshot: Snapshot,
     pub(super) postings: Postings,
     pub(super) retired: RoaringBitmap,
     pub(super) ranks: Arc<[u32]>,
@@ -47,29 +50,15 @@ impl Column {
     }
 }
 
-impl Ids {
-    /// Whether the user's number is in use.
-    pub(super) fn has_user(&self, user: u32) -> bool {
-        let ends = &self.users.ends;
-        let start = if user == 0 { Some(&0) } else { ends.get(user as usize - 1) };
-        ends.get(user as usize).is_some_and(|end| start < Some(end))
-    }
-}
-
 impl Cut {
-    /// Everything applied so far. Writes wait for as long as the fold takes; queries do not.
-    pub(super) fn take(live: &Live) -> Self {
-        let (postings, folded_through, retired, ids) = {
-            let _applying = live.applying.lock();
-            let catalogues = live.catalogues.read();
-            let tail = live.tail();
-            let (postings, folded_through) = tail.fold(catalogues.users.len());
-            let retired = tail.retired() | tail.generation().map_or_else(RoaringBitmap::new, |g| g.retired().clone());
-            let (users, items) = (Column::of(&catalogues.users), Column::of(&catalogues.items));
-            (postings, folded_through, retired, Ids { forgotten: tail.has_forgotten(), users, items })
-        };
-        let ranks = ids::ranks(&ids.items.keys, &ids.items.ends).into();
-        Self { folded_through, postings, retired, ranks, ids }
+    /// Everything a snapshot has seen. O(edges); nobody waits for it.
+    pub(super) fn of(snapshot: Snapshot) -> Self {
+        let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
+        let postings = tail.fold(catalogues.users.len());
+        let (users, items) = (Column::of(&catalogues.users), Column::of(&catalogues.items));
+        let ids = Ids { forgotten: tail.has_forgotten(), users, items };
+        let ranks = catalogue::ranks(&ids.items.keys, &ids.items.ends).into();
+        Self { postings, retired: tail.retired().clone(), ranks, ids, snapshot }
     }
 
     /// Whether somebody was forgotten since the generation before.
@@ -159,7 +148,7 @@ pub(crate) fn taught(store: &Store, generation: &Generation) -> Result<Option<Ta
 
 /// Reads the current generation, if there is one, and replays the log after it.
 pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Live> {
-    let (mut catalogues, tail) = match store.manifest() {
+    let (mut catalogues, mut tail) = match store.manifest() {
         None => (Catalogues::new(), Tail::new(None, 0)),
         Some(manifest) => {
             let reader = store.read_generation(Arc::clone(&manifest));
@@ -255,8 +244,9 @@ fn catalogue(reader: &GenerationReader<'_>, manifest: &Manifest, side: Side) -> 
         Side::Item => "items",
     };
     let kind = manifest.attributes.get(&format!("{name}.id_kind")).and_then(|kind| parse_kind(kind));
-    let keys = reader.part(&format!("{name}.ids"))?;
-    Catalogue::decode(side, kind, keys, reader.part(&format!("{name}.id_ends"))?)
+    let keys: Vec<u8> = reader.part(&format!("{name}.ids"))?;
+    let ends: Vec<u64> = reader.part(&format!("{name}.id_ends"))?;
+    Catalogue::decode(side, kind, &keys, &ends)
 }
 
 fn kind_attribute(kind: IdKind) -> &'static str {

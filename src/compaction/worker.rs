@@ -19,6 +19,7 @@ use crate::graph::Bipartite;
 use crate::index::Order;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
+use crate::snapshot::Snapshot;
 use crate::train::{self, Monitor, TrainOptions, TrainState, Trained, train_here};
 
 /// A job that waits for its turn, and whom to tell how it ended.
@@ -150,7 +151,7 @@ fn compact(
 ) -> Result<TrainOutcome> {
     watch.check()?;
     watch.phase("fold", 0);
-    let cut = parts::Cut::take(live);
+    let cut = parts::Cut::of(live.snapshot());
     let interactions = cut.postings.items().len() as u64;
     let trained = if interactions > 0 {
         let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
@@ -164,7 +165,6 @@ fn compact(
 
     watch.check()?;
     watch.phase("publish", 0);
-    let folded_through = cut.folded_through;
     let (users, items) = (u64::from(cut.n_users()), u64::from(cut.n_items()));
     let content = Content {
         postings: cut.postings,
@@ -175,7 +175,7 @@ fn compact(
         fold_in: trained.fold_in,
         encoder: None,
     };
-    let manifest = publish(store, live, kernel, &cut.ids, content, &trained.state, folded_through)?;
+    let manifest = publish(store, live, kernel, (&cut.ids, &cut.snapshot), content, &trained.state)?;
     Ok(TrainOutcome {
         generation: manifest.generation,
         content_hash: manifest.content_hash.clone(),
@@ -187,19 +187,19 @@ fn compact(
     })
 }
 
-/// Makes `content` the generation that answers: stored first, then under the live tail.
+/// Makes `content` the generation that answers: stored first, with the ids of the snapshot it was made from, then under the live tail.
 pub(super) fn publish(
     store: &Store,
     live: &Live,
     kernel: Kernel,
-    ids: &parts::Ids,
+    (ids, snapshot): (&parts::Ids, &Snapshot),
     content: Content,
     state: &TrainState,
-    folded_through: u64,
 ) -> Result<Arc<Manifest>> {
+    live.check()?;
     let order = Order::of(&content.items);
-    let manifest = parts::publish(store, ids, &content, &order, state, folded_through)?;
+    let manifest = parts::publish(store, ids, &content, &order, state, snapshot.last_sequence())?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
-    live.publish(Arc::new(generation), folded_through);
+    live.publish(Arc::new(generation), snapshot);
     Ok(manifest)
 }

@@ -8,8 +8,7 @@ use crate::generation::Generation;
 use crate::ids::Id;
 use crate::index::{Filter, TopK};
 use crate::kernel::dense::Isa;
-use crate::live::Live;
-use crate::tail::Tail;
+use crate::snapshot::Snapshot;
 use crate::train::{Scorer, Taught};
 
 /// Users scored at once.
@@ -17,26 +16,24 @@ const BLOCK: usize = 64;
 
 /// Ranks items by a teacher's scores: descending, ties by ascending id, without what a user has and without items no query returns.
 pub(crate) struct FullPrecision<'a> {
-    live: &'a Live,
-    tail: &'a Tail,
+    snapshot: &'a Snapshot,
     generation: &'a Generation,
     scorer: Scorer<'a>,
     hidden: RoaringBitmap,
 }
 
 impl<'a> FullPrecision<'a> {
-    /// Of the `teacher` of a generation, under the interactions and retirements of `tail`.
+    /// Of the `teacher` of a generation, under the interactions and retirements of `snapshot`.
     ///
     /// # Errors
     /// `Kernel` where the environment forces an instruction set that this machine lacks.
     pub(crate) fn new(
-        live: &'a Live,
-        tail: &'a Tail,
+        snapshot: &'a Snapshot,
         generation: &'a Generation,
         teacher: &'a Taught,
     ) -> Result<FullPrecision<'a>> {
-        let hidden = generation.codeless() | generation.retired() | tail.retired();
-        Ok(FullPrecision { live, tail, generation, scorer: teacher.scorer(Isa::chosen()?), hidden })
+        let hidden = generation.codeless() | snapshot.tail().retired();
+        Ok(FullPrecision { snapshot, generation, scorer: teacher.scorer(Isa::chosen()?), hidden })
     }
 
     /// The `k` best items of every user, in their order; none for a user the teacher has not seen. Works on rayon.
@@ -44,13 +41,11 @@ impl<'a> FullPrecision<'a> {
     /// # Errors
     /// `WrongIdKind`.
     pub(crate) fn lists<'u>(&self, users: impl Iterator<Item = &'u Id>, k: usize) -> Result<Vec<Vec<Id>>> {
-        let users: Vec<Option<u32>> = {
-            let catalogues = self.live.catalogues.read();
-            let known = |user: u32| (user as usize) < self.generation.users().len() && self.generation.has_user(user);
-            users.map(|user| Ok(catalogues.users.get(user)?.filter(|&user| known(user)))).collect::<Result<_>>()?
-        };
+        let catalogues = self.snapshot.catalogues();
+        let known = |user: u32| (user as usize) < self.generation.users().len() && self.generation.has_user(user);
+        let number = |user| Ok(catalogues.users.get(user)?.filter(|&user| known(user)));
+        let users: Vec<Option<u32>> = users.map(number).collect::<Result<_>>()?;
         let lists: Vec<Vec<u32>> = users.par_chunks(BLOCK).flat_map(|block| self.rows(block, k)).collect();
-        let catalogues = self.live.catalogues.read();
         Ok(lists
             .into_iter()
             .map(|rows| rows.into_iter().filter_map(|row| catalogues.items.id(row)).collect())
@@ -64,7 +59,7 @@ impl<'a> FullPrecision<'a> {
         let mut scored = (0..known.len()).map(|row| scores.row(row));
         let list = |user: &Option<u32>| {
             let Some((user, scores)) = user.and_then(|user| Some((user, scored.next()?))) else { return Vec::new() };
-            let mut seen: Vec<u32> = self.tail.history(user).into_iter().map(|(item, _)| item).collect();
+            let mut seen: Vec<u32> = self.snapshot.tail().history(user).into_iter().map(|(item, _)| item).collect();
             seen.sort_unstable();
             let filter = Filter { deny: vec![&self.hidden], seen: &seen, ..Filter::default() };
             let mut best = TopK::new(k, scores.len());

@@ -4,16 +4,17 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use kithdb_storage::{Side, Store};
+use kithdb_storage::Store;
 use serde::Serialize;
 
 use super::folder::{ITEMS, QUERIES, file};
+use crate::catalogue::Catalogue;
 use crate::code::CodeShape;
 use crate::compaction;
 use crate::error::{Error, Result};
 use crate::ids::{Id, IdKind};
-use crate::live::Live;
 use crate::npy::{Dtype, NpyError, NpyWriter};
+use crate::snapshot::Snapshot;
 
 /// Rows written at a time.
 const ROWS: usize = 4096;
@@ -45,9 +46,8 @@ struct Rows {
 }
 
 /// Writes what [`Db::export_npy`](crate::Db::export_npy) describes.
-pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<ExportOutcome> {
-    let tail = live.tail();
-    let generation = tail.generation().ok_or(Error::NotTrained)?;
+pub(crate) fn export(snapshot: &Snapshot, store: &Store, folder: &Path) -> Result<ExportOutcome> {
+    let generation = snapshot.trained().ok_or(Error::NotTrained)?;
     let shape = generation.shape();
     let width = shape.widths()[0];
     if shape.widths().iter().any(|&other| other != width) || !width.is_multiple_of(8) {
@@ -57,12 +57,10 @@ pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<Export
                 .into(),
         });
     }
-    let retired = tail.retired();
-    let shown =
-        |&item: &u32| generation.has_item(item) && !retired.contains(item) && !generation.retired().contains(item);
-    let items = Rows::new(live, Side::Item, generation.ranks(), shown);
-    let ranks = live.catalogues.read().users.ranks();
-    let users = Rows::new(live, Side::User, &ranks, |&user| generation.has_user(user));
+    let (retired, catalogues) = (snapshot.tail().retired(), snapshot.catalogues());
+    let shown = |&item: &u32| generation.has_item(item) && !retired.contains(item);
+    let items = Rows::new(&catalogues.items, generation.ranks(), shown);
+    let users = Rows::new(&catalogues.users, &catalogues.users.ranks(), |&user| generation.has_user(user));
     items.check_text()?;
     users.check_text()?;
 
@@ -135,21 +133,14 @@ pub(crate) fn export(live: &Live, store: &Store, folder: &Path) -> Result<Export
 
 impl Rows {
     /// Those rows of `ranks` that are wanted and have an id.
-    fn new(live: &Live, side: Side, ranks: &[u32], wanted: impl Fn(&u32) -> bool) -> Self {
+    fn new(catalogue: &Catalogue, ranks: &[u32], wanted: impl Fn(&u32) -> bool) -> Self {
         let mut numbers: Vec<u32> = (0..ranks.len() as u32).filter(wanted).collect();
         numbers.sort_unstable_by_key(|&row| ranks[row as usize]);
         let mut rows = Self { numbers: Vec::with_capacity(numbers.len()), ids: Vec::with_capacity(numbers.len()) };
-        for numbers in numbers.chunks(ROWS) {
-            let catalogues = live.catalogues.read();
-            let catalogue = match side {
-                Side::User => &catalogues.users,
-                Side::Item => &catalogues.items,
-            };
-            for &row in numbers {
-                if let Some(id) = catalogue.id(row) {
-                    rows.numbers.push(row);
-                    rows.ids.push(id);
-                }
+        for row in numbers {
+            if let Some(id) = catalogue.id(row) {
+                rows.numbers.push(row);
+                rows.ids.push(id);
             }
         }
         rows

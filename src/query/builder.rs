@@ -1,21 +1,17 @@
 //! The query builder.
 
-use roaring::RoaringBitmap;
-
-use super::fold_in::fold_in;
+use super::fold_in::{Folded, fold_in};
+use super::popularity::popular;
 use super::vector::vector_query;
 use super::{Basis, Engine, Hit, Hits, ItemSet};
-use crate::arrivals::ArrivalIndex;
 use crate::code::QueryCode;
-use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::generation::Generation;
-use crate::ids::{Catalogue, Id};
-use crate::index::{EngineKind, Filter, Found, Match, Work};
-use crate::live::Catalogues;
-use crate::tail::Tail;
+use crate::ids::Id;
+use crate::index::{Filter, Found, Match};
+use crate::snapshot::Snapshot;
 
-/// A query under construction, from [`Db::query`]. It ends with [`run`](Query::run).
+/// A query under construction, from [`Db::query`](crate::Db::query) or [`Snapshot::query`]. It ends with [`run`](Query::run).
 ///
 /// ```
 /// # fn main() -> kithdb::Result<()> {
@@ -30,7 +26,7 @@ use crate::tail::Tail;
 /// ```
 #[must_use = "a query does nothing until it is run"]
 pub struct Query<'a> {
-    db: &'a Db,
+    snapshot: Snapshot,
     subject: Option<Subject>,
     k: usize,
     allow: Option<&'a ItemSet>,
@@ -62,9 +58,9 @@ pub(super) struct Resolved {
 }
 
 impl<'a> Query<'a> {
-    pub(crate) fn new(db: &'a Db) -> Self {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
         Self {
-            db,
+            snapshot,
             subject: None,
             k: 10,
             allow: None,
@@ -97,7 +93,7 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Asks for the items nearest to a vector: one like those of [`Db::import_embeddings`], all layers of a row one after another, where the
+    /// Asks for the items nearest to a vector: one like those of [`Db::import_embeddings`](crate::Db::import_embeddings), all layers of a row one after another, where the
     /// codes were made of them; elsewhere one float a bit, layer after layer. It is encoded with as many bits a dimension as users have.
     pub fn vector(mut self, vector: impl Into<Vec<f32>>) -> Self {
         self.subject = Some(Subject::Vector(vector.into()));
@@ -169,53 +165,46 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Runs the query. It works on one snapshot: interactions acknowledged before the call are seen, and training is never waited for.
+    /// Runs the query. It works on one snapshot, the one it was made from: interactions acknowledged before that are seen, and neither writes nor
+    /// training are waited for.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, an engine that cannot be asked for, a query of nobody and nothing, a
-    /// vector that does not fit, or an item set of another database; [`Error::WrongIdKind`];
+    /// vector that does not fit or is zero, or an item set of another database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
-    /// [`Error::NotTrained`], [`Error::NoHistory`] and [`Error::NoCode`].
+    /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
+    /// [`Error::NoCode`] and [`Error::NoItemCodes`].
     pub fn run(self) -> Result<Hits> {
-        let tail = self.db.live().tail();
-        let arrivals = tail.arrivals(&self.db.live().catalogues)?;
-        let resolved = self.prepare(&tail, arrivals.as_deref())?;
-        let retired = tail.retired();
-        let filter = self.filter(&resolved, &tail, &retired);
-        let (found, engine) = match (&resolved.query, tail.generation()) {
+        let resolved = self.prepare()?;
+        let filter = self.filter(&resolved);
+        let (found, engine) = match (&resolved.query, self.snapshot.trained()) {
             (Some(query), Some(generation)) if !self.popular_only => {
                 let budget = self.budget.unwrap_or(u64::MAX);
                 let engine = self.engine.and_then(Engine::kind);
                 let coded = coded(&filter, generation);
                 let found = generation.item_index().search_within(query, self.k, &coded, engine, budget)?;
                 let engine = found.engine.into();
-                (self.merge(found, arrivals.as_deref(), query, &filter)?, engine)
+                (self.merge(found, generation, query, &filter), engine)
             }
-            _ => (self.popular(&tail, &filter), Engine::Popularity),
+            _ => (popular(&self.snapshot, self.k, &filter), Engine::Popularity),
         };
-        Ok(self.finish(found, engine, resolved, &tail))
+        Ok(self.finish(found, engine, resolved))
     }
 
-    /// [`Query::run`] of several exact queries with one `k`, on one snapshot: those that are best answered by a scan share one.
-    pub(super) fn run_together(
-        queries: &[Self],
-        k: usize,
-        tail: &Tail,
-        arrivals: Option<&ArrivalIndex>,
-    ) -> Vec<Result<Hits>> {
-        let retired = tail.retired();
-        let resolved: Vec<Result<Resolved>> = queries.iter().map(|query| query.prepare(tail, arrivals)).collect();
+    /// [`Query::run`] of several exact queries with one `k`, all over `snapshot`: those that are best answered by a scan share one.
+    pub(super) fn run_together(snapshot: &Snapshot, queries: &[Self], k: usize) -> Vec<Result<Hits>> {
+        let resolved: Vec<Result<Resolved>> = queries.iter().map(Self::prepare).collect();
         let mut searches = Vec::with_capacity(queries.len());
-        if let Some(generation) = tail.generation() {
+        if let Some(generation) = snapshot.trained() {
             for (query, resolved) in queries.iter().zip(&resolved) {
                 if let Ok(resolved) = resolved
                     && let Some(code) = &resolved.query
                 {
-                    searches.push((code, coded(&query.filter(resolved, tail, &retired), generation)));
+                    searches.push((code, coded(&query.filter(resolved), generation)));
                 }
             }
         }
-        let found = tail.generation().map(|generation| generation.item_index().search_together(&searches, k));
+        let found = snapshot.trained().map(|generation| generation.item_index().search_together(&searches, k));
         drop(searches);
         let mut found = match found.transpose() {
             Ok(found) => found.unwrap_or_default().into_iter(),
@@ -223,21 +212,22 @@ impl<'a> Query<'a> {
         };
         let answer = |(query, resolved): (&Self, Result<Resolved>)| {
             let resolved = resolved?;
-            let filter = query.filter(&resolved, tail, &retired);
-            let (found, engine) = match resolved.query.as_ref().and_then(|code| Some((code, found.next()?))) {
-                Some((code, found)) => {
+            let filter = query.filter(&resolved);
+            let searched = resolved.query.as_ref().zip(snapshot.trained());
+            let (found, engine) = match searched.and_then(|searched| Some((searched, found.next()?))) {
+                Some(((code, generation), found)) => {
                     let engine = found.engine.into();
-                    (query.merge(found, arrivals, code, &filter)?, engine)
+                    (query.merge(found, generation, code, &filter), engine)
                 }
-                None => (query.popular(tail, &filter), Engine::Popularity),
+                None => (popular(snapshot, k, &filter), Engine::Popularity),
             };
-            Ok(query.finish(found, engine, resolved, tail))
+            Ok(query.finish(found, engine, resolved))
         };
         queries.iter().zip(resolved).map(answer).collect()
     }
 
     /// Checks the query and turns its subject into something to score with.
-    fn prepare(&self, tail: &Tail, arrivals: Option<&ArrivalIndex>) -> Result<Resolved> {
+    fn prepare(&self) -> Result<Resolved> {
         let invalid = |what: &str, remedy: &str| Error::InvalidArgument { what: what.into(), remedy: remedy.into() };
         if self.k == 0 {
             return Err(invalid("k = 0", "ask for at least one item"));
@@ -257,14 +247,14 @@ impl<'a> Query<'a> {
                 "ask for linear, head, tree or mih, or leave the choice to the planner",
             ));
         }
-        if self.allow.iter().chain(&self.deny).chain(&self.also_seen).any(|set| set.opening != self.db.live().opening) {
+        if self.allow.iter().chain(&self.deny).chain(&self.also_seen).any(|set| set.opening != self.snapshot.opening())
+        {
             return Err(invalid(
                 "an item set of another database",
                 "build it with item_set() of the database that is queried",
             ));
         }
-        let catalogues = self.db.live().catalogues.read();
-        let mut resolved = self.resolve(subject, &catalogues, tail, arrivals)?;
+        let mut resolved = self.resolve(subject)?;
         if let Some(also) = self.also_seen {
             resolved.seen.extend(&also.items);
             resolved.seen.sort_unstable();
@@ -272,22 +262,21 @@ impl<'a> Query<'a> {
         Ok(resolved)
     }
 
-    /// What may be returned; `retired` since the generation.
-    fn filter<'b>(&'b self, resolved: &'b Resolved, tail: &'b Tail, retired: &'b RoaringBitmap) -> Filter<'b> {
-        let denied = self.deny.iter().map(|set| &set.items);
+    /// What may be returned.
+    fn filter<'b>(&'b self, resolved: &'b Resolved) -> Filter<'b> {
         Filter {
             allow: self.allow.map(|set| &set.items),
-            deny: denied.chain([retired]).chain(tail.generation().map(|g| g.retired())).collect(),
+            deny: self.deny.iter().map(|set| &set.items).chain([self.snapshot.tail().retired()]).collect(),
             seen: if self.include_seen { &[] } else { &resolved.seen },
         }
     }
 
-    fn finish(&self, found: Found, engine: Engine, resolved: Resolved, tail: &Tail) -> Hits {
-        let catalogues = self.db.live().catalogues.read();
-        let hit = |m: &Match| catalogues.items.id(m.row).map(|id| Hit { id, score: m.score });
+    fn finish(&self, found: Found, engine: Engine, resolved: Resolved) -> Hits {
+        let items = &self.snapshot.catalogues().items;
+        let hit = |m: &Match| items.id(m.row).map(|id| Hit { id, score: m.score });
         Hits {
             hits: found.matches.iter().filter_map(hit).collect(),
-            generation: tail.generation().map(|g| g.number()),
+            generation: self.snapshot.generation(),
             engine,
             basis: resolved.basis,
             nodes: found.work.nodes,
@@ -299,41 +288,37 @@ impl<'a> Query<'a> {
         }
     }
 
-    fn resolve(
-        &self,
-        subject: &Subject,
-        catalogues: &Catalogues,
-        tail: &Tail,
-        arrivals: Option<&ArrivalIndex>,
-    ) -> Result<Resolved> {
-        let resolved = match subject {
-            Subject::User(id) => self.resolve_user(id, catalogues, tail, arrivals),
-            Subject::Items(ids) => self.resolve_items(ids, &catalogues.items, tail, arrivals),
-            Subject::SimilarTo(id) => self.resolve_similar(id, &catalogues.items, tail, arrivals),
-            Subject::Vector(vector) => self.resolve_vector(vector, tail),
+    fn resolve(&self, subject: &Subject) -> Result<Resolved> {
+        let (resolved, error) = match subject {
+            Subject::User(id) => self.resolve_user(id),
+            Subject::Items(ids) => self.resolve_items(ids),
+            Subject::SimilarTo(id) => self.resolve_similar(id),
+            Subject::Vector(vector) => self.resolve_vector(vector),
         }?;
+        let unknown = matches!(error, Some(Error::UnknownUser { .. } | Error::UnknownBasket { .. }));
+        let (resolved, error) = match self.snapshot.trained() {
+            // Arrivals have no code then either: what they look like is learned from the items that have one.
+            Some(generation) if !generation.has_codes() && !unknown => {
+                let resolved = Resolved { query: None, basis: Basis::Popularity, ..resolved };
+                (resolved, Some(Error::NoItemCodes))
+            }
+            _ => (resolved, error),
+        };
         // A subject without a query says which error it is where popularity was not asked for.
-        match resolved {
-            (resolved, None) => Ok(resolved),
-            (resolved, Some(_)) if self.or_popular => Ok(resolved),
-            (_, Some(error)) => Err(error),
+        match error {
+            Some(error) if !self.or_popular => Err(error),
+            _ => Ok(resolved),
         }
     }
 
     /// A user as something to score with, and what to say where nothing can be.
-    pub(super) fn resolve_user(
-        &self,
-        id: &Id,
-        catalogues: &Catalogues,
-        tail: &Tail,
-        arrivals: Option<&ArrivalIndex>,
-    ) -> Result<(Resolved, Option<Error>)> {
-        let Some(user) = catalogues.users.get(id)? else {
+    pub(super) fn resolve_user(&self, id: &Id) -> Result<(Resolved, Option<Error>)> {
+        let Some(user) = self.snapshot.catalogues().users.get(id)? else {
             return Ok((Resolved::without_code(Vec::new()), Some(Error::UnknownUser { user: id.clone() })));
         };
-        let history = tail.history(user);
+        let history = self.snapshot.tail().history(user);
         let seen = history.iter().map(|&(item, _)| item).collect();
-        let Some(generation) = tail.generation() else {
+        let Some(generation) = self.snapshot.trained() else {
             return Ok((Resolved::without_code(seen), Some(Error::NotTrained)));
         };
         let planes = generation.users().planes();
@@ -342,24 +327,21 @@ impl<'a> Query<'a> {
             return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
         }
         let weighted: Vec<(u32, f32)> = history.iter().map(|&(item, edge)| (item, edge.weight)).collect();
-        match fold_in(generation, arrivals, &weighted, self.query_bits.unwrap_or(planes))? {
-            Some(query) => {
-                Ok((Resolved { query: Some(query), basis: Basis::FoldIn, seen, unknown_items: Vec::new() }, None))
+        let error = match fold_in(&self.snapshot, generation, &weighted, self.query_bits.unwrap_or(planes))? {
+            Folded::Query(query) => {
+                let query = Some(query);
+                return Ok((Resolved { query, basis: Basis::FoldIn, seen, unknown_items: Vec::new() }, None));
             }
-            None => Ok((Resolved::without_code(seen), Some(Error::NoHistory { user: id.clone() }))),
-        }
+            Folded::Nowhere => Error::NoDirection { whose: format!("user {id}") },
+            Folded::Codeless => Error::NoHistory { user: id.clone(), items: history.len() as u64 },
+        };
+        Ok((Resolved::without_code(seen), Some(error)))
     }
 
-    fn resolve_items(
-        &self,
-        ids: &[Id],
-        items: &Catalogue,
-        tail: &Tail,
-        arrivals: Option<&ArrivalIndex>,
-    ) -> Result<(Resolved, Option<Error>)> {
+    fn resolve_items(&self, ids: &[Id]) -> Result<(Resolved, Option<Error>)> {
         let (mut known, mut unknown_items) = (Vec::new(), Vec::new());
         for id in ids {
-            match items.get(id)? {
+            match self.snapshot.catalogues().items.get(id)? {
                 Some(item) => known.push(item),
                 None => unknown_items.push(id.clone()),
             }
@@ -367,89 +349,67 @@ impl<'a> Query<'a> {
         known.sort_unstable();
         known.dedup();
         let history: Vec<(u32, f32)> = known.iter().map(|&item| (item, 1.0)).collect();
-        let none = |error| {
-            Ok((
-                Resolved { unknown_items: unknown_items.clone(), ..Resolved::without_code(known.clone()) },
-                Some(error),
-            ))
-        };
-        if known.is_empty() {
-            return none(Error::UnknownBasket { count: ids.len() });
-        }
-        let Some(generation) = tail.generation() else { return none(Error::NotTrained) };
-        match fold_in(generation, arrivals, &history, self.query_bits.unwrap_or(generation.users().planes()))? {
-            Some(query) => {
-                let query = Some(query);
-                Ok((Resolved { query, basis: Basis::FoldIn, seen: known, unknown_items }, None))
+        let error = match self.snapshot.trained() {
+            _ if known.is_empty() => Error::UnknownBasket { count: ids.len() },
+            None => Error::NotTrained,
+            Some(generation) => {
+                let planes = self.query_bits.unwrap_or(generation.users().planes());
+                match fold_in(&self.snapshot, generation, &history, planes)? {
+                    Folded::Query(query) => {
+                        let query = Some(query);
+                        return Ok((Resolved { query, basis: Basis::FoldIn, seen: known, unknown_items }, None));
+                    }
+                    Folded::Nowhere => Error::NoDirection { whose: "the basket".into() },
+                    Folded::Codeless => Error::NoCodeInBasket { count: known.len() },
+                }
             }
-            None => none(Error::UnknownBasket { count: ids.len() }),
-        }
+        };
+        Ok((Resolved { unknown_items, ..Resolved::without_code(known) }, Some(error)))
     }
 
-    fn resolve_similar(
-        &self,
-        id: &Id,
-        items: &Catalogue,
-        tail: &Tail,
-        arrivals: Option<&ArrivalIndex>,
-    ) -> Result<(Resolved, Option<Error>)> {
-        let item = items.get(id)?.ok_or_else(|| Error::UnknownItem { item: id.clone() })?;
-        let Some(generation) = tail.generation() else {
+    fn resolve_similar(&self, id: &Id) -> Result<(Resolved, Option<Error>)> {
+        let item = self.snapshot.catalogues().items.get(id)?;
+        let item = item.ok_or_else(|| Error::UnknownItem { item: id.clone() })?;
+        let Some(generation) = self.snapshot.trained() else {
             return Ok((Resolved::without_code(vec![item]), Some(Error::NotTrained)));
         };
-        let query = match generation.has_item(item) {
-            true => Some(match generation.encoder() {
-                Some(encoder) => {
-                    let planes = generation.users().planes();
-                    let planes = self.query_bits.unwrap_or(planes);
-                    encoder.query_of_item(&generation.item(item), 0, planes)?
-                }
-                None => QueryCode::from_item(&generation.item(item), 0)?,
-            }),
-            false => arrivals.and_then(|arrivals| arrivals.query(item)),
+        let (query, basis) = match (generation.has_item(item), generation.encoder()) {
+            (true, Some(encoder)) => {
+                let planes = self.query_bits.unwrap_or(generation.users().planes());
+                (Some(encoder.query_of_item(&generation.item(item), 0, planes)?), Basis::Code)
+            }
+            (true, None) => (Some(QueryCode::from_item(&generation.item(item), 0)?), Basis::Code),
+            (false, _) => {
+                let code = self.snapshot.tail().arrivals().get(item).and_then(|arrival| arrival.code());
+                (code.map(|code| QueryCode::from_item(code, 0)).transpose()?, Basis::FoldIn)
+            }
         };
-        let error = query.is_none().then(|| Error::NoCode { item: id.clone() });
-        let basis = if generation.has_item(item) { Basis::Code } else { Basis::FoldIn };
         match query {
             Some(_) => Ok((Resolved { query, basis, seen: vec![item], unknown_items: Vec::new() }, None)),
-            None => Ok((Resolved::without_code(vec![item]), error)),
+            None => Ok((Resolved::without_code(vec![item]), Some(Error::NoCode { item: id.clone() }))),
         }
     }
 
-    fn resolve_vector(&self, vector: &[f32], tail: &Tail) -> Result<(Resolved, Option<Error>)> {
-        let Some(generation) = tail.generation() else {
+    fn resolve_vector(&self, vector: &[f32]) -> Result<(Resolved, Option<Error>)> {
+        let Some(generation) = self.snapshot.trained() else {
             return Ok((Resolved::without_code(Vec::new()), Some(Error::NotTrained)));
         };
         let query = vector_query(generation, vector, self.query_bits.unwrap_or(generation.users().planes()))?;
         Ok((Resolved { query: Some(query), basis: Basis::Vector, seen: Vec::new(), unknown_items: Vec::new() }, None))
     }
 
-    /// The best of the generation's items and of the arrivals, merged: each exact, unless a budget ended the search of the former.
-    fn merge(
-        &self,
-        found: Found,
-        arrivals: Option<&ArrivalIndex>,
-        query: &QueryCode,
-        filter: &Filter<'_>,
-    ) -> Result<Found> {
-        let Some(arrivals) = arrivals else { return Ok(found) };
-        let catalogues = self.db.live().catalogues.read();
-        Ok(arrivals.merge(found, query, self.k, filter, &catalogues.items)?)
-    }
-
-    /// The items most users have. O(items log items).
-    fn popular(&self, tail: &Tail, filter: &Filter<'_>) -> Found {
-        let catalogues = self.db.live().catalogues.read();
-        let degrees = tail.item_degrees(catalogues.items.len());
-        let mut matches: Vec<Match> = (0..)
-            .zip(degrees)
-            .filter(|&(item, degree)| degree > 0 && filter.admits(item))
-            .map(|(row, degree)| Match { row, score: degree as f32 })
-            .collect();
-        matches
-            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then_with(|| catalogues.items.compare(a.row, b.row)));
-        matches.truncate(self.k);
-        Found { matches, engine: EngineKind::Linear, work: Work::default(), exact: true }
+    /// The best of the generation's items and of the arrivals, merged. The lists hold different items, so the merged list is exact where `found`
+    /// is.
+    fn merge(&self, mut found: Found, generation: &Generation, query: &QueryCode, filter: &Filter<'_>) -> Found {
+        let (items, arrivals) = (&self.snapshot.catalogues().items, self.snapshot.tail().arrivals());
+        let (arrived, scored) = arrivals.search(generation.kernel(), query, self.k, filter, |a, b| items.compare(a, b));
+        found.work.codes += scored;
+        if !arrived.is_empty() {
+            found.matches.extend(arrived);
+            found.matches.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| items.compare(a.row, b.row)));
+            found.matches.truncate(self.k);
+        }
+        found
     }
 }
 

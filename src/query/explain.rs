@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 
-use super::fold_in::{Profile, inner, segments};
-use super::{Basis, Query};
+use super::Basis;
+use super::fold_in::profile;
 use crate::code::CodeShape;
-use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::fold_in::{inner, segments};
 use crate::ids::Id;
+use crate::snapshot::Snapshot;
 
-/// Why a user's query gives an item its score, from [`Db::explain`].
+/// Why a user's query gives an item its score, from [`Db::explain`](crate::Db::explain).
 ///
 /// [`layers`](Explanation::layers) takes the score itself apart, exactly. [`pulls`](Explanation::pulls) names the user's own items behind it: the
 /// user is put in the place of somebody new with the same items, whose vector is made from them by a linear map (the fold-in), so that each item
@@ -58,20 +59,20 @@ pub struct Pull {
 }
 
 /// O(history x bits + bits^2).
-pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
-    let tail = db.live().tail();
-    let arrivals = tail.arrivals(&db.live().catalogues)?;
-    let arrivals = arrivals.as_deref();
-    let catalogues = db.live().catalogues.read();
+pub(crate) fn explain(snapshot: &Snapshot, user: &Id, item: &Id) -> Result<Explanation> {
+    let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
     let dense_user = catalogues.users.get(user)?.ok_or_else(|| Error::UnknownUser { user: user.clone() })?;
     let dense_item = catalogues.items.get(item)?.ok_or_else(|| Error::UnknownItem { item: item.clone() })?;
-    let (resolved, error) = Query::new(db).resolve_user(user, &catalogues, &tail, arrivals)?;
+    if tail.generation().is_some_and(|generation| !generation.has_codes()) {
+        return Err(Error::NoItemCodes);
+    }
+    let (resolved, error) = snapshot.query().resolve_user(user)?;
     let (Some(query), Some(generation)) = (&resolved.query, tail.generation()) else {
         return Err(error.unwrap_or(Error::NotTrained));
     };
     let code = match generation.has_item(dense_item) {
         true => Some(generation.item(dense_item)),
-        false => arrivals.and_then(|arrivals| arrivals.code(dense_item)).map(|arrival| arrival.code),
+        false => tail.arrivals().get(dense_item).and_then(|arrival| arrival.code().cloned()),
     };
     let code = code.ok_or_else(|| Error::NoCode { item: item.clone() })?;
 
@@ -83,13 +84,13 @@ pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
     let history: Vec<(u32, f32)> =
         tail.history(dense_user).into_iter().map(|(item, edge)| (item, edge.weight)).collect();
     let (mut folded_score, mut pulls) = (0.0, Vec::new());
-    if let Some(profile) = Profile::of(generation, arrivals, &history) {
+    if let Some(profile) = profile(snapshot, generation, &history) {
         let mut direction = vec![0.0; code.shape().bits() as usize];
         for (layer, range) in segments(code.shape()).enumerate() {
             let weight = code.shape().weights()[layer];
             code.add_decoded(0, layer, weight * weight, &mut direction[range]);
         }
-        let vector = profile.vector(generation);
+        let vector = profile.vector(generation.fold_in());
         let ratio = match resolved.basis {
             Basis::Code => {
                 let folded = size(code.shape(), means(code.shape(), &vector));
@@ -100,7 +101,7 @@ pub(crate) fn explain(db: &Db, user: &Id, item: &Id) -> Result<Explanation> {
             _ => 1.0,
         };
         folded_score = (ratio * inner(&vector, &direction)) as f32;
-        pulls = profile.pulls(generation, &direction);
+        pulls = profile.pulls(generation.fold_in(), &direction);
         pulls.iter_mut().for_each(|(_, pull)| *pull *= ratio);
         pulls.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| catalogues.items.compare(a.0, b.0)));
     }

@@ -6,6 +6,7 @@ mod explain;
 mod fold_in;
 mod hits;
 mod item_set;
+mod popularity;
 mod similar_users;
 mod vector;
 

@@ -25,6 +25,13 @@ pub(crate) fn vector_query(generation: &Generation, vector: &[f32], planes: u32)
             remedy: "pass finite values".into(),
         });
     }
+    if vector.iter().all(|&x| x == 0.0) {
+        return Err(Error::InvalidArgument {
+            what: "a vector of zeros".into(),
+            remedy: "it points nowhere, and no item is nearer to it than another: pass one with a value other than 0"
+                .into(),
+        });
+    }
     let query = match generation.encoder() {
         Some(encoder) => encoder.query(vector, planes),
         None => encode_segments(shape, vector, planes),

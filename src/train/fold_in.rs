@@ -1,12 +1,13 @@
 //! The fold-in map: from what somebody touched to the vector training would have given them.
 //!
 //! Training knows, for every user, both the items they touched and the vector it learned. The map is the ridge regression of the second on
-//! the first: `W = (X'X + lambda I)^-1 X'Y`, row u of X the user's [profile] and row u of Y their learned vector, both scaled to length 1,
+//! the first: `W = (X'X + lambda I)^-1 X'Y`, row u of X the user's [profile](crate::fold_in) and row u of Y their learned vector, both scaled to length 1,
 //! since a positive factor of a user changes no ranking. Somebody who comes later is placed by one product with W.
 
 use rayon::prelude::*;
 
 use super::student::Tables;
+use crate::fold_in::write_profile;
 use crate::graph::Bipartite;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, multiply_by, product, sum_abs};
 
@@ -40,14 +41,16 @@ pub(crate) fn fit(isa: Isa, graph: &Bipartite, tables: &Tables) -> Matrix {
     solve_ridge(gram, cross, RIDGE)
 }
 
-/// The sum of the items' code vectors, each divided by the square root of its degree, scaled to length 1.
+/// The [profile](write_profile) of a user of the graph.
 fn profile(isa: Isa, graph: &Bipartite, tables: &Tables, user: usize, out: &mut [f32]) {
     let mut code = vec![0.0; out.len()];
-    for (item, weight) in graph.users().entries(user) {
+    let touched = graph.users().entries(user);
+    let touched: Vec<(u32, f32, u32)> =
+        touched.map(|(item, weight)| (item, weight, graph.items().degree(item as usize) as u32)).collect();
+    write_profile(&touched, out, |&item, factor, out| {
         tables.write_item(isa, item as usize, &mut code);
-        add_scaled(isa, out, weight / (graph.items().degree(item as usize) as f32).sqrt(), &code);
-    }
-    normalise(isa, out);
+        add_scaled(isa, out, factor, &code);
+    });
 }
 
 fn normalise(isa: Isa, row: &mut [f32]) {

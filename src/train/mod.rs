@@ -45,7 +45,8 @@ pub(crate) use taught::{Scorer, Taught};
 
 use std::sync::Arc;
 
-use crate::code::{FoldInMap, LayeredCodes, PlaneCodes};
+use crate::code::{LayeredCodes, PlaneCodes};
+use crate::fold_in::FoldInMap;
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;

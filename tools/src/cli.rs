@@ -85,10 +85,23 @@ pub fn run() -> ExitCode {
 
 /// Whether an error is the answer to a question about the data, rather than a question that could not be asked.
 fn is_no(error: &anyhow::Error) -> bool {
-    use kithdb::Error::{NoCode, NoHistory, UnknownBasket, UnknownItem, UnknownUser};
+    use kithdb::Error::{
+        NoCode, NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NoUserCode, UnknownBasket, UnknownItem,
+        UnknownUser,
+    };
     matches!(
         error.downcast_ref(),
-        Some(UnknownUser { .. } | UnknownItem { .. } | UnknownBasket { .. } | NoHistory { .. } | NoCode { .. })
+        Some(
+            UnknownUser { .. }
+                | UnknownItem { .. }
+                | UnknownBasket { .. }
+                | NoCodeInBasket { .. }
+                | NoDirection { .. }
+                | NoHistory { .. }
+                | NoUserCode { .. }
+                | NoCode { .. }
+                | NoItemCodes
+        )
     )
 }
 

@@ -7,6 +7,9 @@ use super::source::{Bits, QueryBits, Source};
 use super::{LANES, LaneScalers, LaneWords, scalar};
 use crate::code::{CodeShape, LayeredCodes, QueryCode};
 
+/// Blocks a thread lays out at a time.
+const FEW: usize = 64;
+
 /// How a row is cut into 32-bit words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockShape {
@@ -56,29 +59,33 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Lays out all rows, in their order. O(rows x words), parallel.
+    /// Lays out all rows, in their order. O(rows x words), parallel where there are more than 1,024 rows.
     pub fn build(codes: &LayeredCodes) -> Self {
         let shape = BlockShape::new(codes.shape());
         let len = codes.len().div_ceil(LANES);
         let mut words = vec![LaneWords::zeroed(); len * shape.words];
         let mut scalers = vec![LaneScalers::zeroed(); len * shape.widths.len()];
-        words
-            .par_chunks_exact_mut(shape.words)
-            .zip(scalers.par_chunks_exact_mut(shape.widths.len()))
-            .enumerate()
-            .with_min_len(64)
-            .for_each(|(block, (words, scalers))| {
-                for (lane, row) in (block * LANES..codes.len()).take(LANES).enumerate() {
-                    let row = codes.row(row);
-                    let halves = halves(codes.shape(), |layer| &row.words[codes.shape().layer_words(layer)]);
-                    for (words, half) in words.iter_mut().zip(halves) {
-                        words.set(lane, half);
-                    }
-                    for (scalers, &scaler) in scalers.iter_mut().zip(row.scalers) {
-                        scalers.0[lane] = scaler;
-                    }
+        let fill = |block: usize, words: &mut [LaneWords], scalers: &mut [LaneScalers]| {
+            for (lane, row) in (block * LANES..codes.len()).take(LANES).enumerate() {
+                let row = codes.row(row);
+                let halves = halves(codes.shape(), |layer| &row.words[codes.shape().layer_words(layer)]);
+                for (words, half) in words.iter_mut().zip(halves) {
+                    words.set(lane, half);
                 }
-            });
+                for (scalers, &scaler) in scalers.iter_mut().zip(row.scalers) {
+                    scalers.0[lane] = scaler;
+                }
+            }
+        };
+        let layers = shape.widths.len();
+        if len <= FEW {
+            // Not worth a thread, nor asking for one.
+            let blocks = words.chunks_exact_mut(shape.words).zip(scalers.chunks_exact_mut(layers)).enumerate();
+            blocks.for_each(|(block, (words, scalers))| fill(block, words, scalers));
+        } else {
+            let blocks = words.par_chunks_exact_mut(shape.words).zip(scalers.par_chunks_exact_mut(layers)).enumerate();
+            blocks.with_min_len(FEW).for_each(|(block, (words, scalers))| fill(block, words, scalers));
+        }
         Self { shape, len, words, scalers }
     }
 

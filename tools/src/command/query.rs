@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kithdb::Error::{NoHistory, NotTrained, UnknownBasket, UnknownUser};
+use kithdb::Error::{NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NotTrained, UnknownBasket, UnknownUser};
 use kithdb::{Db, Hits, ItemSet, Vectors};
 use serde::Serialize;
 
@@ -83,7 +83,16 @@ impl Query {
             query = query.items(items.iter().map(|item| database::item(&db, item)).collect::<Result<Vec<_>, _>>()?);
         }
         let hits = query.run().inspect_err(|error| {
-            if matches!(error, NotTrained | NoHistory { .. } | UnknownUser { .. } | UnknownBasket { .. }) {
+            if matches!(
+                error,
+                NotTrained
+                    | NoItemCodes
+                    | NoHistory { .. }
+                    | NoCodeInBasket { .. }
+                    | NoDirection { .. }
+                    | UnknownUser { .. }
+                    | UnknownBasket { .. }
+            ) {
                 output.note("--popular would answer with what most users have");
             }
         });

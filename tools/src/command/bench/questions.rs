@@ -101,12 +101,12 @@ impl<'a> Questions<'a> {
         for user in users {
             let best = bench.filters.deny_top.map(|top| drawn.best(&user, top)).transpose();
             let top = match best {
-                Err(Error::NoHistory { .. }) => continue,
+                Err(Error::NoHistory { .. } | Error::NoDirection { .. }) => continue,
                 best => best?.map(|hits| db.item_set(hits.into_iter().map(|hit| hit.id))).transpose()?,
             };
             let question = Question { user, sets: drawn.asked.len() % DRAWN, top, hits: bench.k };
             match drawn.ask(&question, bench.engine.engine()) {
-                Err(Error::NoHistory { .. }) => continue,
+                Err(Error::NoHistory { .. } | Error::NoDirection { .. }) => continue,
                 Err(error) => return Err(error.into()),
                 Ok(hits) if hits.len() < bench.k => short.push(drawn.asked.len()),
                 Ok(_) => {}
@@ -195,7 +195,7 @@ impl<'a> Questions<'a> {
         let everything = usize::try_from(self.db.stats()?.items)?.max(1);
         for user in users {
             match self.db.query().user(user).k(everything).include_seen().run() {
-                Err(Error::NoHistory { .. }) => {}
+                Err(Error::NoHistory { .. } | Error::NoDirection { .. }) => {}
                 Err(error) => return Err(error.into()),
                 Ok(hits) => return Ok(Some(hits.into_iter().map(|hit| hit.id).collect())),
             }

@@ -1,6 +1,6 @@
 //! The map by which somebody training has not seen is given a vector.
 
-use super::{CodeError, CodeShape};
+use crate::code::{CodeError, CodeShape};
 use crate::kernel::dense::{Isa, add_scaled, dot};
 
 /// A linear map from a profile (the sum of the code vectors of what somebody touched) to the vector training would have given them; both run

@@ -1,0 +1,230 @@
+//! The database at one moment.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::catalogue::Catalogues;
+use crate::error::{Error, Result};
+use crate::eval::{self, Evaluation, Tally};
+use crate::generation::Generation;
+use crate::graph::postings::Edge;
+use crate::ids::{Id, IdKind, Side};
+use crate::interaction::Interaction;
+use crate::query::{self, Explanation, Hits, ItemSet, Query};
+use crate::tail::Tail;
+
+/// A database as it was at one moment, from [`Db::snapshot`](crate::Db::snapshot): interactions, ids, retirements and codes all of that moment,
+/// whatever is written or trained meanwhile. Any number of queries over it read the same state.
+///
+/// It is a pointer to copy and to send between threads. While it is held, so is the memory of what has changed since. Nothing it does waits
+/// for a write.
+///
+/// ```
+/// # fn main() -> kithdb::Result<()> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+/// db.insert("alice", "grinder")?;
+/// let morning = db.snapshot();
+/// db.insert("alice", "kettle")?;
+/// assert_eq!((morning.history("alice")?.len(), db.history("alice")?.len()), (1, 2));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Snapshot {
+    state: Arc<State>,
+}
+
+/// What is shared: every part is a copy of its own, which nothing changes.
+#[derive(Clone)]
+pub(crate) struct State {
+    /// Told apart from every other opening of a database in this process.
+    pub(crate) opening: u64,
+    pub(crate) catalogues: Catalogues,
+    pub(crate) tail: Tail,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("last_sequence", &self.last_sequence()).finish_non_exhaustive()
+    }
+}
+
+impl Snapshot {
+    pub(crate) fn of(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    pub(crate) fn opening(&self) -> u64 {
+        self.state.opening
+    }
+
+    pub(crate) fn catalogues(&self) -> &Catalogues {
+        &self.state.catalogues
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.state.tail
+    }
+
+    pub(crate) fn trained(&self) -> Option<&Arc<Generation>> {
+        self.tail().generation()
+    }
+
+    /// The number of the last operation it has seen; larger for later moments of one database.
+    pub fn last_sequence(&self) -> u64 {
+        self.tail().applied()
+    }
+
+    /// The generation whose codes answer; `None` before the first training.
+    pub fn generation(&self) -> Option<u64> {
+        self.trained().map(|generation| generation.number())
+    }
+
+    /// A set of items to filter queries with, as [`Db::item_set`](crate::Db::item_set).
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> Result<ItemSet> {
+        let mut set = ItemSet { opening: self.opening(), ..ItemSet::default() };
+        for item in items {
+            set.items.extend(self.catalogues().items.get(&item.into())?);
+        }
+        Ok(set)
+    }
+
+    /// A query to build, over this snapshot; see [`Query`].
+    pub fn query<'a>(&self) -> Query<'a> {
+        Query::new(self.clone())
+    }
+
+    /// The `k` nearest items a user does not have yet.
+    ///
+    /// # Errors
+    /// As [`Query::run`].
+    pub fn nearest(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
+        self.query().user(user).k(k).run()
+    }
+
+    /// [`Snapshot::nearest`] for many users at once, on all cores, as [`Db::nearest_batch`](crate::Db::nearest_batch).
+    pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
+        query::nearest_batch(self, users, k)
+    }
+
+    /// The `k` items most similar to an item.
+    ///
+    /// # Errors
+    /// As [`Query::run`].
+    pub fn similar_items(&self, item: impl Into<Id>, k: usize) -> Result<Hits> {
+        self.query().similar_to(item).k(k).run()
+    }
+
+    /// The `k` users most similar to a user, by trained codes.
+    ///
+    /// # Errors
+    /// As [`Db::similar_users`](crate::Db::similar_users).
+    pub fn similar_users(&self, user: impl Into<Id>, k: usize) -> Result<Hits> {
+        query::similar_users(self, &user.into(), k)
+    }
+
+    /// Why `item` has the score that a query of `user` gives it, as [`Db::explain`](crate::Db::explain).
+    ///
+    /// # Errors
+    /// As [`Db::explain`](crate::Db::explain).
+    pub fn explain(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<Explanation> {
+        query::explain(self, &user.into(), &item.into())
+    }
+
+    /// The interactions a user has, in no particular order; none for a user nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn history(&self, user: impl Into<Id>) -> Result<Vec<Interaction>> {
+        let user = user.into();
+        let Some(dense) = self.catalogues().users.get(&user)? else { return Ok(Vec::new()) };
+        let interaction = |(item, Edge { weight, time })| {
+            Some(Interaction { user: user.clone(), item: self.catalogues().items.id(item)?, weight, time })
+        };
+        Ok(self.tail().history(dense).into_iter().filter_map(interaction).collect())
+    }
+
+    /// Every user's id, in no particular order.
+    pub fn users(&self) -> Vec<Id> {
+        let users = &self.catalogues().users;
+        (0..users.len()).filter_map(|user| users.id(user)).collect()
+    }
+
+    /// The kind of a side's ids; `None` before its first insert.
+    pub fn id_kind(&self, side: Side) -> Option<IdKind> {
+        match side {
+            Side::User => self.catalogues().users.kind(),
+            Side::Item => self.catalogues().items.kind(),
+        }
+    }
+
+    /// Measures recommendations to every user of `truth`, as [`Db::evaluate`](crate::Db::evaluate).
+    ///
+    /// # Errors
+    /// As [`Db::evaluate`](crate::Db::evaluate).
+    pub fn evaluate(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize], query_bits: Option<u32>) -> Result<Evaluation> {
+        self.evaluate_with(truth, cuts, |query| match query_bits {
+            Some(bits) => query.query_bits(bits),
+            None => query,
+        })
+    }
+
+    /// [`Snapshot::evaluate`] of plain popularity: what every model has to beat.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evaluate`], but for [`Error::NotTrained`].
+    pub fn evaluate_popularity(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
+        self.evaluate_with(truth, cuts, Query::popular_only)
+    }
+
+    fn evaluate_with<'a>(
+        &self,
+        truth: &[(Id, Vec<Id>)],
+        cuts: &[usize],
+        shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
+    ) -> Result<Evaluation> {
+        self.evaluate_lists(truth, cuts, |chunk, most| {
+            let list = |(user, _): &(Id, _)| match shape(self.query().user(user).k(most)).run() {
+                Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
+                Err(
+                    Error::UnknownUser { .. }
+                    | Error::NoHistory { .. }
+                    | Error::NoDirection { .. }
+                    | Error::NoItemCodes,
+                ) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+            chunk.par_iter().map(list).collect()
+        })
+    }
+
+    /// Measures the lists of at most so many items that `lists` gives the users of a part of `truth`.
+    pub(crate) fn evaluate_lists(
+        &self,
+        truth: &[(Id, Vec<Id>)],
+        cuts: &[usize],
+        lists: impl Fn(&[(Id, Vec<Id>)], usize) -> Result<Vec<Vec<Id>>>,
+    ) -> Result<Evaluation> {
+        let invalid =
+            Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
+        let &most = cuts.iter().max().filter(|_| !cuts.contains(&0)).ok_or(invalid)?;
+        let mut tally = Tally::new(cuts);
+        let (Catalogues { users, items }, tail) = (self.catalogues(), self.tail());
+        // Measures that know only what was retrieved have to retrieve as much as where they come from.
+        let most = most.max(eval::RETRIEVED);
+        for chunk in truth.chunks(4096) {
+            let lists = lists(chunk, most)?;
+            let item_degree = |id: &Id| items.get(id).ok().flatten().map_or(0, |item| tail.item_degree(item));
+            for (list, (user, relevant)) in lists.iter().zip(chunk) {
+                let degree = users.get(user)?.map_or(0, |user| tail.history(user).len() as u32);
+                tally.add_with_degrees(list, relevant, degree, item_degree);
+            }
+        }
+        Ok(tally.finish(items.live()))
+    }
+}
