@@ -14,9 +14,10 @@ use crate::ids::{Id, IdKind, Side};
 use crate::interaction::Interaction;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
-use crate::options::Options;
+use crate::options::{Options, REPEATS};
 use crate::pool::Pool;
 use crate::query::{Explanation, Hits, ItemSet, Query};
+use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::train::TrainOptions;
@@ -80,7 +81,12 @@ impl Db {
         let pool = Arc::new(Pool::start("db", 0)?);
         let mut writer = Writer::start().map_err(thread)?;
         let mut worker = Worker::start(kernel).map_err(thread)?;
-        let load = |store: &Store| pool.run(|| compaction::load(store, kernel, &pool));
+        let load = |store: &Store| {
+            pool.run(|| {
+                let repeats = repeats(store, options)?;
+                compaction::load(store, kernel, repeats, &pool)
+            })
+        };
         let (store, live) = Store::open_checked(path, &options.store(), load)?;
         let (store, live) = (Arc::new(store), Arc::new(live));
         writer.begin(&store, &live);
@@ -92,7 +98,7 @@ impl Db {
         &self.inner.live
     }
 
-    /// Records that `user` touched `item`, with weight 1. It is on the disk when this returns; an edge that exists already is replaced.
+    /// Records that `user` touched `item`, with weight 1. It is on the disk when this returns; what becomes of one that exists already is settled by [`Repeats`]: by default it is replaced.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] and [`Error::WrongIdKind`] leave everything as it was; after [`Error::NotStored`] no write is taken until
@@ -149,12 +155,25 @@ impl Db {
         Ok(self.commit(vec![Operation::ForgetUser(user.into())])?.wait()? > 0)
     }
 
-    /// Retires an item: no query returns it again. Whether it was known and not retired before. Durable when it returns.
+    /// Retires an item: no query returns it until [`Db::unretire_item`]. Whether it was known and not retired before. Durable when it returns.
     ///
     /// # Errors
     /// As [`Db::insert`].
     pub fn retire_item(&self, item: impl Into<Id>) -> Result<bool> {
         Ok(self.commit(vec![Operation::RetireItem(item.into())])?.wait()? > 0)
+    }
+
+    /// Lets queries return a retired item again. Whether it was retired. Durable when it returns.
+    ///
+    /// # Errors
+    /// As [`Db::insert`].
+    pub fn unretire_item(&self, item: impl Into<Id>) -> Result<bool> {
+        Ok(self.commit(vec![Operation::UnretireItem(item.into())])?.wait()? > 0)
+    }
+
+    /// What an interaction that comes again means here.
+    pub fn repeats(&self) -> Repeats {
+        self.snapshot().tail().repeats()
     }
 
     fn commit(&self, operations: Vec<Operation>) -> Result<Pending> {
@@ -166,7 +185,8 @@ impl Db {
         self.live().snapshot()
     }
 
-    /// A set of items to filter queries with. Items nobody has touched are left out.
+    /// A set of items to filter queries with. Items nobody knows yet are remembered by their ids, and belong to it as soon as somebody does;
+    /// [`ItemSet::unknown`] tells them.
     ///
     /// # Errors
     /// [`Error::WrongIdKind`].
@@ -376,5 +396,26 @@ impl Db {
     /// [`Error::Storage`] naming what kept damage from being looked for.
     pub fn verify(&self) -> Result<VerifyReport> {
         Ok(self.inner.store.verify()?)
+    }
+}
+
+/// How a database takes repeats.
+///
+/// # Errors
+/// [`Error::InvalidArgument`] where the options ask for another way, [`Error::Damaged`] where it does not say a known one.
+fn repeats(store: &Store, options: &Options) -> Result<Repeats> {
+    let stored = match store.properties().get(REPEATS) {
+        Some(name) => Repeats::parse(name).map_err(|error| Error::Damaged { what: error.to_string() })?,
+        None => Repeats::default(),
+    };
+    match options.repeats.filter(|&asked| asked != stored) {
+        Some(asked) => Err(Error::InvalidArgument {
+            what: format!("repeats taken as `{}`", asked.name()),
+            remedy: format!(
+                "this database was created to take `{}`; load the interactions into a new one",
+                stored.name()
+            ),
+        }),
+        None => Ok(stored),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
+use kithdb_storage::Manifest;
 use roaring::RoaringBitmap;
 
 use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes, QueryCode};
@@ -34,6 +35,8 @@ pub(crate) struct Content {
 pub(crate) struct Generation {
     number: u64,
     content_hash: String,
+    /// What it is stored as: as long as this is held, so are its files.
+    manifest: Option<Arc<Manifest>>,
     postings: Postings,
     retired: RoaringBitmap,
     users: PlaneCodes,
@@ -80,6 +83,7 @@ impl Generation {
         Ok(Self {
             number,
             content_hash,
+            manifest: None,
             postings,
             retired,
             users,
@@ -94,6 +98,16 @@ impl Generation {
             user_index,
             scaler_profile,
         })
+    }
+
+    /// The generation, stored as `manifest` says.
+    pub(crate) fn keeping(self, manifest: Arc<Manifest>) -> Self {
+        Self { manifest: Some(manifest), ..self }
+    }
+
+    /// What it is stored as.
+    pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {
+        self.manifest.as_ref()
     }
 
     /// Its number; later generations have larger ones.

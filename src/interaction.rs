@@ -10,7 +10,7 @@ pub const MAX_WEIGHT: f32 = 1e6;
 
 /// One edge of the graph: user, item, how much it counts and when it happened.
 ///
-/// There is one edge a (user, item); the last write wins.
+/// There is one edge a (user, item); what a second interaction does to it is settled by [`Repeats`](crate::Repeats).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interaction {
     /// Who.

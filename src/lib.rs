@@ -62,6 +62,7 @@ mod options;
 mod persistent;
 mod pool;
 mod query;
+mod repeats;
 mod snapshot;
 mod stats;
 mod tail;
@@ -80,6 +81,7 @@ pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
 pub use kithdb_storage::{Error as StorageError, VerifyReport};
 pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
+pub use repeats::Repeats;
 pub use snapshot::Snapshot;
 pub use stats::{DiskStats, GenerationStats, Stats};
 pub use train::{

@@ -6,6 +6,10 @@ use kithdb_storage::StoreOptions;
 
 use crate::db::Db;
 use crate::error::Result;
+use crate::repeats::Repeats;
+
+/// The property of a database that says how it takes repeats.
+pub(crate) const REPEATS: &str = "repeats";
 
 /// Options of [`Db::open`], from [`Db::options`]. The defaults suit a shop of some hundred thousand items.
 #[derive(Clone, Debug)]
@@ -13,11 +17,12 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) cache_bytes: u64,
     pub(crate) allow_abort: bool,
+    pub(crate) repeats: Option<Repeats>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: true, cache_bytes: 64 << 20, allow_abort: false }
+        Self { create: true, cache_bytes: 64 << 20, allow_abort: false, repeats: None }
     }
 }
 
@@ -41,12 +46,23 @@ impl Options {
         self
     }
 
+    /// What an interaction that comes again means, [`Repeats::Last`] by default. It is settled when a database is created: one that takes them
+    /// otherwise is not opened.
+    pub fn repeats(mut self, repeats: Repeats) -> Self {
+        self.repeats = Some(repeats);
+        self
+    }
+
     pub(crate) fn store(&self) -> StoreOptions {
         StoreOptions {
             create: self.create,
             cache_bytes: self.cache_bytes,
             allow_abort: self.allow_abort,
-            ..StoreOptions::default()
+            properties: self
+                .repeats
+                .map(|repeats| (REPEATS.to_owned(), repeats.name().to_owned()))
+                .into_iter()
+                .collect(),
         }
     }
 
@@ -54,7 +70,8 @@ impl Options {
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) where the directory is no database, is locked by another process, is damaged, was written
-    /// by a newer version, or cannot be read or written; [`Error::Thread`](crate::Error::Thread) where a thread cannot be started.
+    /// by a newer version, or cannot be read or written; [`Error::InvalidArgument`](crate::Error::InvalidArgument) where it takes repeats otherwise
+    /// than asked for; [`Error::Thread`](crate::Error::Thread) where a thread cannot be started.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
         Db::open_with(path.as_ref(), &self)
     }

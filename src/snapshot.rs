@@ -94,11 +94,7 @@ impl Snapshot {
     /// # Errors
     /// [`Error::WrongIdKind`].
     pub fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> Result<ItemSet> {
-        let mut set = ItemSet { opening: self.opening(), ..ItemSet::default() };
-        for item in items {
-            set.items.extend(self.catalogues().items.get(&item.into())?);
-        }
-        Ok(set)
+        ItemSet::of(self.opening(), &self.catalogues().items, items.into_iter().map(Into::into))
     }
 
     /// A query to build, over this snapshot; see [`Query`].

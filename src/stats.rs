@@ -4,6 +4,7 @@ use kithdb_storage::Store;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 
 /// What [`Db::stats`](crate::Db::stats) tells.
@@ -18,6 +19,8 @@ pub struct Stats {
     pub interactions: u64,
     /// Interactions that are not as the generation has them.
     pub tail_changes: u64,
+    /// What an interaction that comes again means.
+    pub repeats: Repeats,
     /// Items no query returns.
     pub retired_items: u64,
     /// The last operation's number in the log.
@@ -89,6 +92,7 @@ impl Stats {
             items: catalogues.items.live(),
             interactions: tail.edges(),
             tail_changes: tail.changes(),
+            repeats: tail.repeats(),
             retired_items: tail.retired().len(),
             last_sequence: store.last_sequence(),
             generation,

@@ -9,6 +9,7 @@ use crate::fold_in::{Arrivals, Voices};
 use crate::generation::Generation;
 use crate::graph::postings::{Edge, Postings, PostingsBuilder, Row};
 use crate::persistent::{Counts, Tree};
+use crate::repeats::Repeats;
 
 /// How the graph of now differs from that of a generation.
 ///
@@ -30,6 +31,7 @@ pub(crate) struct Tail {
     degrees: Counts,
     edges: u64,
     arrivals: Arrivals,
+    repeats: Repeats,
 }
 
 /// What a (user, item) of the tail is now: an edge, or none any more (weight 0).
@@ -66,7 +68,7 @@ fn pair(key: u64) -> (u32, u32) {
 
 impl Tail {
     /// An empty tail over `generation`, which has seen the log through `folded_through`. O(items).
-    pub(crate) fn new(generation: Option<Arc<Generation>>, folded_through: u64) -> Self {
+    pub(crate) fn new(generation: Option<Arc<Generation>>, folded_through: u64, repeats: Repeats) -> Self {
         let (retired, degrees, edges) = match &generation {
             Some(g) => (Arc::new(g.retired().clone()), Counts::of(g.item_degrees()), g.postings().items().len() as u64),
             None => (Arc::default(), Counts::of(&[]), 0),
@@ -80,7 +82,13 @@ impl Tail {
             degrees,
             edges,
             arrivals: Arrivals::new(),
+            repeats,
         }
+    }
+
+    /// What an interaction that comes again means.
+    pub(crate) fn repeats(&self) -> Repeats {
+        self.repeats
     }
 
     /// The generation under the tail.
@@ -96,6 +104,13 @@ impl Tail {
             self.applied = sequence;
             match *record {
                 Record::Define { .. } => {}
+                Record::Insert { user, item, weight, time } if self.repeats != Repeats::Last => {
+                    // In the order of the log, so that sums come out the same bit for bit whenever it is replayed.
+                    let next = Edge { weight, time };
+                    let edge = self.edge(user, item).map_or(next, |edge| self.repeats.merge(edge, next));
+                    self.set(user, item, Some(edge));
+                    changed += 1;
+                }
                 Record::Insert { user, item, weight, time } => {
                     inserted.push((key(user, item), Change::of(Some(Edge { weight, time }))));
                     changed += 1;
@@ -110,6 +125,7 @@ impl Tail {
                     changed += 1;
                 }
                 Record::RetireItem { item } => changed += u64::from(self.retire(item)),
+                Record::UnretireItem { item } => changed += u64::from(self.unretire(item)),
             }
         }
         self.insert(&mut inserted);
@@ -218,7 +234,7 @@ impl Tail {
     /// This tail over a `generation` made from the state it had at `cut`. O(items + what has changed since the cut, and a look at every leaf of
     /// changes).
     pub(crate) fn rebase(&self, generation: Arc<Generation>, cut: &Self) -> Self {
-        let mut tail = Self::new(Some(generation), cut.applied);
+        let mut tail = Self::new(Some(generation), cut.applied, self.repeats);
         tail.retired = Arc::clone(&self.retired);
         for user in &*self.forgotten - &*cut.forgotten {
             tail.forget(user);
@@ -265,6 +281,11 @@ impl Tail {
     /// Whether it was not retired before.
     fn retire(&mut self, item: u32) -> bool {
         !self.retired.contains(item) && Arc::make_mut(&mut self.retired).insert(item)
+    }
+
+    /// Whether it was retired before.
+    fn unretire(&mut self, item: u32) -> bool {
+        self.retired.contains(item) && Arc::make_mut(&mut self.retired).remove(item)
     }
 
     fn count(&mut self, item: u32, before: bool, after: bool) {

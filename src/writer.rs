@@ -1,4 +1,4 @@
-//! The one writer: group commit of what callers insert, remove, forget and retire.
+//! The one writer: group commit of what callers insert, remove, forget, retire and unretire.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,6 +34,7 @@ pub(crate) enum Operation {
     },
     ForgetUser(Id),
     RetireItem(Id),
+    UnretireItem(Id),
     /// Gives an id a number, if it has none.
     Define {
         side: Side,
@@ -281,7 +282,7 @@ impl<'a> Resolver<'a> {
                 Operation::Insert(i) => (Some(&i.user), Some(&i.item), true),
                 Operation::Remove { user, item } => (Some(user), Some(item), false),
                 Operation::ForgetUser(user) => (Some(user), None, false),
-                Operation::RetireItem(item) => (None, Some(item), false),
+                Operation::RetireItem(item) | Operation::UnretireItem(item) => (None, Some(item), false),
                 Operation::Define { side: Side::User, id } => (Some(id), None, true),
                 Operation::Define { side: Side::Item, id } => (None, Some(id), true),
             };
@@ -331,6 +332,9 @@ impl<'a> Resolver<'a> {
             Operation::RetireItem(item) => {
                 records.extend(self.items.find(item).map(|item| Record::RetireItem { item }))
             }
+            Operation::UnretireItem(item) => {
+                records.extend(self.items.find(item).map(|item| Record::UnretireItem { item }))
+            }
             Operation::Define { side, id } => {
                 let numbers = match side {
                     Side::User => &mut self.users,
@@ -376,14 +380,18 @@ impl Numbers<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::repeats::Repeats;
     use crate::tail::Tail;
 
     #[test]
     fn nothing_is_acknowledged_after_records_that_could_not_be_taken_in() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("db.kith"), &kithdb_storage::StoreOptions::default()).unwrap();
-        let live =
-            Live::new(Catalogues::new(), Tail::new(None, 0), Arc::new(crate::pool::Pool::start("test", 1).unwrap()));
+        let live = Live::new(
+            Catalogues::new(),
+            Tail::new(None, 0, Repeats::Last),
+            Arc::new(crate::pool::Pool::start("test", 1).unwrap()),
+        );
         let ask = |operation: Operation| {
             let (reply, answer) = bounded(1);
             commit(&store, &live, vec![Commit { operations: vec![operation], seen: true, reply }]);

@@ -18,6 +18,7 @@ use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::pool::Pool;
+use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 use crate::tail::Tail;
 use crate::train::{StateData, Taught, TrainState};
@@ -157,16 +158,15 @@ pub(super) fn publish(
 
 /// The teacher `generation` was learned from; `None` where it is not kept (any more).
 pub(crate) fn taught(store: &Store, generation: &Generation) -> Result<Option<Taught>> {
-    let current = store.manifest().filter(|manifest| manifest.generation == generation.number());
-    let Some(manifest) = current else { return Ok(None) };
-    let Some(state) = store.read_state(&manifest)? else { return Ok(None) };
+    let Some(manifest) = generation.manifest() else { return Ok(None) };
+    let Some(state) = store.read_state(manifest)? else { return Ok(None) };
     Taught::read(&state, generation.users().len(), generation.n_items())
 }
 
 /// Reads the current generation, if there is one, and replays the log after it.
-pub(crate) fn load(store: &Store, kernel: Kernel, pool: &Arc<Pool>) -> Result<Live> {
+pub(crate) fn load(store: &Store, kernel: Kernel, repeats: Repeats, pool: &Arc<Pool>) -> Result<Live> {
     let (mut catalogues, mut tail) = match store.manifest() {
-        None => (Catalogues::new(), Tail::new(None, 0)),
+        None => (Catalogues::new(), Tail::new(None, 0, repeats)),
         Some(manifest) => {
             let reader = store.read_generation(Arc::clone(&manifest));
             let (users, items) =
@@ -177,7 +177,10 @@ pub(crate) fn load(store: &Store, kernel: Kernel, pool: &Arc<Pool>) -> Result<Li
             let generation =
                 Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)
                     .map_err(|error| Error::Damaged { what: format!("generation {}: {error}", manifest.generation) })?;
-            (catalogues, Tail::new(Some(Arc::new(generation)), manifest.folded_through))
+            (
+                catalogues,
+                Tail::new(Some(Arc::new(generation.keeping(Arc::clone(&manifest)))), manifest.folded_through, repeats),
+            )
         }
     };
     let mut outcome = Ok(());

@@ -246,7 +246,7 @@ pub(super) fn publish(
     let order = Order::of(&content.items);
     let manifest = parts::publish(store, ids, &content, &order, state, through)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
-    live.publish(Arc::new(generation), snapshot);
+    live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
     // Only now is the generation before read no more. What fails is made good the next time, and a failed write poisons the store by itself.
     let _ = store.tidy();
     Ok(manifest)

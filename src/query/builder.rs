@@ -1,5 +1,9 @@
 //! The query builder.
 
+use std::borrow::Cow;
+
+use roaring::RoaringBitmap;
+
 use super::fold_in::{Folded, fold_in};
 use super::popularity::popular;
 use super::vector::vector_query;
@@ -55,6 +59,12 @@ pub(super) struct Resolved {
     /// Items the subject has already, ascending.
     seen: Vec<u32>,
     unknown_items: Vec<Id>,
+}
+
+/// The sets of a query, as numbers of its moment.
+struct Sets<'a> {
+    allow: Option<Cow<'a, RoaringBitmap>>,
+    deny: Vec<Cow<'a, RoaringBitmap>>,
 }
 
 impl<'a> Query<'a> {
@@ -175,8 +185,8 @@ impl<'a> Query<'a> {
     /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
     /// [`Error::NoCode`] and [`Error::NoItemCodes`].
     pub fn run(self) -> Result<Hits> {
-        let resolved = self.prepare()?;
-        let filter = self.filter(&resolved);
+        let (resolved, sets) = self.prepare()?;
+        let filter = self.filter(&resolved, &sets);
         let (found, engine) = match (&resolved.query, self.snapshot.trained()) {
             (Some(query), Some(generation)) if !self.popular_only => {
                 let budget = self.budget.unwrap_or(u64::MAX);
@@ -193,14 +203,14 @@ impl<'a> Query<'a> {
 
     /// [`Query::run`] of several exact queries with one `k`, all over `snapshot`: those that are best answered by a scan share one.
     pub(super) fn run_together(snapshot: &Snapshot, queries: &[Self], k: usize) -> Vec<Result<Hits>> {
-        let resolved: Vec<Result<Resolved>> = queries.iter().map(Self::prepare).collect();
+        let resolved: Vec<Result<(Resolved, Sets<'_>)>> = queries.iter().map(Self::prepare).collect();
         let mut searches = Vec::with_capacity(queries.len());
         if let Some(generation) = snapshot.trained() {
             for (query, resolved) in queries.iter().zip(&resolved) {
-                if let Ok(resolved) = resolved
+                if let Ok((resolved, sets)) = resolved
                     && let Some(code) = &resolved.query
                 {
-                    searches.push((code, coded(&query.filter(resolved), generation)));
+                    searches.push((code, coded(&query.filter(resolved, sets), generation)));
                 }
             }
         }
@@ -210,9 +220,9 @@ impl<'a> Query<'a> {
             Ok(found) => found.unwrap_or_default().into_iter(),
             Err(error) => return queries.iter().map(|_| Err(error.clone().into())).collect(),
         };
-        let answer = |(query, resolved): (&Self, Result<Resolved>)| {
-            let resolved = resolved?;
-            let filter = query.filter(&resolved);
+        let answer = |(query, resolved): (&Self, Result<(Resolved, Sets<'_>)>)| {
+            let (resolved, sets) = resolved?;
+            let filter = query.filter(&resolved, &sets);
             let searched = resolved.query.as_ref().zip(snapshot.trained());
             let (found, engine) = match searched.and_then(|searched| Some((searched, found.next()?))) {
                 Some(((code, generation), found)) => {
@@ -227,7 +237,7 @@ impl<'a> Query<'a> {
     }
 
     /// Checks the query and turns its subject into something to score with.
-    fn prepare(&self) -> Result<Resolved> {
+    fn prepare(&self) -> Result<(Resolved, Sets<'a>)> {
         let invalid = |what: &str, remedy: &str| Error::InvalidArgument { what: what.into(), remedy: remedy.into() };
         if self.k == 0 {
             return Err(invalid("k = 0", "ask for at least one item"));
@@ -247,26 +257,23 @@ impl<'a> Query<'a> {
                 "ask for linear, head, tree or mih, or leave the choice to the planner",
             ));
         }
-        if self.allow.iter().chain(&self.deny).chain(&self.also_seen).any(|set| set.opening != self.snapshot.opening())
-        {
-            return Err(invalid(
-                "an item set of another database",
-                "build it with item_set() of the database that is queried",
-            ));
-        }
+        let numbers = |set: &'a ItemSet| set.resolve(self.snapshot.opening(), &self.snapshot.catalogues().items);
+        let allow = self.allow.map(numbers).transpose()?;
+        let deny = self.deny.iter().copied().map(numbers).collect::<Result<_>>()?;
+        let also_seen = self.also_seen.map(numbers).transpose()?;
         let mut resolved = self.resolve(subject)?;
-        if let Some(also) = self.also_seen {
-            resolved.seen.extend(&also.items);
+        if let Some(also) = also_seen {
+            resolved.seen.extend(&*also);
             resolved.seen.sort_unstable();
         }
-        Ok(resolved)
+        Ok((resolved, Sets { allow, deny }))
     }
 
     /// What may be returned.
-    fn filter<'b>(&'b self, resolved: &'b Resolved) -> Filter<'b> {
+    fn filter<'b>(&'b self, resolved: &'b Resolved, sets: &'b Sets<'_>) -> Filter<'b> {
         Filter {
-            allow: self.allow.map(|set| &set.items),
-            deny: self.deny.iter().map(|set| &set.items).chain([self.snapshot.tail().retired()]).collect(),
+            allow: sets.allow.as_deref(),
+            deny: sets.deny.iter().map(|set| &**set).chain([self.snapshot.tail().retired()]).collect(),
             seen: if self.include_seen { &[] } else { &resolved.seen },
         }
     }

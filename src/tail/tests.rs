@@ -14,6 +14,7 @@ use crate::generation::{Content, Generation};
 use crate::index::Order;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
+use crate::repeats::Repeats;
 
 const USERS: u32 = 12;
 const ITEMS: u32 = 10;
@@ -27,6 +28,7 @@ fn records(most: usize) -> impl Strategy<Value = Vec<Record>> {
         6 => (0..USERS + 3, 0..ITEMS + 4).prop_map(|(user, item)| Record::Remove { user, item }),
         1 => (0..USERS + 3).prop_map(|user| Record::ForgetUser { user }),
         1 => (0..ITEMS + 4).prop_map(|item| Record::RetireItem { item }),
+        1 => (0..ITEMS + 4).prop_map(|item| Record::UnretireItem { item }),
     ];
     prop::collection::vec(record, 0..most)
 }
@@ -37,6 +39,7 @@ struct Naive {
     edges: BTreeMap<(u32, u32), (f32, Option<i64>)>,
     forgotten: BTreeSet<u32>,
     retired: BTreeSet<u32>,
+    repeats: Repeats,
 }
 
 impl Naive {
@@ -51,7 +54,13 @@ impl Naive {
                     return false;
                 }
                 Record::Insert { user, item, weight, time } => {
-                    self.edges.insert((user, item), (weight, time));
+                    let edge = match (self.repeats, self.edges.get(&(user, item))) {
+                        (Repeats::First, Some(&first)) => first,
+                        (Repeats::Max, Some(&(other, at))) => (weight.max(other), time.max(at)),
+                        (Repeats::Sum, Some(&(other, at))) => (other + weight, time.max(at)),
+                        _ => (weight, time),
+                    };
+                    self.edges.insert((user, item), edge);
                     true
                 }
                 Record::Remove { user, item } => self.edges.remove(&(user, item)).is_some(),
@@ -60,6 +69,7 @@ impl Naive {
                     self.forgotten.insert(user)
                 }
                 Record::RetireItem { item } => self.retired.insert(item),
+                Record::UnretireItem { item } => self.retired.remove(&item),
                 Record::Define { .. } => false,
             };
             changes.push(change);
@@ -192,8 +202,9 @@ proptest! {
         after in records(60),
         (users, items, new_users, new_items) in (0u32..1 << USERS, 0u32..1 << ITEMS, any::<u32>(), any::<u32>()),
         with_generation: bool,
+        repeats in prop::sample::select(Repeats::ALL.to_vec()),
     ) {
-        let mut naive = Naive::default();
+        let mut naive = Naive { repeats, ..Naive::default() };
         if with_generation {
             // What a generation has folded in: of known users and items only.
             naive.apply(base);
@@ -201,7 +212,7 @@ proptest! {
         }
         let retired: RoaringBitmap = naive.retired.iter().copied().collect();
         let first = with_generation.then(|| generation(postings(&naive, USERS), retired, users, (ITEMS, items)));
-        let mut tail = Tail::new(first, 100);
+        let mut tail = Tail::new(first, 100, repeats);
         check(&tail, &naive)?;
 
         let (written, changes) = naive.apply(before);
@@ -220,7 +231,7 @@ proptest! {
         prop_assert_eq!(&folded, &postings(&then, USERS + 3));
         let next = generation(folded, cut.retired().clone(), new_users, (ITEMS + 4, new_items));
         let rebased = tail.rebase(Arc::clone(&next), &cut);
-        let mut replayed = Tail::new(Some(next), cut.applied());
+        let mut replayed = Tail::new(Some(next), cut.applied(), repeats);
         replayed.apply(first, &written);
         prop_assert_eq!(told(&rebased), told(&replayed));
         check(&rebased, &naive)?;

@@ -69,6 +69,11 @@ pub enum Record {
         /// The item's dense index.
         item: u32,
     },
+    /// Lets a retired item into answers again.
+    UnretireItem {
+        /// The item's dense index.
+        item: u32,
+    },
 }
 
 const DEFINE: u8 = 1;
@@ -76,6 +81,7 @@ const INSERT: u8 = 2;
 const REMOVE: u8 = 3;
 const FORGET_USER: u8 = 4;
 const RETIRE_ITEM: u8 = 5;
+const UNRETIRE_ITEM: u8 = 6;
 /// Flag of an insert: a weight follows.
 const WEIGHT: u8 = 0x40;
 /// Flag of an insert: a time follows.
@@ -107,7 +113,9 @@ impl Record {
                 [*user, *item]
             }
             Record::Remove { user, item } => [*user, *item],
-            Record::ForgetUser { user: index } | Record::RetireItem { item: index } => [*index, 0],
+            Record::ForgetUser { user: index }
+            | Record::RetireItem { item: index }
+            | Record::UnretireItem { item: index } => [*index, 0],
         };
         if indices.contains(&u32::MAX) {
             return Err(Error::invalid("the index 4294967295 is reserved"));
@@ -121,7 +129,7 @@ impl Record {
             Record::Define { bytes, .. } => 9 + bytes.len(),
             Record::Insert { .. } => 21,
             Record::Remove { .. } => 9,
-            Record::ForgetUser { .. } | Record::RetireItem { .. } => 5,
+            Record::ForgetUser { .. } | Record::RetireItem { .. } | Record::UnretireItem { .. } => 5,
         }
     }
 
@@ -160,6 +168,10 @@ impl Record {
                 out.push(RETIRE_ITEM);
                 out.extend_from_slice(&item.to_le_bytes());
             }
+            Record::UnretireItem { item } => {
+                out.push(UNRETIRE_ITEM);
+                out.extend_from_slice(&item.to_le_bytes());
+            }
         }
     }
 
@@ -195,6 +207,7 @@ impl Record {
             REMOVE => Record::Remove { user: index(bytes)?, item: index(bytes)? },
             FORGET_USER => Record::ForgetUser { user: index(bytes)? },
             RETIRE_ITEM => Record::RetireItem { item: index(bytes)? },
+            UNRETIRE_ITEM => Record::UnretireItem { item: index(bytes)? },
             _ => return None,
         };
         (op & (WEIGHT | TIME) == 0).then_some(record)
@@ -230,6 +243,7 @@ mod tests {
             Record::Remove { user: 1, item: 2 },
             Record::ForgetUser { user: 5 },
             Record::RetireItem { item: 6 },
+            Record::UnretireItem { item: 6 },
         ];
         for record in records {
             let mut bytes = Vec::new();
@@ -241,7 +255,7 @@ mod tests {
 
     #[test]
     fn unknown_operations_and_flags_are_refused() {
-        for bad in [&[0u8][..], &[6, 0, 0, 0, 0], &[REMOVE | TIME, 0, 0, 0, 0, 0, 0, 0, 0], &[DEFINE, 2, 0], &[]] {
+        for bad in [&[0u8][..], &[7, 0, 0, 0, 0], &[REMOVE | TIME, 0, 0, 0, 0, 0, 0, 0, 0], &[DEFINE, 2, 0], &[]] {
             assert_eq!(Record::decode(&mut &*bad), None, "{bad:?}");
         }
     }

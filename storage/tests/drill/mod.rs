@@ -58,7 +58,8 @@ pub fn record(sequence: u64) -> Record {
     match h % 16 {
         0 => Record::Remove { user, item },
         1 if h & 0x100 == 0 => Record::ForgetUser { user },
-        1 => Record::RetireItem { item },
+        1 if h & 0x200 == 0 => Record::RetireItem { item },
+        1 => Record::UnretireItem { item },
         2 | 3 => {
             let bytes = h.to_le_bytes().repeat(1 + (h >> 8) as usize % 12);
             Record::Define { side: Side::Item, index: item, kind: IdKind::Bytes, bytes }

@@ -62,7 +62,8 @@ struct Subject {
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let (allow, deny) = (item_set(&db, self.allow.as_deref())?, item_set(&db, self.deny.as_deref())?);
+        let set = |file: &Option<PathBuf>| item_set(output, &db, file.as_deref());
+        let (allow, deny) = (set(&self.allow)?, set(&self.deny)?);
         if let Some(path) = &self.subject.vector {
             let mut answers = Vec::new();
             let mut vectors = Vectors::open(path)?;
@@ -129,10 +130,20 @@ impl Query {
     }
 }
 
-fn item_set(db: &Db, file: Option<&Path>) -> anyhow::Result<Option<ItemSet>> {
+/// The set of the items in a file; those that nobody knows are told of.
+fn item_set(output: &Output, db: &Db, file: Option<&Path>) -> anyhow::Result<Option<ItemSet>> {
     let Some(path) = file else { return Ok(None) };
     let ids = input::read_ids(&Source::from(path.to_owned()), database::id_kinds(db).item)?;
-    Ok(Some(db.item_set(ids)?))
+    let set = db.item_set(ids)?;
+    if let Some(first) = set.unknown().first() {
+        let unknown = output::count(set.unknown().len() as u64);
+        output.note(&format!(
+            "{}: {unknown} of {} ids are of no item known here, {first} for one",
+            path.display(),
+            output::count(set.len())
+        ));
+    }
+    Ok(Some(set))
 }
 
 /// Prints hits; none are a no.

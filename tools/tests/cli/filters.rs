@@ -26,6 +26,9 @@ fn filters_work_before_the_best_are_taken() {
     let (late, last) = (&all[all.len() - 2], &all[all.len() - 1]);
     let allow = place.file("allow.txt", format!("{last}\n{late}\nunheard-of\n{has}\n"));
     assert_eq!(ids(&["query", &db, "--user", user, "--allow", &allow]), [late.clone(), last.clone()]);
+    // What nobody knows is told: it may be misspelt.
+    let told = run(["query", &db, "--user", user, "--allow", &allow]).ok().stderr;
+    assert!(told.contains("1 of 4 ids") && told.contains("unheard-of"), "{told}");
     // Nothing left is a no.
     run(["query", &db, "--user", user, "--allow", &allow, "--deny", &allow]).fails(1, &[]);
 }
