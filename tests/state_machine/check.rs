@@ -1,6 +1,7 @@
 //! What a database, or a snapshot of it, says, against the oracle.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kithdb::{Db, Engine, Error, Hit, Hits, Id, ItemSet, Query, Snapshot};
 
@@ -16,6 +17,20 @@ const ALL: usize = 1_000;
 /// Fails with what two values are where they differ.
 pub fn same<T: PartialEq + std::fmt::Debug>(what: impl std::fmt::Display, found: T, expected: T) -> Outcome {
     if found == expected { Ok(()) } else { Err(format!("{what}: found {found:?}, expected {expected:?}")) }
+}
+
+thread_local! {
+    /// How often each kind of answer was compared.
+    static MET: RefCell<BTreeMap<String, u64>> = RefCell::default();
+}
+
+/// How often each kind of answer was compared on this thread.
+pub fn met() -> BTreeMap<String, u64> {
+    MET.with_borrow(Clone::clone)
+}
+
+fn meet(kind: String) {
+    MET.with_borrow_mut(|met| *met.entry(kind).or_default() += 1);
 }
 
 /// A set of items that is kept, and what it was made of.
@@ -112,9 +127,23 @@ fn nearest(snapshot: &Snapshot, oracle: &Oracle, user: &Id, filters: &Filters<'_
         return first(&format!("{what} or popular"), &popular, |k| query().k(k).or_popular().run(), dice);
     }
     let Some(found) = found else { return Ok(()) };
+    let stands_on = if oracle.has_code(user) { kithdb::Basis::Code } else { kithdb::Basis::FoldIn };
+    same(format!("{what}: basis"), found.basis(), stands_on)?;
+    if !found.is_empty() {
+        explained(snapshot, user, &dice.pick(found.as_slice()), &seen)?;
+    }
     first(&what, &found, |k| query().k(k).run(), dice)?;
     let engine = dice.pick(&[Engine::Linear, Engine::Head, Engine::Tree, Engine::Mih]);
     first(&format!("{what} by {engine:?}"), &found, |k| query().k(k).engine(engine).run(), dice)
+}
+
+/// Compares the explanation of a hit with the hit and with what the user has.
+fn explained(snapshot: &Snapshot, user: &Id, hit: &Hit, history: &BTreeSet<Id>) -> Outcome {
+    let what = format!("{} for {user} explained", hit.id);
+    let explanation = snapshot.explain(user, &hit.id).map_err(|error| format!("{what}: {error}"))?;
+    same(&what, explanation.score.to_bits(), hit.score.to_bits())?;
+    let stray = explanation.pulls.iter().find(|pull| !history.contains(&pull.item));
+    same(format!("{what}: by what they do not have"), stray, None)
 }
 
 /// Compares the list of a few with that of all.
@@ -168,7 +197,10 @@ fn similar_users(snapshot: &Snapshot, oracle: &Oracle, user: &Id, dice: &mut Dic
             same_list(&what, found.as_slice(), &expected, &BTreeSet::new())?;
             first(&what, &found, |k| snapshot.similar_users(user, k), dice)
         }
-        (Err(error), Err(refusal)) => same(&what, refused(&error), Some(refusal)),
+        (Err(error), Err(refusal)) => {
+            meet(format!("{refusal:?}"));
+            same(&what, refused(&error), Some(refusal))
+        }
         (found, expected) => Err(format!("{what}: found {found:?}, expected {expected:?}")),
     }
 }
@@ -183,7 +215,11 @@ fn compare(
 ) -> Outcome<Option<Hits>> {
     match (result, basis) {
         (_, Basis::Unsure) => Ok(None),
-        (Err(error), Basis::Refused(refusal)) => same(what, refused(&error), Some(*refusal)).map(|()| None),
+        (Err(error), Basis::Refused(refusal)) => {
+            same(what, refused(&error), Some(*refusal))?;
+            meet(format!("{refusal:?}"));
+            Ok(None)
+        }
         // Whether learned things cancel each other out is not known here.
         (Err(Error::NoDirection { .. }), Basis::Learned) => Ok(None),
         (Ok(found), Basis::Query(_) | Basis::Learned) => {
@@ -192,7 +228,10 @@ fn compare(
             if let Some(hit) = found.iter().find(|hit| !admits(&hit.id)) {
                 return Err(format!("{what}: {} is not allowed", hit.id));
             }
-            same_list(what, found.as_slice(), &oracle.nearest(basis, admits), hidden)?;
+            let expected = oracle.nearest(basis, admits);
+            let scored = expected.iter().any(|(_, score)| score.is_some());
+            meet(format!("{:?}{}", found.basis(), if scored { ", scored" } else { "" }));
+            same_list(what, found.as_slice(), &expected, hidden)?;
             same(format!("{what}: exact"), found.exact(), true)?;
             Ok(Some(found))
         }

@@ -15,6 +15,22 @@ use check::Outcome;
 use machine::Machine;
 use step::Step;
 
+/// Kinds of answers that scripts have to come to, for the comparison to mean something.
+const KINDS: [&str; 12] = [
+    "Code, scored",
+    "FoldIn, scored",
+    "FoldIn",
+    "NotTrained",
+    "NoItemCodes",
+    "NoHistory",
+    "NoCode",
+    "NoCodeInBasket",
+    "NoUserCode",
+    "UnknownUser",
+    "UnknownItem",
+    "UnknownBasket",
+];
+
 /// Runs a script; after how many steps it failed, and how.
 fn run(seed: u64, script: &[Step]) -> Result<(), (usize, String)> {
     let mut taken = 0;
@@ -61,5 +77,11 @@ fn a_database_does_what_its_model_does() {
         let (script, error) = shortest(seed, script[..taken].to_vec(), error);
         let lines: Vec<String> = script.iter().map(|step| format!("  {step:?}")).collect();
         panic!("seed {seed} fails after these {} steps: {error}\n{}", script.len(), lines.join("\n"));
+    }
+    let met = check::met();
+    println!("{} steps, answers compared: {met:?}", seeds * steps as u64);
+    // Codes that cancel each other out are too rare to be asked for.
+    for kind in KINDS {
+        assert!(met.get(kind).is_some_and(|&times| times > 100), "{kind} was hardly met: {met:?}");
     }
 }

@@ -243,6 +243,12 @@ impl Oracle {
         list.into_iter().map(|(id, score)| (id.clone(), score.map(f32::to_bits))).collect()
     }
 
+    /// Whether a user has a code.
+    pub fn has_code(&self, user: &Id) -> bool {
+        let codes = self.generation.as_ref().map(|generation| &generation.users);
+        codes.zip(self.users.get(user)).is_some_and(|(codes, number)| codes.contains_key(number))
+    }
+
     /// What a query of a user stands on.
     pub fn basis_of_user(&self, id: &Id) -> Basis {
         let Some(&number) = self.users.get(id) else { return Basis::Refused(Refusal::UnknownUser) };
