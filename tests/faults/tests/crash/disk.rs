@@ -62,6 +62,8 @@ struct Node<'a> {
 pub enum Deaf {
     To(&'static str),
     ToDirectories,
+    /// One of the syncs, by its event.
+    ToOne(usize),
     ToNothing,
 }
 
@@ -159,7 +161,7 @@ impl<'a> Disk<'a> {
             Event::Truncated { inode, length } => self.change(index, inode, Change::Length(length)),
             Event::Synced { inode: Some(inode), begun } => {
                 let node = self.inodes[&inode];
-                if !self.is_deaf_to(node) {
+                if !self.is_deaf_to(node) && self.deaf != Deaf::ToOne(index) {
                     self.settle(node, begun);
                 }
             }

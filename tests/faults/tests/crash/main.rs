@@ -196,3 +196,38 @@ fn a_missing_sync_is_noticed() {
         assert!(lost + unopenable >= 3, "{deaf:?}: {lost} lost, {unopenable} unopenable");
     }
 }
+
+/// Leaves out each sync of a script in turn, and prints which of them cost something: what the images can tell, and what a script syncs for
+/// nothing that they know of.
+#[test]
+#[ignore = "a survey: it takes minutes and has no verdict"]
+fn what_each_sync_is_for() {
+    const IMAGES: usize = 24;
+    let directory = tempfile::tempdir().unwrap();
+    let directory = fs::canonicalize(directory.path()).unwrap();
+    let recording = record(&directory, "life", "-");
+    let (events, mut random) = (recording.events(), Random::new(seed()));
+    let syncs = (0..events.len()).filter(|&at| matches!(events[at], Event::Synced { .. }));
+    let cuts: Vec<(usize, Vec<Cut>)> = syncs
+        .map(|at| {
+            // Until the same is synced again it is missed, but soon is when most stands on it.
+            let again = (at + 1..events.len()).find(|&next| same(&events[at], &events[next])).unwrap_or(events.len());
+            let kind = |n: usize| Kind::ALL[n % 2];
+            let reach = |n: usize| if n % 4 < 2 { again - at } else { 16.min(again - at) };
+            let cut = |n| Cut { kind: kind(n), events: at + 1 + random.below(reach(n)), seed: random.next() };
+            (at, (0..IMAGES).map(cut).collect())
+        })
+        .collect();
+    each(&cuts, |(at, cuts)| {
+        let wrong = |cut: &&Cut| !judge(&events, **cut, Deaf::ToOne(*at), &room(&directory).0).is_empty();
+        let bad: Vec<Kind> = cuts.iter().filter(wrong).map(|cut| cut.kind).collect();
+        let strict = bad.iter().filter(|kind| **kind == Kind::Strict).count();
+        let story = story(&events[..=*at]);
+        println!("{:>3} ordered {strict:>3} strict of {IMAGES}: {}", bad.len() - strict, story.lines().last().unwrap());
+    });
+}
+
+/// Whether two events sync the same.
+fn same(one: &Event<'_>, other: &Event<'_>) -> bool {
+    matches!((one, other), (Event::Synced { inode, .. }, Event::Synced { inode: another, .. }) if inode == another)
+}
