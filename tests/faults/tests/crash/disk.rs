@@ -60,6 +60,7 @@ struct Node<'a> {
 /// Syncs that are taken not to have happened, by what they sync.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deaf {
+    /// Of files whose name ends like this.
     To(&'static str),
     ToDirectories,
     /// One of the syncs, by its event.
@@ -174,7 +175,9 @@ impl<'a> Disk<'a> {
     fn is_deaf_to(&self, node: usize) -> bool {
         match (self.deaf, &self.nodes[node].content) {
             (Deaf::To(name), Content::File { .. }) => self.nodes.iter().any(|directory| match &directory.content {
-                Content::Directory { names, .. } => names.get(name) == Some(&node),
+                Content::Directory { names, .. } => {
+                    names.iter().any(|(known, at)| *at == node && known.ends_with(name))
+                }
                 Content::File { .. } => false,
             }),
             (Deaf::ToDirectories, Content::Directory { .. }) => true,

@@ -195,6 +195,9 @@ fn a_missing_sync_is_noticed() {
         let [lost, _, unopenable, _] = tally.problems();
         assert!(lost + unopenable >= 3, "{deaf:?}: {lost} lost, {unopenable} unopenable");
     }
+    let tally = drill(&directory, &recordings, 48, Deaf::To(".bin.tmp"), &mut random);
+    tally.print();
+    assert!(tally.problems()[1] >= 1, "state that was not synced is never torn");
 }
 
 /// Leaves out each sync of a script in turn, and prints which of them cost something: what the images can tell, and what a script syncs for

@@ -61,6 +61,9 @@ pub fn judge(events: &[Event<'_>], cut: Cut, deaf: Deaf, room: &Path) -> Wrong {
     }
     let found = Found::of(&looks[0]);
     let mut wrong: Wrong = found.damage.iter().map(|damage| (TORN, damage.clone())).collect();
+    // Training state is worth less than the rest, and no less durable once it is named.
+    let warned = looks[0].iter().filter(|line| line.starts_with("WARNED"));
+    wrong.extend(warned.map(|warning| (TORN, warning.clone())));
     let facts = Recording::facts(past).against(&found);
     if !facts.is_empty() {
         wrong.push((LOST, format!("{} facts: {}", facts.len(), facts[..facts.len().min(4)].join("; "))));
