@@ -121,9 +121,9 @@ impl Store {
     /// return may keep the first part of it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a record cannot be stored, [`Error::DiskFull`] with the bytes that are lacking: nothing was written then. After
-    /// any other error the handle refuses writes ([`Error::Poisoned`]) until the database is opened again; whether the records survived is told
-    /// by replaying it then.
+    /// [`Error::Invalid`] when a record cannot be stored; nothing was written then. After any other error the handle refuses writes
+    /// ([`Error::Poisoned`]) until the database is opened again; whether the records survived is told by replaying it then.
+    /// [`Error::DiskFull`] comes before anything is written where that leaves no room to open the database again.
     pub fn append(&self, records: &[Record]) -> Result<u64> {
         for record in records {
             record.validate()?;
@@ -146,7 +146,10 @@ impl Store {
         };
         let live = Arc::clone(&self.live.read());
         let coming = records.iter().map(|record| record.encoded_bytes() as u64).sum();
-        self.reserve.lock().cover(live.engine.data_bytes(), coming)?;
+        // Only a full disk needs the reserve: what else keeps it from growing keeps nobody from writing.
+        if let Err(full @ Error::DiskFull { .. }) = self.reserve.lock().cover(live.engine.data_bytes(), coming) {
+            return self.health.note(Err(full));
+        }
         let acked = Acked { sequence: new_last, generation: self.generation() };
         let written = write_records(&live.engine, last + 1, records)
             .and_then(|()| live.engine.sync())

@@ -9,6 +9,7 @@ use libc::{loff_t, mode_t, off_t, size_t, ssize_t};
 
 use crate::kind::Kind;
 use crate::plan::{Sync, plan};
+use crate::trace::{self, Reach};
 use crate::undo;
 
 fn fail<T: From<i8>>(errno: c_int) -> T {
@@ -77,12 +78,12 @@ macro_rules! stand_in {
 }
 
 stand_in! {
-    open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, mode as c_uint);
-    open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, mode as c_uint);
-    openat(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, directory, path), libc::syscall(libc::SYS_openat, directory, path, flags, mode as c_uint);
-    openat64(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, directory, path), libc::syscall(libc::SYS_openat, directory, path, flags, mode as c_uint);
-    creat(path: *const c_char, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, mode as c_uint);
-    creat64(path: *const c_char, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, mode as c_uint);
+    open(path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), trace::open(libc::AT_FDCWD, path, flags, || libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, mode as c_uint));
+    open64(path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), trace::open(libc::AT_FDCWD, path, flags, || libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, mode as c_uint));
+    openat(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, directory, path), trace::open(directory, path, flags, || libc::syscall(libc::SYS_openat, directory, path, flags, mode as c_uint));
+    openat64(directory: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int, at(Kind::Open, directory, path), trace::open(directory, path, flags, || libc::syscall(libc::SYS_openat, directory, path, flags, mode as c_uint));
+    creat(path: *const c_char, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), trace::open(libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, || libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, mode as c_uint));
+    creat64(path: *const c_char, mode: mode_t) -> c_int, at(Kind::Open, libc::AT_FDCWD, path), trace::open(libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, || libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, mode as c_uint));
     fcntl(fd: c_int, command: c_int, argument: c_long) -> c_int, if matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) { on(Kind::Open, fd) } else { None }, libc::syscall(libc::SYS_fcntl, fd, command, argument);
     fcntl64(fd: c_int, command: c_int, argument: c_long) -> c_int, if matches!(command, libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) { on(Kind::Open, fd) } else { None }, libc::syscall(libc::SYS_fcntl, fd, command, argument);
     read(fd: c_int, buffer: *mut c_void, length: size_t) -> ssize_t, on(Kind::Read, fd), libc::syscall(libc::SYS_read, fd, buffer, length);
@@ -91,32 +92,32 @@ stand_in! {
     pread64(fd: c_int, buffer: *mut c_void, length: size_t, offset: off_t) -> ssize_t, on(Kind::Read, fd), libc::syscall(libc::SYS_pread64, fd, buffer, length, offset);
     preadv(fd: c_int, buffers: *const libc::iovec, count: c_int, offset: off_t) -> ssize_t, on(Kind::Read, fd), libc::syscall(libc::SYS_preadv, fd, buffers, count, offset, 0 as c_long);
     preadv64(fd: c_int, buffers: *const libc::iovec, count: c_int, offset: off_t) -> ssize_t, on(Kind::Read, fd), libc::syscall(libc::SYS_preadv, fd, buffers, count, offset, 0 as c_long);
-    renameat(from: c_int, old: *const c_char, to: c_int, new: *const c_char) -> c_int, at(Kind::Rename, from, old), libc::syscall(libc::SYS_renameat2, from, old, to, new, 0 as c_uint);
-    renameat2(from: c_int, old: *const c_char, to: c_int, new: *const c_char, flags: c_uint) -> c_int, at(Kind::Rename, from, old), libc::syscall(libc::SYS_renameat2, from, old, to, new, flags);
-    rename(old: *const c_char, new: *const c_char) -> c_int, at(Kind::Rename, libc::AT_FDCWD, old), libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, old, libc::AT_FDCWD, new, 0 as c_uint);
-    mkdir(path: *const c_char, mode: mode_t) -> c_int, at(Kind::Mkdir, libc::AT_FDCWD, path), libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path, mode as c_uint);
-    mkdirat(directory: c_int, path: *const c_char, mode: mode_t) -> c_int, at(Kind::Mkdir, directory, path), libc::syscall(libc::SYS_mkdirat, directory, path, mode as c_uint);
-    unlink(path: *const c_char) -> c_int, at(Kind::Unlink, libc::AT_FDCWD, path), libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, 0 as c_int);
-    unlinkat(directory: c_int, path: *const c_char, flags: c_int) -> c_int, at(Kind::Unlink, directory, path), libc::syscall(libc::SYS_unlinkat, directory, path, flags);
-    rmdir(path: *const c_char) -> c_int, at(Kind::Unlink, libc::AT_FDCWD, path), libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, libc::AT_REMOVEDIR);
-    ftruncate(fd: c_int, length: off_t) -> c_int, on(Kind::Truncate, fd), libc::syscall(libc::SYS_ftruncate, fd, length);
-    ftruncate64(fd: c_int, length: off_t) -> c_int, on(Kind::Truncate, fd), libc::syscall(libc::SYS_ftruncate, fd, length);
+    renameat(from: c_int, old: *const c_char, to: c_int, new: *const c_char) -> c_int, at(Kind::Rename, from, old), trace::rename((from, old), (to, new), || libc::syscall(libc::SYS_renameat2, from, old, to, new, 0 as c_uint));
+    renameat2(from: c_int, old: *const c_char, to: c_int, new: *const c_char, flags: c_uint) -> c_int, at(Kind::Rename, from, old), trace::rename((from, old), (to, new), || libc::syscall(libc::SYS_renameat2, from, old, to, new, flags));
+    rename(old: *const c_char, new: *const c_char) -> c_int, at(Kind::Rename, libc::AT_FDCWD, old), trace::rename((libc::AT_FDCWD, old), (libc::AT_FDCWD, new), || libc::syscall(libc::SYS_renameat2, libc::AT_FDCWD, old, libc::AT_FDCWD, new, 0 as c_uint));
+    mkdir(path: *const c_char, mode: mode_t) -> c_int, at(Kind::Mkdir, libc::AT_FDCWD, path), trace::mkdir(libc::AT_FDCWD, path, || libc::syscall(libc::SYS_mkdirat, libc::AT_FDCWD, path, mode as c_uint));
+    mkdirat(directory: c_int, path: *const c_char, mode: mode_t) -> c_int, at(Kind::Mkdir, directory, path), trace::mkdir(directory, path, || libc::syscall(libc::SYS_mkdirat, directory, path, mode as c_uint));
+    unlink(path: *const c_char) -> c_int, at(Kind::Unlink, libc::AT_FDCWD, path), trace::remove(libc::AT_FDCWD, path, || libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, 0 as c_int));
+    unlinkat(directory: c_int, path: *const c_char, flags: c_int) -> c_int, at(Kind::Unlink, directory, path), trace::remove(directory, path, || libc::syscall(libc::SYS_unlinkat, directory, path, flags));
+    rmdir(path: *const c_char) -> c_int, at(Kind::Unlink, libc::AT_FDCWD, path), trace::remove(libc::AT_FDCWD, path, || libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, libc::AT_REMOVEDIR));
+    ftruncate(fd: c_int, length: off_t) -> c_int, on(Kind::Truncate, fd), trace::truncate(fd, length, || libc::syscall(libc::SYS_ftruncate, fd, length));
+    ftruncate64(fd: c_int, length: off_t) -> c_int, on(Kind::Truncate, fd), trace::truncate(fd, length, || libc::syscall(libc::SYS_ftruncate, fd, length));
     fallocate(fd: c_int, mode: c_int, offset: off_t, length: off_t) -> c_int, on(Kind::Truncate, fd), libc::syscall(libc::SYS_fallocate, fd, mode, offset, length);
     fallocate64(fd: c_int, mode: c_int, offset: off_t, length: off_t) -> c_int, on(Kind::Truncate, fd), libc::syscall(libc::SYS_fallocate, fd, mode, offset, length);
     statx(directory: c_int, path: *const c_char, flags: c_int, mask: c_uint, stat: *mut c_void) -> c_int, at(Kind::Stat, directory, path), libc::syscall(libc::SYS_statx, directory, path, flags, mask, stat);
-    copy_file_range(from: c_int, from_at: *mut loff_t, to: c_int, to_at: *mut loff_t, length: size_t, flags: c_uint) -> ssize_t, on(Kind::Read, from).or_else(|| on(Kind::Write, to)), {
+    copy_file_range(from: c_int, from_at: *mut loff_t, to: c_int, to_at: *mut loff_t, length: size_t, flags: c_uint) -> ssize_t, on(Kind::Read, from).or_else(|| on(Kind::Write, to)).or(trace::is_on().then_some(libc::ENOSYS)), {
         if noted(to) {
             undo::before_write(to, to_at.as_ref().map(|&at| at as u64), length.min(1 << 30));
         }
         libc::syscall(libc::SYS_copy_file_range, from, from_at, to, to_at, length, flags)
     };
-    sendfile(to: c_int, from: c_int, at: *mut off_t, length: size_t) -> ssize_t, on(Kind::Read, from).or_else(|| on(Kind::Write, to)), {
+    sendfile(to: c_int, from: c_int, at: *mut off_t, length: size_t) -> ssize_t, on(Kind::Read, from).or_else(|| on(Kind::Write, to)).or(trace::is_on().then_some(libc::ENOSYS)), {
         if noted(to) {
             undo::before_write(to, None, length.min(1 << 30));
         }
         libc::syscall(libc::SYS_sendfile, to, from, at, length)
     };
-    sendfile64(to: c_int, from: c_int, at: *mut off_t, length: size_t) -> ssize_t, on(Kind::Read, from).or_else(|| on(Kind::Write, to)), {
+    sendfile64(to: c_int, from: c_int, at: *mut off_t, length: size_t) -> ssize_t, on(Kind::Read, from).or_else(|| on(Kind::Write, to)).or(trace::is_on().then_some(libc::ENOSYS)), {
         if noted(to) {
             undo::before_write(to, None, length.min(1 << 30));
         }
@@ -126,49 +127,53 @@ stand_in! {
         if noted(fd) {
             undo::before_write(fd, None, length);
         }
-        libc::syscall(libc::SYS_write, fd, buffer, length)
+        trace::write(fd, None, &trace::one(buffer, length), || libc::syscall(libc::SYS_write, fd, buffer, length))
     };
     writev(fd: c_int, buffers: *const libc::iovec, count: c_int) -> ssize_t, on(Kind::Write, fd), {
         if noted(fd) {
-            undo::before_write(fd, None, total(buffers, count));
+            undo::before_write(fd, None, total(list(buffers, count)));
         }
-        libc::syscall(libc::SYS_writev, fd, buffers, count)
+        trace::write(fd, None, list(buffers, count), || libc::syscall(libc::SYS_writev, fd, buffers, count))
     };
     pwrite(fd: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t, on(Kind::Write, fd), {
         if noted(fd) {
             undo::before_write(fd, Some(offset as u64), length);
         }
-        libc::syscall(libc::SYS_pwrite64, fd, buffer, length, offset)
+        trace::write(fd, Some(offset), &trace::one(buffer, length), || libc::syscall(libc::SYS_pwrite64, fd, buffer, length, offset))
     };
     pwrite64(fd: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t, on(Kind::Write, fd), {
         if noted(fd) {
             undo::before_write(fd, Some(offset as u64), length);
         }
-        libc::syscall(libc::SYS_pwrite64, fd, buffer, length, offset)
+        trace::write(fd, Some(offset), &trace::one(buffer, length), || libc::syscall(libc::SYS_pwrite64, fd, buffer, length, offset))
     };
     pwritev(fd: c_int, buffers: *const libc::iovec, count: c_int, offset: off_t) -> ssize_t, on(Kind::Write, fd), {
         if noted(fd) {
-            undo::before_write(fd, Some(offset as u64), total(buffers, count));
+            undo::before_write(fd, Some(offset as u64), total(list(buffers, count)));
         }
-        libc::syscall(libc::SYS_pwritev, fd, buffers, count, offset, 0 as c_long)
+        trace::write(fd, Some(offset), list(buffers, count), || libc::syscall(libc::SYS_pwritev, fd, buffers, count, offset, 0 as c_long))
     };
     pwritev64(fd: c_int, buffers: *const libc::iovec, count: c_int, offset: off_t) -> ssize_t, on(Kind::Write, fd), {
         if noted(fd) {
-            undo::before_write(fd, Some(offset as u64), total(buffers, count));
+            undo::before_write(fd, Some(offset as u64), total(list(buffers, count)));
         }
-        libc::syscall(libc::SYS_pwritev, fd, buffers, count, offset, 0 as c_long)
+        trace::write(fd, Some(offset), list(buffers, count), || libc::syscall(libc::SYS_pwritev, fd, buffers, count, offset, 0 as c_long))
     };
 }
 
 /// # Safety
 /// There are `count` buffers.
-unsafe fn total(buffers: *const libc::iovec, count: c_int) -> usize {
+unsafe fn list<'a>(buffers: *const libc::iovec, count: c_int) -> &'a [libc::iovec] {
     // SAFETY: as the caller promises.
-    unsafe { std::slice::from_raw_parts(buffers, count.max(0) as usize) }.iter().map(|buffer| buffer.iov_len).sum()
+    unsafe { std::slice::from_raw_parts(buffers, count.max(0) as usize) }
+}
+
+fn total(buffers: &[libc::iovec]) -> usize {
+    buffers.iter().map(|buffer| buffer.iov_len).sum()
 }
 
 /// A sync of a range of a file: counted, and its outcome noted.
-fn sync(fd: c_int, from: u64, to: u64, call: impl FnOnce() -> c_long) -> c_int {
+fn sync(fd: c_int, from: u64, to: u64, reach: Reach, call: impl FnOnce() -> c_long) -> c_int {
     let (fault, noted) = (on(Kind::Sync, fd), noted(fd));
     if let (Some(errno), Some(plan)) = (fault, plan()) {
         if noted {
@@ -176,7 +181,7 @@ fn sync(fd: c_int, from: u64, to: u64, call: impl FnOnce() -> c_long) -> c_int {
         }
         return fail(errno);
     }
-    let done = call() as c_int;
+    let done = trace::sync(fd, reach, || call() as c_int);
     if noted && done == 0 {
         undo::synced(fd, from, to, None);
     }
@@ -185,7 +190,7 @@ fn sync(fd: c_int, from: u64, to: u64, call: impl FnOnce() -> c_long) -> c_int {
 
 /// Defines the functions that sync.
 macro_rules! syncing {
-    ($($name:ident($fd:ident: c_int $(, $arg:ident: $ty:ty)*), $from:expr, $to:expr, $call:expr;)*) => {$(
+    ($($name:ident($fd:ident: c_int $(, $arg:ident: $ty:ty)*), $from:expr, $to:expr, $reach:expr, $call:expr;)*) => {$(
         /// Stands in for the C library's function of this name.
         ///
         /// # Safety
@@ -193,7 +198,7 @@ macro_rules! syncing {
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($fd: c_int $(, $arg: $ty)*) -> c_int {
             // SAFETY: the arguments are those the caller gave the C library, in the order the system takes them.
-            sync($fd, $from, $to, || unsafe { $call })
+            sync($fd, $from, $to, $reach, || unsafe { $call })
         }
     )*};
 }
@@ -204,10 +209,10 @@ fn end(offset: off_t, length: off_t) -> u64 {
 }
 
 syncing! {
-    fsync(fd: c_int), 0, u64::MAX, libc::syscall(libc::SYS_fsync, fd);
-    fdatasync(fd: c_int), 0, u64::MAX, libc::syscall(libc::SYS_fdatasync, fd);
-    syncfs(fd: c_int), 0, u64::MAX, libc::syscall(libc::SYS_syncfs, fd);
-    sync_file_range(fd: c_int, offset: off_t, length: off_t, flags: c_uint), offset as u64, end(offset, length),
+    fsync(fd: c_int), 0, u64::MAX, Reach::File, libc::syscall(libc::SYS_fsync, fd);
+    fdatasync(fd: c_int), 0, u64::MAX, Reach::File, libc::syscall(libc::SYS_fdatasync, fd);
+    syncfs(fd: c_int), 0, u64::MAX, Reach::All, libc::syscall(libc::SYS_syncfs, fd);
+    sync_file_range(fd: c_int, offset: off_t, length: off_t, flags: c_uint), offset as u64, end(offset, length), Reach::Nothing,
         libc::syscall(libc::SYS_sync_file_range, fd, offset, length, flags);
 }
 

@@ -1,5 +1,5 @@
 //! A library to preload under a program on Linux: it counts the calls of the C library that touch files below one directory, fails the
-//! n-th of one kind, and leaves the rest to the system.
+//! n-th of one kind, and leaves the rest to the system; or it records those that change files.
 //!
 //! The environment says what to do; without `KITHDB_FAULT_DIR` nothing is counted and nothing fails:
 //!
@@ -12,6 +12,7 @@
 //! | `KITHDB_FAULT_MODE` | `once`, or `sticky`: from then on |
 //! | `KITHDB_FAULT_ERRNO` | `EIO ENOSPC EMFILE EACCES EAGAIN ENOMEM` |
 //! | `KITHDB_FAULT_SYNC` | what a failed sync does to what it should have written: `keep`, `lose` (the old bytes are back at once) or `late` (they are back when the page cache is told to forget them, or the process ends) |
+//! | `KITHDB_FAULT_TRACE` | a file for a record of every call that changed something, and of what the program said (`src/trace.rs`) |
 //!
 //! What passes by unseen: programs that make system calls themselves, as rustix does (the storage crate asks it for free space), and calls
 //! that the C library makes within itself (`realpath`). Descriptors are told apart by what `/proc/self/fd` says they are, not by a table,
@@ -23,4 +24,5 @@ mod kind;
 mod place;
 mod plan;
 pub mod report;
+mod trace;
 mod undo;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::kind::Kind;
 use crate::report;
+use crate::trace::Trace;
 
 /// What a failed sync does to what it should have written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,7 @@ pub(crate) struct Plan {
     sticky: bool,
     errno: c_int,
     pub(crate) sync: Sync,
+    pub(crate) trace: Option<Trace>,
     words: &'static [AtomicU64],
 }
 
@@ -85,6 +87,7 @@ pub(crate) fn plan() -> Option<&'static Plan> {
                 Some("late") => Sync::Late,
                 _ => Sync::Keep,
             },
+            trace: variable(c"KITHDB_FAULT_TRACE").and_then(|path| Trace::create(&std::ffi::CString::new(path).ok()?)),
             words,
         })
     })

@@ -42,7 +42,11 @@ fn facts(database: &Path) -> Result<(), Error> {
             }
         }
     }
-    for damage in db.verify()?.damage {
+    let report = db.verify()?;
+    for warning in report.warnings {
+        say(&format!("WARNED {warning}"));
+    }
+    for damage in report.damage {
         say(&format!("DAMAGED {damage}"));
     }
     Ok(())
