@@ -20,12 +20,12 @@ fn rounds_of_forgetting_leave_the_disk_flat() {
         }
         db.insert("stays", format!("item {round}")).unwrap();
         db.train(options()).unwrap().wait().unwrap();
-        derived.push(db.stats().unwrap().disk.generations + db.stats().unwrap().disk.training_state);
+        // Of content: what storage makes of it on the disk depends on when its segments come free.
+        derived.push(db.stats().unwrap().disk.live);
     }
-    // Of somebody forgotten remain their places in two lists, 16 bytes, of which storage makes about twice as many; their code and their row of
-    // training state had 700. The first round tells little.
-    let rows = 6 * 1000 * 32;
-    assert!(derived[7] <= derived[1] * 11 / 10 + rows, "{derived:?}");
+    // Of somebody forgotten remain their places in two lists, 16 bytes; their code and their row of training state had 700.
+    let rows = 6 * 1000 * 16;
+    assert!(derived[7] <= derived[1] * 105 / 100 + rows, "{derived:?}");
 
     // Rows are found again, whatever lies between them.
     let answer = |db: &Db| db.nearest("stays", 5).unwrap().into_iter().map(|hit| hit.id).collect::<Vec<Id>>();

@@ -111,14 +111,14 @@ fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, request
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
                 let compact = || pool?.run(|| compact(store, live, kernel, &options, &watch));
-                let _ = result.send(guarded("training", compact));
+                let _ = result.send(tidied(store, guarded("training", compact)));
             }
             Task::Import(made, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| import(store, live, kernel, codes, encoder, &watch));
-                let _ = result.send(guarded("import", import));
+                let _ = result.send(tidied(store, guarded("import", import)));
             }
         }
         state.finish();
@@ -139,6 +139,15 @@ impl Threads {
         let pool = kept.map_or_else(|| Pool::start("train", threads), Ok)?;
         Ok(self.pool.insert(pool))
     }
+}
+
+/// Removes what a job that has published leaves behind: only now does it no longer hold the generation before. What fails is made good the next
+/// time, and a failed write poisons the store by itself.
+fn tidied<T>(store: &Store, outcome: Result<T>) -> Result<T> {
+    if outcome.is_ok() {
+        let _ = store.tidy();
+    }
+    outcome
 }
 
 /// Runs a job. A fault of one neither ends the worker nor leaves its owner waiting.
@@ -247,8 +256,6 @@ pub(super) fn publish(
     let manifest = parts::publish(store, ids, &content, &order, state, through)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
     live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
-    // Only now is the generation before read no more. What fails is made good the next time, and a failed write poisons the store by itself.
-    let _ = store.tidy();
     Ok(manifest)
 }
 
