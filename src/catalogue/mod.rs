@@ -16,7 +16,7 @@ use crate::persistent::Pages;
 use lookup::Lookup;
 
 /// Ids a page holds.
-const PAGE: usize = 256;
+const PAGE: usize = 128;
 
 /// Both sides' ids. A copy is O(1) and stays as it is.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Catalogues {
 /// One side's ids: external id to dense number and back.
 ///
 /// Dense numbers count from 0 and are never reused; forgetting an id leaves its number unused for good. All ids of a side share one
-/// kind, so comparing keys compares ids. A copy is O(1); a change of a shared catalogue copies a page of 256 keys and a bucket of the lookup.
+/// kind, so comparing keys compares ids. A copy is O(1); a change of a shared catalogue copies a page of 128 keys and a bucket of the lookup.
 #[derive(Clone)]
 pub(crate) struct Catalogue {
     side: Side,

@@ -3,7 +3,7 @@
 use super::Pages;
 
 /// Counts a page holds.
-const PAGE: usize = 256;
+const PAGE: usize = 128;
 
 /// One count for each of the numbers from 0, 0 where nothing was counted.
 #[derive(Clone)]

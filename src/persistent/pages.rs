@@ -2,25 +2,40 @@
 
 use std::sync::Arc;
 
-/// Pages a group holds.
-const GROUP: usize = 64;
+/// Pages a group holds, and groups a block holds.
+const GROUP: usize = 32;
+/// Pages a block holds.
+const BLOCK: usize = GROUP * GROUP;
 
 /// A vector of `T`s that are changed one at a time, each some hundreds of bytes or more. A copy is O(1); a change of a shared vector copies the
-/// page, the pointers of its group, and one pointer a group.
+/// page, the pointers of its group and block, and one pointer a block.
 #[derive(Clone, Debug)]
 pub(crate) struct Pages<T> {
-    groups: Arc<Vec<Arc<Group<T>>>>,
+    blocks: Arc<Vec<Arc<Group<Group<T>>>>>,
     len: usize,
 }
 
-/// Neighbouring pages, the places past the last one empty.
-#[derive(Clone, Debug)]
+/// Neighbours, the places past the last one empty.
+#[derive(Debug)]
 struct Group<T>([Option<Arc<T>>; GROUP]);
+
+impl<T> Group<T> {
+    fn new() -> Self {
+        Self([const { None }; GROUP])
+    }
+}
+
+// Not derived: the neighbours are shared, not copied.
+impl<T> Clone for Group<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<T> Pages<T> {
     /// No pages.
     pub(crate) fn new() -> Self {
-        Self { groups: Arc::new(Vec::new()), len: 0 }
+        Self { blocks: Arc::new(Vec::new()), len: 0 }
     }
 
     /// How many pages there are.
@@ -30,12 +45,14 @@ impl<T> Pages<T> {
 
     /// The page at a place.
     pub(crate) fn get(&self, at: usize) -> Option<&T> {
-        self.groups.get(at / GROUP)?.0[at % GROUP].as_deref()
+        let group = self.blocks.get(at / BLOCK)?.0[at / GROUP % GROUP].as_ref()?;
+        group.0[at % GROUP].as_deref()
     }
 
     /// All pages in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.groups.iter().flat_map(|group| group.0.iter().flatten()).map(|page| &**page)
+        let groups = self.blocks.iter().flat_map(|block| block.0.iter().flatten());
+        groups.flat_map(|group| group.0.iter().flatten()).map(|page| &**page)
     }
 }
 
@@ -45,20 +62,24 @@ impl<T: Clone> Pages<T> {
         if at >= self.len {
             return None;
         }
-        let group = Arc::make_mut(&mut self.groups).get_mut(at / GROUP)?;
+        let block = Arc::make_mut(&mut self.blocks).get_mut(at / BLOCK)?;
+        let group = Arc::make_mut(block).0[at / GROUP % GROUP].as_mut()?;
         Arc::make_mut(group).0[at % GROUP].as_mut().map(Arc::make_mut)
     }
 
     /// Appends a page.
     pub(crate) fn push(&mut self, page: T) {
-        let groups = Arc::make_mut(&mut self.groups);
-        if self.len.is_multiple_of(GROUP) {
-            groups.push(Arc::new(Group(std::array::from_fn(|_| None))));
+        let at = self.len;
+        let blocks = Arc::make_mut(&mut self.blocks);
+        if at.is_multiple_of(BLOCK) {
+            blocks.push(Arc::new(Group::new()));
         }
-        if let Some(group) = groups.last_mut() {
-            Arc::make_mut(group).0[self.len % GROUP] = Some(Arc::new(page));
+        if let Some(block) = blocks.last_mut() {
+            let group = &mut Arc::make_mut(block).0[at / GROUP % GROUP];
+            let group = group.get_or_insert_with(|| Arc::new(Group::new()));
+            Arc::make_mut(group).0[at % GROUP] = Some(Arc::new(page));
+            self.len += 1;
         }
-        self.len += 1;
     }
 }
 
@@ -69,8 +90,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn copies_keep_their_moment(steps in prop::collection::vec((0usize..300, 0u32..1_000, any::<bool>()), 0..400)) {
+        fn copies_keep_their_moment(start in 0u32..1_100, steps in prop::collection::vec((0usize..1_500, 0u32..1_000, prop::bool::weighted(0.1)), 0..400)) {
             let (mut pages, mut naive) = (Pages::new(), Vec::new());
+            for value in 0..start {
+                pages.push(value);
+                naive.push(value);
+            }
             let mut copies = Vec::new();
             for (at, value, copy) in steps {
                 match pages.get_mut(at) {

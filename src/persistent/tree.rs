@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Entries of a leaf at most.
 const LEAF: usize = 32;
 /// Children of a branch at most.
-const BRANCH: usize = 64;
+const BRANCH: usize = 16;
 
 /// An ordered map from integers to small values. A copy is O(1). Looking up and changing are O(log n); a change of a shared map copies one leaf
 /// and one branch a level.
