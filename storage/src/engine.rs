@@ -261,11 +261,17 @@ impl Engine {
     /// Drops the engine's handles, which flushes and may panic on a damaged file. Our own on the data file is left.
     fn release(&mut self) -> Result<Option<File>> {
         let Some(Open { trees, db, data }) = self.open.take() else { return Ok(None) };
-        guarded(&self.path, "close", move || {
+        let closed = guarded(&self.path, "close", move || {
             drop((trees, db));
             Ok(())
-        })?;
-        Ok(Some(data))
+        });
+        match closed {
+            // It gives up on any error of its last sync, which is no damage: what was acknowledged has been synced.
+            Err(Error::Corrupt { path, what, .. }) => {
+                Err(Error::Io { action: "close", path, source: std::io::Error::other(what) })
+            }
+            closed => closed.map(|()| Some(data)),
+        }
     }
 
     fn opened(&self) -> Result<&Open> {
