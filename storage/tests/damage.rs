@@ -3,7 +3,7 @@
 //! was acknowledged, on which work goes on. Never a panic, a hang, or silent loss. What is refused leaves every file but the lock as it
 //! was, and opens once the damage is undone.
 //!
-//! Twenty rounds; `KITHDB_DRILL_ROUNDS=400` is the long mode.
+//! Forty rounds; `KITHDB_DRILL_ROUNDS=400` is the long mode.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod drill;
@@ -63,7 +63,7 @@ fn other(dir: &Path, groups: &[u64], published: bool) {
 #[test]
 fn damage_is_named_or_harmless() {
     let mut random = Random(seed("damage"));
-    let rounds = rounds(20);
+    let rounds = rounds(40);
     let base = tempfile::tempdir().unwrap();
     let bases = [base.path().join("closed"), base.path().join("killed")];
     closed(&bases[0]);
