@@ -104,6 +104,7 @@ impl<'a> GenerationWriter<'a> {
         }
         let mut sealed = Vec::with_capacity(chunks as usize);
         if let Some(engine) = &self.engine {
+            engine.lay_out(Tree::Chunk, (0..chunks).map(|chunk| chunk_key(number, chunk)))?;
             for (chunk, payload) in (0..chunks).zip(bytes.chunks(MAX_PAYLOAD)) {
                 let checksum = engine.put(Tree::Chunk, &chunk_key(number, chunk), Kind::Chunk, payload)?;
                 sealed.push(Sealed { checksum, bytes: payload.len() as u32 });

@@ -7,7 +7,7 @@
 //! What this crate refuses to do: interpret ids, graphs or codes; answer with bytes it did not write; acknowledge what is not durable;
 //! let a panic of the engine out.
 
-mod copy;
+mod contents;
 mod directory;
 mod element;
 mod engine;
@@ -26,6 +26,7 @@ mod publish;
 mod reader;
 mod record;
 mod report;
+mod scratch;
 mod space;
 mod standing;
 mod state;

@@ -15,33 +15,47 @@ pub(crate) fn key(sequence: u64) -> [u8; 8] {
 
 /// Packs records into payloads of at most [`MAX_PAYLOAD`] bytes and hands over each with the sequence of its first record.
 pub(crate) fn pack(first: u64, records: &[Record], mut emit: impl FnMut(u64, Vec<u8>) -> Result<()>) -> Result<()> {
-    let mut begin = first;
-    let mut payload = vec![0; COUNT];
-    let mut sequence = first;
+    let mut packer = Packer::new(first);
     for record in records {
-        let before = payload.len();
-        record.encode(&mut payload);
-        if payload.len() > MAX_PAYLOAD {
-            let moved = payload.split_off(before);
-            finish(&mut payload, sequence - begin);
+        if let Some((begin, payload)) = packer.push(record) {
             emit(begin, payload)?;
-            begin = sequence;
-            payload = Vec::with_capacity(MAX_PAYLOAD);
-            payload.extend_from_slice(&[0; COUNT]);
-            payload.extend_from_slice(&moved);
         }
-        sequence += 1;
     }
-    if sequence > begin {
-        finish(&mut payload, sequence - begin);
-        emit(begin, payload)?;
-    }
-    Ok(())
+    packer.finish().map_or(Ok(()), |(begin, payload)| emit(begin, payload))
 }
 
-fn finish(payload: &mut [u8], count: u64) {
-    if let Some(field) = payload.first_chunk_mut::<COUNT>() {
-        *field = (count as u32).to_le_bytes();
+/// Packs records that follow each other into payloads of at most [`MAX_PAYLOAD`] bytes.
+pub(crate) struct Packer {
+    begin: u64,
+    count: u32,
+    payload: Vec<u8>,
+}
+
+impl Packer {
+    /// For records from this sequence on.
+    pub(crate) fn new(first: u64) -> Packer {
+        Packer { begin: first, count: 0, payload: vec![0; COUNT] }
+    }
+
+    /// Adds a record. What it no longer fits into is full: the sequence of its first record and the payload.
+    pub(crate) fn push(&mut self, record: &Record) -> Option<(u64, Vec<u8>)> {
+        let before = self.payload.len();
+        record.encode(&mut self.payload);
+        if self.payload.len() <= MAX_PAYLOAD {
+            self.count += 1;
+            return None;
+        }
+        let mut next = Packer::new(self.begin + u64::from(self.count));
+        next.payload.extend(self.payload.drain(before..));
+        next.count = 1;
+        std::mem::replace(self, next).finish()
+    }
+
+    /// What is left.
+    pub(crate) fn finish(mut self) -> Option<(u64, Vec<u8>)> {
+        let field = self.payload.first_chunk_mut::<COUNT>()?;
+        *field = self.count.to_le_bytes();
+        (self.count > 0).then_some((self.begin, self.payload))
     }
 }
 
@@ -123,6 +137,34 @@ pub(crate) fn scan(
     })?;
     let next = expected.unwrap_or(0).max(after + 1);
     if next <= last { Err(missing(next)) } else { Ok(()) }
+}
+
+/// Packs the records `after + 1 ..= last` anew: the value in which `after` falls is cut, so that nothing before it is copied along, and small ones
+/// are joined.
+pub(crate) fn repack(
+    engine: &Engine,
+    after: u64,
+    last: u64,
+    mut emit: impl FnMut(u64, Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let mut packer = Packer::new(after.saturating_add(1));
+    scan(engine, after, last, |packed, _| {
+        packed.records(engine, |sequence, record| {
+            let is_wanted = sequence > after && sequence <= last;
+            match is_wanted.then(|| packer.push(&record)).flatten() {
+                Some((begin, payload)) => emit(begin, payload),
+                None => Ok(()),
+            }
+        })
+    })?;
+    packer.finish().map_or(Ok(()), |(begin, payload)| emit(begin, payload))
+}
+
+/// Writes values that begin with these sequences, in ascending order. Not yet durable.
+pub(crate) fn write(engine: &Engine, values: &[(u64, Vec<u8>)]) -> Result<()> {
+    engine.lay_out(Tree::Log, values.iter().map(|(sequence, _)| key(*sequence)))?;
+    let mut values = values.iter();
+    values.try_for_each(|(sequence, payload)| engine.put(Tree::Log, &key(*sequence), Kind::Log, payload).map(drop))
 }
 
 /// Bytes of the payloads that hold the sequences `after + 1 ..= last`.

@@ -1,27 +1,27 @@
-//! Opening: a database is looked at, recovered on a copy, checked, and only then changed.
+//! Opening: a database is looked at, recovered on a copy, written anew from that, checked, and only then changed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::contents::Contents;
 use crate::directory::{
-    self, ACKED, CREATING, Entry, FORMAT, create_directories, entries, remove, store_name, sync_directory,
+    self, CREATING, Entry, FORMAT, create_directories, entries, remove, store_name, sync_directory,
 };
 use crate::engine::Engine;
-use crate::error::{Error, RESTORE, RESTORE_GENERATION, Result};
+use crate::error::{Error, RESTORE, Result};
 use crate::health::{Health, Pulse};
 use crate::identity::{Birth, Identity};
 use crate::lock::Lock;
-use crate::log;
-use crate::manifest::{self, Manifest};
+use crate::manifest;
 use crate::reader::OpenGenerations;
 use crate::space::{self, Reserve};
 use crate::standing::Standing;
 use crate::store::{Live, Store, StoreOptions, TREES};
-use crate::witness::{Acked, Testimony, Witness};
+use crate::witness::{Acked, Witness};
 
 /// What a directory is, as far as its names tell.
 enum Found {
@@ -34,10 +34,10 @@ enum Found {
 impl Store {
     /// Opens a database, or creates one in a directory that is absent or empty.
     ///
-    /// The store is copied and recovered there; every record and part is checked; then the copy is synced and takes over. That is one read more
-    /// than recovery itself, and one write. Until then nothing is changed: an opening that is refused leaves every file but `LOCK` as it was. What no
-    /// manifest names is removed afterwards. Where the copy cannot take over, though it is whole and durable, the database can be read and takes no
-    /// writes.
+    /// The store is copied and recovered there; what it holds is written into a new one, so that nothing the engine stepped over goes along; every
+    /// record and part is checked; then the new store is synced and takes over. That is one read more than recovery itself, and two writes. Until
+    /// then nothing is changed: an opening that is refused leaves every file but `LOCK` as it was. What no manifest names is removed afterwards. Where
+    /// the new store cannot take over, though it is whole and durable, the database can be read and takes no writes.
     ///
     /// # Errors
     /// [`Error::Locked`] when it is open elsewhere; [`Error::NotADatabase`], [`Error::NotFound`] and [`Error::NewerFormat`] for the
@@ -99,28 +99,25 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let stores = names.iter().filter_map(|name| Entry::of(name).store());
     let number = stores.max().unwrap_or(0).max(current) + 1;
     let original = root.join(store_name(current));
-    let copy = root.join(store_name(number));
     let mut reserve = Reserve::of(&root);
     reserve.make_room(Engine::copied_bytes(&original))?;
+    let copy = root.join(store_name(number + 1));
     let attempt = || {
-        let (engine, copied) = Engine::recover(&original, &copy, &TREES, options.cache_bytes)?;
-        let mut live = Live { number, engine, copy: Some(copied) };
-        match Recovered::of(&live.engine, &root, format, testimony, (current, number)) {
-            Ok(recovered) => Ok((live, recovered)),
-            Err(error) => {
-                // Named by nobody, and of no use to anybody.
-                let _ = live.engine.let_go();
-                let _ = live.copy.take().map(|copy| copy.remove());
-                Err(error)
-            }
-        }
+        let (mut engine, scratch) = Engine::recover(&original, &copy, &TREES, options.cache_bytes)?;
+        let contents = Contents::read(&engine, &root, format, testimony);
+        // Named by nobody, and of no use to anybody: an engine that has failed may hold its files for ever, but they go from the directory.
+        let _ = engine.let_go();
+        let removed = scratch.remove().map_err(|e| Error::io("remove", &copy, e));
+        contents.and_then(|contents| removed.map(|()| contents))
     };
     // The engine does not tell a read that failed from damage. Damage is there the second time, too.
-    let recovered = match attempt() {
+    let contents = match attempt() {
         Err(Error::Corrupt { .. }) => attempt(),
         other => other,
-    };
-    let (live, Recovered { birth, manifest, reached }) = recovered.map_err(|error| error.at(&copy, &original))?;
+    }
+    .map_err(|error| error.at(&copy, &original))?;
+    let live = begin(&root.join(store_name(number)), number, &contents, options)?;
+    let Contents { birth, manifest, reached, .. } = contents;
     let manifest = manifest.map(Arc::new);
     let store = Store {
         root,
@@ -130,7 +127,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         held: Mutex::new(manifest.iter().map(Arc::downgrade).collect()),
         manifest: RwLock::new(manifest),
         changing: Mutex::new(()),
-        standing: Mutex::new(Standing::Copy(current)),
+        standing: Mutex::new(Standing::Unaccepted(current)),
         is_old: format.is_none() || testimony.identity.is_none(),
         last: AtomicU64::new(reached.sequence),
         appending: AtomicUsize::new(0),
@@ -146,97 +143,24 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     store.with_pulse()
 }
 
+/// Writes what was recovered into a store of its own, which nobody names yet.
+fn begin(path: &Path, number: u64, contents: &Contents, options: &StoreOptions) -> Result<Live> {
+    let (mut engine, scratch) = Engine::begin(path, &TREES, options.cache_bytes)?;
+    match contents.write(&engine) {
+        Ok(()) => Ok(Live { number, engine, scratch: Some(scratch) }),
+        Err(error) => {
+            let _ = engine.let_go();
+            let _ = scratch.remove();
+            Err(error)
+        }
+    }
+}
+
 impl Store {
     fn with_pulse(mut self) -> Result<Store> {
         self.pulse = Some(Pulse::start(Arc::clone(&self.witness), Arc::clone(&self.health))?);
         Ok(self)
     }
-}
-
-/// A store as it was recovered, found to be of this database and not behind what was acknowledged.
-struct Recovered {
-    birth: Birth,
-    manifest: Option<Manifest>,
-    reached: Acked,
-}
-
-impl Recovered {
-    fn of(
-        engine: &Engine,
-        root: &Path,
-        format: Option<Identity>,
-        testimony: Testimony,
-        (current, number): (u64, u64),
-    ) -> Result<Recovered> {
-        let birth = manifest::read_birth(engine)?;
-        let birth = belongs(root, format, testimony.identity, birth)?;
-        let mut manifest = manifest::read(engine)?;
-        let reached = check_against(engine, manifest.as_ref(), testimony.acked)?;
-        if let Some(manifest) = &mut manifest {
-            for part in &manifest.parts {
-                let directory: PathBuf = root.join(&part.directory);
-                match fs::metadata(&directory) {
-                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                        let what = format!("the directory of generation {} is missing", manifest.generation);
-                        return Err(Error::corrupt(&directory, what, RESTORE_GENERATION));
-                    }
-                    Err(e) => return Err(Error::io("open", &directory, e)),
-                    Ok(_) => {}
-                }
-            }
-            // A copy has every page of its original, those that must be forgotten included.
-            if manifest.retired_store >= current {
-                manifest.retired_store = number;
-                manifest::write(engine, manifest)?;
-            }
-        }
-        Ok(Recovered { birth, manifest, reached })
-    }
-}
-
-/// Whose database it is: `FORMAT`, `ACKED` and the store have to agree. A database of format 1 gets an identity; while it is being given to its
-/// files, which ends with `ACKED`, some have it and some do not.
-fn belongs(root: &Path, format: Option<Identity>, witness: Option<Identity>, store: Option<Birth>) -> Result<Birth> {
-    let settled = witness.is_some();
-    let stored = store.as_ref().map(|birth| birth.identity);
-    let known = [(FORMAT, format), ("the store", stored), (ACKED, witness)];
-    let mut named = known.iter().filter_map(|(name, identity)| identity.map(|identity| (name, identity)));
-    let first = named.next();
-    if let Some((one, identity)) = first
-        && let Some((other, another)) = named.find(|(_, another)| *another != identity)
-    {
-        let what = format!("{one} is of the database {identity}, {other} of the database {another}");
-        return Err(Error::corrupt(root, what, RESTORE));
-    }
-    if settled && (format.is_none() || stored.is_none()) {
-        let older = if format.is_none() { FORMAT } else { "the store" };
-        let what =
-            format!("{} has the identity of the database, {older} has none: it is of another one, or older", ACKED);
-        return Err(Error::corrupt(root, what, RESTORE));
-    }
-    let identity = first.map_or_else(Identity::draw, |(_, identity)| identity);
-    Ok(store.unwrap_or(Birth { identity, properties: Default::default() }))
-}
-
-/// The tail and the manifest against the witness. Returns what was recovered.
-fn check_against(engine: &Engine, manifest: Option<&Manifest>, acked: Acked) -> Result<Acked> {
-    let folded = manifest.map_or(0, |manifest| manifest.folded_through);
-    let generation = manifest.map_or(0, |manifest| manifest.generation);
-    let bad = |what: String| Err(Error::corrupt(engine.path(), what, RESTORE));
-    if generation < acked.generation {
-        return bad(format!("generation {} was published, but the newest found is {generation}", acked.generation));
-    }
-    let mut last = folded;
-    if let Some((log_first, log_last)) = log::bounds(engine)? {
-        if log_first > folded.saturating_add(1) {
-            return bad(format!("the log begins with record {log_first}, but the generation ends with {folded}"));
-        }
-        last = last.max(log_last);
-    }
-    if last < acked.sequence {
-        return bad(format!("record {} was acknowledged, but the log ends with {last}", acked.sequence));
-    }
-    Ok(Acked { sequence: last, generation })
 }
 
 fn look(root: &Path) -> Result<Found> {

@@ -17,6 +17,8 @@ use crate::witness::Acked;
 const DEAD_TO_LIVE: u64 = 4;
 /// Below this size a store is not worth copying for its dead bytes.
 const WORTH_COPYING: u64 = 4 << 20;
+/// Values of the log that are copied together: about 1 MiB.
+const STRETCH: usize = 160;
 
 impl Store {
     /// Makes a manifest current whose files are in place and durable.
@@ -139,7 +141,7 @@ impl Store {
         // From here on either of the two may be what the next opening finds: they hold the same, as long as nobody writes.
         *self.standing.lock() = Standing::Unknown;
         self.health.note(directory::write_current(self.root(), number))?;
-        *self.live.write() = Arc::new(Live { number, engine: fresh, copy: None });
+        *self.live.write() = Arc::new(Live { number, engine: fresh, scratch: None });
         *self.standing.lock() = Standing::Named;
         Ok(())
     }
@@ -165,26 +167,17 @@ impl Store {
     }
 }
 
-/// Copies the records `after + 1 ..= last`. The value in which `after` falls is cut, so that nothing before it is copied along.
+/// Copies the records `after + 1 ..= last`.
 fn copy_log(from: &Engine, to: &Engine, after: u64, last: u64, pause: &mut dyn FnMut()) -> Result<()> {
-    let mut bytes = 0;
-    log::scan(from, after, last, |packed, length| {
-        let first = packed.first.max(after + 1);
-        let mut records = Vec::new();
-        packed.records(from, |sequence, record| {
-            if sequence > after && sequence <= last {
-                records.push(record);
-            }
-            Ok(())
-        })?;
-        log::pack(first, &records, |sequence, payload| {
-            to.put(Tree::Log, &log::key(sequence), Kind::Log, &payload).map(drop)
-        })?;
-        bytes += length;
-        if bytes > 1 << 20 {
-            bytes = 0;
+    let mut stretch = Vec::new();
+    log::repack(from, after, last, |sequence, payload| {
+        stretch.push((sequence, payload));
+        if stretch.len() >= STRETCH {
+            log::write(to, &stretch)?;
+            stretch.clear();
             pause();
         }
         Ok(())
-    })
+    })?;
+    log::write(to, &stretch)
 }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::copy::Copy;
 use crate::directory::UNFINISHED;
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
@@ -18,6 +17,7 @@ use crate::generation::chunk_key;
 use crate::identity::Identity;
 use crate::manifest::{Manifest, Part};
 use crate::places::{Places, Window};
+use crate::scratch::Scratch;
 use crate::space;
 use crate::store::Store;
 use crate::value::{self, HEADER, Kind, MAX_PAYLOAD};
@@ -54,16 +54,16 @@ enum Source {
 struct Copied {
     directory: PathBuf,
     engine: Engine,
-    copy: Option<Copy>,
+    scratch: Option<Scratch>,
 }
 
 impl Drop for Copied {
     fn drop(&mut self) {
         // Where the engine does not let go of it, the copy stays until the next opening of the database.
         if self.engine.let_go().is_ok()
-            && let Some(copy) = self.copy.take()
+            && let Some(scratch) = self.scratch.take()
         {
-            let _ = copy.remove();
+            let _ = scratch.remove();
         }
     }
 }
@@ -100,8 +100,8 @@ impl Source {
             space::require(root, "copy a generation of format 1 in", Engine::copied_bytes(directory))?;
         }
         match Engine::recover(directory, &copy, &[Tree::Chunk], CACHE) {
-            Ok((engine, copy)) => {
-                Ok(Source::Copied(Copied { directory: directory.to_path_buf(), engine, copy: Some(copy) }))
+            Ok((engine, scratch)) => {
+                Ok(Source::Copied(Copied { directory: directory.to_path_buf(), engine, scratch: Some(scratch) }))
             }
             Err(error) => Err(error.at(&copy, directory)),
         }

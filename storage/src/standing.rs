@@ -1,18 +1,17 @@
-//! How the live store stands to what the directory names: a copy at first, which takes over once the opening is accepted.
+//! How the live store stands to what the directory names: a new one at first, which takes over once the opening is accepted.
 
 use std::sync::Arc;
 
 use crate::directory::{self, remove};
 use crate::error::Result;
-use crate::manifest;
 use crate::store::Store;
 use crate::witness::{Acked, Witness};
 
 /// Whether the live store is the one that `CURRENT` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is a copy, and `CURRENT` names the store of this number, from which it was made.
-    Copy(u64),
+    /// It is new, and `CURRENT` names the store of this number, from which it was made.
+    Unaccepted(u64),
     /// It is named.
     Named,
     /// `CURRENT` may name this store or the one before: only an opening finds out.
@@ -20,18 +19,15 @@ pub(crate) enum Standing {
 }
 
 impl Store {
-    /// Takes over: makes the recovered copy durable and has `CURRENT` name it, then does what an earlier process did not come to.
+    /// Takes over: makes the new store durable and has `CURRENT` name it, then does what an earlier process did not come to.
     ///
     /// What was recovered may so far have been in the page cache only, left there by a sync that failed: whatever is shown or built upon from now
     /// on is on the disk.
     ///
     /// # Errors
-    /// Those of making the copy durable, after which nothing has changed. Later ones poison the handle: the database can be read.
+    /// Those of making the store durable, after which nothing has changed. Later ones poison the handle: the database can be read.
     pub(crate) fn accept(&self) -> Result<()> {
         let live = Arc::clone(&self.live.read());
-        if self.is_old {
-            manifest::write_birth(&live.engine, &self.birth)?;
-        }
         live.engine.settle()?;
         *self.standing.lock() = Standing::Unknown;
         if self.health.note(self.take_over(live.number)).is_ok() {
@@ -58,21 +54,21 @@ impl Store {
     pub(crate) fn is_needed(&self, store: u64) -> bool {
         let live = self.live.read().number;
         match *self.standing.lock() {
-            Standing::Copy(current) => store == current || store == live,
+            Standing::Unaccepted(current) => store == current || store == live,
             Standing::Named => store == live,
             Standing::Unknown => true,
         }
     }
 
-    /// Removes the copy of an opening that was refused.
-    pub(crate) fn drop_copy(&mut self) {
-        let Standing::Copy(_) = *self.standing.get_mut() else { return };
+    /// Removes the new store of an opening that was refused.
+    pub(crate) fn drop_unaccepted(&mut self) {
+        let Standing::Unaccepted(_) = *self.standing.get_mut() else { return };
         let Some(live) = Arc::get_mut(self.live.get_mut()) else { return };
         let data = live.engine.data_bytes();
         // An engine that has failed may hold its files for ever: they go from the directory all the same.
         let _ = live.engine.let_go();
-        if let Some(copy) = live.copy.take()
-            && copy.remove().is_ok()
+        if let Some(scratch) = live.scratch.take()
+            && scratch.remove().is_ok()
             && self.reserve.get_mut().was_released()
         {
             let _ = self.reserve.get_mut().cover(data, 0);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::copy::Copy;
 use crate::element::Element;
 use crate::engine::{Engine, Operation, Tree};
 use crate::error::{Error, Result};
@@ -22,6 +21,7 @@ use crate::log;
 use crate::manifest::Manifest;
 use crate::reader::{GenerationReader, OpenGenerations};
 use crate::record::Record;
+use crate::scratch::Scratch;
 use crate::space::Reserve;
 use crate::standing::Standing;
 use crate::state::State;
@@ -99,8 +99,8 @@ pub struct Store {
 pub(crate) struct Live {
     pub(crate) number: u64,
     pub(crate) engine: Engine,
-    /// Its directory, where it is a copy that an opening made.
-    pub(crate) copy: Option<Copy>,
+    /// Its directory, where an opening made it.
+    pub(crate) scratch: Option<Scratch>,
 }
 
 /// Trees of a store.
@@ -298,7 +298,7 @@ impl Drop for Store {
         if let Some(witness) = &*self.witness.read() {
             let _ = witness.sync();
         }
-        self.drop_copy();
+        self.drop_unaccepted();
     }
 }
 

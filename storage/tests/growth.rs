@@ -4,8 +4,9 @@
 mod drill;
 
 use std::fs;
+use std::path::Path;
 
-use drill::{append_next, files, open};
+use drill::{append_next, files, open, record};
 use kithdb_storage::{Draft, IdKind, Record, Side};
 
 #[test]
@@ -66,4 +67,31 @@ fn what_was_forgotten_is_on_no_page() {
     store.close().unwrap();
     assert!(!holds());
     assert_eq!(open(dir.path()).unwrap().last_sequence(), 4);
+}
+
+/// What the engine stepped over, dead or damaged, has to stay behind: a flipped bit among it once cost records that came later.
+#[test]
+fn an_opening_takes_along_what_is_live_and_nothing_else() {
+    let dead = b"a-name-that-a-generation-holds";
+    let dir = tempfile::tempdir().unwrap();
+    let holds =
+        |dir: &Path| files(dir).iter().any(|path| fs::read(path).unwrap().windows(dead.len()).any(|w| w == dead));
+    let store = open(dir.path()).unwrap();
+    let name = Record::Define { side: Side::User, index: 4, kind: IdKind::Str, bytes: dead.to_vec() };
+    store.append(&[name, Record::Insert { user: 0, item: 1, weight: 1.0, time: None }]).unwrap();
+    append_next(&store, 2_000).unwrap();
+    let mut writer = store.begin_generation().unwrap();
+    writer.part("edges", &[2], &[0u32, 1]).unwrap();
+    writer.publish(Draft { folded_through: 2, ..Draft::default() }).unwrap();
+    store.close().unwrap();
+    assert!(holds(dir.path()), "nobody has tidied");
+    let before: u64 = files(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    let mut kept = Vec::new();
+    let store = open(dir.path()).unwrap();
+    store.replay(2, &mut |sequence, found| kept.push((sequence, found))).unwrap();
+    store.close().unwrap();
+    assert!(!holds(dir.path()));
+    assert_eq!(kept, (3..=2_002).map(|sequence| (sequence, record(sequence))).collect::<Vec<_>>());
+    let after: u64 = files(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(after <= before, "{before} bytes became {after}");
 }

@@ -1,4 +1,4 @@
-//! A copy of an engine's directory, for the engine to recover.
+//! A directory for an engine that nobody may ever name: the copy it recovers, or the store that is to follow.
 
 use std::fs::{self, ReadDir};
 use std::io;
@@ -19,29 +19,38 @@ fn is_left_behind(name: &str) -> bool {
 /// A directory of our own making. It stays on the disk unless it is removed, which works even where no file can be opened any more: an opening
 /// that is refused for that reason leaves nothing behind either.
 #[derive(Debug)]
-pub(crate) struct Copy {
+pub(crate) struct Scratch {
     path: PathBuf,
     /// Its directories, inner ones first, each opened while that was possible and not read before the removal.
     listings: Vec<(PathBuf, ReadDir)>,
 }
 
-impl Copy {
+impl Scratch {
     /// Copies the files of an engine to `path`. Whatever is there already is replaced. Not durable.
-    pub(crate) fn make(from: &Path, path: &Path) -> Result<Copy> {
+    pub(crate) fn copy(from: &Path, path: &Path) -> Result<Scratch> {
+        Scratch::make(path, |scratch| scratch.fill(from))
+    }
+
+    /// Makes a directory in which an engine can begin. Whatever is there already is replaced. Not durable.
+    pub(crate) fn empty(path: &Path) -> Result<Scratch> {
+        Scratch::make(path, |_| Ok(()))
+    }
+
+    fn make(path: &Path, fill: impl FnOnce(&Scratch) -> Result<()>) -> Result<Scratch> {
         remove(path)?;
-        let mut copy = Copy { path: path.to_path_buf(), listings: Vec::new() };
-        match copy.fill(from) {
-            Ok(()) => Ok(copy),
+        let mut scratch = Scratch { path: path.to_path_buf(), listings: Vec::new() };
+        let blobs = path.join(BLOBS);
+        let made = scratch.add(path.to_path_buf()).and_then(|()| scratch.add(blobs)).and_then(|()| fill(&scratch));
+        match made {
+            Ok(()) => Ok(scratch),
             Err(error) => {
-                let _ = copy.remove();
+                let _ = scratch.remove();
                 Err(error)
             }
         }
     }
 
-    fn fill(&mut self, from: &Path) -> Result<()> {
-        self.add(self.path.clone())?;
-        self.add(self.path.join(BLOBS))?;
+    fn fill(&self, from: &Path) -> Result<()> {
         for name in entries(from)? {
             if name == BLOBS {
                 let blobs = from.join(BLOBS);
@@ -100,14 +109,19 @@ mod tests {
         }
         fs::create_dir(&to).unwrap();
         fs::write(to.join("stale"), "x").unwrap();
-        let copy = Copy::make(&from, &to).unwrap();
+        let copy = Scratch::copy(&from, &to).unwrap();
         assert_eq!(entries(&to).unwrap(), [BLOBS, "db", "snap.0A"]);
         assert_eq!(fs::read(to.join("db")).unwrap(), b"db");
         fs::write(to.join("snap.0C"), "later").unwrap();
         fs::write(to.join(BLOBS).join("5"), "later").unwrap();
         copy.remove().unwrap();
         assert!(!to.exists());
-        assert!(matches!(Copy::make(&dir.path().join("absent"), &to), Err(Error::Io { .. })));
+        assert!(matches!(Scratch::copy(&dir.path().join("absent"), &to), Err(Error::Io { .. })));
         assert!(!to.exists(), "what failed leaves nothing");
+        let empty = Scratch::empty(&to).unwrap();
+        assert_eq!(entries(&to).unwrap(), [BLOBS]);
+        fs::write(to.join("db"), "later").unwrap();
+        empty.remove().unwrap();
+        assert!(!to.exists());
     }
 }

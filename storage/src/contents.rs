@@ -1,0 +1,115 @@
+//! What a store holds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::directory::{ACKED, FORMAT};
+use crate::engine::Engine;
+use crate::error::{Error, RESTORE, RESTORE_GENERATION, Result};
+use crate::identity::{Birth, Identity};
+use crate::log;
+use crate::manifest::{self, Manifest};
+use crate::witness::{Acked, Testimony};
+
+/// What the next store needs of a recovered one, which was found to be of this database and not behind what was acknowledged.
+pub(crate) struct Contents {
+    pub(crate) birth: Birth,
+    pub(crate) manifest: Option<Manifest>,
+    /// The last record of the log, and the generation.
+    pub(crate) reached: Acked,
+    /// The values of the log that no generation holds.
+    log: Vec<(u64, Vec<u8>)>,
+}
+
+impl Contents {
+    /// Reads everything, in memory of about the size of the log. `format` and `testimony` are what `FORMAT` and `ACKED` say.
+    pub(crate) fn read(
+        engine: &Engine,
+        root: &Path,
+        format: Option<Identity>,
+        testimony: Testimony,
+    ) -> Result<Contents> {
+        let birth = manifest::read_birth(engine)?;
+        let birth = belongs(root, format, testimony.identity, (engine.path(), birth))?;
+        let manifest = manifest::read(engine)?;
+        let reached = check_against(engine, manifest.as_ref(), testimony.acked)?;
+        if let Some(manifest) = &manifest {
+            for part in &manifest.parts {
+                let directory: PathBuf = root.join(&part.directory);
+                match fs::metadata(&directory) {
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                        let what = format!("the directory of generation {} is missing", manifest.generation);
+                        return Err(Error::corrupt(&directory, what, RESTORE_GENERATION));
+                    }
+                    Err(e) => return Err(Error::io("open", &directory, e)),
+                    Ok(_) => {}
+                }
+            }
+        }
+        let mut log = Vec::new();
+        let folded = manifest.as_ref().map_or(0, |manifest| manifest.folded_through);
+        log::repack(engine, folded, reached.sequence, |sequence, payload| {
+            log.push((sequence, payload));
+            Ok(())
+        })?;
+        Ok(Contents { birth, manifest, reached, log })
+    }
+
+    /// Writes everything into a store that is empty. Not yet durable.
+    pub(crate) fn write(&self, engine: &Engine) -> Result<()> {
+        manifest::write_birth(engine, &self.birth)?;
+        if let Some(manifest) = &self.manifest {
+            manifest::write(engine, manifest)?;
+        }
+        log::write(engine, &self.log)
+    }
+}
+
+/// Whose database it is: `FORMAT`, `ACKED` and the store have to agree. A database of format 1 gets an identity; while it is being given to its
+/// files, which ends with `ACKED`, some have it and some do not.
+fn belongs(
+    root: &Path,
+    format: Option<Identity>,
+    witness: Option<Identity>,
+    (place, store): (&Path, Option<Birth>),
+) -> Result<Birth> {
+    let settled = witness.is_some();
+    let stored = store.as_ref().map(|birth| birth.identity);
+    let known = [(FORMAT, format), ("the store", stored), (ACKED, witness)];
+    let mut named = known.iter().filter_map(|(name, identity)| identity.map(|identity| (name, identity)));
+    let first = named.next();
+    if let Some((one, identity)) = first
+        && let Some((other, another)) = named.find(|(_, another)| *another != identity)
+    {
+        let what = format!("{one} is of the database {identity}, {other} of the database {another}");
+        return Err(Error::corrupt(root, what, RESTORE));
+    }
+    if settled && (format.is_none() || stored.is_none()) {
+        let older = if format.is_none() { &root.join(FORMAT) } else { place };
+        let what = format!("{ACKED} has the identity of the database, this has none: it is of another one, or older");
+        return Err(Error::corrupt(older, what, RESTORE));
+    }
+    let identity = first.map_or_else(Identity::draw, |(_, identity)| identity);
+    Ok(store.unwrap_or(Birth { identity, properties: Default::default() }))
+}
+
+/// The tail and the manifest against the witness. Returns what was recovered.
+fn check_against(engine: &Engine, manifest: Option<&Manifest>, acked: Acked) -> Result<Acked> {
+    let folded = manifest.map_or(0, |manifest| manifest.folded_through);
+    let generation = manifest.map_or(0, |manifest| manifest.generation);
+    let bad = |what: String| Err(Error::corrupt(engine.path(), what, RESTORE));
+    if generation < acked.generation {
+        return bad(format!("generation {} was published, but the newest found is {generation}", acked.generation));
+    }
+    let mut last = folded;
+    if let Some((log_first, log_last)) = log::bounds(engine)? {
+        if log_first > folded.saturating_add(1) {
+            return bad(format!("the log begins with record {log_first}, but the generation ends with {folded}"));
+        }
+        last = last.max(log_last);
+    }
+    if last < acked.sequence {
+        return bad(format!("record {} was acknowledged, but the log ends with {last}", acked.sequence));
+    }
+    Ok(Acked { sequence: last, generation })
+}
