@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 /// Entries of a leaf at most.
 const LEAF: usize = 32;
 /// Children of a branch at most.
@@ -32,8 +34,8 @@ struct Leaf<V> {
 /// Keys of child i are at least `firsts[i]`, but for those of the first child, and below `firsts[i + 1]`.
 #[derive(Clone)]
 struct Branch<V> {
-    firsts: Vec<u64>,
-    children: Vec<Node<V>>,
+    firsts: ArrayVec<u64, BRANCH>,
+    children: ArrayVec<Node<V>, BRANCH>,
 }
 
 /// A node that was split off, and the least key it can hold.
@@ -252,7 +254,7 @@ impl<V: Clone + Default> Node<V> {
                 let left = Arc::make_mut(left);
                 let firsts = std::iter::once(first).chain(right.firsts.iter().skip(1).copied());
                 left.firsts.extend(firsts);
-                left.children.extend_from_slice(&right.children);
+                left.children.extend(right.children.iter().cloned());
                 true
             }
             _ => false,
@@ -325,7 +327,7 @@ impl<V: Clone + Default> Leaf<V> {
 
 impl<V> Branch<V> {
     fn new() -> Self {
-        Self { firsts: Vec::with_capacity(BRANCH), children: Vec::with_capacity(BRANCH) }
+        Self { firsts: ArrayVec::new(), children: ArrayVec::new() }
     }
 
     /// The child that holds a key, if any does.
