@@ -105,10 +105,11 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let attempt = || {
         let (mut engine, scratch) = Engine::recover(&original, &copy, &TREES, options.cache_bytes)?;
         let contents = Contents::read(&engine, &root, format, testimony);
-        // Named by nobody, and of no use to anybody: an engine that has failed may hold its files for ever, but they go from the directory.
+        // Named by nobody, and of no use to anybody. An engine that has failed may hold its files for ever, but they go from the directory; those
+        // that cannot be removed now go once the opening is accepted.
         let _ = engine.let_go();
-        let removed = scratch.remove().map_err(|e| Error::io("remove", &copy, e));
-        contents.and_then(|contents| removed.map(|()| contents))
+        let _ = scratch.remove();
+        contents
     };
     // The engine does not tell a read that failed from damage. Damage is there the second time, too.
     let contents = match attempt() {

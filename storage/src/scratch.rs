@@ -78,20 +78,24 @@ impl Scratch {
         }
     }
 
-    /// Removes it, without opening anything.
+    /// Removes it, without opening anything: as much as can be.
+    ///
+    /// # Errors
+    /// The first.
     pub(crate) fn remove(self) -> io::Result<()> {
+        let mut removed = Ok(());
         for (directory, listing) in self.listings {
             for entry in listing {
-                let path = entry?.path();
-                match fs::remove_file(&path) {
+                let gone = entry.and_then(|entry| fs::remove_file(entry.path()));
+                match gone {
                     // The inner directories are gone by now.
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => removed = removed.and(Err(e)),
                     _ => {}
                 }
             }
-            fs::remove_dir(&directory)?;
+            removed = removed.and(fs::remove_dir(&directory));
         }
-        Ok(())
+        removed
     }
 }
 
