@@ -14,7 +14,6 @@ use crate::error::{Error, RESTORE, Result};
 use crate::guard::guarded;
 use crate::place::Place;
 use crate::scratch::Scratch;
-use crate::threads;
 use crate::value::{self, Kind};
 
 /// Operations one batch may hold: the engine keeps about 3 KB of memory for each until the batch is sealed.
@@ -135,8 +134,7 @@ impl Engine {
             .mode(sled::Mode::HighThroughput);
         let deadline = Instant::now() + CLOSING;
         let db = loop {
-            let (place, config) = (path.to_path_buf(), config.clone());
-            match threads::watched(path, move || guarded(&place, "open", || config.open())) {
+            match guarded(path, "open", || config.open()) {
                 // The directory is ours (LOCK), so this is an engine thread of a handle that is just being closed.
                 Err(Error::Io { source, .. })
                     if source.to_string().contains("could not acquire lock") && Instant::now() < deadline =>

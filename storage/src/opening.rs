@@ -1,7 +1,7 @@
 //! Opening: a database is looked at, recovered on a copy, written anew from that, checked, and only then changed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
@@ -21,7 +21,8 @@ use crate::reader::OpenGenerations;
 use crate::space::{self, Reserve};
 use crate::standing::Standing;
 use crate::store::{Live, Store, StoreOptions, TREES};
-use crate::witness::{Acked, Witness};
+use crate::threads;
+use crate::witness::{Acked, Testimony, Witness};
 
 /// What a directory is, as far as its names tell.
 enum Found {
@@ -90,7 +91,8 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     }
     let lock = Lock::take(&root)?;
     if !matches!(look(&root)?, Found::Database) {
-        create(&root, options)?;
+        let (root, options) = (root.clone(), options.clone());
+        threads::watched(&root.clone(), move || create(&root, &options))?;
     }
     let format = directory::read_format(&root)?;
     let current = directory::read_current(&root)?;
@@ -101,23 +103,13 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let original = root.join(store_name(current));
     let mut reserve = Reserve::of(&root);
     reserve.make_room(Engine::copied_bytes(&original))?;
-    let copy = root.join(store_name(number + 1));
-    let attempt = || {
-        let (mut engine, scratch) = Engine::recover(&original, &copy, &TREES, options.cache_bytes)?;
-        let contents = Contents::read(&engine, &root, format, testimony);
-        // Named by nobody, and of no use to anybody. An engine that has failed may hold its files for ever, but they go from the directory; those
-        // that cannot be removed now go once the opening is accepted.
-        let _ = engine.let_go();
-        let _ = scratch.remove();
-        contents
-    };
-    // The engine does not tell a read that failed from damage. Damage is there the second time, too.
-    let contents = match attempt() {
-        Err(Error::Corrupt { .. }) => attempt(),
-        other => other,
+    let task = Rebuild { root: root.clone(), current, number, format, testimony, cache_bytes: options.cache_bytes };
+    let rebuilt = threads::watched(&root, move || task.run());
+    if let Err(Error::Threads { .. }) = rebuilt {
+        // Left behind by work that will never end.
+        let _ = remove(&root.join(store_name(number + 1))).and_then(|()| remove(&root.join(store_name(number))));
     }
-    .map_err(|error| error.at(&copy, &original))?;
-    let live = begin(&root.join(store_name(number)), number, &contents, options)?;
+    let (live, contents) = rebuilt?;
     let Contents { birth, manifest, reached, .. } = contents;
     let manifest = manifest.map(Arc::new);
     let store = Store {
@@ -144,16 +136,45 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     store.with_pulse()
 }
 
-/// Writes what was recovered into a store of its own, which nobody names yet.
-fn begin(path: &Path, number: u64, contents: &Contents, options: &StoreOptions) -> Result<Live> {
-    let (mut engine, scratch) = Engine::begin(path, &TREES, options.cache_bytes)?;
-    match contents.write(&engine) {
-        Ok(()) => Ok(Live { number, engine, scratch: Some(scratch) }),
-        Err(error) => {
-            let _ = engine.let_go();
-            let _ = scratch.remove();
-            Err(error)
+/// Makes a new store of what the current one holds.
+struct Rebuild {
+    root: PathBuf,
+    current: u64,
+    /// What the new store is called, for now by nobody but us. The copy takes the number after.
+    number: u64,
+    format: Option<Identity>,
+    testimony: Testimony,
+    cache_bytes: u64,
+}
+
+impl Rebuild {
+    fn run(self) -> Result<(Live, Contents)> {
+        let (original, copy) = (self.root.join(store_name(self.current)), self.root.join(store_name(self.number + 1)));
+        // The engine does not tell a read that failed from damage. Damage is there the second time, too.
+        let contents = match self.recover(&original, &copy) {
+            Err(Error::Corrupt { .. }) => self.recover(&original, &copy),
+            other => other,
         }
+        .map_err(|error| error.at(&copy, &original))?;
+        let (mut engine, scratch) = Engine::begin(&self.root.join(store_name(self.number)), &TREES, self.cache_bytes)?;
+        match contents.write(&engine).and_then(|()| engine.sync()) {
+            Ok(()) => Ok((Live { number: self.number, engine, scratch: Some(scratch) }, contents)),
+            Err(error) => {
+                let _ = engine.let_go();
+                let _ = scratch.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn recover(&self, original: &Path, copy: &Path) -> Result<Contents> {
+        let (mut engine, scratch) = Engine::recover(original, copy, &TREES, self.cache_bytes)?;
+        let contents = Contents::read(&engine, &self.root, self.format, self.testimony);
+        // Named by nobody, and of no use to anybody. An engine that has failed may hold its files for ever, but they go from the directory; those
+        // that cannot be removed now go once the opening is accepted.
+        let _ = engine.let_go();
+        let _ = scratch.remove();
+        contents
     }
 }
 

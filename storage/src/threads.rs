@@ -1,4 +1,4 @@
-//! The engine's threads: it starts seven for the whole process when it is first used, ignores that none could be started, and waits for them
+//! The engine's threads: it starts seven for the whole process when it first needs one, ignores that none could be started, and waits for them
 //! for ever.
 
 use std::fs;
@@ -11,29 +11,29 @@ use std::time::Duration;
 use crate::error::{Error, RESTORE, Result};
 use crate::guard::ENGINE_THREADS;
 
-/// How often a first opening is looked at.
+/// How often the first work is looked at.
 const GLANCE: Duration = Duration::from_millis(250);
-/// How many glances in a row have to find the opening asleep and no thread that could wake it.
+/// How many glances in a row have to find it asleep and no thread that could wake it.
 const GLANCES: u32 = 8;
-/// The name of the thread of a first opening: at most 15 bytes, so that the system keeps it whole.
+/// The name of its thread: at most 15 bytes, so that the system keeps it whole.
 const OPENING: &str = "kithdb-opening";
 
-/// Whether an opening has come to its end in this process: the engine's threads are there, and stay.
+/// Whether such work has come to its end in this process: the engine's threads are there, and stay.
 static PROVED: AtomicBool = AtomicBool::new(false);
 
-/// Runs an opening of the engine. The first one of a process runs on a thread of its own, which is left behind, with an error, when it waits
-/// for threads that the engine could not start. (Seen on Linux only: elsewhere such an opening waits on.)
+/// Runs work with the engine that ends with a sync, so that it needs the engine's threads. The first of a process runs on a thread of its own,
+/// which is left behind, with an error, when it waits for threads that the engine could not start. (Seen on Linux only: elsewhere it waits on.)
 ///
 /// # Errors
-/// [`Error::Threads`], and those of the opening.
-pub(crate) fn watched<T: Send + 'static>(path: &Path, open: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+/// [`Error::Threads`], and those of the work.
+pub(crate) fn watched<T: Send + 'static>(path: &Path, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     if PROVED.load(Ordering::Acquire) {
-        return open();
+        return work();
     }
     let (sender, receiver) = mpsc::channel();
     let opening = Builder::new().name(OPENING.to_owned()).spawn(move || {
         // Whoever has given up waiting needs no answer.
-        let _ = sender.send(open());
+        let _ = sender.send(work());
     });
     let opening = opening.map_err(|source| Error::Threads { source })?;
     let mut stuck = 0;
@@ -60,7 +60,7 @@ pub(crate) fn watched<T: Send + 'static>(path: &Path, open: impl FnOnce() -> Res
     }
 }
 
-/// Whether every opening sleeps and the engine has no thread; `None` where the system does not tell.
+/// Whether all such work sleeps and the engine has no thread; `None` where the system does not tell.
 fn is_stuck() -> Option<bool> {
     for task in fs::read_dir("/proc/self/task").ok()? {
         // `NUMBER (NAME) STATE ...`; a thread that has just ended has none.
