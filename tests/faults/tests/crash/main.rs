@@ -14,8 +14,7 @@
 mod disk;
 #[path = "../sweep/facts.rs"]
 mod facts;
-#[allow(dead_code, reason = "the sweep compares files too")]
-#[path = "../sweep/files.rs"]
+#[path = "../../../../storage/tests/drill/files.rs"]
 mod files;
 #[path = "../sweep/process.rs"]
 mod process;
@@ -88,10 +87,10 @@ fn record(directory: &Path, script: &str, base: &str) -> Recording {
 
 fn assert_whole(recording: &Recording, files: &Path, image: &Path) {
     Disk::after(&recording.events(), Deaf::ToNothing).whole(image);
-    let (mut made, mut left) = (files::snapshot(image), files::snapshot(files));
+    let (mut made, mut left) = (files::read(image), files::read(files));
     // Given its room by a call that the shim does not see.
-    for snapshot in [&mut made, &mut left] {
-        snapshot.retain(|path, _| !path.ends_with("RESERVE"));
+    for files in [&mut made, &mut left] {
+        files.retain(|path, _| !path.ends_with("RESERVE"));
     }
     assert_eq!(files::changed(&left, &made), [""; 0], "{}, applied as a whole", recording.name);
 }

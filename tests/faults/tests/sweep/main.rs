@@ -10,6 +10,7 @@
 
 mod cell;
 mod facts;
+#[path = "../../../../storage/tests/drill/files.rs"]
 mod files;
 mod process;
 mod round;
