@@ -16,6 +16,8 @@ mod disk;
 mod facts;
 #[path = "../../../../storage/tests/drill/files.rs"]
 mod files;
+#[path = "../sweep/parallel.rs"]
+mod parallel;
 #[path = "../sweep/process.rs"]
 mod process;
 mod random;
@@ -30,31 +32,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use disk::{Deaf, Disk, Kind};
+use parallel::each;
 use random::Random;
 use recording::{DATABASE, Recording, known, said};
 use round::{Cut, PROBLEMS, Room, judge, story};
 use tally::Tally;
 use trace::Event;
 
-/// Images at a time.
-const AT_A_TIME: usize = 2;
 const SAMPLE: usize = 48;
 /// Scripts, each with the database it begins with; `-` is none.
 const SCRIPTS: [(&str, &str); 5] =
     [("life", "-"), ("train", "trained"), ("forget", "trained"), ("import", "killed"), ("bulk", "log")];
-
-fn each<T: Sync>(list: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(one) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(one);
-                }
-            });
-        }
-    });
-}
 
 fn room(directory: &Path) -> Room {
     static ROOMS: AtomicUsize = AtomicUsize::new(0);
