@@ -54,7 +54,8 @@ pub enum Error {
         /// How many are known.
         count: usize,
     },
-    /// The user is known, but there is nothing to place them by: no trained code, and no items or none that has a code.
+    /// The user is known, but there is nothing to place them by: no code, which an imported row of zeros is not, and no items or none that has a
+    /// code.
     #[error("user {user} {}, or ask for .or_popular()", no_history(*.items))]
     NoHistory {
         /// The name asked for.
@@ -62,9 +63,9 @@ pub enum Error {
         /// How many items the user has; none of them has a code.
         items: u64,
     },
-    /// The user is known, but training has given them no code to compare with those of others.
+    /// The user is known, but neither training nor an import has given them a code to compare with those of others.
     #[error(
-        "user {user} has no trained code to compare users by: train, now that they have interactions, or ask for items"
+        "user {user} has no code to compare users by, which imported zeros are not: train, once they have interactions, import a vector with a value other than 0, or ask for items"
     )]
     NoUserCode {
         /// The name asked for.
@@ -182,9 +183,9 @@ impl Error {
 /// What is the matter with a known user who cannot be placed, and the remedy.
 fn no_history(items: u64) -> String {
     match items {
-        0 => "has no interactions to go by: insert one".into(),
-        1 => "has one item, which has no code until the next training: train, insert an interaction with an item that was trained on".into(),
-        n => format!("has {n} items, none of which has a code until the next training: train, insert an interaction with an item that was trained on"),
+        0 => "has no code, which imported zeros are not, and no interactions to go by: insert one with an item that has a code, import a vector with a value other than 0".into(),
+        1 => "has one item, which has no code until the next training: train, insert an interaction with an item that has a code".into(),
+        n => format!("has {n} items, none of which has a code until the next training: train, insert an interaction with an item that has a code"),
     }
 }
 

@@ -31,6 +31,47 @@ pub(crate) struct Content {
     pub(crate) encoder: Option<Encoder>,
 }
 
+/// What follows from a [`Content`]: the index over the items and what else queries need of them. All that can fail of a generation is done here,
+/// before it is published.
+pub(crate) struct Derived {
+    item_degrees: Vec<u32>,
+    /// Rows without a code.
+    codeless: RoaringBitmap,
+    /// The users of every item without a code that has any, ascending.
+    holders: HashMap<u32, Vec<u32>>,
+    kernel: Kernel,
+    item_index: Index,
+    scaler_profile: ScalerProfile,
+}
+
+impl Derived {
+    /// Builds the index over `content`, whose items are stored in `order`. O(items x bits).
+    ///
+    /// # Errors
+    /// If there is not one rank an item, or `order` is none of the items.
+    pub(crate) fn of(content: &Content, order: Order, kernel: Kernel) -> Result<Self, CodeError> {
+        let Content { postings, users, items, ranks, .. } = content;
+        let item_degrees = postings.item_degrees(items.len() as u32);
+        let mut item_index = Index::with_order(items, order, Arc::clone(ranks), kernel)?;
+        match sample_queries(users)? {
+            none if none.is_empty() => item_index.calibrate_by_items()?,
+            some => item_index.calibrate(&some)?,
+        }
+        let scaler_profile = ScalerProfile::of(items, &item_degrees);
+        let layers = items.shape().layers();
+        let codeless = (0..).zip(items.scalers().chunks_exact(layers));
+        let codeless: RoaringBitmap =
+            codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
+        let holders = holders(postings, &codeless, &item_degrees);
+        Ok(Self { item_degrees, codeless, holders, kernel, item_index, scaler_profile })
+    }
+
+    /// The index over the items.
+    pub(crate) fn item_index(&self) -> &Index {
+        &self.item_index
+    }
+}
+
 /// Codes of all users and items, the interactions they were learned from, and the index over the items.
 pub(crate) struct Generation {
     number: u64,
@@ -43,61 +84,16 @@ pub(crate) struct Generation {
     ranks: Arc<[u32]>,
     fold_in: FoldInMap,
     encoder: Option<Encoder>,
-    item_degrees: Vec<u32>,
-    /// Rows without a code.
-    codeless: RoaringBitmap,
-    /// The users of every item without a code that has any, ascending.
-    holders: HashMap<u32, Vec<u32>>,
-    kernel: Kernel,
-    item_index: Index,
+    derived: Derived,
     user_index: OnceLock<Linear>,
-    scaler_profile: ScalerProfile,
 }
 
 impl Generation {
-    /// Builds the index over `content`, whose items are stored in `order`; from then on the index alone holds their codes. O(items x bits).
-    ///
-    /// # Errors
-    /// If there is not one rank an item, or `order` is none of the items.
-    pub(crate) fn new(
-        number: u64,
-        content_hash: String,
-        content: Content,
-        order: Order,
-        kernel: Kernel,
-    ) -> Result<Self, CodeError> {
-        let Content { postings, retired, users, items, ranks, fold_in, encoder } = content;
-        let item_degrees = postings.item_degrees(items.len() as u32);
-        let mut item_index = Index::with_order(&items, order, Arc::clone(&ranks), kernel)?;
-        match sample_queries(&users)? {
-            none if none.is_empty() => item_index.calibrate_by_items()?,
-            some => item_index.calibrate(&some)?,
-        }
-        let scaler_profile = ScalerProfile::of(&items, &item_degrees);
-        let layers = items.shape().layers();
-        let codeless = (0..).zip(items.scalers().chunks_exact(layers));
-        let codeless: RoaringBitmap =
-            codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
-        let holders = holders(&postings, &codeless, &item_degrees);
-        let user_index = OnceLock::new();
-        Ok(Self {
-            number,
-            content_hash,
-            manifest: None,
-            postings,
-            retired,
-            users,
-            ranks,
-            fold_in,
-            encoder,
-            item_degrees,
-            codeless,
-            holders,
-            kernel,
-            item_index,
-            user_index,
-            scaler_profile,
-        })
+    /// The generation of a content and what follows from it: from now on the index alone holds the items' codes.
+    pub(crate) fn new(number: u64, content_hash: String, content: Content, derived: Derived) -> Self {
+        let Content { postings, retired, users, ranks, fold_in, encoder, items: _ } = content;
+        let (manifest, user_index) = (None, OnceLock::new());
+        Self { number, content_hash, manifest, postings, retired, users, ranks, fold_in, encoder, derived, user_index }
     }
 
     /// The generation, stored as `manifest` says.
@@ -147,12 +143,12 @@ impl Generation {
 
     /// The shape of the codes.
     pub(crate) fn shape(&self) -> &Arc<CodeShape> {
-        self.item_index.shape()
+        self.derived.item_index.shape()
     }
 
     /// How many items there are, with a code or without.
     pub(crate) fn n_items(&self) -> usize {
-        self.item_index.len()
+        self.derived.item_index.len()
     }
 
     /// The code of one item, as the only row. O(bits).
@@ -160,12 +156,12 @@ impl Generation {
     /// # Panics
     /// If there is no such item.
     pub(crate) fn item(&self, item: u32) -> LayeredCodes {
-        self.item_index.code(item)
+        self.derived.item_index.code(item)
     }
 
     /// The index over the items.
     pub(crate) fn item_index(&self) -> &Index {
-        &self.item_index
+        &self.derived.item_index
     }
 
     /// The index over the users' signs, built when it is first asked for, which works on rayon: call it without a lock. `ranks` gives those of
@@ -176,33 +172,33 @@ impl Generation {
         }
         let mut ranks = ranks();
         ranks.truncate(self.users().len());
-        let index = Linear::build(&self.users().signs(), ranks, self.kernel)?;
+        let index = Linear::build(&self.users().signs(), ranks, self.derived.kernel)?;
         Ok(self.user_index.get_or_init(|| index))
     }
 
     /// Items without a code: no query returns them.
     pub(crate) fn codeless(&self) -> &RoaringBitmap {
-        &self.codeless
+        &self.derived.codeless
     }
 
     /// Whether any item has a code.
     pub(crate) fn has_codes(&self) -> bool {
-        self.codeless.len() < self.n_items() as u64
+        self.derived.codeless.len() < self.n_items() as u64
     }
 
     /// The users of an item without a code, ascending.
     pub(crate) fn holders(&self, item: u32) -> &[u32] {
-        self.holders.get(&item).map_or(&[], Vec::as_slice)
+        self.derived.holders.get(&item).map_or(&[], Vec::as_slice)
     }
 
     /// The kernel its indexes use.
     pub(crate) fn kernel(&self) -> Kernel {
-        self.kernel
+        self.derived.kernel
     }
 
     /// How many users have each item: `[n_items]`.
     pub(crate) fn item_degrees(&self) -> &[u32] {
-        &self.item_degrees
+        &self.derived.item_degrees
     }
 
     /// Each item's rank in the order of external ids.
@@ -219,12 +215,12 @@ impl Generation {
 
     /// Whether training gave the item a code.
     pub(crate) fn has_item(&self, item: u32) -> bool {
-        (item as usize) < self.n_items() && !self.codeless.contains(item)
+        (item as usize) < self.n_items() && !self.derived.codeless.contains(item)
     }
 
     /// The scalers an item of `degree` users can expect: `[layers]`.
     pub(crate) fn expected_scalers(&self, degree: u32) -> &[f32] {
-        self.scaler_profile.at(degree)
+        self.derived.scaler_profile.at(degree)
     }
 }
 

@@ -128,7 +128,7 @@ fn known_users_and_items_without_anything_to_go_by() {
     // Somebody new with items that have codes is placed by them; other users are not compared with them before a training.
     db.insert(5_002u64, 1u64).unwrap();
     db.nearest(5_002u64, 3).unwrap();
-    assert!(message(db.similar_users(5_002u64, 3)).contains("no trained code"));
+    assert!(message(db.similar_users(5_002u64, 3)).contains("no code to compare users by"));
     for query in [db.query().user(5_001u64), db.query().items([6_000u64])] {
         assert_eq!(query.or_popular().k(3).run().unwrap().len(), 3);
     }

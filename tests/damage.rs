@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use drill::strike::{Sources, changed, read, strike};
-use drill::{Edges, copy, expected, mix, perform, rounds, run_and_kill, step, stored, worker};
+use drill::files::{changed, copy, read};
+use drill::strike::{Sources, strike};
+use drill::{Edges, expected, mix, perform, rounds, run_and_kill, step, stored, worker};
 use kithdb::{Db, Preset, TrainOptions};
 
 const SCRIPT: u64 = 77;

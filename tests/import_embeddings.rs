@@ -191,7 +191,13 @@ fn what_does_not_fit_is_refused_with_its_remedy() {
     let mut broken = vec![1.0; 10];
     broken[4] = f32::INFINITY;
     assert!(refused(broken).contains("inf at 4"));
-    assert!(refused(vec![3e38; 10]).contains("too large"));
+    // Turned, values as large as these are infinite, or NaN where infinities of both signs meet.
+    for seed in 0..50 {
+        let mut huge: Vec<f32> = noise(10, seed).iter().map(|x| 3e38 * x.signum()).collect();
+        huge[3] = -3.3e38;
+        let text = refused(huge);
+        assert!(["a vector", "too large", "-3.3e38 at 3", "divide"].iter().all(|part| text.contains(part)), "{text}");
+    }
     assert!(refused(vec![0.0; 10]).contains("zeros"));
     assert_eq!(db.query().vector(vec![1e-20; 10]).k(9).run().unwrap().len(), 5);
 }
@@ -211,7 +217,20 @@ fn rows_without_a_direction_are_counted() {
             users: Some(Vectors::new(users.to_vec(), 1, dims).unwrap()),
             user_ids: RowIds::RowNumbers,
         };
-        db.import_embeddings(embeddings, &EncodeOptions::new(metric)).unwrap().without_direction
+        let without_direction =
+            db.import_embeddings(embeddings, &EncodeOptions::new(metric)).unwrap().without_direction;
+        if users[0] == 0.0 {
+            let refused = db.nearest(0u64, 3).unwrap_err().to_string();
+            let parts = ["user 0 has no code", "zeros", "no interactions", "insert one", "import", ".or_popular()"];
+            assert!(parts.iter().all(|part| refused.contains(part)), "{refused}");
+            let refused = db.similar_users(0u64, 3).unwrap_err().to_string();
+            assert!(["user 0 has no code", "zeros", "import"].iter().all(|part| refused.contains(part)), "{refused}");
+            assert_eq!(db.query().user(0u64).or_popular().run().unwrap().basis(), Basis::Popularity);
+            // The remedy is one.
+            db.insert(0u64, 1u64).unwrap();
+            assert_eq!(db.nearest(0u64, 3).unwrap().basis(), Basis::FoldIn);
+        }
+        without_direction
     };
     for metric in [Metric::Cosine, Metric::Dot] {
         assert_eq!(import(&items, &users, metric), 3);

@@ -90,27 +90,10 @@ impl LayeredCodes {
     }
 
     fn encode_inner(shape: Arc<CodeShape>, layers: &[&[f32]], scalers: Option<Vec<f32>>) -> Result<Self, CodeError> {
-        let rows = rows_of(&shape, layers)?;
-        let given = scalers.is_some();
-        let mut scalers = scalers.unwrap_or_else(|| vec![0.0; rows * shape.layers()]);
-        CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
-        let mut words = vec![0; rows * shape.words()];
-        pool::try_rows((&mut words, shape.words()), (&mut scalers, shape.layers()), 64, |row, words, scalers| {
-            for (layer, values) in layers.iter().enumerate() {
-                let width = shape.widths()[layer] as usize;
-                let values = &values[row * width..][..width];
-                check_values(values, row, layer)?;
-                if !given {
-                    scalers[layer] = mean_magnitude(values);
-                }
-                if !is_scaler(scalers[layer]) {
-                    return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
-                }
-                write_signs(values, &mut words[shape.layer_words(layer)]);
-            }
-            Ok(())
+        let (words, scalers) = encode_rows(&shape, layers, scalers, (shape.words(), 64), |layer, values, words| {
+            write_signs(values, &mut words[shape.layer_words(layer)]);
         })?;
-        Ok(Self { shape, rows, words, scalers })
+        Ok(Self::from_valid(shape, words, scalers))
     }
 
     fn fault(&self, row: usize) -> Option<CodeError> {
@@ -191,6 +174,38 @@ impl LayeredCodes {
             }
         }
     }
+}
+
+/// The words, `row_words` a row, that `write` makes of each layer's values, and the scalers: those given, or `mean |x|`. A task takes
+/// at least `least` rows.
+pub(super) fn encode_rows(
+    shape: &CodeShape,
+    layers: &[&[f32]],
+    scalers: Option<Vec<f32>>,
+    (row_words, least): (usize, usize),
+    write: impl Fn(usize, &[f32], &mut [u64]) + Sync,
+) -> Result<(Vec<u64>, Vec<f32>), CodeError> {
+    let rows = rows_of(shape, layers)?;
+    let given = scalers.is_some();
+    let mut scalers = scalers.unwrap_or_else(|| vec![0.0; rows * shape.layers()]);
+    CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
+    let mut words = vec![0; rows * row_words];
+    pool::try_rows((&mut words, row_words), (&mut scalers, shape.layers()), least, |row, words, scalers| {
+        for (layer, values) in layers.iter().enumerate() {
+            let width = shape.widths()[layer] as usize;
+            let values = &values[row * width..][..width];
+            check_values(values, row, layer)?;
+            if !given {
+                scalers[layer] = mean_magnitude(values);
+            }
+            if !is_scaler(scalers[layer]) {
+                return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
+            }
+            write(layer, values, words);
+        }
+        Ok(())
+    })?;
+    Ok((words, scalers))
 }
 
 /// The number of rows `layers[l]`, `[n x d_l]`, agree on.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use super::layered::rows_of;
-use super::quantiser::{Quantiser, check_values, mean_magnitude, write_planes};
+use super::layered::encode_rows;
+use super::quantiser::{Quantiser, write_planes};
 use super::query::{check_planes, plane_words};
 use super::shape::is_scaler;
 use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, QueryCode};
@@ -70,29 +70,12 @@ impl PlaneCodes {
         scalers: Option<Vec<f32>>,
     ) -> Result<Self, CodeError> {
         check_planes(planes, MAX_PLANES)?;
-        let rows = rows_of(&shape, layers)?;
-        let given = scalers.is_some();
-        let mut scalers = scalers.unwrap_or_else(|| vec![0.0; rows * shape.layers()]);
-        CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
         let row_words = shape.words() * planes as usize;
-        let mut words = vec![0; rows * row_words];
-        pool::try_rows((&mut words, row_words), (&mut scalers, shape.layers()), 16, |row, words, scalers| {
-            for (layer, values) in layers.iter().enumerate() {
-                let width = shape.widths()[layer] as usize;
-                let values = &values[row * width..][..width];
-                check_values(values, row, layer)?;
-                if !given {
-                    scalers[layer] = mean_magnitude(values);
-                }
-                if !is_scaler(scalers[layer]) {
-                    return Err(CodeError::Scaler { row, layer, scaler: scalers[layer] });
-                }
-                let quantiser = Quantiser::fit(values, planes);
-                write_planes(values, &quantiser, &mut words[plane_words(&shape, layer, planes)]);
-            }
-            Ok(())
+        let (words, scalers) = encode_rows(&shape, layers, scalers, (row_words, 16), |layer, values, words| {
+            let quantiser = Quantiser::fit(values, planes);
+            write_planes(values, &quantiser, &mut words[plane_words(&shape, layer, planes)]);
         })?;
-        Ok(Self { shape, planes, rows, words, scalers })
+        Ok(Self { rows: scalers.len() / shape.layers(), shape, planes, words, scalers })
     }
 
     fn fault(&self, row: usize) -> Option<CodeError> {

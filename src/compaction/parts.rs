@@ -11,9 +11,9 @@ use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
-use crate::generation::{Content, Generation};
+use crate::generation::{Content, Derived, Generation};
 use crate::graph::postings::Postings;
-use crate::index::Order;
+use crate::index::{Index, Order};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
@@ -93,7 +93,7 @@ pub(super) fn publish(
     store: &Store,
     ids: &Ids,
     content: &Content,
-    order: &Order,
+    index: &Index,
     state: &TrainState,
     through: Through,
 ) -> Result<Arc<Manifest>> {
@@ -125,8 +125,8 @@ pub(super) fn publish(
     writer.part("code.weights", &[layers], shape.weights())?;
     writer.part("items.words", &[items.len() as u64, words], items.words())?;
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
-    writer.part("items.order", &[order.rows.len() as u64], &order.rows)?;
-    writer.part("items.band_cuts", &[order.bands.len() as u64], &order.bands)?;
+    writer.part("items.order", &[index.len() as u64], index.order())?;
+    writer.part("items.band_cuts", &[index.bands().len() as u64], index.bands())?;
     if let Some(weights) = fold_in.weights() {
         writer.part("fold_in.weights", &[shape.bits(), shape.bits()], weights)?;
     }
@@ -174,9 +174,9 @@ pub(crate) fn load(store: &Store, kernel: Kernel, repeats: Repeats, pool: &Arc<P
             let catalogues = Catalogues { users, items };
             let content = read(&reader, &manifest, &catalogues)?;
             let order = Order { rows: reader.part("items.order")?, bands: reader.part("items.band_cuts")? };
-            let generation =
-                Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)
-                    .map_err(|error| Error::Damaged { what: format!("generation {}: {error}", manifest.generation) })?;
+            let derived = Derived::of(&content, order, kernel)
+                .map_err(|error| Error::Damaged { what: format!("generation {}: {error}", manifest.generation) })?;
+            let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
             (
                 catalogues,
                 Tail::new(Some(Arc::new(generation.keeping(Arc::clone(&manifest)))), manifest.folded_through, repeats),

@@ -14,7 +14,7 @@ use super::parts::{self, Through};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
-use crate::generation::{Content, Generation};
+use crate::generation::{Content, Derived, Generation};
 use crate::graph::Bipartite;
 use crate::index::Order;
 use crate::kernel::popcount::Kernel;
@@ -252,9 +252,10 @@ pub(super) fn publish(
     through: Through,
 ) -> Result<Arc<Manifest>> {
     live.check()?;
-    let order = Order::of(&content.items);
-    let manifest = parts::publish(store, ids, &content, &order, state, through)?;
-    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, order, kernel)?;
+    // All that can fail comes before the manifest names the result.
+    let derived = Derived::of(&content, Order::of(&content.items), kernel)?;
+    let manifest = parts::publish(store, ids, &content, derived.item_index(), state, through)?;
+    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
     live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
     Ok(manifest)
 }
@@ -262,6 +263,35 @@ pub(super) fn publish(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
+    use crate::fold_in::FoldInMap;
+    use crate::kernel::dense::Isa;
+    use crate::repeats::Repeats;
+
+    #[test]
+    fn a_generation_that_no_index_can_be_built_over_is_not_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &kithdb_storage::StoreOptions::default()).unwrap();
+        let (kernel, pool) = (Kernel::from_env().unwrap(), Arc::new(Pool::start("test", 1).unwrap()));
+        let live = parts::load(&store, kernel, Repeats::Last, &pool).unwrap();
+        let shape = Arc::new(CodeShape::new(vec![64], vec![1.0]).unwrap());
+        for (ranks, published) in [(vec![0], false), (vec![0, 1], true)] {
+            let cut = parts::Cut::of(live.snapshot());
+            let content = Content {
+                postings: cut.postings,
+                retired: cut.retired,
+                users: PlaneCodes::encode(Arc::clone(&shape), &[&[]], 1).unwrap(),
+                items: LayeredCodes::encode(Arc::clone(&shape), &[&[1.0; 128]]).unwrap(),
+                ranks: ranks.into(),
+                fold_in: FoldInMap::identity(&shape, Isa::chosen().unwrap()),
+                encoder: None,
+            };
+            let (of, through) = ((&cut.ids, &cut.snapshot), Through { folded: 0, trained: 0 });
+            let outcome = publish(&store, &live, kernel, of, content, &TrainState::default(), through);
+            assert_eq!((outcome.is_ok(), store.manifest().is_some()), (published, published));
+            assert_eq!(live.snapshot().trained().is_some(), published);
+        }
+    }
 
     #[test]
     fn a_panicking_job_tells_what_failed_and_that_the_database_goes_on() {

@@ -54,8 +54,8 @@ impl CodeSet {
     /// them, ids are row numbers. [`Db::export_npy`](crate::Db::export_npy) writes such a folder. Files are read in pieces: memory holds the codes once.
     ///
     /// # Errors
-    /// [`Error::Npy`] where a file is missing, damaged or of another type; [`Error::InvalidArgument`] where shapes disagree;
-    /// [`Error::Code`] for a scaler or weight that is NaN, negative or too large.
+    /// [`Error::Npy`] where a file is missing, damaged or of another type; [`Error::InvalidArgument`] where shapes disagree, or ids are not one a
+    /// row, of one kind and distinct, or there are no items; [`Error::Code`] for a scaler or weight that is NaN, negative or too large.
     pub fn read_folder(folder: impl AsRef<Path>) -> Result<Self> {
         folder::read(folder.as_ref())
     }
@@ -68,12 +68,18 @@ impl CodeSet {
                 remedy: "give both sides the same widths and weights a layer".into(),
             });
         }
-        if self.items.is_empty() {
-            return Err(Error::InvalidArgument { what: "no items".into(), remedy: "import at least one".into() });
-        }
+        check_items(self.items.len())?;
         Ok([
             (Side::User, self.user_ids.check(Side::User, self.users.len())?),
             (Side::Item, self.item_ids.check(Side::Item, self.items.len())?),
         ])
     }
+}
+
+/// Refuses a set without items.
+pub(super) fn check_items(rows: usize) -> Result<()> {
+    if rows > 0 {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument { what: "no items".into(), remedy: "import at least one".into() })
 }

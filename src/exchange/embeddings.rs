@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+use super::code_set::check_items;
 use super::{CodeSet, RowIds, Vectors};
 use crate::code::{CodeShape, LayeredCodes, MAX_LAYERS, MAX_PLANES, MAX_WIDTH, PlaneCodes};
 use crate::encoder::{Encoder, normalise};
 use crate::error::{Error, Result};
+use crate::ids::Side;
 use crate::kernel::dense::Isa;
 use crate::train::rotation;
 
@@ -137,22 +139,45 @@ impl EncodeOptions {
 }
 
 impl Embeddings {
-    /// Encodes both sides; the last number is of rows without a direction, all zero, on either side. Items are read twice: for their mean, then for their codes. Parallel; memory holds the codes and one piece of the
-    /// vectors. O((items + users) bits dims).
-    pub(crate) fn encode(self, options: &EncodeOptions) -> Result<(CodeSet, Encoder, u64)> {
-        let Embeddings { mut items, item_ids, users, user_ids } = self;
-        let (layers, dims) = (items.layers(), items.dims());
-        if let Some(users) = users.as_ref().filter(|users| (users.layers(), users.dims()) != (layers, dims)) {
+    /// Reads all rows and refuses what an import with these options refuses whatever the database: asked before one is made, it is not made in
+    /// vain. O(values).
+    ///
+    /// # Errors
+    /// As [`Db::import_embeddings`](crate::Db::import_embeddings).
+    pub fn check(&mut self, options: &EncodeOptions) -> Result<()> {
+        self.shape(options)?;
+        self.item_ids.check(Side::Item, self.items.len())?;
+        self.user_ids.check(Side::User, self.users.as_ref().map_or(0, Vectors::len))?;
+        let sides = std::iter::once(&mut self.items).chain(&mut self.users);
+        for vectors in sides {
+            vectors.visit_for(options.metric, |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// The shape of codes of both sides, and the passes over each vector.
+    fn shape(&self, options: &EncodeOptions) -> Result<(CodeShape, usize)> {
+        let (layers, dims) = (self.items.layers(), self.items.dims());
+        if let Some(users) = self.users.as_ref().filter(|users| (users.layers(), users.dims()) != (layers, dims)) {
             return Err(Error::InvalidArgument {
                 what: format!("users of {} x {} values, items of {layers} x {dims}", users.layers(), users.dims()),
                 remedy: "give both sides the same layers and dimensions".into(),
             });
         }
-        let (shape, passes) = options.shape(layers, dims)?;
+        check_items(self.items.len())?;
+        options.shape(layers, dims)
+    }
+
+    /// Encodes both sides; the last number is of rows without a direction, all zero, on either side. Items are read twice: for their mean, then for their codes. Parallel; memory holds the codes and one piece of the
+    /// vectors. O((items + users) bits dims).
+    pub(crate) fn encode(self, options: &EncodeOptions) -> Result<(CodeSet, Encoder, u64)> {
+        let (shape, passes) = self.shape(options)?;
+        let Embeddings { mut items, item_ids, users, user_ids } = self;
+        let (layers, dims) = (items.layers(), items.dims());
         let (shape, isa) = (Arc::new(shape), Isa::chosen()?);
         let normalised = options.metric == Metric::Cosine;
         let mut zeros = 0;
-        let mean = mean(&mut items, normalised, &mut zeros)?;
+        let mean = mean(&mut items, options.metric, &mut zeros)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
         let width = shape.widths()[0] as usize;
         let frames = (0..layers).flat_map(|_| rotation(isa, &mut rng, dims, width).into_data()).collect();
@@ -165,11 +190,10 @@ impl Embeddings {
         let planes = options.query_planes;
         if let Some(mut users) = users {
             let row = users.layers() * users.dims();
-            let visit = |rows: &[f32]| {
+            users.visit_for(options.metric, |rows| {
                 zeros += count_zeros(rows, row);
                 append(encoder.users(rows, planes)?.into_parts(), &mut words, &mut scalers)
-            };
-            if normalised { users.visit(visit)? } else { users.visit_encodable(visit)? }
+            })?;
         }
         let users = PlaneCodes::from_parts(shape, planes, words, scalers)?;
         Ok((CodeSet { items, item_ids, users, user_ids }, encoder, zeros))
@@ -188,25 +212,20 @@ fn count_zeros(rows: &[f32], width: usize) -> u64 {
 }
 
 /// The mean of the rows, in double precision and in their order; counts those that are all zero.
-fn mean(vectors: &mut Vectors, normalised: bool, zeros: &mut u64) -> Result<Vec<f32>> {
+fn mean(vectors: &mut Vectors, metric: Metric, zeros: &mut u64) -> Result<Vec<f32>> {
     let row = vectors.layers() * vectors.dims();
     let mut sums = vec![0f64; row];
-    let visit = |rows: &[f32]| {
+    vectors.visit_for(metric, |rows| {
         *zeros += count_zeros(rows, row);
         let mut rows = rows.to_vec();
-        if normalised {
+        if metric == Metric::Cosine {
             normalise(&mut rows, row);
         }
         for values in rows.chunks_exact(row) {
             sums.iter_mut().zip(values).for_each(|(sum, &x)| *sum += f64::from(x));
         }
         Ok(())
-    };
-    if normalised {
-        vectors.visit(visit)?
-    } else {
-        vectors.visit_encodable(visit)?
-    }
+    })?;
     let count = vectors.len().max(1) as f64;
     Ok(sums.into_iter().map(|sum| (sum / count) as f32).collect())
 }

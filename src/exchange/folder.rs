@@ -49,12 +49,14 @@ pub(super) fn read(folder: &Path) -> Result<CodeSet> {
         0 => (Vec::new(), RowIds::RowNumbers),
         _ => (scalers(folder, QUERIES, users, &shape)?, ids(folder, QUERIES)?),
     };
-    Ok(CodeSet {
+    let set = CodeSet {
         items: LayeredCodes::from_parts(Arc::clone(&shape), item_words, item_scalers)?,
         item_ids,
         users: PlaneCodes::from_parts(shape, planes, user_words, user_scalers)?,
         user_ids,
-    })
+    };
+    set.check()?;
+    Ok(set)
 }
 
 /// The shape of codes whose layers have one width.

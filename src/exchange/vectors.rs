@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::Metric;
 use crate::code::{MAX_LAYERS, MAX_SCALER, MAX_WIDTH};
 use crate::error::{Error, Result};
 use crate::npy::{Dtype, NpyReader};
@@ -103,12 +104,16 @@ impl Vectors {
         self.visit_up_to(f64::INFINITY, visit)
     }
 
-    /// [`Vectors::visit`] of vectors that are encoded as long as they are.
+    /// [`Vectors::visit`] of vectors that are compared by `metric`.
     ///
     /// # Errors
-    /// As [`Vectors::visit`], and [`Error::InvalidArgument`] for a row that is too long for the scalers of a code.
-    pub(super) fn visit_encodable(&mut self, visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
-        self.visit_up_to(MAX_LENGTH, visit)
+    /// As [`Vectors::visit`], and [`Error::InvalidArgument`] for a row that is encoded as long as it is, and too long for the scalers of a code.
+    pub(super) fn visit_for(&mut self, metric: Metric, visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let longest = match metric {
+            Metric::Dot => MAX_LENGTH,
+            Metric::Cosine => f64::INFINITY,
+        };
+        self.visit_up_to(longest, visit)
     }
 
     fn visit_up_to(&mut self, longest: f64, mut visit: impl FnMut(&[f32]) -> Result<()>) -> Result<()> {

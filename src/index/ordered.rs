@@ -136,6 +136,11 @@ impl Index {
         self.linear.order()
     }
 
+    /// The position after the last item of every norm band, ascending.
+    pub fn bands(&self) -> &[u32] {
+        &self.bands
+    }
+
     /// The exact best k of the rows `filter` admits: the planner's choice of engine, or `engine`. An engine that does not apply (heads of
     /// codes with one layer) is replaced by the scan; the answer says which one ran.
     ///

@@ -37,8 +37,16 @@ pub(crate) fn vector_query(generation: &Generation, vector: &[f32], planes: u32)
         None => encode_segments(shape, vector, planes),
     };
     query.map_err(|error| match error {
-        CodeError::Scaler { .. } => {
-            Error::InvalidArgument { what: "a vector too large to encode".into(), remedy: "scale it down".into() }
+        // The vector is finite: what is not came of turning it.
+        CodeError::Scaler { .. } | CodeError::NotFinite { .. } => {
+            let (at, largest) = vector
+                .iter()
+                .enumerate()
+                .fold((0, 0.0), |most: (usize, f32), (at, &x)| if x.abs() > most.1.abs() { (at, x) } else { most });
+            Error::InvalidArgument {
+                what: format!("a vector too large to encode, with {largest:e} at {at}"),
+                remedy: "divide all its values by one factor, which changes no ranking".into(),
+            }
         }
         other => other.into(),
     })

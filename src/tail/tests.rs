@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use super::*;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::fold_in::FoldInMap;
-use crate::generation::{Content, Generation};
+use crate::generation::{Content, Derived, Generation};
 use crate::index::Order;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
@@ -112,8 +112,8 @@ fn generation(postings: Postings, retired: RoaringBitmap, users: u32, (n_items, 
         fold_in: FoldInMap::identity(&shape, Isa::chosen().unwrap()),
         encoder: None,
     };
-    let order = Order::of(&content.items);
-    Arc::new(Generation::new(1, String::new(), content, order, Kernel::from_env().unwrap()).unwrap())
+    let derived = Derived::of(&content, Order::of(&content.items), Kernel::from_env().unwrap()).unwrap();
+    Arc::new(Generation::new(1, String::new(), content, derived))
 }
 
 fn postings(naive: &Naive, users: u32) -> Postings {

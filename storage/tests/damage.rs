@@ -14,10 +14,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use drill::strike::{Sources, changed, read, strike};
+use drill::files::{changed, copy, read};
+use drill::strike::{Sources, strike};
 use drill::{
-    AFTER_OPENING, Random, Verdict, append_next, check_and_go_on, check_apart, copy, open, publish_next, rounds, seed,
-    work,
+    AFTER_OPENING, Random, Verdict, append_next, check_and_go_on, check_apart, open, publish_next, rounds, seed, work,
 };
 
 #[test]

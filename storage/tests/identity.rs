@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use drill::{append_next, check, copy, open, publish_next};
+use drill::files::copy;
+use drill::{append_next, check, open, publish_next};
 use kithdb_storage::{Error, Store, StoreOptions};
 
 fn current(dir: &Path) -> String {

@@ -6,7 +6,8 @@ mod drill;
 use std::fs;
 use std::path::Path;
 
-use drill::{Verdict, append_next, check, check_apart, copy, open, publish_next};
+use drill::files::copy;
+use drill::{Verdict, append_next, check, check_apart, open, publish_next};
 use kithdb_storage::{Error, Store, StoreOptions};
 
 fn refusal(path: &Path) -> Error {

@@ -6,7 +6,8 @@ mod drill;
 use std::fs;
 use std::path::Path;
 
-use drill::{append_next, copy, open, publish_next};
+use drill::files::copy;
+use drill::{append_next, open, publish_next};
 use kithdb_storage::{Draft, Error};
 
 /// The engine's data file of the live store.

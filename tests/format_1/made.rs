@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::files;
 use kithdb::{Db, Embeddings, EncodeOptions, Id, Interaction, Metric, Preset, RowIds, TrainOptions, Vectors};
 
 /// A fixture: its name, what makes it in an empty directory, and the items that have a stored code.
@@ -103,7 +104,7 @@ fn torn(path: &Path) {
     let db = Db::open(&open).unwrap();
     db.insert_many(interactions(Id::from, &numbers())).unwrap();
     (0..40u64).for_each(|n| db.insert(500 + n % 3, 90 + n).unwrap());
-    copy(&open, path);
+    files::copy(&open, path);
     let before = fs::read(open.join("store-1/db")).unwrap();
     db.insert_many((0..60u64).map(|n| (700 + n, 90 + n))).unwrap();
     let mut after = fs::read(open.join("store-1/db")).unwrap();
@@ -113,18 +114,6 @@ fn torn(path: &Path) {
     assert!(changed.len() > 200, "the last append is not in the file");
     after[half..].copy_from_slice(&before[half..]);
     fs::write(path.join("store-1/db"), after).unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn embeddings(path: &Path) {

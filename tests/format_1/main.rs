@@ -5,6 +5,8 @@
 //! `cargo test --release --test format_1 -- --ignored make`, which refuses to overwrite.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../../storage/tests/drill/files.rs"]
+mod files;
 mod found;
 mod made;
 mod packing;

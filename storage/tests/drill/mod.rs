@@ -1,6 +1,7 @@
 //! What the drills share: work whose every byte follows from its position, child processes, and the check of what survived.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod files;
 pub mod strike;
 
 use std::collections::BTreeMap;
@@ -335,29 +336,4 @@ pub fn work(dir: &Path, kind: &str, seed: u64, strike: impl FnOnce(&mut Child)) 
     let errors = errors.join().unwrap();
     assert!(ready, "the work did not begin: {errors}");
     acknowledged
-}
-
-/// Copies a directory.
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-/// All files below a directory, sorted.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
-    }
-    found.sort_unstable();
-    found
 }

@@ -1,9 +1,10 @@
 //! Damage to a database directory, and taking it back: bytes flipped, cut off and zeroed, and files of another database, or older ones of
 //! the same, put in the place of its own.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::files::{Files, read};
 
 /// Ways to damage, in turn.
 pub const WAYS: u64 = 6;
@@ -17,35 +18,6 @@ pub struct Sources {
     pub foreign: Vec<PathBuf>,
 }
 
-/// Every file below a directory with its bytes; `LOCK` is everybody's.
-pub type Files = BTreeMap<PathBuf, Vec<u8>>;
-
-pub fn read(root: &Path) -> Files {
-    let (mut found, mut open) = (Files::new(), vec![root.to_path_buf()]);
-    while let Some(directory) = open.pop() {
-        for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                open.push(path);
-            } else if !path.ends_with("LOCK") {
-                found.insert(path.strip_prefix(root).unwrap().to_path_buf(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-/// Names of the files that differ.
-pub fn changed(before: &Files, after: &Files) -> Vec<String> {
-    let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
-    let kind = |name: &PathBuf| match (before.get(name), after.get(name)) {
-        (Some(_), None) => "is gone",
-        (None, Some(_)) => "is new",
-        _ => "differs",
-    };
-    let differ = names.filter(|name| before.get(*name) != after.get(*name));
-    differ.map(|name| format!("{} {}", name.display(), kind(name))).collect()
-}
-
 /// What was done, and what was there before.
 pub struct Strike {
     pub story: String,
@@ -57,17 +29,18 @@ pub struct Strike {
 impl Strike {
     /// Puts back what was damaged, and nothing else.
     pub fn undo(&self, root: &Path) {
+        self.replace(root, &self.whole);
+    }
+
+    fn replace(&self, root: &Path, files: &Files) {
         let place = root.join(&self.place);
         let _ = if place.is_dir() { fs::remove_dir_all(&place) } else { fs::remove_file(&place) };
-        put(root, &self.whole);
-    }
-}
-
-fn put(root: &Path, files: &Files) {
-    for (name, bytes) in files {
-        let path = root.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+        for (name, bytes) in files {
+            match (root.join(name), bytes) {
+                (path, Some(bytes)) => fs::write(path, bytes).unwrap(),
+                (path, None) => fs::create_dir_all(path).unwrap(),
+            }
+        }
     }
 }
 
@@ -87,10 +60,10 @@ fn written(bytes: &[u8]) -> u64 {
 /// Damages a database in the way of this number. `below` draws a number below its argument.
 pub fn strike(root: &Path, way: u64, sources: &Sources, random: &mut dyn FnMut(u64) -> u64) -> Strike {
     let files = read(root);
-    let damageable: Vec<&PathBuf> = files
+    let damageable: Vec<(&PathBuf, &Vec<u8>)> = files
         .iter()
+        .filter_map(|(name, bytes)| Some((name, bytes.as_ref()?)))
         .filter(|(name, bytes)| !bytes.is_empty() && !name.ends_with("RESERVE"))
-        .map(|(name, _)| name)
         .collect();
     if way % WAYS >= 3 {
         let foreign = way % WAYS == 3 || (way % WAYS == 5 && random(2) == 0);
@@ -102,10 +75,10 @@ pub fn strike(root: &Path, way: u64, sources: &Sources, random: &mut dyn FnMut(u
         }
     }
     // Half of the strikes go to the engine's data files, where nearly all of the bytes are.
-    let data: Vec<&PathBuf> = damageable.iter().copied().filter(|name| name.ends_with("db")).collect();
+    let data: Vec<_> = damageable.iter().copied().filter(|(name, _)| name.ends_with("db")).collect();
     let list = if random(2) == 0 && !data.is_empty() { data } else { damageable };
-    let name = list[random(list.len() as u64) as usize];
-    let mut bytes = files[name].clone();
+    let (name, whole) = list[random(list.len() as u64) as usize];
+    let mut bytes = whole.clone();
     let end = if random(4) == 0 { bytes.len() as u64 } else { written(&bytes) };
     let at = if random(3) == 0 { end - 1 - random(end.min(2_000)) } else { random(end) };
     let how = match way % WAYS {
@@ -126,7 +99,7 @@ pub fn strike(root: &Path, way: u64, sources: &Sources, random: &mut dyn FnMut(u
         }
     };
     fs::write(root.join(name), &bytes).unwrap();
-    let story = format!("{} of {} bytes: {how}", name.display(), files[name].len());
+    let story = format!("{} of {} bytes: {how}", name.display(), whole.len());
     Strike { story, place: name.clone(), whole: below(&files, name) }
 }
 
@@ -142,7 +115,10 @@ fn swap(
     for source in sources {
         let theirs = read(source);
         let mut places: Vec<PathBuf> = match directories {
-            false => theirs.keys().filter(|name| files.contains_key(*name)).cloned().collect(),
+            false => {
+                let theirs = theirs.iter().filter(|(name, bytes)| bytes.is_some() && files.contains_key(*name));
+                theirs.map(|(name, _)| name.clone()).collect()
+            }
             true => theirs.keys().filter_map(|name| Some(name.parent()?.to_path_buf())).collect(),
         };
         places.dedup();
@@ -156,9 +132,6 @@ fn swap(
     let whole = below(files, &place);
     let strike =
         Strike { story: format!("{} of {}", place.display(), source.file_name().unwrap().display()), place, whole };
-    for name in strike.whole.keys() {
-        fs::remove_file(root.join(name)).unwrap();
-    }
-    put(root, &theirs);
+    strike.replace(root, &theirs);
     Some(strike)
 }

@@ -1,9 +1,13 @@
 //! Values of the log and manifests with every checksum right and what is inside mutated, and the small files around them: opening a
 //! database ends in a database or an error. The bytes are laid out after FORMAT.md, not by the code that reads them.
 
+#[path = "../../../storage/tests/drill/files.rs"]
+mod files;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use files::copy;
 use kithdb::{Db, Preset, TrainOptions};
 use kithdb_fuzz::fuzz;
 
@@ -19,18 +23,6 @@ fn seal(tree: &str, key: &[u8], kind: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 const PIECE: usize = 6_128;
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else if entry.file_name() != "RESERVE" {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// The live store of a database.
 fn store(database: &Path) -> PathBuf {

@@ -64,12 +64,14 @@ impl ImportEmbeddings {
         if let Some(passes) = self.passes {
             options = options.passes(passes);
         }
-        let embeddings = Embeddings {
+        let mut embeddings = Embeddings {
             items: Vectors::open(&self.items)?,
             item_ids: RowIds::RowNumbers,
             users: self.users.as_ref().map(Vectors::open).transpose()?,
             user_ids: RowIds::RowNumbers,
         };
+        // Before the database is opened: what is refused leaves none behind.
+        embeddings.check(&options)?;
         let outcome = Db::open(&self.db)?.import_embeddings(embeddings, &options)?;
         import_codes::print(output, outcome, start)
     }

@@ -42,10 +42,15 @@ fn vectors_that_do_not_fit_are_refused_by_name() {
     let (db, items) = (place.db(), place.path("items.npy"));
     let flat = place.file("flat.npy", floats("(4,)", &[0.0; 4]));
     run(["import-embeddings", &db, "--items", &flat]).fails(2, &["flat.npy", "[rows, dims]"]);
-    assert!(!std::path::Path::new(&db).exists());
     let broken = place.file("broken.npy", floats("(2, 2)", &[0.0, 1.0, f32::NAN, 1.0]));
     run(["import-embeddings", &db, "--items", &broken]).fails(2, &["row 1 of", "broken.npy"]);
+    run(["import-embeddings", &db, "--items", &items, "--users", &broken]).fails(2, &["users of 1 x 2 values"]);
+    let huge = place.file("huge.npy", floats("(1, 12)", &[3e38; 12]));
+    run(["import-embeddings", &db, "--items", &items, "--users", &huge]).fails(2, &["row 0 of", "huge.npy", "3e38"]);
+    let none = place.file("none.npy", floats("(0, 12)", &[]));
+    run(["import-embeddings", &db, "--items", &none]).fails(2, &["no items"]);
     run(["import-embeddings", &db, "--items", &items, "--bits", "100"]).fails(2, &["100 bits", "multiple of 64"]);
+    assert!(!std::path::Path::new(&db).exists(), "vectors are checked before the database is made");
     run(["import-embeddings", &db, "--items", &items]).ok();
     run(["query", &db, "--vector", &broken]).fails(2, &["row 1 of", "broken.npy"]);
     let short = place.file("short.npy", floats("(1, 2)", &[0.0, 1.0]));

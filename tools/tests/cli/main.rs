@@ -9,6 +9,8 @@ mod compressed;
 mod damage;
 mod demo;
 mod explain;
+#[path = "../../../storage/tests/drill/files.rs"]
+mod files;
 mod filters;
 mod import_codes;
 mod import_embeddings;

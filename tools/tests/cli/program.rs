@@ -2,13 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use kithdb_tools::shop::Shop;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::files;
 
 /// How a run ended.
 pub struct Run {
@@ -115,19 +117,6 @@ pub fn trained() -> Place {
         place
     });
     let place = Place::new();
-    copy(made.0.path(), place.0.path());
+    files::copy(made.0.path(), place.0.path());
     place
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (source, target): (PathBuf, PathBuf) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&source, &target);
-        } else {
-            std::fs::copy(&source, &target).unwrap();
-        }
-    }
 }

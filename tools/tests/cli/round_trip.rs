@@ -69,15 +69,16 @@ fn neighbours_of_what_sells_well_are_of_its_aisle() {
     let mut items: Vec<&str> = sold.keys().copied().collect();
     items.sort_by_key(|item| std::cmp::Reverse(sold[item]));
     let mut own_aisle = 0;
-    for item in &items[..10] {
+    for item in items[..200].iter().step_by(4) {
         let hits = run(["similar", &place.db(), item, "-k", "10", "--json"]).ok().json();
         let ids: Vec<&str> = hits["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap()).collect();
         assert!(ids.len() == 10 && !ids.contains(item));
         let aisle = &item[..=item.find('/').unwrap()];
         own_aisle += ids.iter().filter(|id| id.starts_with(aisle)).count();
     }
-    // Of 24 aisles, chance would find 4 of these 100; over twelve seeds it is 28 to 52, by the regularisation that validation picks.
-    assert!(own_aisle >= 20, "{own_aisle} of 100");
+    // An item shares its aisle with 63 of 1,535 others: chance would find 21 of these 500. Shops of twelve seeds give 406 to 464, 443 on average
+    // with a deviation of 17. The ten that sell best would not do alone: everybody buys them, and they have 29 to 69 of 100, seed by seed.
+    assert!(own_aisle >= 350, "{own_aisle} of 500");
 }
 
 #[test]

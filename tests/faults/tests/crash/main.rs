@@ -14,9 +14,10 @@
 mod disk;
 #[path = "../sweep/facts.rs"]
 mod facts;
-#[allow(dead_code, reason = "the sweep compares files too")]
-#[path = "../sweep/files.rs"]
+#[path = "../../../../storage/tests/drill/files.rs"]
 mod files;
+#[path = "../sweep/parallel.rs"]
+mod parallel;
 #[path = "../sweep/process.rs"]
 mod process;
 mod random;
@@ -31,31 +32,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use disk::{Deaf, Disk, Kind};
+use parallel::each;
 use random::Random;
 use recording::{DATABASE, Recording, known, said};
 use round::{Cut, PROBLEMS, Room, judge, story};
 use tally::Tally;
 use trace::Event;
 
-/// Images at a time.
-const AT_A_TIME: usize = 2;
 const SAMPLE: usize = 48;
 /// Scripts, each with the database it begins with; `-` is none.
 const SCRIPTS: [(&str, &str); 5] =
     [("life", "-"), ("train", "trained"), ("forget", "trained"), ("import", "killed"), ("bulk", "log")];
-
-fn each<T: Sync>(list: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(one) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(one);
-                }
-            });
-        }
-    });
-}
 
 fn room(directory: &Path) -> Room {
     static ROOMS: AtomicUsize = AtomicUsize::new(0);
@@ -88,10 +75,10 @@ fn record(directory: &Path, script: &str, base: &str) -> Recording {
 
 fn assert_whole(recording: &Recording, files: &Path, image: &Path) {
     Disk::after(&recording.events(), Deaf::ToNothing).whole(image);
-    let (mut made, mut left) = (files::snapshot(image), files::snapshot(files));
+    let (mut made, mut left) = (files::read(image), files::read(files));
     // Given its room by a call that the shim does not see.
-    for snapshot in [&mut made, &mut left] {
-        snapshot.retain(|path, _| !path.ends_with("RESERVE"));
+    for files in [&mut made, &mut left] {
+        files.retain(|path, _| !path.ends_with("RESERVE"));
     }
     assert_eq!(files::changed(&left, &made), [""; 0], "{}, applied as a whole", recording.name);
 }

@@ -10,42 +10,28 @@
 
 mod cell;
 mod facts;
+#[path = "../../../../storage/tests/drill/files.rs"]
 mod files;
+mod parallel;
 mod process;
 mod round;
 mod tally;
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cell::{Cell, KINDS};
+use parallel::each;
 use process::make;
 use round::{Outcome, run};
 use tally::Tally;
 
-/// Rounds at a time.
-const AT_A_TIME: usize = 2;
 const SAMPLE: usize = 80;
 
 fn bases(directory: &Path) {
     for base in cell::BASES {
         make(base, &directory.join(base));
     }
-}
-
-/// Runs `work` on everything in a list, a few at a time.
-fn each<T: Sync>(list: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let Some(one) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(one);
-                }
-            });
-        }
-    });
 }
 
 /// Without a fault every script runs to its end and is judged to be right, and every kind of call is seen: what the sweep stands on.

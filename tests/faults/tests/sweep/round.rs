@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cell::{Cell, KINDS};
 use crate::facts::{Facts, Found};
-use crate::files::{Snapshot, changed, copy, snapshot};
+use crate::files::{Files, changed, copy, read};
 use crate::process::{End, Talk, look, shim};
 
 /// What must not be, in the order of the table's columns.
@@ -97,7 +97,7 @@ struct Judge<'a> {
     poisoned: Option<String>,
     /// Whether a refused opening is to be tried again.
     refused: bool,
-    before: Snapshot,
+    before: Files,
     live: String,
     /// What called the database damaged.
     doubted: Option<String>,
@@ -127,7 +127,7 @@ impl Judge<'_> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "OPENING" => {
-                self.before = snapshot(&self.database);
+                self.before = read(&self.database);
                 let current = fs::read_to_string(self.database.join("CURRENT")).unwrap_or_default();
                 self.live = current.split(' ').next().unwrap_or_default().to_owned();
                 self.fired_before = self.report.word(1);
@@ -180,7 +180,7 @@ impl Judge<'_> {
     fn refuse(&mut self, why: &str) {
         // What was never a database may be begun again.
         if self.before.contains_key(Path::new("FORMAT")) {
-            let mut files = changed(&self.before, &snapshot(&self.database));
+            let mut files = changed(&self.before, &read(&self.database));
             // The reserve is there to be given back by an opening that finds the disk full.
             files.retain(|name| name != "RESERVE is gone" || self.cell.errno != "ENOSPC");
             if !files.is_empty() {
@@ -279,7 +279,7 @@ pub fn run(directory: &Path, cell: &Cell, n: u64) -> Outcome {
         fired_asked: 0,
         poisoned: None,
         refused: false,
-        before: Snapshot::new(),
+        before: Files::new(),
         live: String::new(),
         doubted: None,
         shown: Vec::new(),

@@ -1,16 +1,15 @@
-//! Files of a database, as they are at one moment.
+//! What lies in a directory at one moment, for everything that copies a database or compares two.
+#![allow(dead_code, clippy::unwrap_used, reason = "not everybody needs all of it")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::xxh3_128;
+/// Everything below a directory by its path there: a file's bytes, and `None` for a directory. `LOCK` is everybody's and is left out.
+pub type Files = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// Every file below a directory but `LOCK`, with its length and hash; directories have neither.
-pub type Snapshot = BTreeMap<PathBuf, Option<(u64, u128)>>;
-
-pub fn snapshot(root: &Path) -> Snapshot {
-    let (mut found, mut open) = (Snapshot::new(), vec![root.to_path_buf()]);
+pub fn read(root: &Path) -> Files {
+    let (mut found, mut open) = (Files::new(), vec![root.to_path_buf()]);
     while let Some(directory) = open.pop() {
         let Ok(entries) = fs::read_dir(directory) else { continue };
         for path in entries.map_while(Result::ok).map(|entry| entry.path()) {
@@ -21,7 +20,7 @@ pub fn snapshot(root: &Path) -> Snapshot {
             } else if name != Path::new("LOCK") {
                 // What an engine thread of a handle just closed removes in this moment is not there.
                 if let Ok(bytes) = fs::read(&path) {
-                    found.insert(name, Some((bytes.len() as u64, xxh3_128(&bytes))));
+                    found.insert(name, Some(bytes));
                 }
             }
         }
@@ -29,8 +28,8 @@ pub fn snapshot(root: &Path) -> Snapshot {
     found
 }
 
-/// Names of what differs between two snapshots.
-pub fn changed(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+/// Names of what differs.
+pub fn changed(before: &Files, after: &Files) -> Vec<String> {
     let names = before.keys().chain(after.keys().filter(|name| !before.contains_key(*name)));
     let story = |name: &PathBuf| match (before.get(name), after.get(name)) {
         (Some(_), None) => format!("{} is gone", name.display()),
@@ -40,6 +39,7 @@ pub fn changed(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     names.filter(|name| before.get(*name) != after.get(*name)).map(story).collect()
 }
 
+/// Copies a directory.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
