@@ -23,7 +23,7 @@ fn check_scores(shape: CodeShape, planes: u32, rows: usize, seed: u64) {
         assert!(padding.iter().all(|&score| score == 0), "{}", kernel.name());
     }
     // The way of other instruction sets.
-    assert_eq!(portable_scores::<portable::Plain, Blocks>(&blocks, &cut)[..rows], expected);
+    assert_eq!(portable_scores::<plain::Plain, Blocks>(&blocks, &cut)[..rows], expected);
 }
 
 /// Balls around runs of `size` rows, with the first row of each as centre, and who is in which.
@@ -55,7 +55,7 @@ fn checked<S: Source>(source: &S, query: &S::Query) -> Vec<f32> {
         let scores = (0..source.blocks()).map(|block| kernel.score(source, query, block)).collect();
         assert_eq!(bits(scores), bits(reference.clone()), "{}", kernel.name());
     }
-    assert_eq!(portable_scores::<portable::Plain, S>(source, query), bits(reference.clone()));
+    assert_eq!(portable_scores::<plain::Plain, S>(source, query), bits(reference.clone()));
     reference.concat()
 }
 
