@@ -66,7 +66,7 @@ impl Index {
         let layers = items.shape().layers();
         let heaviest = Profile::of(items).heaviest();
         let heads = (layers > 1).then(|| Heads::build(&stored, heaviest)).transpose()?;
-        let planner = Planner::new(items.len(), heads.as_ref().map_or(0, Heads::words));
+        let planner = Planner::new(kernel, items.len(), heads.as_ref().map_or(0, Heads::words));
         let linear = Linear::of_stored(&stored, rows, ranks, kernel)?;
         Ok(Self { linear, bands, nodes, heads, heaviest, mih: OnceLock::new(), planner })
     }
