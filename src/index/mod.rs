@@ -5,6 +5,8 @@
 //! [`Linear`] scans rows in any order. [`Index`] stores them by norm and bucket ([`Order`]), bounds runs of them ([`nodes`]) and single
 //! ones by a part of their code, and chooses an engine a query by what sample queries touched.
 
+mod bisection;
+mod buckets;
 mod filter;
 mod found;
 mod frontier;

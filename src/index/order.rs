@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use super::nodes;
+use super::{bisection, nodes};
 use crate::code::{CodeError, LayeredCodes};
 
 /// Norm bands: the top one holds n / 1023 items, every further one twice as many.
@@ -15,11 +15,11 @@ const CANDIDATES: usize = 256;
 /// Bits of the bucket key. 10 million items in one band would fill 23.
 const KEY_BITS: usize = 40;
 
-/// Where the items of a generation are stored: by norm band, in a band by bucket key.
+/// Where the items of a generation are stored.
 ///
-/// Items with large scalers win, so a search starts with them and soon knows a score to beat. The key is made of bits of the heaviest
-/// layer, read as a rank in Gray code, so that neighbours differ in few bits and a run of items fits a small ball. The order changes
-/// speed, never an answer.
+/// Codes of several layers: by norm band, in a band by bucket key. Items with large scalers win, so a search starts with them and soon knows a
+/// score to beat. The key is made of bits of the heaviest layer, read as a rank in Gray code, so that neighbours differ in few bits and a run of
+/// items fits a small ball. Codes of one layer, which no ball prunes: by bisection, in one band. The order changes speed, never an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// The row at each position: a permutation.
@@ -32,6 +32,10 @@ impl Order {
     /// The order of `items`. Depends on nothing else, the number of threads included; equal keys go by row. O(n (log n + layers)),
     /// parallel.
     pub fn of(items: &LayeredCodes) -> Self {
+        if items.shape().layers() == 1 {
+            let bands = if items.is_empty() { Vec::new() } else { vec![items.len() as u32] };
+            return Self { rows: bisection::order(items), bands };
+        }
         let profile = Profile::of(items);
         let norms = |row: u32| profile.norm(items.row(row as usize).scalers);
         // Norms are not negative, so their bits order as they do; the largest come first.

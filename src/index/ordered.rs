@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
+use super::buckets::Buckets;
 use super::mih::Mih;
 use super::nodes::Nodes;
 use super::order::{Order, Profile};
@@ -30,6 +31,8 @@ pub struct Index {
     nodes: Nodes,
     /// None for codes of one layer, whose head would be the code.
     heads: Option<Heads>,
+    /// For codes of one layer, where bounds do not tell what comes first.
+    buckets: Option<Buckets>,
     /// The layer that adds most to scores.
     heaviest: usize,
     /// Built when it is first asked for: 2 to 4 bytes an item and table that most searches are faster without.
@@ -66,9 +69,10 @@ impl Index {
         let layers = items.shape().layers();
         let heaviest = Profile::of(items).heaviest();
         let heads = (layers > 1).then(|| Heads::build(&stored, heaviest)).transpose()?;
-        let planner = Planner::new(items.len(), heads.as_ref().map_or(0, Heads::words));
+        let buckets = (layers == 1).then(|| Buckets::build(&stored)).transpose()?;
+        let planner = Planner::new(kernel, items.len(), heads.as_ref().map_or(0, Heads::words));
         let linear = Linear::of_stored(&stored, rows, ranks, kernel)?;
-        Ok(Self { linear, bands, nodes, heads, heaviest, mih: OnceLock::new(), planner })
+        Ok(Self { linear, bands, nodes, heads, buckets, heaviest, mih: OnceLock::new(), planner })
     }
 
     /// [`Index::calibrate`] by a few of the items themselves.
@@ -128,6 +132,7 @@ impl Index {
         self.linear.bytes()
             + self.nodes.bytes()
             + self.heads.as_ref().map_or(0, Heads::bytes)
+            + self.buckets.as_ref().map_or(0, Buckets::bytes)
             + self.mih.get().map_or(0, Mih::bytes)
     }
 
@@ -205,7 +210,10 @@ impl Index {
                 let mih = self.mih.get_or_init(|| Mih::build(&self.linear, &self.bands, self.heaviest));
                 mih.search(&mut probe);
             }
-            EngineKind::Tree if limited => frontier::search(&mut probe, Some(&self.nodes), budget),
+            EngineKind::Tree if limited => match &self.buckets {
+                Some(buckets) => buckets.search(&mut probe, budget),
+                None => frontier::search(&mut probe, Some(&self.nodes), budget),
+            },
             EngineKind::Head if limited => frontier::search(&mut probe, None, budget),
             EngineKind::Tree => tree::search(&mut probe, &self.nodes),
             _ => probe.scan(0..self.linear.blocks().len()),

@@ -4,7 +4,7 @@ use roaring::RoaringBitmap;
 
 use super::{EngineKind, Filter, Work};
 use crate::code::CodeShape;
-use crate::kernel::popcount::TABLE_PLANES;
+use crate::kernel::popcount::{Kernel, TABLE_PLANES};
 
 /// Up to so many items nothing beats the scan.
 const SMALL: usize = 4096;
@@ -15,10 +15,31 @@ const DEEP: u64 = 16;
 /// A deny list of at least 1 - 1/this of the items is turned round into what it leaves.
 const MOSTLY_DENIED: u64 = 4;
 
-/// What one unit of work costs, in word comparisons of 16 items: fixed ratios, so that a plan never depends on the clock.
-///
-/// Comparing one 32-bit word of 16 items with a set of up to four planes costs 1 (AVX2 looks them up in one table), a layer's arithmetic about
-/// as much, and jumping to a block that was not asked for in advance about [`Costs::JUMP`] (codes past the second-level cache).
+/// How long a kernel takes, in units of one comparison of a 32-bit word of 16 items with one plane by AVX2 look-ups: fixed ratios, so that a plan
+/// never depends on the clock (`cargo bench --bench kernels`, on a processor that has them all).
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    /// Comparing a word of 16 items with one plane.
+    word: f64,
+    /// With a set of up to [`TABLE_PLANES`] planes.
+    set: f64,
+    /// The arithmetic of a layer of 16 items.
+    layer: f64,
+}
+
+impl Speed {
+    fn of(kernel: Kernel) -> Self {
+        match kernel {
+            Kernel::Avx512 => Self { word: 0.5, set: 0.9, layer: 1.1 },
+            // One item, and one plane, at a time.
+            Kernel::Scalar => Self { word: 50.0, set: 150.0, layer: 20.0 },
+            Kernel::Avx512Bw | Kernel::Avx2 | Kernel::Neon => Self { word: 1.0, set: 1.1, layer: 2.1 },
+        }
+    }
+}
+
+/// What one unit of work costs, in the units of [`Speed`]. Jumping to a block that was not asked for in advance costs about [`Costs::JUMP`], the
+/// kernel whichever (codes past the second-level cache).
 #[derive(Debug, Clone, Copy)]
 struct Costs {
     node: f64,
@@ -31,12 +52,14 @@ impl Costs {
     const JUMP: f64 = 12.0;
 
     /// Costs of single nodes, heads and codes for a query of `planes` planes.
-    fn of(shape: &CodeShape, head_words: usize, planes: u32) -> Self {
-        let (words, layers) = (shape.widths().iter().map(|d| d.div_ceil(32)).sum::<u32>(), shape.layers() as u32);
-        let sets = planes.div_ceil(TABLE_PLANES as u32);
-        let code = f64::from(words * sets + layers);
-        let node = code + f64::from(if planes > 1 { 6 * layers } else { layers }) + Self::JUMP;
-        let head = head_words as f64 * f64::from(sets) + f64::from(layers);
+    fn of(kernel: Kernel, shape: &CodeShape, head_words: usize, planes: u32) -> Self {
+        let speed = Speed::of(kernel);
+        let words = f64::from(shape.widths().iter().map(|d| d.div_ceil(32)).sum::<u32>());
+        let layers = shape.layers() as f64 * speed.layer;
+        let word = if planes == 1 { speed.word } else { speed.set * f64::from(planes.div_ceil(TABLE_PLANES as u32)) };
+        let code = words * word + layers;
+        let node = code + if planes > 1 { 3.0 * layers } else { layers } + Self::JUMP;
+        let head = head_words as f64 * word + layers;
         Self { node: node / 16.0, head: head / 16.0, code: code / 16.0, allowed: code + Self::JUMP }
     }
 
@@ -79,6 +102,7 @@ pub(super) enum Plan<'a> {
 /// Chooses the engine with the least expected cost, from what sample queries touched in this very index.
 #[derive(Debug, Clone)]
 pub(super) struct Planner {
+    kernel: Kernel,
     items: usize,
     head_words: usize,
     /// What the samples touched by engine; empty for a small index.
@@ -86,8 +110,8 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new(items: usize, head_words: usize) -> Self {
-        Self { items, head_words, samples: Vec::new() }
+    pub(super) fn new(kernel: Kernel, items: usize, head_words: usize) -> Self {
+        Self { kernel, items, head_words, samples: Vec::new() }
     }
 
     /// Whether samples would change a plan.
@@ -118,7 +142,7 @@ impl Planner {
             admitted = left.len();
             short = Some(Cow::Owned(left));
         }
-        let costs = Costs::of(shape, self.head_words, planes);
+        let costs = Costs::of(self.kernel, shape, self.head_words, planes);
         let (engine, cost) = self.engine(&costs, k as u64, admitted);
         match short {
             Some(rows) if rows.len() as f64 * costs.allowed < cost => Plan::Score(rows),

@@ -80,7 +80,7 @@ impl Isa {
             return Ok(Set::ALL.into_iter().rev().find_map(Isa::detect).unwrap_or(Isa::BASELINE));
         }
         let set = match Kernel::from_env() {
-            Ok(Kernel::Avx512) => Set::Avx512,
+            Ok(Kernel::Avx512 | Kernel::Avx512Bw) => Set::Avx512,
             Ok(Kernel::Avx2) => Set::Avx2,
             Ok(_) => Set::Baseline,
             Err(error) => return Err(refusal(error.to_string())),

@@ -216,6 +216,8 @@ pub struct BlockQuery {
     words: Vec<u32>,
     /// `[layer][set][ceil(d_l / 32)]`.
     tables: Vec<Agreement>,
+    /// `[layer][ceil(d_l / 32)]` for one plane, empty for several.
+    spread: Vec<LaneWords>,
     factors: Vec<f32>,
 }
 
@@ -233,7 +235,8 @@ impl BlockQuery {
             }
             Agreement::extend(&mut tables, &words[start..], width.div_ceil(32) as usize);
         }
-        Self { shape: BlockShape::new(shape), planes, words, tables, factors: query.factors().to_vec() }
+        let spread = if planes == 1 { words.iter().map(|&word| LaneWords::splat(word)).collect() } else { Vec::new() };
+        Self { shape: BlockShape::new(shape), planes, words, tables, spread, factors: query.factors().to_vec() }
     }
 
     /// How a row is cut.
@@ -261,6 +264,12 @@ impl BlockQuery {
         &self.words[start..][..words(&self.shape.widths[layer])]
     }
 
+    /// The words of one layer, spread; empty for several planes.
+    pub(super) fn spread(&self, layer: usize) -> &[LaneWords] {
+        let start: usize = self.shape.widths[..layer].iter().map(|width| width.div_ceil(32) as usize).sum();
+        if self.planes == 1 { &self.spread[start..][..self.shape.widths[layer].div_ceil(32) as usize] } else { &[] }
+    }
+
     /// The tables of one layer, `[set][ceil(d_l / 32)]`.
     pub(super) fn tables(&self, layer: usize) -> &[Agreement] {
         let words = |width: &u32| width.div_ceil(32) as usize * sets(self.planes);
@@ -284,7 +293,7 @@ pub(super) fn layer_before<'a, const P: usize, const W: usize, const N: usize, c
     let words = if W == 0 { width.div_ceil(32) as usize } else { W };
     let range = *end - words..*end;
     *end = range.start;
-    let none = QueryBits { planes: &[], tables: &[], count: 1 };
+    let none = QueryBits { planes: &[], tables: &[], spread: &[], count: 1 };
     let mut bits = Bits { rows: [&[]; N], queries: [none; Q], width, ahead };
     for (bits, rows) in bits.rows.iter_mut().zip(rows) {
         *bits = &rows[range.clone()];
@@ -293,7 +302,8 @@ pub(super) fn layer_before<'a, const P: usize, const W: usize, const N: usize, c
         let count = if P == 1 { 1 } else { query.planes };
         let sets = if P == 0 { sets(count) } else { 1 };
         let planes = &query.words[range.start * count..range.end * count];
-        *bits = QueryBits { planes, tables: &query.tables[range.start * sets..range.end * sets], count };
+        let spread = if P == 1 { &query.spread[range.clone()] } else { &[] };
+        *bits = QueryBits { planes, tables: &query.tables[range.start * sets..range.end * sets], spread, count };
     }
     bits
 }

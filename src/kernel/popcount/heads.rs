@@ -171,6 +171,8 @@ pub struct HeadQuery {
     words: Vec<u32>,
     /// Their tables, `[set][ceil(d / 32)]`.
     tables: Vec<Agreement>,
+    /// The words, spread; empty for several planes.
+    spread: Vec<LaneWords>,
     /// `c_h`.
     factor: f32,
     /// `c_l P_l` of every layer, rounded.
@@ -190,6 +192,7 @@ impl HeadQuery {
             planes: codes.planes(),
             words: codes.layer(heads.layer).to_vec(),
             tables: codes.tables(heads.layer).to_vec(),
+            spread: codes.spread(heads.layer).to_vec(),
             factor: codes.factors()[heads.layer],
             most: codes.factors().iter().zip(query.most()).map(|(factor, &most)| factor * most as f32).collect(),
         }
@@ -197,7 +200,7 @@ impl HeadQuery {
 
     #[inline(always)]
     fn bits(&self) -> QueryBits<'_> {
-        QueryBits { planes: &self.words, tables: &self.tables, count: self.planes }
+        QueryBits { planes: &self.words, tables: &self.tables, spread: &self.spread, count: self.planes }
     }
 }
 

@@ -11,6 +11,12 @@ pub const LANES: usize = 16;
 pub struct LaneWords(pub [[u8; LANES]; 4]);
 
 impl LaneWords {
+    /// The same word for every item.
+    #[inline]
+    pub fn splat(word: u32) -> Self {
+        Self(word.to_le_bytes().map(|byte| [byte; LANES]))
+    }
+
     /// The word of one item.
     ///
     /// # Panics

@@ -10,6 +10,8 @@ mod balls;
 mod blocks;
 mod heads;
 mod lanes;
+#[cfg(any(test, all(target_arch = "aarch64", target_feature = "neon")))]
+mod plain;
 mod portable;
 mod scalar;
 mod source;
@@ -38,8 +40,10 @@ pub const KERNEL_VARIABLE: &str = "KITHDB_KERNEL";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kernel {
-    /// AVX-512 with VPOPCNTDQ and BITALG: byte counts, 64 at a time.
+    /// AVX-512 with BITALG, VBMI, VNNI and GFNI: byte counts, 64 at a time; look-ups for several planes.
     Avx512,
+    /// AVX-512 with BW, DQ and VL: look-ups in tables of the query.
+    Avx512Bw,
     /// AVX2: look-ups in tables of the query, a nibble at a time.
     Avx2,
     /// NEON: byte counts.
@@ -53,7 +57,7 @@ pub enum Kernel {
 #[non_exhaustive]
 pub enum KernelError {
     /// The name means nothing.
-    #[error("{KERNEL_VARIABLE}={name}: no such kernel; use scalar, avx2, avx512 or neon, or unset it")]
+    #[error("{KERNEL_VARIABLE}={name}: no such kernel; use scalar, avx2, avx512bw, avx512 or neon, or unset it")]
     Unknown {
         /// What the variable says.
         name: String,
@@ -68,12 +72,13 @@ pub enum KernelError {
 
 impl Kernel {
     /// Every kernel, best first.
-    pub const ALL: [Kernel; 4] = [Kernel::Avx512, Kernel::Avx2, Kernel::Neon, Kernel::Scalar];
+    pub const ALL: [Kernel; 5] = [Kernel::Avx512, Kernel::Avx512Bw, Kernel::Avx2, Kernel::Neon, Kernel::Scalar];
 
     /// The name it is forced by and reported as.
     pub fn name(self) -> &'static str {
         match self {
             Kernel::Avx512 => "avx512",
+            Kernel::Avx512Bw => "avx512bw",
             Kernel::Avx2 => "avx2",
             Kernel::Neon => "neon",
             Kernel::Scalar => "scalar",
@@ -87,7 +92,9 @@ impl Kernel {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => x86_64::avx2::is_available(),
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx512 => x86_64::avx512::is_available(),
+            Kernel::Avx512 => x86_64::avx512::Counting::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512Bw => x86_64::avx512::Tables::detect().is_some(),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Kernel::Neon => true,
             #[allow(unreachable_patterns)]
@@ -188,8 +195,10 @@ impl Kernel {
             Kernel::Avx2 => x86_64::avx2::scan(pass),
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx512 => x86_64::avx512::scan(pass),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512Bw => x86_64::avx512::scan_by_tables(pass),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
-            Kernel::Neon => portable::scan::<portable::Plain, S>((), pass),
+            Kernel::Neon => portable::scan::<plain::Plain, S>((), pass),
             _ => scalar::scan(pass),
         }
     }

@@ -59,6 +59,8 @@ pub struct QueryBits<'a> {
     pub planes: &'a [u32],
     /// `[set][word]`: the same planes as tables.
     pub tables: &'a [Agreement],
+    /// One plane's words, every byte of them 16 times; empty for several planes.
+    pub spread: &'a [LaneWords],
     /// Bit planes, 1 to 8.
     pub count: usize,
 }

@@ -23,7 +23,7 @@ fn check_scores(shape: CodeShape, planes: u32, rows: usize, seed: u64) {
         assert!(padding.iter().all(|&score| score == 0), "{}", kernel.name());
     }
     // The way of other instruction sets.
-    assert_eq!(portable_scores::<portable::Plain, Blocks>(&blocks, &cut)[..rows], expected);
+    assert_eq!(portable_scores::<plain::Plain, Blocks>(&blocks, &cut)[..rows], expected);
 }
 
 /// Balls around runs of `size` rows, with the first row of each as centre, and who is in which.
@@ -55,7 +55,7 @@ fn checked<S: Source>(source: &S, query: &S::Query) -> Vec<f32> {
         let scores = (0..source.blocks()).map(|block| kernel.score(source, query, block)).collect();
         assert_eq!(bits(scores), bits(reference.clone()), "{}", kernel.name());
     }
-    assert_eq!(portable_scores::<portable::Plain, S>(source, query), bits(reference.clone()));
+    assert_eq!(portable_scores::<plain::Plain, S>(source, query), bits(reference.clone()));
     reference.concat()
 }
 
@@ -238,5 +238,45 @@ fn kernels_are_found_by_name() {
     assert!(unknown.to_string().contains("mmx"));
     for kernel in Kernel::ALL.into_iter().filter(|kernel| !kernel.is_available()) {
         assert_eq!(Kernel::named(kernel.name()), Err(KernelError::Unavailable { name: kernel.name() }));
+    }
+}
+
+/// The one test of time: the preferred kernel may not be far behind another one. Wide enough that noise passes, and narrow enough that a kernel
+/// compiled without its instructions does not.
+#[test]
+fn no_kernel_is_much_faster_than_the_preferred_one() {
+    const ROWS: usize = 2048;
+    const ROUNDS: usize = 9;
+    let kernels: Vec<Kernel> = Kernel::available().filter(|kernel| *kernel != Kernel::Scalar).collect();
+    for (width, layers) in [(64, 4), (256, 3), (768, 1)] {
+        let shape = Arc::new(CodeShape::hops(width, layers - 1).unwrap());
+        let blocks = Blocks::build(&random_items(&shape, ROWS, ROWS, 1));
+        for planes in [1, 4] {
+            let query = BlockQuery::new(&random_query(&shape, planes, 2));
+            let scan = |kernel: Kernel| {
+                let start = std::time::Instant::now();
+                let mut seen = 0;
+                let mut sink = |block: usize, _: u16, _: &[f32; LANES]| {
+                    seen = block;
+                    f32::MAX
+                };
+                // A millisecond or a few.
+                for _ in 0..500 {
+                    kernel.scan(std::hint::black_box(&blocks), &query, 0..blocks.len(), f32::MAX, &mut sink);
+                }
+                (start.elapsed(), seen).0
+            };
+            let mut best = vec![std::time::Duration::MAX; kernels.len()];
+            for _ in 0..ROUNDS {
+                for (best, &kernel) in best.iter_mut().zip(&kernels) {
+                    *best = scan(kernel).min(*best);
+                }
+            }
+            let Some((preferred, fastest)) = best.first().zip(best.iter().min()) else { return };
+            let times = kernels.iter().map(|kernel| kernel.name()).zip(&best);
+            let story = format!("{layers}x{width}, {planes} planes: {:?}", times.collect::<Vec<_>>());
+            println!("{story}");
+            assert!(preferred.as_secs_f64() <= 1.5 * fastest.as_secs_f64(), "{story}");
+        }
     }
 }

@@ -1,0 +1,170 @@
+//! An order of storage made by the codes themselves: halves of halves, each around a centre of its own.
+
+use super::nodes::SIZES;
+use crate::code::{CodeShape, LayeredCodes};
+
+/// How often the centres of two halves are moved.
+const ROUNDS: usize = 6;
+
+/// The rows so that every node of the index, of each size, holds items that score alike.
+///
+/// Balanced k-means with k = 2, again and again, down to the smallest nodes. Of the vectors `alpha sigma` those with the largest product with the
+/// difference of the two means go to the first half, as many as make whole nodes; long vectors part from short ones on the way. Depends on the
+/// codes only, not on the number of threads; equal products go by row. O(n log n x bits), parallel.
+pub(super) fn order(items: &LayeredCodes) -> Vec<u32> {
+    let mut rows: Vec<u32> = (0..items.len() as u32).collect();
+    bisect(items, &mut rows);
+    rows
+}
+
+fn bisect(items: &LayeredCodes, rows: &mut [u32]) {
+    let Some(half) = half(rows.len()) else { return };
+    let mut apart = poles(items, rows);
+    let mut keyed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
+    for round in 0..=ROUNDS {
+        keyed.clear();
+        keyed.extend(rows.iter().map(|&row| (descending(product(items, row, &apart)), row)));
+        keyed.select_nth_unstable(half);
+        // Which rows are in a half is settled by the keys; their order inside must be, too, as sums depend on it.
+        let (first, second) = keyed.split_at_mut(half);
+        for half in [first, second] {
+            half.sort_unstable_by_key(|&(_, row)| row);
+        }
+        rows.iter_mut().zip(&keyed).for_each(|(row, &(_, keyed))| *row = keyed);
+        if round < ROUNDS {
+            let (first, second) = rows.split_at(half);
+            apart = difference(&mean(items, first), &mean(items, second));
+        }
+    }
+    drop((apart, keyed));
+    let (first, second) = rows.split_at_mut(half);
+    rayon::join(|| bisect(items, first), || bisect(items, second));
+}
+
+/// How many rows go to the first half: about a half, and whole nodes of the largest size there is room for.
+fn half(rows: usize) -> Option<usize> {
+    let size = SIZES.into_iter().rev().find(|&size| rows > size)?;
+    Some((rows / size).div_ceil(2) * size)
+}
+
+/// Floats as integers in descending order.
+fn descending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 0 { !(bits | 1 << 31) } else { bits }
+}
+
+/// From one row to another, far from each other: one that is far from the mean, and one that is far from that.
+fn poles(items: &LayeredCodes, rows: &[u32]) -> Vec<f32> {
+    let farthest = |from: &[f32]| {
+        let key = |&row: &u32| (descending(product(items, row, from)), std::cmp::Reverse(row));
+        mean(items, rows.iter().max_by_key(|row| key(row)).map_or(&[], std::slice::from_ref))
+    };
+    let one = farthest(&mean(items, rows));
+    difference(&one, &farthest(&one))
+}
+
+fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
+}
+
+/// The eight signs of a byte.
+const SIGNS: [[f32; 8]; 256] = {
+    let mut signs = [[-1.0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            if byte >> bit & 1 == 1 {
+                signs[byte][bit] = 1.0;
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    signs
+};
+
+/// The words of a layer and where its components are in a vector of all, padded to whole words.
+fn layers(shape: &CodeShape) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
+    (0..shape.layers()).map(|layer| (layer, shape.layer_words(layer)))
+}
+
+/// The mean of `alpha sigma`, all layers one after another, each padded with zeros to whole words.
+fn mean(items: &LayeredCodes, rows: &[u32]) -> Vec<f32> {
+    let shape = items.shape();
+    let mut sum = vec![0.0f32; 64 * shape.words()];
+    for &row in rows {
+        let row = items.row(row as usize);
+        for (layer, words) in layers(shape) {
+            let scaler = row.scalers[layer] * shape.weights()[layer];
+            for (sum, word) in sum[64 * words.start..64 * words.end].chunks_exact_mut(64).zip(&row.words[words]) {
+                for (sum, byte) in sum.chunks_exact_mut(8).zip(word.to_le_bytes()) {
+                    sum.iter_mut().zip(&SIGNS[byte as usize]).for_each(|(sum, sign)| *sum += scaler * sign);
+                }
+            }
+        }
+    }
+    let share = 1.0 / rows.len().max(1) as f32;
+    sum.iter_mut().for_each(|sum| *sum *= share);
+    for (layer, words) in layers(shape) {
+        sum[64 * words.start + shape.widths()[layer] as usize..64 * words.end].fill(0.0);
+    }
+    sum
+}
+
+/// The product of a row's `alpha sigma` with a vector.
+fn product(items: &LayeredCodes, row: u32, vector: &[f32]) -> f32 {
+    let (shape, row) = (items.shape(), items.row(row as usize));
+    layers(shape).fold(0.0, |sum, (layer, words)| {
+        let mut lanes = [0.0f32; 8];
+        for (vector, word) in vector[64 * words.start..64 * words.end].chunks_exact(64).zip(&row.words[words]) {
+            for (vector, byte) in vector.chunks_exact(8).zip(word.to_le_bytes()) {
+                let products = vector.iter().zip(&SIGNS[byte as usize]);
+                lanes.iter_mut().zip(products).for_each(|(lane, (value, sign))| *lane += value * sign);
+            }
+        }
+        sum + row.scalers[layer] * shape.weights()[layer] * lanes.iter().sum::<f32>()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::code::CodeShape;
+    use crate::code::tests::{flipped_items, random_items};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_row_has_one_place_whatever_the_threads(rows in 0..1500usize, distinct in 1..1500usize, seed: u64) {
+            let shape = Arc::new(CodeShape::hops(70, 0).unwrap());
+            let items = random_items(&shape, rows, distinct, seed);
+            let on = |threads: usize| {
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| order(&items))
+            };
+            let ordered = on(1);
+            prop_assert_eq!(&ordered, &on(3));
+            let mut sorted = ordered;
+            sorted.sort_unstable();
+            prop_assert!(sorted.into_iter().eq(0..rows as u32));
+        }
+
+        #[test]
+        fn what_belongs_together_lies_together(seed: u64) {
+            // Sixteen centres far apart with 64 rows each, shuffled by a stride.
+            let shape = Arc::new(CodeShape::hops(256, 0).unwrap());
+            let items = flipped_items(&shape, 1024, 64, 10, seed);
+            let shuffled: Vec<u32> = (0..1024).map(|i| i * 397 % 1024).collect();
+            let ordered = order(&items.reordered(&shuffled).unwrap());
+            let families = ordered.iter().map(|&row| shuffled[row as usize] / 64).collect::<Vec<u32>>();
+            let whole = families.chunks(SIZES[0]).filter(|leaf| leaf.iter().all(|family| *family == leaf[0])).count();
+            // A median may cut a family in two; of rows at random hardly a leaf would be of one.
+            prop_assert!(whole >= 16, "{whole} of 32 leaves are of one family");
+        }
+    }
+}

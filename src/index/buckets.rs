@@ -1,0 +1,135 @@
+//! Buckets: runs of the order of storage, each with what its items promise on average.
+
+use rayon::prelude::*;
+
+use super::nodes::{LEAF_BLOCKS, SIZES};
+use super::probe::Probe;
+use crate::code::{CodeError, LayeredCodes};
+use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES, Source};
+
+/// How many deviations above its mean the best items of a bucket are expected.
+const DEVIATIONS: f32 = 1.0;
+
+/// Where to look first: for every run of 32 items a centre whose score is about the mean of theirs, and how far they scatter about it.
+///
+/// With V = alpha x sigma the vectors of a bucket, one layer at a time, the centre has the signs of the mean vector and its mean magnitude as
+/// scaler, and the deviation is that of one component of V.
+#[derive(Debug, Clone)]
+pub(super) struct Buckets {
+    centres: Blocks,
+    /// `[bucket][layer]`.
+    deviations: Vec<f32>,
+    len: usize,
+}
+
+impl Buckets {
+    /// The buckets of `items`, which are in the order of storage. O(n x bits), parallel.
+    ///
+    /// # Errors
+    /// None that valid codes give.
+    pub(super) fn build(items: &LayeredCodes) -> Result<Self, CodeError> {
+        let shape = items.shape();
+        let len = items.len().div_ceil(SIZES[0]);
+        let summaries: Vec<Summary> = (0..len).into_par_iter().map(|bucket| Summary::of(items, bucket)).collect();
+        let words = summaries.iter().flat_map(|summary| summary.signs.iter().copied()).collect();
+        let scalers = summaries.iter().flat_map(|summary| summary.scalers.iter().copied()).collect();
+        let deviations = summaries.iter().flat_map(|summary| summary.deviations.iter().copied()).collect();
+        let centres = Blocks::build(&LayeredCodes::from_parts(std::sync::Arc::clone(shape), words, scalers)?);
+        Ok(Self { centres, deviations, len })
+    }
+
+    /// Bytes held in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.centres.bytes() + size_of_val(self.deviations.as_slice())
+    }
+
+    /// What the best items of every bucket may score: the score of its centre and a few deviations. An estimate, no bound.
+    fn promises(&self, kernel: Kernel, query: &BlockQuery, most: &[i32]) -> Vec<f32> {
+        let mut promises = vec![0.0; self.centres.blocks() * LANES];
+        let mut sink = |block: usize, _: u16, scores: &[f32; LANES]| {
+            if let Some(place) = promises.get_mut(block * LANES..(block + 1) * LANES) {
+                place.copy_from_slice(scores);
+            }
+            f32::NEG_INFINITY
+        };
+        kernel.scan(&self.centres, query, 0..self.centres.blocks(), f32::NEG_INFINITY, &mut sink);
+        // The deviation of a sum of d independent components times q_k; |q|^2 is about (sum |q_k|)^2 / d.
+        let spreads: Vec<f32> = (query.factors().iter().zip(most).zip(query.shape().widths()))
+            .map(|((factor, &most), &width)| (DEVIATIONS * factor * most as f32).powi(2) / width as f32)
+            .collect();
+        for (promise, deviations) in promises.iter_mut().zip(self.deviations.chunks_exact(spreads.len().max(1))) {
+            let variance: f32 =
+                deviations.iter().zip(&spreads).map(|(deviation, spread)| deviation * deviation * spread).sum();
+            *promise += variance.sqrt();
+        }
+        promises.truncate(self.len);
+        promises
+    }
+
+    /// Scores the buckets that promise most until the budget of `probe` is spent, or nothing is left. O(buckets) beside the codes.
+    pub(super) fn search(&self, probe: &mut Probe<'_>, budget: u64) {
+        let promises = self.promises(probe.linear.kernel(), probe.query.codes(), probe.query.most());
+        probe.work.nodes += self.len as u64;
+        let mut waiting: Vec<(u32, f32)> = (0..).zip(promises).collect();
+        let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let mut rest = &mut waiting[..];
+        // So many buckets spend the budget where no filter stands in the way.
+        let mut taken = (budget / SIZES[0] as u64 + 1) as usize;
+        let last = probe.linear.blocks().len();
+        while !rest.is_empty() && !probe.spent {
+            if taken < rest.len() {
+                rest.select_nth_unstable_by(taken, better);
+            }
+            let (next, later) = rest.split_at_mut(taken.min(rest.len()));
+            next.sort_unstable_by(better);
+            for &(bucket, _) in next.iter() {
+                let first = bucket as usize * LEAF_BLOCKS;
+                probe.scan_codes_within(first..(first + LEAF_BLOCKS).min(last));
+                if probe.spent {
+                    return;
+                }
+            }
+            rest = later;
+            taken *= 2;
+        }
+    }
+}
+
+/// What the items of a bucket have in common.
+struct Summary {
+    signs: Vec<u64>,
+    scalers: Vec<f32>,
+    deviations: Vec<f32>,
+}
+
+impl Summary {
+    fn of(items: &LayeredCodes, bucket: usize) -> Self {
+        let shape = items.shape();
+        let rows = bucket * SIZES[0]..items.len().min((bucket + 1) * SIZES[0]);
+        let count = rows.len().max(1) as f32;
+        let mut summary = Self { signs: vec![0; shape.words()], scalers: Vec::new(), deviations: Vec::new() };
+        for (layer, &width) in shape.widths().iter().enumerate() {
+            let words = shape.layer_words(layer);
+            let mut mean = vec![0.0f32; width as usize];
+            let mut squares = 0.0;
+            for row in rows.clone() {
+                let row = items.row(row);
+                let scaler = row.scalers[layer] / count;
+                squares += row.scalers[layer] * scaler;
+                for (k, mean) in mean.iter_mut().enumerate() {
+                    let word = row.words[words.start + k / 64];
+                    *mean += if word >> (k % 64) & 1 == 1 { scaler } else { -scaler };
+                }
+            }
+            let (mut magnitude, mut norm) = (0.0, 0.0);
+            for (k, mean) in mean.iter().enumerate() {
+                summary.signs[words.start + k / 64] |= u64::from(*mean >= 0.0) << (k % 64);
+                magnitude += mean.abs();
+                norm += mean * mean;
+            }
+            summary.scalers.push(magnitude / width as f32);
+            summary.deviations.push((squares - norm / width as f32).max(0.0).sqrt());
+        }
+        summary
+    }
+}
