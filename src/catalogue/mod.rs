@@ -32,13 +32,23 @@ impl Catalogues {
     }
 
     /// Takes in the definitions among `records`, and the users they forget.
+    ///
+    /// # Errors
+    /// `Damaged` for a record that defines an id out of turn, or names a number without one; the records before it are taken in.
     pub(crate) fn apply<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<()> {
         for record in records {
             match record {
                 Record::Define { side: Side::User, index, kind, bytes } => self.users.define(*index, *kind, bytes)?,
                 Record::Define { side: Side::Item, index, kind, bytes } => self.items.define(*index, *kind, bytes)?,
-                Record::ForgetUser { user } => self.users.forget(*user),
-                _ => {}
+                Record::ForgetUser { user } => {
+                    self.users.check_defined(*user)?;
+                    self.users.forget(*user);
+                }
+                Record::Insert { user, item, .. } | Record::Remove { user, item } => {
+                    self.users.check_defined(*user)?;
+                    self.items.check_defined(*item)?;
+                }
+                Record::RetireItem { item } | Record::UnretireItem { item } => self.items.check_defined(*item)?,
             }
         }
         Ok(())
@@ -188,6 +198,14 @@ impl Catalogue {
         (dense < self.len && !self.forgotten.contains(dense)).then(|| Id::from_key(self.kind?, self.raw(dense)))?
     }
 
+    /// Refuses a number that was never given out: everything kept by number has as many places as there are ids.
+    fn check_defined(&self, dense: u32) -> Result<()> {
+        if dense < self.len {
+            return Ok(());
+        }
+        Err(Error::Damaged { what: format!("the log, which names {} {dense} without an id", side_name(self.side)) })
+    }
+
     /// Gives `key` the next dense number, which has to be `dense`.
     pub(crate) fn define(&mut self, dense: u32, kind: IdKind, key: &[u8]) -> Result<()> {
         if dense != self.len || self.kind.is_some_and(|k| k != kind) || !Id::is_key(kind, key) {
@@ -309,6 +327,25 @@ mod tests {
         // A copy keeps its moment.
         assert_eq!((before.len(), before.live(), before.get(&"alice".into()).unwrap()), (3, 3, Some(1)));
         assert_eq!((before.id(1), before.id(3)), (Some("alice".into()), None));
+    }
+
+    #[test]
+    fn a_number_without_an_id_is_damage() {
+        let mut catalogues = Catalogues::new();
+        let define = |side, index| Record::Define { side, index, kind: IdKind::Str, bytes: b"a".to_vec() };
+        catalogues.apply(&[define(Side::User, 0), define(Side::Item, 0)]).unwrap();
+        let insert = |user, item| Record::Insert { user, item, weight: 1.0, time: None };
+        catalogues.apply(&[insert(0, 0), Record::Remove { user: 0, item: 0 }, Record::RetireItem { item: 0 }]).unwrap();
+        for stray in [
+            insert(1, 0),
+            insert(0, u32::MAX),
+            Record::Remove { user: 1, item: 0 },
+            Record::ForgetUser { user: 1 },
+            Record::RetireItem { item: 1 },
+            Record::UnretireItem { item: 9 },
+        ] {
+            assert!(matches!(catalogues.apply([&stray]), Err(Error::Damaged { .. })), "{stray:?}");
+        }
     }
 
     #[test]

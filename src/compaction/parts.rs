@@ -187,7 +187,9 @@ pub(crate) fn load(store: &Store, kernel: Kernel, repeats: Repeats, pool: &Arc<P
     store.replay(tail.applied(), &mut |sequence, record| {
         if outcome.is_ok() {
             outcome = catalogues.apply([&record]);
-            tail.apply(sequence, [&record]);
+            if outcome.is_ok() {
+                tail.apply(sequence, [&record]);
+            }
         }
     })?;
     outcome?;

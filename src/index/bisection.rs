@@ -156,15 +156,30 @@ mod tests {
 
         #[test]
         fn what_belongs_together_lies_together(seed: u64) {
-            // Sixteen centres far apart with 64 rows each, shuffled by a stride.
+            // Thirty-two centres far apart with 32 rows each, shuffled by a stride.
             let shape = Arc::new(CodeShape::hops(256, 0).unwrap());
-            let items = flipped_items(&shape, 1024, 64, 10, seed);
+            let items = flipped_items(&shape, 1024, 32, 10, seed);
             let shuffled: Vec<u32> = (0..1024).map(|i| i * 397 % 1024).collect();
-            let ordered = order(&items.reordered(&shuffled).unwrap());
-            let families = ordered.iter().map(|&row| shuffled[row as usize] / 64).collect::<Vec<u32>>();
-            let whole = families.chunks(SIZES[0]).filter(|leaf| leaf.iter().all(|family| *family == leaf[0])).count();
-            // A median may cut a family in two; of rows at random hardly a leaf would be of one.
-            prop_assert!(whole >= 16, "{whole} of 32 leaves are of one family");
+            let words = shuffled.iter().flat_map(|&row| items.row(row as usize).words.to_vec()).collect();
+            let scalers = (0..1024).map(|row| 1.0 + (row % 7) as f32 / 10.0).collect();
+            let items = LayeredCodes::from_parts(shape, words, scalers).unwrap();
+            let ordered = order(&items);
+            let unordered: Vec<u32> = (0..1024).collect();
+            let (found, random) = (scatter(&items, &ordered), scatter(&items, &unordered));
+            prop_assert!(found < 0.6 * random, "{found} of {random}");
         }
+    }
+
+    /// The squared distances of all `alpha sigma` from the mean of their leaf, added up bit by bit.
+    fn scatter(items: &LayeredCodes, order: &[u32]) -> f64 {
+        let value = |row: u32, k: usize| {
+            let row = items.row(row as usize);
+            f64::from(row.scalers[0]) * if row.words[k / 64] >> (k % 64) & 1 == 1 { 1.0 } else { -1.0 }
+        };
+        let leaf = |leaf: &[u32], k: usize| {
+            let mean = leaf.iter().map(|&row| value(row, k)).sum::<f64>() / leaf.len() as f64;
+            leaf.iter().map(|&row| (value(row, k) - mean).powi(2)).sum::<f64>()
+        };
+        order.chunks(SIZES[0]).map(|rows| (0..256).map(|k| leaf(rows, k)).sum::<f64>()).sum()
     }
 }
