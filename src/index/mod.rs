@@ -2,8 +2,9 @@
 //!
 //! Every engine gives the list of an exhaustive scan: descending score, ties by ascending rank, filters applied before the top-k.
 //!
-//! [`Linear`] scans rows in any order. [`Index`] stores them by norm and bucket ([`Order`]), bounds runs of them ([`nodes`]) and single
-//! ones by a part of their code, and chooses an engine a query by what sample queries touched.
+//! [`Linear`] scans rows in any order. [`Index`] stores them so that neighbours lie together ([`Order`]), bounds runs of them ([`nodes`]) and
+//! single ones by a part of their code, and chooses an engine a query by what sample queries touched. A budget goes to the runs with the best
+//! bound, or, for codes of one layer, which no ball bounds well, to those that promise most ([`buckets`]).
 
 mod bisection;
 mod buckets;

@@ -162,8 +162,9 @@ impl Index {
     }
 
     /// [`Index::search`] that scores at most `budget` codes, or as many more as it takes to find min(k, rows admitted) rows. The list is exact,
-    /// and says so, where the search ends inside the budget; otherwise it holds the best of what was scored: by the tree, and by heads where
-    /// those are forced, what has the largest bound first; by the others in the order of storage, which begins with the largest norms.
+    /// and says so, where the search ends inside the budget; otherwise it holds the best of what was scored: by the tree what has the largest bound
+    /// first, or for codes of one layer what promises most on average; by heads, where those are forced, what has the largest bound; by the others
+    /// in the order of storage.
     ///
     /// # Errors
     /// If the query has another shape than the items.

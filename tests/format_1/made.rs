@@ -105,15 +105,17 @@ fn torn(path: &Path) {
     db.insert_many(interactions(Id::from, &numbers())).unwrap();
     (0..40u64).for_each(|n| db.insert(500 + n % 3, 90 + n).unwrap());
     files::copy(&open, path);
-    let before = fs::read(open.join("store-1/db")).unwrap();
+    let current = fs::read_to_string(open.join("CURRENT")).unwrap();
+    let data = Path::new(current.split_whitespace().next().unwrap()).join("db");
+    let before = fs::read(open.join(&data)).unwrap();
     db.insert_many((0..60u64).map(|n| (700 + n, 90 + n))).unwrap();
-    let mut after = fs::read(open.join("store-1/db")).unwrap();
+    let mut after = fs::read(open.join(&data)).unwrap();
     let before = [before.clone(), vec![0; after.len().saturating_sub(before.len())]].concat();
     let changed: Vec<usize> = (0..after.len()).filter(|&at| after[at] != before[at]).collect();
     let half = changed[changed.len() / 2];
     assert!(changed.len() > 200, "the last append is not in the file");
     after[half..].copy_from_slice(&before[half..]);
-    fs::write(path.join("store-1/db"), after).unwrap();
+    fs::write(path.join(&data), after).unwrap();
 }
 
 fn embeddings(path: &Path) {
