@@ -55,20 +55,25 @@ impl CodeSet {
     ///
     /// # Errors
     /// [`Error::Npy`] where a file is missing, damaged or of another type; [`Error::InvalidArgument`] where shapes disagree, or ids are not one a
-    /// row, of one kind and distinct, or there are no items; [`Error::Code`] for a scaler or weight that is NaN, negative or too large.
+    /// row, of one kind and distinct; [`Error::Code`] for a scaler or weight that is NaN, negative or too large.
     pub fn read_folder(folder: impl AsRef<Path>) -> Result<Self> {
         folder::read(folder.as_ref())
     }
 
     /// Refuses sides of different shapes and ids that do not fit; the kinds of both sides' ids.
     pub(crate) fn check(&self) -> Result<[(Side, Option<IdKind>); 2]> {
+        check_items(self.items.len())?;
+        self.check_sides()
+    }
+
+    /// [`CodeSet::check`] of a set that may be empty, as an export is of a database whose items are all retired.
+    pub(super) fn check_sides(&self) -> Result<[(Side, Option<IdKind>); 2]> {
         if self.items.shape() != self.users.shape() {
             return Err(Error::InvalidArgument {
                 what: format!("users of shape {:?} and items of {:?}", self.users.shape(), self.items.shape()),
                 remedy: "give both sides the same widths and weights a layer".into(),
             });
         }
-        check_items(self.items.len())?;
         Ok([
             (Side::User, self.user_ids.check(Side::User, self.users.len())?),
             (Side::Item, self.item_ids.check(Side::Item, self.items.len())?),

@@ -55,7 +55,7 @@ pub(super) fn read(folder: &Path) -> Result<CodeSet> {
         users: PlaneCodes::from_parts(shape, planes, user_words, user_scalers)?,
         user_ids,
     };
-    set.check()?;
+    set.check_sides()?;
     Ok(set)
 }
 
