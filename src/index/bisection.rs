@@ -1,7 +1,8 @@
 //! An order of storage made by the codes themselves: halves of halves, each around a centre of its own.
 
 use super::nodes::SIZES;
-use crate::code::{CodeShape, LayeredCodes};
+use super::vectors::{mean, product};
+use crate::code::LayeredCodes;
 
 /// How often the centres of two halves are moved.
 const ROUNDS: usize = 6;
@@ -23,7 +24,7 @@ fn bisect(items: &LayeredCodes, rows: &mut [u32]) {
     let mut keyed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
     for round in 0..=ROUNDS {
         keyed.clear();
-        keyed.extend(rows.iter().map(|&row| (descending(product(items, row, &apart)), row)));
+        keyed.extend(rows.iter().map(|&row| (descending(product(items, row as usize, &apart)), row)));
         keyed.select_nth_unstable(half);
         // Which rows are in a half is settled by the keys; their order inside must be, too, as sums depend on it.
         let (first, second) = keyed.split_at_mut(half);
@@ -33,7 +34,8 @@ fn bisect(items: &LayeredCodes, rows: &mut [u32]) {
         rows.iter_mut().zip(&keyed).for_each(|(row, &(_, keyed))| *row = keyed);
         if round < ROUNDS {
             let (first, second) = rows.split_at(half);
-            apart = difference(&mean(items, first), &mean(items, second));
+            let mean = |rows: &[u32]| mean(items, rows.iter().map(|&row| row as usize));
+            apart = difference(&mean(first), &mean(second));
         }
     }
     drop((apart, keyed));
@@ -56,75 +58,15 @@ fn descending(value: f32) -> u32 {
 /// From one row to another, far from each other: one that is far from the mean, and one that is far from that.
 fn poles(items: &LayeredCodes, rows: &[u32]) -> Vec<f32> {
     let farthest = |from: &[f32]| {
-        let key = |&row: &u32| (descending(product(items, row, from)), std::cmp::Reverse(row));
-        mean(items, rows.iter().max_by_key(|row| key(row)).map_or(&[], std::slice::from_ref))
+        let key = |&row: &u32| (descending(product(items, row as usize, from)), std::cmp::Reverse(row));
+        mean(items, rows.iter().max_by_key(|row| key(row)).map(|&row| row as usize).into_iter())
     };
-    let one = farthest(&mean(items, rows));
+    let one = farthest(&mean(items, rows.iter().map(|&row| row as usize)));
     difference(&one, &farthest(&one))
 }
 
 fn difference(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a - b).collect()
-}
-
-/// The eight signs of a byte.
-const SIGNS: [[f32; 8]; 256] = {
-    let mut signs = [[-1.0; 8]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut bit = 0;
-        while bit < 8 {
-            if byte >> bit & 1 == 1 {
-                signs[byte][bit] = 1.0;
-            }
-            bit += 1;
-        }
-        byte += 1;
-    }
-    signs
-};
-
-/// The words of a layer and where its components are in a vector of all, padded to whole words.
-fn layers(shape: &CodeShape) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
-    (0..shape.layers()).map(|layer| (layer, shape.layer_words(layer)))
-}
-
-/// The mean of `alpha sigma`, all layers one after another, each padded with zeros to whole words.
-fn mean(items: &LayeredCodes, rows: &[u32]) -> Vec<f32> {
-    let shape = items.shape();
-    let mut sum = vec![0.0f32; 64 * shape.words()];
-    for &row in rows {
-        let row = items.row(row as usize);
-        for (layer, words) in layers(shape) {
-            let scaler = row.scalers[layer] * shape.weights()[layer];
-            for (sum, word) in sum[64 * words.start..64 * words.end].chunks_exact_mut(64).zip(&row.words[words]) {
-                for (sum, byte) in sum.chunks_exact_mut(8).zip(word.to_le_bytes()) {
-                    sum.iter_mut().zip(&SIGNS[byte as usize]).for_each(|(sum, sign)| *sum += scaler * sign);
-                }
-            }
-        }
-    }
-    let share = 1.0 / rows.len().max(1) as f32;
-    sum.iter_mut().for_each(|sum| *sum *= share);
-    for (layer, words) in layers(shape) {
-        sum[64 * words.start + shape.widths()[layer] as usize..64 * words.end].fill(0.0);
-    }
-    sum
-}
-
-/// The product of a row's `alpha sigma` with a vector.
-fn product(items: &LayeredCodes, row: u32, vector: &[f32]) -> f32 {
-    let (shape, row) = (items.shape(), items.row(row as usize));
-    layers(shape).fold(0.0, |sum, (layer, words)| {
-        let mut lanes = [0.0f32; 8];
-        for (vector, word) in vector[64 * words.start..64 * words.end].chunks_exact(64).zip(&row.words[words]) {
-            for (vector, byte) in vector.chunks_exact(8).zip(word.to_le_bytes()) {
-                let products = vector.iter().zip(&SIGNS[byte as usize]);
-                lanes.iter_mut().zip(products).for_each(|(lane, (value, sign))| *lane += value * sign);
-            }
-        }
-        sum + row.scalers[layer] * shape.weights()[layer] * lanes.iter().sum::<f32>()
-    })
 }
 
 #[cfg(test)]
@@ -135,24 +77,10 @@ mod tests {
 
     use super::*;
     use crate::code::CodeShape;
-    use crate::code::tests::{flipped_items, random_items};
+    use crate::code::tests::flipped_items;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn every_row_has_one_place_whatever_the_threads(rows in 0..1500usize, distinct in 1..1500usize, seed: u64) {
-            let shape = Arc::new(CodeShape::hops(70, 0).unwrap());
-            let items = random_items(&shape, rows, distinct, seed);
-            let on = |threads: usize| {
-                rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| order(&items))
-            };
-            let ordered = on(1);
-            prop_assert_eq!(&ordered, &on(3));
-            let mut sorted = ordered;
-            sorted.sort_unstable();
-            prop_assert!(sorted.into_iter().eq(0..rows as u32));
-        }
 
         #[test]
         fn what_belongs_together_lies_together(seed: u64) {

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::nodes::{LEAF_BLOCKS, SIZES};
 use super::probe::Probe;
+use super::vectors::{components, mean};
 use crate::code::{CodeError, LayeredCodes};
 use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES, Source};
 
@@ -107,29 +108,40 @@ impl Summary {
         let shape = items.shape();
         let rows = bucket * SIZES[0]..items.len().min((bucket + 1) * SIZES[0]);
         let count = rows.len().max(1) as f32;
+        let mean = mean(items, rows.clone());
         let mut summary = Self { signs: vec![0; shape.words()], scalers: Vec::new(), deviations: Vec::new() };
         for (layer, &width) in shape.widths().iter().enumerate() {
-            let words = shape.layer_words(layer);
-            let mut mean = vec![0.0f32; width as usize];
-            let mut squares = 0.0;
-            for row in rows.clone() {
-                let row = items.row(row);
-                let scaler = row.scalers[layer] / count;
-                squares += row.scalers[layer] * scaler;
-                for (k, mean) in mean.iter_mut().enumerate() {
-                    let word = row.words[words.start + k / 64];
-                    *mean += if word >> (k % 64) & 1 == 1 { scaler } else { -scaler };
-                }
-            }
             let (mut magnitude, mut norm) = (0.0, 0.0);
-            for (k, mean) in mean.iter().enumerate() {
-                summary.signs[words.start + k / 64] |= u64::from(*mean >= 0.0) << (k % 64);
-                magnitude += mean.abs();
-                norm += mean * mean;
+            for k in components(shape, layer) {
+                summary.signs[k / 64] |= u64::from(mean[k] >= 0.0) << (k % 64);
+                magnitude += mean[k].abs();
+                norm += mean[k] * mean[k];
             }
-            summary.scalers.push(magnitude / width as f32);
-            summary.deviations.push((squares - norm / width as f32).max(0.0).sqrt());
+            let scalers = rows.clone().map(|row| items.row(row).scalers[layer]);
+            let squares: f32 = scalers.clone().map(|scaler| scaler * scaler).sum();
+            // A mean of equal numbers may be rounded above them, and above what a scaler may be.
+            summary.scalers.push((magnitude / width as f32).min(scalers.fold(0.0, f32::max)));
+            summary.deviations.push((squares / count - norm / width as f32).max(0.0).sqrt());
         }
         summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::code::tests::flipped_items;
+    use crate::code::{CodeShape, MAX_SCALER};
+
+    #[test]
+    fn the_largest_scalers_there_may_be_have_a_mean() {
+        let shape = Arc::new(CodeShape::hops(70, 0).unwrap());
+        for rows in 1..70 {
+            let words = flipped_items(&shape, rows, 70, 0, 3).words().to_vec();
+            let items = LayeredCodes::from_parts(Arc::clone(&shape), words, vec![MAX_SCALER; rows]).unwrap();
+            assert!(Buckets::build(&items).is_ok(), "{rows} rows");
+        }
     }
 }

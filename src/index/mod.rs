@@ -20,6 +20,7 @@ mod planner;
 mod probe;
 mod topk;
 mod tree;
+mod vectors;
 
 #[cfg(test)]
 mod tests;

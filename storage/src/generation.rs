@@ -94,7 +94,7 @@ impl<'a> GenerationWriter<'a> {
         self.check_name(name)?;
         check_shape(name, shape, data.len())?;
         let bytes: &[u8] = bytemuck::cast_slice(data);
-        // The engine takes about twice the bytes of a fresh part.
+        // The engine takes a few hundredths more than the bytes of a part. As much again is left to the log, which goes on meanwhile.
         space::require(self.store.root(), "write a generation to", MARGIN + 2 * bytes.len() as u64)?;
         let number = self.sealed.len() as u32;
         let chunks = u32::try_from(bytes.len().div_ceil(MAX_PAYLOAD))

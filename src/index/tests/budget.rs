@@ -1,4 +1,4 @@
-use super::engines::{best_kernel, choices, index, large_and_even, query};
+use super::engines::{best_kernel, choices, evened, index, large_and_even, query};
 use super::*;
 use crate::code::tests::flipped_items;
 
@@ -66,11 +66,18 @@ fn recall(index: &Index, items: &LayeredCodes, engine: Option<EngineKind>, budge
 #[test]
 fn what_promises_most_is_scored_first() {
     let (items, ranks) = large_and_even();
-    let index = index(&items, &ranks, best_kernel());
+    found_first(&items, &ranks);
+    let rows = 20_000;
+    let one_layer = Arc::new(CodeShape::hops(80, 0).unwrap());
+    found_first(&evened(&flipped_items(&one_layer, rows, 150, 6, 5)), &permutation(rows, 6));
+}
+
+fn found_first(items: &LayeredCodes, ranks: &[u32]) {
+    let index = index(items, ranks, best_kernel());
     // So many codes drawn at random would hold a five-hundredth and a hundredth of the best.
     for (budget, expected) in [(200, 0.4), (1_000, 0.95)] {
-        let found = recall(&index, &items, None, budget);
-        let in_order = recall(&index, &items, Some(EngineKind::Linear), budget);
+        let found = recall(&index, items, None, budget);
+        let in_order = recall(&index, items, Some(EngineKind::Linear), budget);
         assert!(found > expected && found > 5.0 * in_order, "{found} by {budget} codes, {in_order} by the first ones");
     }
 }

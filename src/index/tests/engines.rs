@@ -91,8 +91,13 @@ pub(super) fn large() -> (LayeredCodes, Vec<u32>) {
 /// [`large`] with scalers of 1 to 1.5: with those of the other tests a few items outweigh any agreement of bits.
 pub(super) fn large_and_even() -> (LayeredCodes, Vec<u32>) {
     let (items, ranks) = large();
+    (evened(&items), ranks)
+}
+
+/// The same bits with scalers of 1 to 1.5.
+pub(super) fn evened(items: &LayeredCodes) -> LayeredCodes {
     let scalers = (0..items.scalers().len()).map(|i| 1.0 + (i % 97) as f32 / 194.0).collect();
-    (LayeredCodes::from_parts(Arc::clone(items.shape()), items.words().to_vec(), scalers).unwrap(), ranks)
+    LayeredCodes::from_parts(Arc::clone(items.shape()), items.words().to_vec(), scalers).unwrap()
 }
 
 #[test]
