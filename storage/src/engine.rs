@@ -5,6 +5,7 @@
 //! a read that fails for the end of the log and truncates what it cannot read, so it gets a copy.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ use crate::value::{self, Kind};
 
 /// Operations one batch may hold: the engine keeps about 3 KB of memory for each until the batch is sealed.
 pub(crate) const MAX_BATCH: usize = 500;
+
+/// Bytes of a segment of the engine's log.
+const SEGMENT: u64 = 512 << 10;
 
 /// How long to wait for the engine's writer threads to let go of a file that was just closed.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -116,6 +120,19 @@ impl Engine {
     /// Bytes that [`Engine::recover`] needs for the engine in a directory.
     pub(crate) fn copied_bytes(path: &Path) -> u64 {
         size(path) + RECOVERY
+    }
+
+    /// Writes zeros behind the end of the log, to the end of its segment. The engine does so itself when it recovers: as long as an append does not
+    /// make the file longer, its sync need not wait for the file system's journal.
+    ///
+    /// For an engine that is synced, and that no other thread reads or writes: whatever it wrote meanwhile would be lost.
+    pub(crate) fn fill_segment(&self) -> Result<()> {
+        let Open { data, .. } = self.opened()?;
+        let io = |e| Error::io("write", &self.path.join("db"), e);
+        let mut file = data;
+        let length = file.seek(SeekFrom::End(0)).map_err(io)?;
+        let rest = length.next_multiple_of(SEGMENT) - length;
+        file.write_all(&vec![0; rest.saturating_sub(1) as usize]).map_err(io)
     }
 
     /// Makes every file of the engine durable, and its directory's name.
@@ -261,7 +278,9 @@ impl Engine {
 
     /// Bytes of the data file.
     pub(crate) fn data_bytes(&self) -> u64 {
-        self.open.as_ref().and_then(|open| open.data.metadata().ok()).map_or(0, |metadata| metadata.len())
+        // Not by its metadata: times that were looked at make the next sync slower.
+        let end = |open: &Open| (&open.data).seek(SeekFrom::End(0)).ok();
+        self.open.as_ref().and_then(end).unwrap_or(0)
     }
 
     /// Flushes, closes and waits until the engine's threads have let go of the files.

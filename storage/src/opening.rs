@@ -157,7 +157,7 @@ impl Rebuild {
         }
         .map_err(|error| error.at(&copy, &original))?;
         let (mut engine, scratch) = Engine::begin(&self.root.join(store_name(self.number)), &TREES, self.cache_bytes)?;
-        match contents.write(&engine).and_then(|()| engine.sync()) {
+        match contents.write(&engine).and_then(|()| engine.sync()).and_then(|()| engine.fill_segment()) {
             Ok(()) => Ok((Live { number: self.number, engine, scratch: Some(scratch) }, contents)),
             Err(error) => {
                 let _ = engine.let_go();

@@ -121,10 +121,10 @@ fn each_value_of_a_part_and_of_a_log_is_written_once() {
     let content = size_of_val(&words[..]) as u64;
     assert!(length("gen-1") < content + content / 10, "{} bytes for a part of {content}", length("gen-1"));
     let name = |n: u32| Record::Define { side: Side::User, index: n, kind: IdKind::Bytes, bytes: vec![7; 92] };
-    store.append(&(0..40_000).map(name).collect::<Vec<_>>()).unwrap();
+    store.append(&(0..100_000).map(name).collect::<Vec<_>>()).unwrap();
     store.close().unwrap();
     open(dir.path()).unwrap().close().unwrap();
     // A record of these takes 99 to 103 bytes.
-    let content = 40_000 * 103;
+    let content = 100_000 * 103;
     assert!(length("store-") < content + content / 10, "{} bytes for a log of {content}", length("store-"));
 }
