@@ -7,18 +7,12 @@ use crate::code::LayeredCodes;
 /// How often the centres of two halves are moved.
 const ROUNDS: usize = 6;
 
-/// The rows so that every node of the index, of each size, holds items that score alike.
+/// Puts rows so that every node of the index, of each size, holds items that score alike.
 ///
 /// Balanced k-means with k = 2, again and again, down to the smallest nodes. Of the vectors `alpha sigma` those with the largest product with the
 /// difference of the two means go to the first half, as many as make whole nodes; long vectors part from short ones on the way. Depends on the
 /// codes only, not on the number of threads; equal products go by row. O(n log n x bits), parallel.
-pub(super) fn order(items: &LayeredCodes) -> Vec<u32> {
-    let mut rows: Vec<u32> = (0..items.len() as u32).collect();
-    bisect(items, &mut rows);
-    rows
-}
-
-fn bisect(items: &LayeredCodes, rows: &mut [u32]) {
+pub(super) fn order(items: &LayeredCodes, rows: &mut [u32]) {
     let Some(half) = half(rows.len()) else { return };
     let mut apart = poles(items, rows);
     let mut keyed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
@@ -40,7 +34,7 @@ fn bisect(items: &LayeredCodes, rows: &mut [u32]) {
     }
     drop((apart, keyed));
     let (first, second) = rows.split_at_mut(half);
-    rayon::join(|| bisect(items, first), || bisect(items, second));
+    rayon::join(|| order(items, first), || order(items, second));
 }
 
 /// How many rows go to the first half: about a half, and whole nodes of the largest size there is room for.
@@ -91,8 +85,9 @@ mod tests {
             let words = shuffled.iter().flat_map(|&row| items.row(row as usize).words.to_vec()).collect();
             let scalers = (0..1024).map(|row| 1.0 + (row % 7) as f32 / 10.0).collect();
             let items = LayeredCodes::from_parts(shape, words, scalers).unwrap();
-            let ordered = order(&items);
             let unordered: Vec<u32> = (0..1024).collect();
+            let mut ordered = unordered.clone();
+            order(&items, &mut ordered);
             let (found, random) = (scatter(&items, &ordered), scatter(&items, &unordered));
             prop_assert!(found < 0.6 * random, "{found} of {random}");
         }

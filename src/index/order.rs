@@ -17,9 +17,9 @@ const KEY_BITS: usize = 40;
 
 /// Where the items of a generation are stored.
 ///
-/// Codes of several layers: by norm band, in a band by bucket key. Items with large scalers win, so a search starts with them and soon knows a
-/// score to beat. The key is made of bits of the heaviest layer, read as a rank in Gray code, so that neighbours differ in few bits and a run of
-/// items fits a small ball. Codes of one layer, which no ball prunes: by bisection, in one band. The order changes speed, never an answer.
+/// By norm band: items with large scalers win, so a search starts with them and soon knows a score to beat. In a band, codes of several layers
+/// by bucket key, made of bits of the heaviest layer and read as a rank in Gray code, so that neighbours differ in few bits and a run of items fits a
+/// small ball; codes of one layer by bisection. The order changes speed, never an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// The row at each position: a permutation.
@@ -32,10 +32,6 @@ impl Order {
     /// The order of `items`. Depends on nothing else, the number of threads included; equal keys go by row. O(n (log n + layers)),
     /// parallel.
     pub fn of(items: &LayeredCodes) -> Self {
-        if items.shape().layers() == 1 {
-            let bands = if items.is_empty() { Vec::new() } else { vec![items.len() as u32] };
-            return Self { rows: bisection::order(items), bands };
-        }
         let profile = Profile::of(items);
         let norms = |row: u32| profile.norm(items.row(row as usize).scalers);
         // Norms are not negative, so their bits order as they do; the largest come first.
@@ -45,16 +41,19 @@ impl Order {
             .collect();
         keyed.par_sort_unstable();
         let bands = cuts(items.len());
-        let bits = key_bits(items, profile.heaviest());
-        let mut rows: Vec<u32> = Vec::with_capacity(items.len());
+        let mut rows: Vec<u32> = keyed.into_par_iter().map(|keyed| keyed as u32).collect();
+        let bits = (items.shape().layers() > 1).then(|| key_bits(items, profile.heaviest()));
+        let mut rest = &mut rows[..];
         let mut start = 0;
         for &end in &bands {
-            let band = keyed[start..end as usize].par_iter().map(|&keyed| keyed as u32);
-            let mut band: Vec<(u64, u32)> =
-                band.map(|row| (bucket_key(items.row(row as usize).words, &bits), row)).collect();
-            band.par_sort_unstable();
-            rows.extend(band.into_iter().map(|(_, row)| row));
-            start = end as usize;
+            let (band, later) = rest.split_at_mut((end - start) as usize);
+            match &bits {
+                Some(bits) => {
+                    band.par_sort_by_cached_key(|&row| (bucket_key(items.row(row as usize).words, bits), row))
+                }
+                None => bisection::order(items, band),
+            }
+            (rest, start) = (later, end);
         }
         Self { rows, bands }
     }
