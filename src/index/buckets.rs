@@ -6,10 +6,10 @@ use super::nodes::{LEAF_BLOCKS, SIZES};
 use super::probe::Probe;
 use super::vectors::{components, mean};
 use crate::code::{CodeError, LayeredCodes};
-use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES, Source};
+use crate::kernel::popcount::{Balls, BlockQuery, Blocks, Kernel, LANES, Source};
 
 /// How many deviations above its mean the best items of a bucket are expected.
-const DEVIATIONS: f32 = 1.0;
+const DEVIATIONS: f32 = 1.5;
 
 /// Where to look first: for every run of 32 items a centre whose score is about the mean of theirs, and how far they scatter about it.
 ///
@@ -46,14 +46,7 @@ impl Buckets {
 
     /// What the best items of every bucket may score: the score of its centre and a few deviations. An estimate, no bound.
     fn promises(&self, kernel: Kernel, query: &BlockQuery, most: &[i32]) -> Vec<f32> {
-        let mut promises = vec![0.0; self.centres.blocks() * LANES];
-        let mut sink = |block: usize, _: u16, scores: &[f32; LANES]| {
-            if let Some(place) = promises.get_mut(block * LANES..(block + 1) * LANES) {
-                place.copy_from_slice(scores);
-            }
-            f32::NEG_INFINITY
-        };
-        kernel.scan(&self.centres, query, 0..self.centres.blocks(), f32::NEG_INFINITY, &mut sink);
+        let mut promises = all_scores(kernel, &self.centres, query);
         // The deviation of a sum of d independent components times q_k; |q|^2 is about (sum |q_k|)^2 / d.
         let spreads: Vec<f32> = (query.factors().iter().zip(most).zip(query.shape().widths()))
             .map(|((factor, &most), &width)| (DEVIATIONS * factor * most as f32).powi(2) / width as f32)
@@ -63,15 +56,21 @@ impl Buckets {
                 deviations.iter().zip(&spreads).map(|(deviation, spread)| deviation * deviation * spread).sum();
             *promise += variance.sqrt();
         }
-        promises.truncate(self.len);
         promises
     }
 
-    /// Scores the buckets that promise most until the budget of `probe` is spent, or nothing is left. O(buckets) beside the codes.
-    pub(super) fn search(&self, probe: &mut Probe<'_>, budget: u64) {
-        let promises = self.promises(probe.linear.kernel(), probe.query.codes(), probe.query.most());
-        probe.work.nodes += self.len as u64;
-        let mut waiting: Vec<(u32, f32)> = (0..).zip(promises).collect();
+    /// Scores the buckets that promise most until the budget of `probe` is spent, or no other can reach the list by its bound, that of `leaves`: the
+    /// smallest nodes, which are the buckets as balls. O(buckets) beside the codes.
+    pub(super) fn search(&self, probe: &mut Probe<'_>, leaves: &Balls, budget: u64) {
+        let kernel = probe.linear.kernel();
+        let promises = self.promises(kernel, probe.query.codes(), probe.query.most());
+        let bounds = all_scores(kernel, leaves, probe.query);
+        probe.work.nodes += 2 * self.len as u64;
+        let mut waiting: Vec<(u32, f32)> = (0..)
+            .zip(promises.iter().zip(&bounds))
+            .map(|(bucket, (&promise, &bound))| (bucket, promise.min(bound)))
+            .collect();
+        waiting.truncate(self.len);
         let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         let mut rest = &mut waiting[..];
         // So many buckets spend the budget where no filter stands in the way.
@@ -84,6 +83,9 @@ impl Buckets {
             let (next, later) = rest.split_at_mut(taken.min(rest.len()));
             next.sort_unstable_by(better);
             for &(bucket, _) in next.iter() {
+                if bounds[bucket as usize] < probe.top.threshold() {
+                    continue;
+                }
                 let first = bucket as usize * LEAF_BLOCKS;
                 probe.scan_codes_within(first..(first + LEAF_BLOCKS).min(last));
                 if probe.spent {
@@ -94,6 +96,17 @@ impl Buckets {
             taken *= 2;
         }
     }
+}
+
+/// The scores of all lanes, padding included.
+fn all_scores<S: Source>(kernel: Kernel, source: &S, query: &S::Query) -> Vec<f32> {
+    let mut all = Vec::with_capacity(source.blocks() * LANES);
+    let mut sink = |_: usize, _: u16, scores: &[f32; LANES]| {
+        all.extend_from_slice(scores);
+        f32::NEG_INFINITY
+    };
+    kernel.scan(source, query, 0..source.blocks(), f32::NEG_INFINITY, &mut sink);
+    all
 }
 
 /// What the items of a bucket have in common.

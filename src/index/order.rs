@@ -6,6 +6,12 @@ use crate::code::{CodeError, LayeredCodes};
 /// Norm bands: the top one holds n / 1023 items, every further one twice as many.
 const BANDS: u32 = 10;
 
+/// Norm bands of codes of one layer: bisection parts long vectors from short ones by itself, and clusters are cut by every band.
+const FEW_BANDS: u32 = 4;
+
+/// How much longer than those of the next band the items of a band of one-layer codes are, by the middle ones, or the two bands are one.
+const APART: f32 = 1.09;
+
 /// Rows the statistics of the bits are taken from.
 const SAMPLE: usize = 4096;
 
@@ -40,8 +46,11 @@ impl Order {
             .map(|row| u64::from(!norms(row).to_bits()) << 32 | u64::from(row))
             .collect();
         keyed.par_sort_unstable();
-        let bands = cuts(items.len());
         let mut rows: Vec<u32> = keyed.into_par_iter().map(|keyed| keyed as u32).collect();
+        let bands = match items.shape().layers() {
+            1 => apart(cuts(items.len(), FEW_BANDS), |position| norms(rows[position as usize])),
+            _ => cuts(items.len(), BANDS),
+        };
         let bits = (items.shape().layers() > 1).then(|| key_bits(items, profile.heaviest()));
         let mut rest = &mut rows[..];
         let mut start = 0;
@@ -70,9 +79,9 @@ impl Order {
 }
 
 /// Where the bands end: multiples of a middle node, so that no node spans two bands but the largest ones.
-fn cuts(n: usize) -> Vec<u32> {
-    let whole = (1u64 << BANDS) - 1;
-    let mut ends: Vec<u32> = (1..=BANDS)
+fn cuts(n: usize, bands: u32) -> Vec<u32> {
+    let whole = (1u64 << bands) - 1;
+    let mut ends: Vec<u32> = (1..=bands)
         .map(|band| {
             let end = n as u64 * ((1 << band) - 1) / whole;
             end.next_multiple_of(nodes::SIZES[1] as u64).min(n as u64) as u32
@@ -81,6 +90,16 @@ fn cuts(n: usize) -> Vec<u32> {
         .collect();
     ends.dedup();
     ends
+}
+
+/// The bands whose middle items have norms apart from those of the next band; the others become one with it.
+fn apart(ends: Vec<u32>, norm: impl Fn(u32) -> f32) -> Vec<u32> {
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    let middles: Vec<f32> = starts.zip(&ends).map(|(start, &end)| norm(start.midpoint(end))).collect();
+    (ends.iter().enumerate())
+        .filter(|&(band, _)| middles.get(band + 1).is_none_or(|next| middles[band] >= APART * next))
+        .map(|(_, &end)| end)
+        .collect()
 }
 
 /// What a layer weighs: means over all items.

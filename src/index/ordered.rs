@@ -212,7 +212,7 @@ impl Index {
                 mih.search(&mut probe);
             }
             EngineKind::Tree if limited => match &self.buckets {
-                Some(buckets) => buckets.search(&mut probe, budget),
+                Some(buckets) => buckets.search(&mut probe, &self.nodes.levels()[0], budget),
                 None => frontier::search(&mut probe, Some(&self.nodes), budget),
             },
             EngineKind::Head if limited => frontier::search(&mut probe, None, budget),
