@@ -374,6 +374,11 @@ impl Db {
         self.snapshot().users()
     }
 
+    /// The users [`Query::recall`] was calibrated on: leave them out where you measure it yourself. None where the search is always exact.
+    pub fn calibration_users(&self) -> Vec<Id> {
+        self.snapshot().calibration_users()
+    }
+
     /// The interactions a user has now, in no particular order; none for a user nobody knows.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes, QueryCode};
 use crate::encoder::Encoder;
 use crate::fold_in::FoldInMap;
 use crate::graph::postings::Postings;
-use crate::index::{Index, Linear, Order};
+use crate::index::{Calibration, Filter, Index, Linear, Order};
 use crate::kernel::popcount::Kernel;
 
 /// What a generation is made of, before the index is built over it.
@@ -64,6 +64,51 @@ impl Derived {
             codeless.filter(|(_, scalers)| scalers.iter().all(|&s| s == 0.0)).map(|(row, _)| row).collect();
         let holders = holders(postings, &codeless, &item_degrees);
         Ok(Self { item_degrees, codeless, holders, kernel, item_index, scaler_profile })
+    }
+
+    /// Builds the index over `content` in the order that suits it, and measures what searches by a budget find. O(items x bits x log).
+    ///
+    /// # Errors
+    /// If there is not one rank an item.
+    pub(crate) fn new(content: &Content, kernel: Kernel) -> Result<Self, CodeError> {
+        let derived = Self::of(content, Order::of(&content.items), kernel)?;
+        let banded = content.items.shape().layers() == 1 && derived.item_index.bands().len() > 1;
+        if banded && derived.item_index.is_scanned(content.users.planes()) {
+            // Bands are for bounds, and no bound helps.
+            drop(derived);
+            return Self::of(content, Order::without_bands(&content.items), kernel)?.measured(content);
+        }
+        derived.measured(content)
+    }
+
+    /// With a measurement of what searches by a budget find, by sample users of `content` who have seen what they have. O(samples x items x bits).
+    ///
+    /// # Errors
+    /// None that valid codes give.
+    fn measured(self, content: &Content) -> Result<Self, CodeError> {
+        let users = sample_users(&content.users, MEASURED_USERS);
+        let query = |&user: &usize| {
+            let filter = Filter {
+                deny: vec![&self.codeless, &content.retired],
+                seen: content.postings.row(user as u32).items,
+                ..Filter::default()
+            };
+            Ok((content.users.query(user, content.users.planes())?, filter))
+        };
+        let samples = users.iter().map(query).collect::<Result<Vec<_>, CodeError>>()?;
+        match self.item_index.measure(&samples)? {
+            Some(calibration) => self.calibrated(calibration, content),
+            None => Ok(self),
+        }
+    }
+
+    /// With a measurement that was made when it was published.
+    ///
+    /// # Errors
+    /// None that valid codes give.
+    pub(crate) fn calibrated(mut self, calibration: Calibration, content: &Content) -> Result<Self, CodeError> {
+        self.item_index.set_calibration(calibration, &sample_queries(&content.users)?)?;
+        Ok(self)
     }
 
     /// The index over the items.
@@ -176,6 +221,11 @@ impl Generation {
         Ok(self.user_index.get_or_init(|| index))
     }
 
+    /// The users it was measured on what a budget finds.
+    pub(crate) fn measured_users(&self) -> Vec<u32> {
+        sample_users(&self.users, MEASURED_USERS).into_iter().map(|user| user as u32).collect()
+    }
+
     /// Items without a code: no query returns them.
     pub(crate) fn codeless(&self) -> &RoaringBitmap {
         &self.derived.codeless
@@ -244,13 +294,21 @@ fn holders(postings: &Postings, codeless: &RoaringBitmap, degrees: &[u32]) -> Ha
 /// Users the planner of the index learns from.
 const SAMPLE_USERS: usize = 16;
 
-/// The queries of a few users with a code, evenly spread.
+/// Users it is measured on what a budget finds.
+const MEASURED_USERS: usize = 1024;
+
+/// The queries of a few users with a code.
 fn sample_queries(users: &PlaneCodes) -> Result<Vec<QueryCode>, CodeError> {
+    sample_users(users, SAMPLE_USERS).into_iter().map(|user| users.query(user, users.planes())).collect()
+}
+
+/// Up to so many users with a code, evenly spread.
+fn sample_users(users: &PlaneCodes, most: usize) -> Vec<usize> {
     let layers = users.shape().layers();
     let has_code = |&user: &usize| users.scalers()[user * layers..][..layers].iter().any(|&scaler| scaler > 0.0);
-    let samples = SAMPLE_USERS.min(users.len());
-    let starts = (0..samples).map(|i| i * users.len() / samples..(i + 1) * users.len() / samples);
-    starts.filter_map(|mut part| part.find(has_code)).map(|user| users.query(user, users.planes())).collect()
+    let samples = most.min(users.len());
+    let parts = (0..samples).map(|i| i * users.len() / samples..(i + 1) * users.len() / samples);
+    parts.filter_map(|mut part| part.find(has_code)).collect()
 }
 
 /// Mean scaler of the items that have a code, by order of magnitude of the item's degree: what a new item starts with.

@@ -159,6 +159,14 @@ impl Snapshot {
         (0..users.len()).filter_map(|user| users.id(user)).collect()
     }
 
+    /// The users [`Query::recall`] was calibrated on: leave them out where you measure it yourself. None where the search is always exact.
+    pub fn calibration_users(&self) -> Vec<Id> {
+        let users = &self.catalogues().users;
+        let calibrated = self.trained().filter(|generation| generation.item_index().calibration().is_some());
+        let sample = calibrated.map(|generation| generation.measured_users()).unwrap_or_default();
+        sample.into_iter().filter_map(|user| users.id(user)).collect()
+    }
+
     /// The kind of a side's ids; `None` before its first insert.
     pub fn id_kind(&self, side: Side) -> Option<IdKind> {
         match side {

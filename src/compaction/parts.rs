@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
 use crate::generation::{Content, Derived, Generation};
 use crate::graph::postings::Postings;
-use crate::index::{Index, Order};
+use crate::index::{Calibration, Index, Order};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
@@ -127,6 +127,9 @@ pub(super) fn publish(
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
     writer.part("items.order", &[index.len() as u64], index.order())?;
     writer.part("items.band_cuts", &[index.bands().len() as u64], index.bands())?;
+    if let Some(calibration) = index.calibration() {
+        writer.part("items.budgets", &Calibration::EXTENTS, calibration.budgets())?;
+    }
     if let Some(weights) = fold_in.weights() {
         writer.part("fold_in.weights", &[shape.bits(), shape.bits()], weights)?;
     }
@@ -174,8 +177,20 @@ pub(crate) fn load(store: &Store, kernel: Kernel, repeats: Repeats, pool: &Arc<P
             let catalogues = Catalogues { users, items };
             let content = read(&reader, &manifest, &catalogues)?;
             let order = Order { rows: reader.part("items.order")?, bands: reader.part("items.band_cuts")? };
-            let derived = Derived::of(&content, order, kernel)
-                .map_err(|error| Error::Damaged { what: format!("generation {}: {error}", manifest.generation) })?;
+            let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
+            // Generations of before it was measured have none.
+            let calibration = match manifest.part("items.budgets") {
+                Some(_) => Some(
+                    Calibration::from_parts(reader.part("items.budgets")?)
+                        .ok_or_else(|| damaged("items.budgets are no measurement"))?,
+                ),
+                None => None,
+            };
+            let derived = Derived::of(&content, order, kernel).and_then(|derived| match calibration {
+                Some(calibration) => derived.calibrated(calibration, &content),
+                None => Ok(derived),
+            });
+            let derived = derived.map_err(|error| damaged(&error.to_string()))?;
             let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
             (
                 catalogues,

@@ -16,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
 use crate::generation::{Content, Derived, Generation};
 use crate::graph::Bipartite;
-use crate::index::Order;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::pool::Pool;
@@ -253,7 +252,7 @@ pub(super) fn publish(
 ) -> Result<Arc<Manifest>> {
     live.check()?;
     // All that can fail comes before the manifest names the result.
-    let derived = Derived::of(&content, Order::of(&content.items), kernel)?;
+    let derived = Derived::new(&content, kernel)?;
     let manifest = parts::publish(store, ids, &content, derived.item_index(), state, through)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
     live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);

@@ -3,13 +3,14 @@
 use super::nodes::SIZES;
 use super::vectors::{mean, product};
 use crate::code::LayeredCodes;
+use crate::kernel::popcount::LANES;
 
 /// How often the centres of two halves are moved.
 const ROUNDS: usize = 6;
 
-/// Puts rows so that every node of the index, of each size, holds items that score alike.
+/// Puts rows so that every block and every node of the index, of each size, holds items that score alike.
 ///
-/// Balanced k-means with k = 2, again and again, down to the smallest nodes. Of the vectors `alpha sigma` those with the largest product with the
+/// Balanced k-means with k = 2, again and again, down to single blocks. Of the vectors `alpha sigma` those with the largest product with the
 /// difference of the two means go to the first half, as many as make whole nodes; long vectors part from short ones on the way. Depends on the
 /// codes only, not on the number of threads; equal products go by row. O(n log n x bits), parallel.
 pub(super) fn order(items: &LayeredCodes, rows: &mut [u32]) {
@@ -39,7 +40,7 @@ pub(super) fn order(items: &LayeredCodes, rows: &mut [u32]) {
 
 /// How many rows go to the first half: about a half, and whole nodes of the largest size there is room for.
 fn half(rows: usize) -> Option<usize> {
-    let size = SIZES.into_iter().rev().find(|&size| rows > size)?;
+    let size = SIZES.into_iter().rev().chain([LANES]).find(|&size| rows > size)?;
     Some((rows / size).div_ceil(2) * size)
 }
 

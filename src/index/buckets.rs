@@ -1,24 +1,43 @@
 //! Buckets: runs of the order of storage, each with what its items promise on average.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
-use super::nodes::{LEAF_BLOCKS, SIZES};
 use super::probe::Probe;
 use super::vectors::{components, mean};
-use crate::code::{CodeError, LayeredCodes};
-use crate::kernel::popcount::{Balls, BlockQuery, Blocks, Kernel, LANES, Source};
+use crate::code::{CodeError, LayeredCodes, MAX_SCALER};
+use crate::kernel::popcount::{BallQuery, Blocks, LANES};
 
-/// How many deviations above its mean the best items of a bucket are expected.
-const DEVIATIONS: f32 = 1.5;
+/// How many deviations above what their direction promises the best items of a bucket are expected.
+const DEVIATIONS: f32 = 3.0;
 
-/// Where to look first: for every run of 32 items a centre whose score is about the mean of theirs, and how far they scatter about it.
+/// So many buckets are looked at one by one; of more, those whose larger bucket promises most.
+const FLAT: usize = 4096;
+
+/// Buckets looked at for every sixteen codes that are scored, where there are too many to look at all.
+const LOOKS: u64 = 8;
+
+/// Codes scored before more buckets are looked at; twice as many after every time.
+const FIRST: u64 = 512;
+
+/// Where to look first: for every block of codes a centre whose score is about the mean of theirs, and how far they scatter about it; and the same
+/// for runs of sixteen blocks, and of sixteen such runs, so that what a run is made of is one block of centres.
 ///
-/// With V = alpha x sigma the vectors of a bucket, one layer at a time, the centre has the signs of the mean vector and its mean magnitude as
-/// scaler, and the deviation is that of one component of V.
+/// With V = alpha x sigma the vectors of a bucket and m their mean, one layer at a time, the centre scores what the longest of them would in the
+/// direction of m: its bits are the signs of m, its scaler is max |V| |m| / |m|_1, since q m / |m| is about q sign(m) |m| / |m|_1 (the estimator of
+/// RaBitQ, arXiv 2405.12497, section 3.2). The deviation is that of one component of V.
 #[derive(Debug, Clone)]
 pub(super) struct Buckets {
+    /// The smallest buckets first.
+    levels: Vec<Level>,
+}
+
+#[derive(Debug, Clone)]
+struct Level {
     centres: Blocks,
-    /// `[bucket][layer]`.
+    /// `[bucket][layer]`, whole blocks of buckets.
     deviations: Vec<f32>,
     len: usize,
 }
@@ -29,84 +48,145 @@ impl Buckets {
     /// # Errors
     /// None that valid codes give.
     pub(super) fn build(items: &LayeredCodes) -> Result<Self, CodeError> {
-        let shape = items.shape();
-        let len = items.len().div_ceil(SIZES[0]);
-        let summaries: Vec<Summary> = (0..len).into_par_iter().map(|bucket| Summary::of(items, bucket)).collect();
-        let words = summaries.iter().flat_map(|summary| summary.signs.iter().copied()).collect();
-        let scalers = summaries.iter().flat_map(|summary| summary.scalers.iter().copied()).collect();
-        let deviations = summaries.iter().flat_map(|summary| summary.deviations.iter().copied()).collect();
-        let centres = Blocks::build(&LayeredCodes::from_parts(std::sync::Arc::clone(shape), words, scalers)?);
-        Ok(Self { centres, deviations, len })
+        let mut levels = vec![Level::build(items, LANES)?];
+        for level in 1.. {
+            if levels[level - 1].len <= FLAT {
+                break;
+            }
+            levels.push(Level::build(items, LANES.pow(level as u32 + 1))?);
+        }
+        Ok(Self { levels })
     }
 
     /// Bytes held in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.centres.bytes() + size_of_val(self.deviations.as_slice())
+        self.levels.iter().map(|level| level.centres.bytes() + size_of_val(level.deviations.as_slice())).sum()
     }
 
-    /// What the best items of every bucket may score: the score of its centre and a few deviations. An estimate, no bound.
-    fn promises(&self, kernel: Kernel, query: &BlockQuery, most: &[i32]) -> Vec<f32> {
-        let mut promises = all_scores(kernel, &self.centres, query);
-        // The deviation of a sum of d independent components times q_k; |q|^2 is about (sum |q_k|)^2 / d.
-        let spreads: Vec<f32> = (query.factors().iter().zip(most).zip(query.shape().widths()))
-            .map(|((factor, &most), &width)| (DEVIATIONS * factor * most as f32).powi(2) / width as f32)
-            .collect();
-        for (promise, deviations) in promises.iter_mut().zip(self.deviations.chunks_exact(spreads.len().max(1))) {
-            let variance: f32 =
-                deviations.iter().zip(&spreads).map(|(deviation, spread)| deviation * deviation * spread).sum();
-            *promise += variance.sqrt();
+    /// Scores the blocks that promise most until the budget of `probe` is spent, or nothing is left. Which block comes next does not depend on the
+    /// budget, but among those that are scored together. O(buckets looked at) beside the codes.
+    pub(super) fn search(&self, probe: &mut Probe<'_>) {
+        let spreads = Spreads::of(probe.query);
+        // What waits to be opened, by level, and at the front what waits to be scored.
+        let mut waiting: Vec<Vec<u64>> =
+            self.levels.iter().map(|level| Vec::with_capacity(level.len.min(FLAT))).collect();
+        let top = self.levels.len() - 1;
+        self.look(probe, &spreads, top, 0..self.levels[top].centres.len(), &mut waiting[top]);
+        let mut goal = if top == 0 { u64::MAX } else { FIRST };
+        while !probe.spent {
+            for level in (1..=top).rev() {
+                let most = (goal * LOOKS / (LANES * LANES) as u64).div_ceil(LANES.pow(level as u32 - 1) as u64);
+                for bucket in best(&mut waiting[level], most as usize, false) {
+                    let bucket = bucket as usize;
+                    self.look(probe, &spreads, level - 1, bucket..bucket + 1, &mut waiting[level - 1]);
+                }
+            }
+            let codes = goal.saturating_sub(probe.work.codes).min(probe.left()).max(1);
+            let blocks = usize::try_from(codes).unwrap_or(usize::MAX).div_ceil(LANES);
+            // With a smaller budget the last would not have been taken.
+            let next = best(&mut waiting[0], blocks, probe.trace.is_some());
+            if next.is_empty() {
+                return;
+            }
+            probe.scan_list_within(&next);
+            if probe.work.codes >= goal {
+                goal = goal.saturating_mul(2);
+            }
         }
-        promises
     }
 
-    /// Scores the buckets that promise most until the budget of `probe` is spent, or no other can reach the list by its bound, that of `leaves`: the
-    /// smallest nodes, which are the buckets as balls. O(buckets) beside the codes.
-    pub(super) fn search(&self, probe: &mut Probe<'_>, leaves: &Balls, budget: u64) {
+    /// Has the buckets of a range of blocks of centres wait, by what their best items may score: the score of the centre and a few deviations. An
+    /// estimate, no bound.
+    fn look(
+        &self,
+        probe: &mut Probe<'_>,
+        spreads: &Spreads,
+        level: usize,
+        range: Range<usize>,
+        waiting: &mut Vec<u64>,
+    ) {
+        let level = &self.levels[level];
         let kernel = probe.linear.kernel();
-        let promises = self.promises(kernel, probe.query.codes(), probe.query.most());
-        let bounds = all_scores(kernel, leaves, probe.query);
-        probe.work.nodes += 2 * self.len as u64;
-        let mut waiting: Vec<(u32, f32)> = (0..)
-            .zip(promises.iter().zip(&bounds))
-            .map(|(bucket, (&promise, &bound))| (bucket, promise.min(bound)))
-            .collect();
-        waiting.truncate(self.len);
-        let better = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-        let mut rest = &mut waiting[..];
-        // So many buckets spend the budget where no filter stands in the way.
-        let mut taken = (budget / SIZES[0] as u64 + 1) as usize;
-        let last = probe.linear.blocks().len();
-        while !rest.is_empty() && !probe.spent {
-            if taken < rest.len() {
-                rest.select_nth_unstable_by(taken, better);
+        let mut sink = |block: usize, _: u16, scores: &[f32; LANES]| {
+            let first = block * LANES;
+            let promises = spreads.promises(&level.deviations[first * spreads.0.len()..], scores);
+            let mut keys = [0; LANES];
+            for (lane, key) in keys.iter_mut().enumerate() {
+                *key = u64::from(ascending(promises[lane])) << 32 | u64::from(!((first + lane) as u32));
             }
-            let (next, later) = rest.split_at_mut(taken.min(rest.len()));
-            next.sort_unstable_by(better);
-            for &(bucket, _) in next.iter() {
-                if bounds[bucket as usize] < probe.top.threshold() {
-                    continue;
-                }
-                let first = bucket as usize * LEAF_BLOCKS;
-                probe.scan_codes_within(first..(first + LEAF_BLOCKS).min(last));
-                if probe.spent {
-                    return;
-                }
-            }
-            rest = later;
-            taken *= 2;
-        }
+            waiting.extend_from_slice(&keys[..LANES.min(level.len - first)]);
+            f32::NEG_INFINITY
+        };
+        kernel.scan(&level.centres, probe.query.codes(), range.clone(), f32::NEG_INFINITY, &mut sink);
+        probe.work.nodes += ((range.end * LANES).min(level.len) - range.start * LANES) as u64;
     }
 }
 
-/// The scores of all lanes, padding included.
-fn all_scores<S: Source>(kernel: Kernel, source: &S, query: &S::Query) -> Vec<f32> {
-    let mut all = Vec::with_capacity(source.blocks() * LANES);
-    let mut sink = |_: usize, _: u16, scores: &[f32; LANES]| {
-        all.extend_from_slice(scores);
-        f32::NEG_INFINITY
-    };
-    kernel.scan(source, query, 0..source.blocks(), f32::NEG_INFINITY, &mut sink);
-    all
+impl Level {
+    fn build(items: &LayeredCodes, size: usize) -> Result<Self, CodeError> {
+        let shape = items.shape();
+        let len = items.len().div_ceil(size);
+        let summary = |bucket: usize| Summary::of(items, bucket * size..items.len().min((bucket + 1) * size));
+        let summaries: Vec<Summary> = (0..len).into_par_iter().map(summary).collect();
+        let words = summaries.iter().flat_map(|summary| summary.signs.iter().copied()).collect();
+        let scalers = summaries.iter().flat_map(|summary| summary.scalers.iter().copied()).collect();
+        let mut deviations: Vec<f32> =
+            summaries.iter().flat_map(|summary| summary.deviations.iter().copied()).collect();
+        deviations.resize(len.next_multiple_of(LANES) * shape.layers(), 0.0);
+        let centres = Blocks::build(&LayeredCodes::from_parts(Arc::clone(shape), words, scalers)?);
+        Ok(Self { centres, deviations, len })
+    }
+}
+
+/// Takes the `most` largest out of `waiting`: the numbers of their buckets, largest first if `sorted`.
+fn best(waiting: &mut Vec<u64>, most: usize, sorted: bool) -> Vec<u32> {
+    let rest = waiting.len().saturating_sub(most);
+    if rest > 0 {
+        waiting.select_nth_unstable(rest);
+    }
+    if sorted {
+        waiting[rest..].sort_unstable_by(|a, b| b.cmp(a));
+    }
+    let taken = waiting[rest..].iter().map(|&key| !(key as u32)).collect();
+    waiting.truncate(rest);
+    taken
+}
+
+/// Floats as integers in the same order.
+fn ascending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+}
+
+/// How far scores of one query scatter for every deviation of a component, by layer: squared.
+struct Spreads(Vec<f32>);
+
+impl Spreads {
+    /// The deviation of a sum of d independent components times q_k; |q|^2 is about (sum |q_k|)^2 / d.
+    fn of(query: &BallQuery) -> Self {
+        let codes = query.codes();
+        let layers = codes.factors().iter().zip(query.most()).zip(codes.shape().widths());
+        Self(
+            layers
+                .map(|((factor, &most), &width)| (DEVIATIONS * factor * most as f32).powi(2) / width as f32)
+                .collect(),
+        )
+    }
+
+    /// What the best items of 16 buckets may score, from the `[bucket][layer]` deviations and the scores of their centres.
+    fn promises(&self, deviations: &[f32], scores: &[f32; LANES]) -> [f32; LANES] {
+        let mut promises = *scores;
+        if let [spread] = self.0[..] {
+            let root = spread.sqrt();
+            promises.iter_mut().zip(deviations).for_each(|(promise, deviation)| *promise += root * deviation);
+            return promises;
+        }
+        for (promise, deviations) in promises.iter_mut().zip(deviations.chunks_exact(self.0.len())) {
+            let squares = deviations.iter().zip(&self.0).map(|(deviation, spread)| deviation * deviation * spread);
+            *promise += squares.sum::<f32>().sqrt();
+        }
+        promises
+    }
 }
 
 /// What the items of a bucket have in common.
@@ -117,9 +197,8 @@ struct Summary {
 }
 
 impl Summary {
-    fn of(items: &LayeredCodes, bucket: usize) -> Self {
+    fn of(items: &LayeredCodes, rows: Range<usize>) -> Self {
         let shape = items.shape();
-        let rows = bucket * SIZES[0]..items.len().min((bucket + 1) * SIZES[0]);
         let count = rows.len().max(1) as f32;
         let mean = mean(items, rows.clone());
         let mut summary = Self { signs: vec![0; shape.words()], scalers: Vec::new(), deviations: Vec::new() };
@@ -132,8 +211,9 @@ impl Summary {
             }
             let scalers = rows.clone().map(|row| items.row(row).scalers[layer]);
             let squares: f32 = scalers.clone().map(|scaler| scaler * scaler).sum();
-            // A mean of equal numbers may be rounded above them, and above what a scaler may be.
-            summary.scalers.push((magnitude / width as f32).min(scalers.fold(0.0, f32::max)));
+            let longest = scalers.fold(0.0, f32::max) * (width as f32).sqrt();
+            let scaler = if magnitude > 0.0 { longest * (norm.sqrt() / magnitude) } else { 0.0 };
+            summary.scalers.push(scaler.min(MAX_SCALER));
             summary.deviations.push((squares / count - norm / width as f32).max(0.0).sqrt());
         }
         summary
@@ -142,11 +222,9 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::code::CodeShape;
     use crate::code::tests::flipped_items;
-    use crate::code::{CodeShape, MAX_SCALER};
 
     #[test]
     fn the_largest_scalers_there_may_be_have_a_mean() {

@@ -14,8 +14,16 @@ pub struct Filter<'a> {
 impl Filter<'_> {
     /// Whether a row may be returned. O(log) of the sets.
     pub fn admits(&self, row: u32) -> bool {
-        self.allow.is_none_or(|allow| allow.contains(row))
-            && self.seen.binary_search(&row).is_err()
-            && !self.deny.iter().any(|deny| deny.contains(row))
+        self.lists(row) && !self.has_seen(row)
+    }
+
+    /// Whether it may be by the allow and deny lists.
+    pub(super) fn lists(&self, row: u32) -> bool {
+        self.allow.is_none_or(|allow| allow.contains(row)) && !self.deny.iter().any(|deny| deny.contains(row))
+    }
+
+    /// Whether the user has it.
+    pub(super) fn has_seen(&self, row: u32) -> bool {
+        self.seen.binary_search(&row).is_ok()
     }
 }

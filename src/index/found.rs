@@ -32,6 +32,18 @@ impl EngineKind {
     }
 }
 
+/// How much a search does for its answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum Effort {
+    /// All it takes: the list is that of an exhaustive scan.
+    #[default]
+    Exact,
+    /// At most so many codes are scored, or as many more as it takes to find min(k, rows admitted) rows.
+    Budget(u64),
+    /// As many codes are scored as found this share of the exact list for sample queries, on average.
+    Recall(f32),
+}
+
 /// A row and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Match {
@@ -66,17 +78,19 @@ pub struct Found {
     /// Whether every row that was not scored has a bound below the last score of the list, so that the list is that of an exhaustive scan. Only
     /// a search that ran out of its budget is not.
     pub exact: bool,
+    /// The share of the exact list that such a search finds on average, as far as it is known: 1 where this one is exact.
+    pub recall: Option<f32>,
 }
 
 impl Found {
     /// The end of an exact search.
     pub(super) fn new(top: TopK, engine: EngineKind, work: Work) -> Self {
-        Self::within(top, engine, work, true)
+        Self::within(top, engine, work, true, None)
     }
 
-    /// The end of a search that was `exact`, or ran out of its budget.
-    pub(super) fn within(top: TopK, engine: EngineKind, work: Work, exact: bool) -> Self {
+    /// The end of a search that was `exact`, or ran out of its budget, when `recall` is what it is expected to have found.
+    pub(super) fn within(top: TopK, engine: EngineKind, work: Work, exact: bool, recall: Option<f32>) -> Self {
         let matches = top.into_sorted().into_iter().map(|(row, score)| Match { row, score }).collect();
-        Self { matches, engine, work, exact }
+        Self { matches, engine, work, exact, recall: if exact { Some(1.0) } else { recall } }
     }
 }

@@ -9,7 +9,7 @@ use super::probe::Probe;
 use super::tree::{Waiting, open};
 use crate::kernel::popcount::Source;
 
-/// Heads that are looked at for every code the budget allows, before it is left at the blocks already bounded.
+/// Heads that are looked at for every code a budget allows, before it is left at the blocks already bounded.
 const HEADS_A_CODE: u64 = 32;
 
 /// Blocks of codes that wait to be scored: bounds order as their bits do, equal ones go by number.
@@ -20,7 +20,7 @@ type Blocks = BinaryHeap<(u32, Reverse<usize>)>;
 /// when all blocks worth scoring are scored of as many heads as the budget allows. Without `nodes` all blocks wait from the start.
 ///
 /// O(nodes and blocks bounded x log) beside the codes.
-pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>, budget: u64) {
+pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>) {
     let (mut waiting, mut blocks) = (BinaryHeap::<Waiting>::with_capacity(256), Blocks::with_capacity(1024));
     let levels = nodes.map_or(&[][..], Nodes::levels);
     let last = probe.linear.blocks().len();
@@ -28,6 +28,7 @@ pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>, budget: u64) 
         Some(top) => open(probe, levels, levels.len() - 1, 0..top.blocks(), &mut waiting),
         None => wait(probe, 0..last, f32::MAX, &mut blocks),
     }
+    let most_heads = probe.budget().map_or(u64::MAX, |budget| budget.saturating_mul(HEADS_A_CODE));
     while !probe.spent {
         let node = waiting.peek().map(|&(bound, ..)| f32::from_bits(bound));
         let block = blocks.peek().map(|&(bound, _)| f32::from_bits(bound));
@@ -35,7 +36,7 @@ pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>, budget: u64) 
         if node.is_none_or(|bound| bound < threshold) && block.is_none_or(|bound| bound < threshold) {
             return;
         }
-        let looked = probe.work.heads >= budget.saturating_mul(HEADS_A_CODE);
+        let looked = probe.work.heads >= most_heads;
         if block.is_some() && (looked || block >= node) {
             if block.is_some_and(|bound| bound < threshold) {
                 probe.spent = true;

@@ -90,7 +90,7 @@ impl Linear {
     /// # Panics
     /// If there is no such row.
     pub(super) fn code(&self, row: u32) -> LayeredCodes {
-        let position = if self.positions.is_empty() { row } else { self.positions[row as usize] } as usize;
+        let position = self.position(row);
         let mut halves = self.blocks.words_at(position);
         let mut words = Vec::with_capacity(self.shape.words());
         for &width in self.shape.widths() {
@@ -102,6 +102,14 @@ impl Linear {
         }
         let scalers = (0..self.shape.layers()).map(|layer| self.blocks.scaler(position, layer)).collect();
         LayeredCodes::from_valid(Arc::clone(&self.shape), words, scalers)
+    }
+
+    /// Where a row is stored.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub(super) fn position(&self, row: u32) -> usize {
+        if self.positions.is_empty() { row as usize } else { self.positions[row as usize] as usize }
     }
 
     /// The codes, in the order of the scan.
@@ -202,13 +210,20 @@ impl Linear {
 
     /// Offers the admitted rows among `lanes` of a block.
     #[inline]
-    pub(super) fn offer(
+    pub(super) fn offer(&self, block: usize, lanes: u16, scores: &[f32; LANES], filter: &Filter<'_>, top: &mut TopK) {
+        self.offer_counting(block, lanes, scores, filter, top, |_| ());
+    }
+
+    /// [`Linear::offer`], and tells the scores of rows the user has not seen that reach the list and are not listed.
+    #[inline]
+    pub(super) fn offer_counting(
         &self,
         block: usize,
         mut lanes: u16,
         scores: &[f32; LANES],
         filter: &Filter<'_>,
         top: &mut TopK,
+        mut refused: impl FnMut(f32),
     ) {
         while lanes != 0 {
             let lane = lanes.trailing_zeros() as usize;
@@ -218,8 +233,13 @@ impl Linear {
                 return;
             };
             let score = scores[lane];
-            if score >= top.threshold() && filter.admits(row) {
+            if score < top.threshold() || filter.has_seen(row) {
+                continue;
+            }
+            if filter.lists(row) {
                 top.push(score, self.ranks[row as usize], row);
+            } else {
+                refused(score);
             }
         }
     }

@@ -4,10 +4,12 @@
 //!
 //! [`Linear`] scans rows in any order. [`Index`] stores them so that neighbours lie together ([`Order`]), bounds runs of them ([`nodes`]) and
 //! single ones by a part of their code, and chooses an engine a query by what sample queries touched. A budget goes to the runs with the best
-//! bound, or, for codes of one layer, which no ball bounds well, to those that promise most ([`buckets`]).
+//! bound, or, for codes of one layer, which no ball bounds well, to those that promise most ([`buckets`]); how much of the exact list it finds is
+//! measured when the index is built ([`Calibration`]), so that a share of it can be asked for.
 
 mod bisection;
 mod buckets;
+mod calibration;
 mod filter;
 mod found;
 mod frontier;
@@ -25,8 +27,9 @@ mod vectors;
 #[cfg(test)]
 mod tests;
 
+pub use calibration::Calibration;
 pub use filter::Filter;
-pub use found::{EngineKind, Found, Match, Work};
+pub use found::{Effort, EngineKind, Found, Match, Work};
 pub use linear::Linear;
 pub use order::Order;
 pub use ordered::{Index, TOGETHER};

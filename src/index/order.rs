@@ -38,6 +38,15 @@ impl Order {
     /// The order of `items`. Depends on nothing else, the number of threads included; equal keys go by row. O(n (log n + layers)),
     /// parallel.
     pub fn of(items: &LayeredCodes) -> Self {
+        Self::in_bands(items, true)
+    }
+
+    /// The order of codes of one layer for searches by a budget alone: one band, where clusters are whole. Otherwise as [`Order::of`].
+    pub fn without_bands(items: &LayeredCodes) -> Self {
+        Self::in_bands(items, false)
+    }
+
+    fn in_bands(items: &LayeredCodes, banded: bool) -> Self {
         let profile = Profile::of(items);
         let norms = |row: u32| profile.norm(items.row(row as usize).scalers);
         // Norms are not negative, so their bits order as they do; the largest come first.
@@ -48,6 +57,7 @@ impl Order {
         keyed.par_sort_unstable();
         let mut rows: Vec<u32> = keyed.into_par_iter().map(|keyed| keyed as u32).collect();
         let bands = match items.shape().layers() {
+            1 if !banded => cuts(items.len(), 1),
             1 => apart(cuts(items.len(), FEW_BANDS), |position| norms(rows[position as usize])),
             _ => cuts(items.len(), BANDS),
         };

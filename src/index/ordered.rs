@@ -3,14 +3,15 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 
 use super::buckets::Buckets;
+use super::calibration::DEPTHS;
 use super::mih::Mih;
 use super::nodes::Nodes;
 use super::order::{Order, Profile};
 use super::planner::{Plan, Planner};
-use super::probe::{Probe, prepare};
-use super::{EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
+use super::probe::{Limit, Probe, prepare};
+use super::{Calibration, Effort, EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
-use crate::kernel::popcount::{BlockQuery, Heads, Kernel};
+use crate::kernel::popcount::{BallQuery, BlockQuery, Heads, Kernel, LANES};
 
 /// Sample queries the planner learns from at build.
 const SAMPLES: usize = 16;
@@ -20,6 +21,9 @@ pub const TOGETHER: usize = 8;
 
 /// How many results a sample query asks for.
 const SAMPLE_K: usize = 20;
+
+/// The share of the exact list a sample query asks for.
+const SAMPLE_SHARE: f32 = 0.99;
 
 /// The index of a generation: items in [`Order`], with nodes and heads over them, and engines that all give the list of an exhaustive scan.
 ///
@@ -38,6 +42,7 @@ pub struct Index {
     /// Built when it is first asked for: 2 to 4 bytes an item and table that most searches are faster without.
     mih: OnceLock<Mih>,
     planner: Planner,
+    calibration: Option<Calibration>,
 }
 
 impl Index {
@@ -72,7 +77,7 @@ impl Index {
         let buckets = (layers == 1).then(|| Buckets::build(&stored)).transpose()?;
         let planner = Planner::new(kernel, items.len(), heads.as_ref().map_or(0, Heads::words));
         let linear = Linear::of_stored(&stored, rows, ranks, kernel)?;
-        Ok(Self { linear, bands, nodes, heads, buckets, heaviest, mih: OnceLock::new(), planner })
+        Ok(Self { linear, bands, nodes, heads, buckets, heaviest, mih: OnceLock::new(), planner, calibration: None })
     }
 
     /// [`Index::calibrate`] by a few of the items themselves.
@@ -102,6 +107,67 @@ impl Index {
             self.planner.learn(engine, &work);
         }
         Ok(())
+    }
+
+    /// Whether queries of so many planes are best answered by a scan, so that the order of storage serves searches by a budget alone.
+    pub fn is_scanned(&self, planes: u32) -> bool {
+        self.planner.wants_samples() && self.planner.scans(self.shape(), planes, SAMPLE_K)
+    }
+
+    /// Measures what a budget finds, on these queries and what each may return: a few hundred that are like those to come. It is `None` for a small
+    /// index, which is scanned. O(queries x n x words), parallel.
+    ///
+    /// # Errors
+    /// If a query has another shape than the items.
+    pub fn measure(&self, samples: &[(QueryCode, Filter<'_>)]) -> Result<Option<Calibration>, CodeError> {
+        if !self.planner.wants_samples() || samples.is_empty() {
+            return Ok(None);
+        }
+        let until = |(query, filter): &(QueryCode, Filter<'_>)| -> Result<Vec<u32>, CodeError> {
+            let depth = DEPTHS[DEPTHS.len() - 1] as usize;
+            let exact = self.search(query, depth, filter, None)?;
+            let prepared = prepare(query);
+            let mut probe = self.probe(&prepared, depth, filter, EngineKind::Tree, Limit::NONE);
+            probe.trace = Some(Vec::new());
+            self.run(&mut probe, EngineKind::Tree, true);
+            let mut scored = vec![u32::MAX; self.linear.blocks().len()];
+            let mut codes = 0;
+            for &block in probe.trace.iter().flatten() {
+                codes += LANES as u32;
+                scored[block as usize] = codes;
+            }
+            Ok(exact.matches.iter().map(|hit| scored[self.linear.position(hit.row) / LANES]).collect())
+        };
+        let until: Vec<Vec<u32>> = samples.par_iter().map(until).collect::<Result<_, _>>()?;
+        Ok(Some(Calibration::of(&until)))
+    }
+
+    /// Has [`Effort::Recall`] go by a measurement of this index, and plans by what these queries touch with it. O(queries x search), parallel.
+    ///
+    /// # Errors
+    /// If a query has another shape than the items.
+    pub fn set_calibration(&mut self, calibration: Calibration, queries: &[QueryCode]) -> Result<(), CodeError> {
+        if queries.iter().any(|query| **query.shape() != **self.linear.shape()) {
+            return Err(CodeError::ShapeMismatch);
+        }
+        let (codes, share) = (calibration.budget(SAMPLE_K as u64, SAMPLE_SHARE), SAMPLE_SHARE);
+        let filter = Filter::default();
+        let touched = |query: &QueryCode| {
+            let prepared = prepare(query);
+            let limit = Limit { codes, recall: Some((&calibration, share)) };
+            let mut probe = self.probe(&prepared, SAMPLE_K, &filter, EngineKind::Tree, limit);
+            self.run(&mut probe, EngineKind::Tree, true);
+            probe.work
+        };
+        let work: Vec<Work> = queries.par_iter().map(touched).collect();
+        self.planner.learn_partial(&work);
+        self.calibration = Some(calibration);
+        Ok(())
+    }
+
+    /// What budgets find, if that was measured.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
     }
 
     /// The code of one row, which only the index holds. O(words).
@@ -158,68 +224,94 @@ impl Index {
         filter: &Filter<'_>,
         engine: Option<EngineKind>,
     ) -> Result<Found, CodeError> {
-        self.search_within(query, k, filter, engine, u64::MAX)
+        self.search_with(query, k, filter, engine, Effort::Exact)
     }
 
-    /// [`Index::search`] that scores at most `budget` codes, or as many more as it takes to find min(k, rows admitted) rows. The list is exact,
-    /// and says so, where the search ends inside the budget; otherwise it holds the best of what was scored: by the tree what has the largest bound
-    /// first, or for codes of one layer what promises most on average; by heads, where those are forced, what has the largest bound; by the others
-    /// in the order of storage.
+    /// [`Index::search`] with more or less effort. The list is exact, and says so, where the search ends inside its budget; otherwise it holds the
+    /// best of what was scored: by the tree what has the largest bound first, or for codes of one layer what promises most on average; by heads,
+    /// where those are forced, what has the largest bound; by the others in the order of storage.
+    ///
+    /// A share of the exact list is searched for where the index was calibrated, no engine is forced, and the planner expects to save something.
     ///
     /// # Errors
     /// If the query has another shape than the items.
-    pub fn search_within(
+    pub fn search_with(
         &self,
         query: &QueryCode,
         k: usize,
         filter: &Filter<'_>,
         engine: Option<EngineKind>,
-        budget: u64,
+        effort: Effort,
     ) -> Result<Found, CodeError> {
-        let limited = budget < self.len() as u64;
-        let budget = if limited { budget } else { u64::MAX };
         if **query.shape() != **self.linear.shape() {
             return Err(CodeError::ShapeMismatch);
         }
-        let plan = match engine {
-            Some(engine) if k > 0 => Plan::Run(engine),
-            _ => match self.planner.plan(query.shape(), query.planes(), k, filter) {
-                // The others do not come to the best codes first.
-                Plan::Run(_) if limited => Plan::Run(EngineKind::Tree),
-                plan => plan,
-            },
-        };
-        let query = prepare(query);
-        let engine = match plan {
-            Plan::Nothing => return Ok(Found::new(TopK::new(0, 0), EngineKind::Linear, Work::default())),
-            Plan::Score(rows) => {
-                let mut top = TopK::new(k, self.len());
-                let (codes, exact) = self.linear.score_allowed(query.codes(), &rows, filter, budget, &mut top);
-                return Ok(Found::within(top, EngineKind::Allowed, Work { codes, ..Work::default() }, exact));
+        let plan = self.planner.plan(query.shape(), query.planes(), k, filter);
+        let limit = match (effort, &plan) {
+            (Effort::Budget(codes), _) if codes < self.len() as u64 => Limit { codes, recall: None },
+            (Effort::Recall(share), &Plan::Run(_, expected)) if engine.is_none() => {
+                let recall = self.calibration.as_ref().map(|calibration| (calibration, share));
+                let budget = |recall| self.planner.partial(query.shape(), query.planes(), k, expected, recall);
+                recall.and_then(budget).map_or(Limit::NONE, |codes| Limit { codes, recall })
             }
-            Plan::Run(EngineKind::Head) if self.heads.is_none() => EngineKind::Linear,
-            Plan::Run(engine) => engine,
+            _ => Limit::NONE,
         };
+        let prepared = prepare(query);
+        let engine = match (plan, engine) {
+            (Plan::Nothing, _) => return Ok(Found::new(TopK::new(0, 0), EngineKind::Linear, Work::default())),
+            (Plan::Score(rows), None) => {
+                let mut top = TopK::new(k, self.len());
+                let scored = self.linear.score_allowed(prepared.codes(), &rows, filter, limit.codes, &mut top);
+                let work = Work { codes: scored.0, ..Work::default() };
+                return Ok(Found::within(top, EngineKind::Allowed, work, scored.1, None));
+            }
+            (_, Some(engine)) => engine,
+            // The others do not come to the best codes first.
+            (Plan::Run(..), None) if limit.codes < u64::MAX => EngineKind::Tree,
+            (Plan::Run(engine, _), None) => engine,
+        };
+        let engine = if engine == EngineKind::Head && self.heads.is_none() { EngineKind::Linear } else { engine };
+        let mut probe = self.probe(&prepared, k, filter, engine, limit);
+        self.run(&mut probe, engine, limit.codes < u64::MAX);
+        let exact = !probe.spent;
+        let recall = match &self.calibration {
+            Some(calibration) if !exact && engine == EngineKind::Tree => Some(probe.expected(calibration)),
+            _ => None,
+        };
+        Ok(Found::within(probe.top, engine, probe.work, exact, recall))
+    }
+
+    fn probe<'a>(
+        &'a self,
+        query: &'a BallQuery,
+        k: usize,
+        filter: &'a Filter<'a>,
+        engine: EngineKind,
+        limit: Limit<'a>,
+    ) -> Probe<'a> {
         let heads = self.heads.as_ref().filter(|_| match engine {
             EngineKind::Linear => false,
-            EngineKind::Mih => !limited,
+            EngineKind::Mih => limit.codes == u64::MAX,
             _ => true,
         });
-        let mut probe = Probe::new(&self.linear, heads, &query, k, filter, budget);
+        Probe::new(&self.linear, heads, query, k, filter, limit)
+    }
+
+    /// Runs an engine: one that comes to the best codes first, if the search may end before it has its proof.
+    fn run(&self, probe: &mut Probe<'_>, engine: EngineKind, limited: bool) {
         match engine {
             EngineKind::Mih => {
                 let mih = self.mih.get_or_init(|| Mih::build(&self.linear, &self.bands, self.heaviest));
-                mih.search(&mut probe);
+                mih.search(probe);
             }
             EngineKind::Tree if limited => match &self.buckets {
-                Some(buckets) => buckets.search(&mut probe, &self.nodes.levels()[0], budget),
-                None => frontier::search(&mut probe, Some(&self.nodes), budget),
+                Some(buckets) => buckets.search(probe),
+                None => frontier::search(probe, Some(&self.nodes)),
             },
-            EngineKind::Head if limited => frontier::search(&mut probe, None, budget),
-            EngineKind::Tree => tree::search(&mut probe, &self.nodes),
+            EngineKind::Head if limited => frontier::search(probe, None),
+            EngineKind::Tree => tree::search(probe, &self.nodes),
             _ => probe.scan(0..self.linear.blocks().len()),
         }
-        Ok(Found::within(probe.top, engine, probe.work, !probe.spent))
     }
 
     /// [`Index::search`] for several queries: those that are best answered by a scan share one, [`TOGETHER`] at a time. The answers are those
@@ -235,7 +327,7 @@ impl Index {
                     && query.planes() == queries[0].0.planes()
                     && matches!(
                         self.planner.plan(query.shape(), query.planes(), k, filter),
-                        Plan::Run(EngineKind::Linear)
+                        Plan::Run(EngineKind::Linear, _)
                     )
             };
             if queries.len() == 1 || !queries.iter().all(scans) {

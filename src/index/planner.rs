@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
-use super::{EngineKind, Filter, Work};
+use super::{Calibration, EngineKind, Filter, Work};
 use crate::code::CodeShape;
 use crate::kernel::popcount::{Kernel, TABLE_PLANES};
 
@@ -96,7 +96,16 @@ pub(super) enum Plan<'a> {
     /// These rows are scored one by one; the filter still applies.
     Score(Cow<'a, RoaringBitmap>),
     /// An engine runs, and asks the filter about rows that would enter.
-    Run(EngineKind),
+    Run(EngineKind, Expected),
+}
+
+/// What a plan goes by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected {
+    /// What the engine costs.
+    cost: f64,
+    /// Rows the filter admits.
+    admitted: u64,
 }
 
 /// Chooses the engine with the least expected cost, from what sample queries touched in this very index.
@@ -107,11 +116,13 @@ pub(super) struct Planner {
     head_words: usize,
     /// What the samples touched by engine; empty for a small index.
     samples: Vec<(EngineKind, Average)>,
+    /// What the samples touched beside the codes when they searched for a share of the exact list.
+    partial: Option<Average>,
 }
 
 impl Planner {
     pub(super) fn new(kernel: Kernel, items: usize, head_words: usize) -> Self {
-        Self { kernel, items, head_words, samples: Vec::new() }
+        Self { kernel, items, head_words, samples: Vec::new(), partial: None }
     }
 
     /// Whether samples would change a plan.
@@ -119,10 +130,42 @@ impl Planner {
         self.items > SMALL
     }
 
+    /// Whether nothing beats the scan for a list of some length, by what the samples touched.
+    pub(super) fn scans(&self, shape: &CodeShape, planes: u32, k: usize) -> bool {
+        let costs = Costs::of(self.kernel, shape, self.head_words, planes);
+        self.engine(&costs, k as u64, self.items as u64).0 == EngineKind::Linear
+    }
+
     /// Takes what sample queries touched with one engine.
     pub(super) fn learn(&mut self, engine: EngineKind, work: &[Work]) {
         self.samples.retain(|(known, _)| *known != engine);
         self.samples.push((engine, Average::of(work)));
+    }
+
+    /// Takes what sample queries touched when they searched for a share of the exact list.
+    pub(super) fn learn_partial(&mut self, work: &[Work]) {
+        self.partial = Some(Average::of(work));
+    }
+
+    /// The budget that is expected to find `share` of the best `k`, where that costs less than what was planned.
+    pub(super) fn partial(
+        &self,
+        shape: &CodeShape,
+        planes: u32,
+        k: usize,
+        expected: Expected,
+        (calibration, share): (&Calibration, f32),
+    ) -> Option<u64> {
+        // The k-th of the admitted is further down among all, by as much as there are more of these.
+        let depth = u128::from(k as u64) * self.items as u128 / u128::from(expected.admitted.max(1));
+        // A shorter list may need more: its share is less certain.
+        let budget = [k as u64, u64::try_from(depth).unwrap_or(u64::MAX)].map(|depth| calibration.budget(depth, share));
+        let budget = budget[0].max(budget[1]);
+        let costs = Costs::of(self.kernel, shape, self.head_words, planes);
+        let beside = costs.total(&Average { codes: 0.0, ..self.partial? });
+        // Every block is jumped to.
+        let cost = beside + budget as f64 * (costs.code + Costs::JUMP / 16.0);
+        (budget < self.items as u64 && cost < expected.cost).then_some(budget)
     }
 
     /// The plan for the best `k` of `filter`. O(samples), and O(items / 64) for a deny list of most items.
@@ -146,7 +189,7 @@ impl Planner {
         let (engine, cost) = self.engine(&costs, k as u64, admitted);
         match short {
             Some(rows) if rows.len() as f64 * costs.allowed < cost => Plan::Score(rows),
-            _ => Plan::Run(engine),
+            _ => Plan::Run(engine, Expected { cost, admitted }),
         }
     }
 

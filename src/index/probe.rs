@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::{Filter, Linear, TopK, Work};
+use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
 use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, LANES};
 
@@ -9,6 +9,19 @@ const WINDOW: usize = 64;
 
 /// Blocks whose heads are skipped once they were not, before they are tried again: twice as many after every time, up to the second figure.
 const SKIP: (usize, usize) = (2 * WINDOW, 64 * WINDOW);
+
+/// How many codes may be scored once there are k rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit<'a> {
+    /// `u64::MAX` for an exact search.
+    pub(super) codes: u64,
+    /// What raises the number where too few turn out to be admitted, and the share of the exact list to find.
+    pub(super) recall: Option<(&'a Calibration, f32)>,
+}
+
+impl Limit<'_> {
+    pub(super) const NONE: Self = Self { codes: u64::MAX, recall: None };
+}
 
 /// One search under way: what it compares with, the best so far, and what it touched.
 pub(super) struct Probe<'a> {
@@ -19,8 +32,11 @@ pub(super) struct Probe<'a> {
     pub(super) work: Work,
     /// Whether something that may have entered was left out because of the budget: nothing more is scored then.
     pub(super) spent: bool,
-    /// How many codes may be scored once there are k rows; `u64::MAX` for an exact search.
-    budget: u64,
+    limit: Limit<'a>,
+    /// The scores that reached the list of rows that are not listed, where the limit may be raised.
+    refused: Vec<f32>,
+    /// The blocks of codes that were scored, where that is asked for.
+    pub(super) trace: Option<Vec<u32>>,
     heads: Option<(&'a Heads, HeadQuery)>,
     /// Blocks of heads tested, and reached, since heads were last judged.
     tested: usize,
@@ -38,7 +54,7 @@ impl<'a> Probe<'a> {
         query: &'a BallQuery,
         k: usize,
         filter: &'a Filter<'a>,
-        budget: u64,
+        limit: Limit<'a>,
     ) -> Self {
         let heads = heads.map(|heads| (heads, HeadQuery::new(query, heads)));
         let top = TopK::new(k, linear.len());
@@ -49,7 +65,9 @@ impl<'a> Probe<'a> {
             top,
             work: Work::default(),
             spent: false,
-            budget,
+            limit,
+            refused: Vec::new(),
+            trace: None,
             heads,
             tested: 0,
             reached: 0,
@@ -58,10 +76,54 @@ impl<'a> Probe<'a> {
         }
     }
 
+    /// Codes that may still be scored.
+    pub(super) fn left(&self) -> u64 {
+        self.limit.codes.saturating_sub(self.work.codes)
+    }
+
+    /// Codes that may be scored in all; `None` where a share of the exact list is to be found.
+    pub(super) fn budget(&self) -> Option<u64> {
+        self.limit.recall.is_none().then_some(self.limit.codes)
+    }
+
+    /// The share of the exact list that is expected to be found, by what was scored.
+    pub(super) fn expected(&mut self, calibration: &Calibration) -> f32 {
+        // The last block may be short of codes.
+        let codes = self.limit.codes.max(self.work.codes);
+        match self.ranks() {
+            None => calibration.share(self.top.k() as u64, codes),
+            Some(ranks) => calibration.share_of_ranks(&ranks, codes),
+        }
+    }
+
+    /// The ranks of the list's rows among all that the user has not seen, as far as they were scored, ascending from 0; `None` where they are the
+    /// best.
+    fn ranks(&mut self) -> Option<Vec<u32>> {
+        let last = self.top.kth();
+        self.refused.retain(|&score| score >= last);
+        if self.refused.is_empty() {
+            return None;
+        }
+        self.refused.sort_unstable_by(|a, b| b.total_cmp(a));
+        let before = |score: f32| self.refused.partition_point(|&refused| refused > score) as u32;
+        Some((0..).zip(self.top.scores()).map(|(rank, score)| rank + before(score)).collect())
+    }
+
+    /// Raises the limit where the list turns out to reach further down than it was made for; whether it did.
+    fn raise(&mut self) -> bool {
+        let Some((calibration, share)) = self.limit.recall else { return false };
+        let Some(ranks) = self.ranks() else { return false };
+        let codes = self.limit.codes;
+        if calibration.share_of_ranks(&ranks, codes) < share {
+            self.limit.codes = codes.max(calibration.budget_of_ranks(&ranks, share));
+        }
+        self.limit.codes > codes
+    }
+
     /// Offers every row of `range` that can still enter: by its head first, and where heads let more than two blocks in five through, by
     /// its code alone.
     pub(super) fn scan(&mut self, mut range: Range<usize>) {
-        if self.budget < u64::MAX {
+        if self.limit.codes < u64::MAX {
             return self.scan_codes_within(range);
         }
         while !range.is_empty() {
@@ -71,7 +133,7 @@ impl<'a> Probe<'a> {
             range.start = piece.end;
             if blind {
                 self.skip = self.skip.saturating_sub(piece.len());
-                self.scan_codes(piece);
+                self.scan_codes(Codes::Range(piece));
             } else {
                 self.scan_heads(piece);
             }
@@ -81,16 +143,37 @@ impl<'a> Probe<'a> {
 
     /// Offers the rows of `range` that the budget affords: without any left, a block at a time until there are k rows.
     pub(super) fn scan_codes_within(&mut self, mut range: Range<usize>) {
-        while !range.is_empty() && !self.spent {
-            let left = self.budget.saturating_sub(self.work.codes) / LANES as u64;
-            let most = match usize::try_from(left).unwrap_or(usize::MAX) {
-                0 if self.top.is_full() => return self.spent = true,
-                blocks => blocks.clamp(1, WINDOW),
-            };
+        while !range.is_empty() {
+            let Some(most) = self.affords() else { return };
             let piece = range.start..range.end.min(range.start + most);
             range.start = piece.end;
-            self.scan_codes(piece);
+            self.scan_codes(Codes::Range(piece));
             self.top.tighten();
+        }
+    }
+
+    /// [`Probe::scan_codes_within`] of the blocks in a list, in its order.
+    pub(super) fn scan_list_within(&mut self, mut list: &[u32]) {
+        while !list.is_empty() {
+            let Some(most) = self.affords() else { return };
+            let (piece, later) = list.split_at(most.min(list.len()));
+            list = later;
+            self.scan_codes(Codes::List(piece));
+            self.top.tighten();
+        }
+    }
+
+    /// How many blocks of codes may be scored next, at least one; none where the budget is spent.
+    fn affords(&mut self) -> Option<usize> {
+        loop {
+            let left = usize::try_from(self.left() / LANES as u64).unwrap_or(usize::MAX);
+            if left > 0 || !self.top.is_full() {
+                return Some(left.clamp(1, WINDOW));
+            }
+            if self.spent || !self.raise() {
+                self.spent = true;
+                return None;
+            }
         }
     }
 
@@ -121,15 +204,37 @@ impl<'a> Probe<'a> {
         })
     }
 
-    fn scan_codes(&mut self, range: Range<usize>) {
-        let Self { linear, filter, top, .. } = self;
+    fn scan_codes(&mut self, blocks: Codes<'_>) {
+        let Self { linear, filter, top, refused, .. } = self;
         let threshold = top.threshold();
-        self.work.codes += items(linear, &range);
-        let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
-            linear.offer(block, lanes, scores, filter, top);
-            top.threshold()
+        self.work.codes += match &blocks {
+            Codes::Range(range) => items(linear, range),
+            Codes::List(list) => list.iter().map(|&block| items(linear, &(block as usize..block as usize + 1))).sum(),
         };
-        linear.kernel().scan(linear.blocks(), self.query.codes(), range, threshold, &mut sink);
+        if let Some(trace) = &mut self.trace {
+            match &blocks {
+                Codes::Range(range) => trace.extend(range.clone().map(|block| block as u32)),
+                Codes::List(list) => trace.extend_from_slice(list),
+            }
+        }
+        let query = self.query.codes();
+        let scan = |sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32| match blocks {
+            Codes::Range(range) => linear.kernel().scan(linear.blocks(), query, range, threshold, sink),
+            Codes::List(list) => linear.kernel().scan_list(linear.blocks(), query, list, threshold, sink),
+        };
+        if self.limit.recall.is_some() {
+            let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
+                linear.offer_counting(block, lanes, scores, filter, top, |score| refused.push(score));
+                top.threshold()
+            };
+            scan(&mut sink);
+        } else {
+            let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
+                linear.offer(block, lanes, scores, filter, top);
+                top.threshold()
+            };
+            scan(&mut sink);
+        }
     }
 
     fn scan_heads(&mut self, range: Range<usize>) {
@@ -163,6 +268,12 @@ impl<'a> Probe<'a> {
             (self.tested, self.reached) = (0, 0);
         }
     }
+}
+
+/// Which blocks of codes are scored.
+enum Codes<'a> {
+    Range(Range<usize>),
+    List(&'a [u32]),
 }
 
 /// Items in a range of blocks: the last block may be short.

@@ -31,6 +31,11 @@ impl TopK {
         self.threshold
     }
 
+    /// How many rows are wanted.
+    pub(super) fn k(&self) -> usize {
+        self.k
+    }
+
     /// Whether there are k rows already.
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() >= self.k
@@ -59,6 +64,21 @@ impl TopK {
         self.entries.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
         self.entries.truncate(self.k);
         self.threshold = score(self.entries[self.k - 1].0);
+    }
+
+    /// The k-th best score so far; minus infinity where there are fewer than k rows.
+    pub(super) fn kth(&mut self) -> f32 {
+        if self.k > 0 && self.is_full() {
+            self.select();
+        }
+        self.threshold
+    }
+
+    /// The scores so far, best first, at least the best k of them.
+    pub(super) fn scores(&self) -> Vec<f32> {
+        let mut scores: Vec<f32> = self.entries.iter().map(|&(key, _)| score(key)).collect();
+        scores.sort_unstable_by(|a, b| b.total_cmp(a));
+        scores
     }
 
     /// Brings the threshold up to date where that pays: as soon as there are k rows, then after every eighth of k. Amortised O(1) a push.

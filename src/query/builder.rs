@@ -12,7 +12,7 @@ use crate::code::QueryCode;
 use crate::error::{Error, Result};
 use crate::generation::Generation;
 use crate::ids::Id;
-use crate::index::{Filter, Found, Match};
+use crate::index::{Effort, Filter, Found, Match};
 use crate::snapshot::Snapshot;
 
 /// A query under construction, from [`Db::query`](crate::Db::query) or [`Snapshot::query`]. It ends with [`run`](Query::run).
@@ -41,7 +41,7 @@ pub struct Query<'a> {
     popular_only: bool,
     query_bits: Option<u32>,
     engine: Option<Engine>,
-    budget: Option<u64>,
+    effort: Effort,
 }
 
 /// Whom or what the items are to be near to.
@@ -81,7 +81,7 @@ impl<'a> Query<'a> {
             popular_only: false,
             query_bits: None,
             engine: None,
-            budget: None,
+            effort: Effort::Exact,
         }
     }
 
@@ -171,7 +171,18 @@ impl<'a> Query<'a> {
     /// look at 32 times as many heads of codes at most; more only as long as there are not min(k, allowed) hits. [`Hits::exact`] tells whether the search could prove its list within the budget; it
     /// holds the best of what was scored otherwise. Items that came since the training are all scored, beside the budget. Off by default.
     pub fn approximate(mut self, budget: u64) -> Self {
-        self.budget = Some(budget);
+        self.effort = Effort::Budget(budget);
+        self
+    }
+
+    /// Gives up exactness for speed: as many codes of trained items are scored as it took sample users, when the generation was published, to find
+    /// this share of their exact lists on average, for lists of this length and among as many items as the filters leave. 0.99 may mean a twentieth
+    /// of the work on long codes. It is an average: of single lists more or less may be found, and users who came since the training, baskets and
+    /// vectors may be unlike the sample. The search is exact where that costs no more: for few items, narrow filters and codes that an index prunes
+    /// well. [`Hits::recall`] tells what is expected of the answer, [`Hits::scored`] what was scored. An engine that is asked for is exact. 1 by default, which
+    /// is exact; the last of [`recall`](Query::recall) and [`approximate`](Query::approximate) counts.
+    pub fn recall(mut self, share: f32) -> Self {
+        self.effort = if share == 1.0 { Effort::Exact } else { Effort::Recall(share) };
         self
     }
 
@@ -179,7 +190,7 @@ impl<'a> Query<'a> {
     /// training are waited for.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, an engine that cannot be asked for, a query of nobody and nothing, a
+    /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, a recall that is no share, an engine that cannot be asked for, a query of nobody and nothing, a
     /// vector that does not fit or is zero, or an item set of another database; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
@@ -189,10 +200,9 @@ impl<'a> Query<'a> {
         let filter = self.filter(&resolved, &sets);
         let (found, engine) = match (&resolved.query, self.snapshot.trained()) {
             (Some(query), Some(generation)) if !self.popular_only => {
-                let budget = self.budget.unwrap_or(u64::MAX);
                 let engine = self.engine.and_then(Engine::kind);
                 let coded = coded(&filter, generation);
-                let found = generation.item_index().search_within(query, self.k, &coded, engine, budget)?;
+                let found = generation.item_index().search_with(query, self.k, &coded, engine, self.effort)?;
                 let engine = found.engine.into();
                 (self.merge(found, generation, query, &filter), engine)
             }
@@ -245,8 +255,16 @@ impl<'a> Query<'a> {
         if self.query_bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
             return Err(invalid("query_bits", "a query has 1 to 8 bits a dimension"));
         }
-        if self.budget == Some(0) {
-            return Err(invalid("approximate(0)", "allow at least one code to be scored, or leave the search exact"));
+        match self.effort {
+            Effort::Budget(0) => {
+                let remedy = "allow at least one code to be scored, or leave the search exact";
+                return Err(invalid("approximate(0)", remedy));
+            }
+            Effort::Recall(share) if !(share > 0.0 && share < 1.0) => {
+                let remedy = "ask for a share of the exact list, above 0 and up to 1, which is exact";
+                return Err(invalid(&format!("recall({share})"), remedy));
+            }
+            _ => {}
         }
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items(), similar_to() or vector()"));
@@ -291,6 +309,7 @@ impl<'a> Query<'a> {
             heads: found.work.heads,
             scored: found.work.codes,
             exact: found.exact,
+            recall: found.recall,
             unknown_items: resolved.unknown_items,
         }
     }

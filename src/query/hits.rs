@@ -72,7 +72,7 @@ pub enum Basis {
 }
 
 /// The best items, in descending order of score, ties in ascending order of id: always exactly min(k, allowed) of them, the same list as an
-/// exhaustive scan would give unless [`Query::approximate`](super::Query::approximate) was asked for.
+/// exhaustive scan would give unless [`Query::recall`](super::Query::recall) or [`Query::approximate`](super::Query::approximate) was asked for.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hits {
     pub(crate) hits: Vec<Hit>,
@@ -84,6 +84,7 @@ pub struct Hits {
     pub(crate) heads: u64,
     pub(crate) scored: u64,
     pub(crate) exact: bool,
+    pub(crate) recall: Option<f32>,
     pub(crate) unknown_items: Vec<Id>,
 }
 
@@ -143,10 +144,16 @@ impl Hits {
         self.scored
     }
 
-    /// Whether the list is proved to equal that of an exhaustive scan: always, but for
-    /// [`Query::approximate`](super::Query::approximate) where the budget ended the search before its proof.
+    /// Whether the list is proved to equal that of an exhaustive scan: always, but for [`Query::approximate`](super::Query::approximate) and
+    /// [`Query::recall`](super::Query::recall) where the search ended before its proof.
     pub fn exact(&self) -> bool {
         self.exact
+    }
+
+    /// The share of the exact list that answers like this one hold on average, by what sample users found when the generation was published: 1
+    /// where the list is exact, and `None` where nothing is known (an engine was asked for, or the generation is older than the measurement).
+    pub fn recall(&self) -> Option<f32> {
+        self.recall
     }
 
     /// Items of the basket that nobody knows, in the order given; they were ignored.

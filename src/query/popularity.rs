@@ -26,5 +26,5 @@ pub(super) fn popular(snapshot: &Snapshot, k: usize, filter: &Filter<'_>) -> Fou
     candidates.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| items.compare(a.1, b.1)));
     candidates.truncate(k);
     let matches = candidates.into_iter().map(|(degree, row)| Match { row, score: degree as f32 }).collect();
-    Found { matches, engine: EngineKind::Linear, work: Work::default(), exact: true }
+    Found { matches, engine: EngineKind::Linear, work: Work::default(), exact: true, recall: Some(1.0) }
 }

@@ -34,6 +34,7 @@ pub(crate) fn similar_users(snapshot: &Snapshot, user: &Id, k: usize) -> Result<
         heads: found.work.heads,
         scored: found.work.codes,
         exact: found.exact,
+        recall: found.recall,
         unknown_items: Vec::new(),
     })
 }

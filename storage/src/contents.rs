@@ -93,7 +93,7 @@ fn belongs(
     Ok(store.unwrap_or(Birth { identity, properties: Default::default() }))
 }
 
-/// The tail and the manifest against the witness. Returns what was recovered.
+/// The tail and the manifest against the witness. Returns what was recovered: the log as far as none of its records is missing.
 fn check_against(engine: &Engine, manifest: Option<&Manifest>, acked: Acked) -> Result<Acked> {
     let folded = manifest.map_or(0, |manifest| manifest.folded_through);
     let generation = manifest.map_or(0, |manifest| manifest.generation);
@@ -106,10 +106,56 @@ fn check_against(engine: &Engine, manifest: Option<&Manifest>, acked: Acked) -> 
         if log_first > folded.saturating_add(1) {
             return bad(format!("the log begins with record {log_first}, but the generation ends with {folded}"));
         }
-        last = last.max(log_last);
+        // A power cut may leave later writes that were not synced without earlier ones. None of them was acknowledged: the log ends before the
+        // first that is missing.
+        last = log::unbroken(engine, folded, log_last)?;
+        if last < acked.sequence && acked.sequence <= log_last {
+            return bad(format!("log record {} is missing (the log goes to {log_last})", last + 1));
+        }
     }
     if last < acked.sequence {
         return bad(format!("record {} was acknowledged, but the log ends with {last}", acked.sequence));
     }
     Ok(Acked { sequence: last, generation })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::Packer;
+    use crate::record::Record;
+    use crate::store::TREES;
+
+    /// A store whose log holds these runs of records.
+    fn store(dir: &Path, runs: &[std::ops::RangeInclusive<u64>]) -> Engine {
+        let engine = Engine::create(&dir.join("store-1"), &TREES, 1 << 20).unwrap();
+        let values: Vec<(u64, Vec<u8>)> = runs
+            .iter()
+            .map(|run| {
+                let mut packer = Packer::new(*run.start());
+                for sequence in run.clone() {
+                    assert!(packer.push(&Record::Remove { user: 0, item: sequence as u32 }).is_none());
+                }
+                packer.finish().unwrap()
+            })
+            .collect();
+        log::write(&engine, &values).unwrap();
+        engine
+    }
+
+    #[test]
+    fn the_log_ends_before_what_was_lost_if_nobody_was_told_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = store(dir.path(), &[1..=4, 5..=9, 12..=20, 21..=30]);
+        let reached = |sequence| check_against(&engine, None, Acked { sequence, generation: 0 });
+        for sequence in 0..=9 {
+            assert_eq!(reached(sequence).unwrap().sequence, 9);
+        }
+        for sequence in 10..=30 {
+            assert!(reached(sequence).unwrap_err().to_string().contains("log record 10 is missing"));
+        }
+        assert!(reached(31).unwrap_err().to_string().contains("was acknowledged"));
+        let missing: Vec<u64> = (0..=30).filter(|&after| log::unbroken(&engine, after, 30).unwrap() == after).collect();
+        assert_eq!(missing, [9, 10, 30]);
+    }
 }

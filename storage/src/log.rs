@@ -139,6 +139,24 @@ pub(crate) fn scan(
     if next <= last { Err(missing(next)) } else { Ok(()) }
 }
 
+/// The last of the sequences `after + 1 ..= last` before which none is missing; `after` where the first one is.
+pub(crate) fn unbroken(engine: &Engine, after: u64, last: u64) -> Result<u64> {
+    let mut reached = after;
+    if after >= last {
+        return Ok(reached);
+    }
+    let Some(from) = engine.at_or_before(Tree::Log, &key(after + 1))? else { return Ok(reached) };
+    engine.scan(Tree::Log, &from, &key(last), Kind::Log, |key, payload| {
+        let packed = Packed::open(engine, key, payload)?;
+        let follows = packed.first <= reached.saturating_add(1);
+        if follows {
+            reached = reached.max(packed.last());
+        }
+        Ok(follows)
+    })?;
+    Ok(reached)
+}
+
 /// Packs the records `after + 1 ..= last` anew: the value in which `after` falls is cut, so that nothing before it is copied along, and small ones
 /// are joined.
 pub(crate) fn repack(

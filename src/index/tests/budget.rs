@@ -29,7 +29,7 @@ proptest! {
         let all = naive(&items, &query, &ranks, usize::MAX, &filter);
         let index = index(&items, &ranks, best_kernel());
         for engine in choices() {
-            let found = index.search_within(&query, k, &filter, engine, budget).unwrap();
+            let found = index.search_with(&query, k, &filter, engine, Effort::Budget(budget)).unwrap();
             let returned = bits(&found);
             prop_assert_eq!(returned.len(), k.min(all.len()), "{:?}", engine);
             // What is returned has its true score, in the true order.
@@ -56,7 +56,7 @@ fn recall(index: &Index, items: &LayeredCodes, engine: Option<EngineKind>, budge
     for seed in 0..queries {
         let query = query(items, 1, true, seed * 1_663);
         let exact = bits(&index.search(&query, k, &Filter::default(), None).unwrap());
-        let found = index.search_within(&query, k, &Filter::default(), engine, budget).unwrap();
+        let found = index.search_with(&query, k, &Filter::default(), engine, Effort::Budget(budget)).unwrap();
         assert!(found.work.codes <= budget);
         kept += bits(&found).iter().filter(|hit| exact.contains(hit)).count();
     }
@@ -79,5 +79,68 @@ fn found_first(items: &LayeredCodes, ranks: &[u32]) {
         let found = recall(&index, items, None, budget);
         let in_order = recall(&index, items, Some(EngineKind::Linear), budget);
         assert!(found > expected && found > 5.0 * in_order, "{found} by {budget} codes, {in_order} by the first ones");
+    }
+}
+
+/// Sample queries with what their users have seen.
+fn samples(items: &LayeredCodes, count: u64, seed: u64) -> Vec<(QueryCode, Vec<u32>)> {
+    let sample = |i: u64| {
+        let query = query(items, 1 + (i % 4) as u32, true, (seed + i) * 1_663);
+        (query, subset(items.len(), 1, seed ^ i).into_iter().collect())
+    };
+    (0..count).map(sample).collect()
+}
+
+#[test]
+fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
+    let one_layer = Arc::new(CodeShape::hops(96, 0).unwrap());
+    let two_layers = Arc::new(CodeShape::hops(64, 1).unwrap());
+    for shape in [one_layer, two_layers] {
+        let rows = 30_000;
+        let items = evened(&flipped_items(&shape, rows, 150, 20, 9));
+        let mut index = index(&items, &permutation(rows, 6), best_kernel());
+        let sampled = samples(&items, 300, 1);
+        let queries: Vec<(QueryCode, Filter<'_>)> =
+            sampled.iter().map(|(query, seen)| (query.clone(), Filter { seen, ..Filter::default() })).collect();
+        let calibration = index.measure(&queries).unwrap().unwrap();
+        let planned: Vec<QueryCode> = queries.iter().take(16).map(|(query, _)| query.clone()).collect();
+        index.set_calibration(calibration, &planned).unwrap();
+        // Every fifth row; rows of two thirds of the clusters, which no share of all rows says anything about; and most rows.
+        let fifth: RoaringBitmap = (0..rows as u32).filter(|row| row % 5 == 0).collect();
+        let clusters: RoaringBitmap = (0..rows as u32).filter(|row| row / 150 % 3 > 0).collect();
+        let most: RoaringBitmap = (0..rows as u32).filter(|row| row % 11 == 0).collect();
+        let (mut limited, mut asked) = (0, 0);
+        for (name, allow, deny) in [
+            ("none", None, None),
+            ("fifth", Some(&fifth), None),
+            ("clusters", Some(&clusters), None),
+            ("most", None, Some(&most)),
+        ] {
+            for k in [5, 20, 100] {
+                let (mut found, mut all) = (0, 0);
+                for (query, seen) in &samples(&items, 200, 5_000) {
+                    let filter = Filter { allow, deny: deny.into_iter().collect(), seen };
+                    let exact = bits(&index.search(query, k, &filter, None).unwrap());
+                    let answer = index.search_with(query, k, &filter, None, Effort::Recall(0.95)).unwrap();
+                    if answer.exact {
+                        assert_eq!((bits(&answer), answer.recall), (exact.clone(), Some(1.0)));
+                    } else {
+                        limited += 1;
+                        assert!(
+                            answer.recall.is_some_and(|recall| recall >= 0.95),
+                            "{name} {k} {:?} {:?}",
+                            answer.recall,
+                            answer.work
+                        );
+                    }
+                    asked += 1;
+                    found += bits(&answer).iter().filter(|hit| exact.contains(hit)).count();
+                    all += exact.len();
+                }
+                let recall = found as f64 / all as f64;
+                assert!(recall >= 0.94, "{name}, {k}: {recall}");
+            }
+        }
+        assert!(limited > asked / 10, "{limited} of {asked} searches were not exact");
     }
 }

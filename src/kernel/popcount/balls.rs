@@ -96,15 +96,20 @@ impl Source for Balls {
     }
 
     #[inline(always)]
+    fn stride(&self) -> usize {
+        self.centres.stride()
+    }
+
+    #[inline(always)]
     fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
         queries: [&BallQuery; Q],
-        first: usize,
-        ahead: usize,
+        blocks: [usize; N],
+        ahead: [usize; N],
     ) -> [[L; Q]; N] {
         let mut sums = [[L::zero(proof); Q]; N];
-        let (rows, scalers) = self.centres.run::<N>(first);
+        let (rows, scalers) = self.centres.run(blocks);
         let mut codes = [&queries[0].codes; Q];
         for (codes, query) in codes.iter_mut().zip(queries) {
             *codes = &query.codes;
@@ -115,7 +120,7 @@ impl Source for Balls {
             let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
             for n in 0..N {
                 let scalers = sums[n][0].load(&scalers[n][layer]);
-                let radii = &self.radii(first + n)[layer];
+                let radii = &self.radii(blocks[n])[layer];
                 for q in 0..Q {
                     let most = sums[n][q].widen(inner[n][q], radii, &queries[q].reach(layer));
                     let products = sums[n][q].scale(most, codes[q].factors()[layer]);
@@ -133,7 +138,7 @@ impl Source for Balls {
             let mut terms = vec![(0.0, 0.0); scalers.len()];
             let mut end = self.centres.shape().words();
             for (layer, &width) in self.centres.shape().widths().iter().enumerate().rev() {
-                let bits = layer_before::<0, 0, 1, 1>(&mut end, width, [&query.codes], [rows], 0);
+                let bits = layer_before::<0, 0, 1, 1>(&mut end, width, [&query.codes], [rows], [0]);
                 let reach = query.reach(layer);
                 let most = (scalar::inner(&bits, lane) + reach.of(radii[layer].0[lane])).min(reach.most).max(0);
                 terms[layer] = (scalers[layer].0[lane], query.codes.factors()[layer] * most as f32);

@@ -130,12 +130,12 @@ impl Blocks {
         (&self.words[block * words..][..words], &self.scalers[block * layers..][..layers])
     }
 
-    /// [`Blocks::block`] of `N` blocks from `first` on. Loops, here and below, because closures over arrays are not always inlined.
+    /// [`Blocks::block`] of `N` blocks. Loops, here and below, because closures over arrays are not always inlined.
     #[inline(always)]
-    pub(super) fn run<const N: usize>(&self, first: usize) -> Run<'_, N> {
+    pub(super) fn run<const N: usize>(&self, blocks: [usize; N]) -> Run<'_, N> {
         let mut run: Run<'_, N> = ([&[]; N], [&[]; N]);
         for n in 0..N {
-            (run.0[n], run.1[n]) = self.block(first + n);
+            (run.0[n], run.1[n]) = self.block(blocks[n]);
         }
         run
     }
@@ -170,15 +170,20 @@ impl Source for Blocks {
     }
 
     #[inline(always)]
+    fn stride(&self) -> usize {
+        self.shape.words * size_of::<LaneWords>()
+    }
+
+    #[inline(always)]
     fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
         queries: [&BlockQuery; Q],
-        first: usize,
-        ahead: usize,
+        blocks: [usize; N],
+        ahead: [usize; N],
     ) -> [[L; Q]; N] {
         let mut sums = [[L::zero(proof); Q]; N];
-        let (rows, scalers) = self.run::<N>(first);
+        let (rows, scalers) = self.run(blocks);
         let mut end = self.shape.words;
         for (layer, &width) in self.shape.widths.iter().enumerate().rev() {
             let bits = layer_before::<P, W, N, Q>(&mut end, width, queries, rows, ahead);
@@ -200,7 +205,7 @@ impl Source for Blocks {
             let mut terms = vec![(0.0, 0.0); scalers.len()];
             let mut end = self.shape.words;
             for (layer, &width) in self.shape.widths.iter().enumerate().rev() {
-                let inner = scalar::inner(&layer_before::<0, 0, 1, 1>(&mut end, width, [query], [rows], 0), lane);
+                let inner = scalar::inner(&layer_before::<0, 0, 1, 1>(&mut end, width, [query], [rows], [0]), lane);
                 terms[layer] = (scalers[layer].0[lane], query.factors[layer] * inner as f32);
             }
             scalar::sum(&terms)
@@ -288,7 +293,7 @@ pub(super) fn layer_before<'a, const P: usize, const W: usize, const N: usize, c
     width: u32,
     queries: [&'a BlockQuery; Q],
     rows: [&'a [LaneWords]; N],
-    ahead: usize,
+    ahead: [usize; N],
 ) -> Bits<'a, N, Q> {
     let words = if W == 0 { width.div_ceil(32) as usize } else { W };
     let range = *end - words..*end;

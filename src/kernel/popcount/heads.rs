@@ -111,17 +111,22 @@ impl Source for Heads {
     }
 
     #[inline(always)]
+    fn stride(&self) -> usize {
+        self.words() * size_of::<LaneWords>()
+    }
+
+    #[inline(always)]
     fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
         queries: [&HeadQuery; Q],
-        first: usize,
-        ahead: usize,
+        blocks: [usize; N],
+        ahead: [usize; N],
     ) -> [[L; Q]; N] {
         let mut sums = [[L::zero(proof); Q]; N];
         let (mut rows, mut packed): ([&[LaneWords]; N], [&[LaneWords]; N]) = ([&[]; N], [&[]; N]);
         for n in 0..N {
-            (rows[n], packed[n]) = self.block(first + n);
+            (rows[n], packed[n]) = self.block(blocks[n]);
         }
         let mut bits = Bits { rows, queries: [queries[0].bits(); Q], width: self.width, ahead };
         for (bits, query) in bits.queries.iter_mut().zip(queries) {
@@ -147,7 +152,7 @@ impl Source for Heads {
     fn reference(&self, query: &HeadQuery, block: usize) -> [f32; LANES] {
         let (rows, packed) = self.block(block);
         std::array::from_fn(|lane| {
-            let bits = Bits { rows: [rows], queries: [query.bits()], width: self.width, ahead: 0 };
+            let bits = Bits { rows: [rows], queries: [query.bits()], width: self.width, ahead: [0] };
             let inner = scalar::inner(&bits, lane).max(0);
             let terms: Vec<(f32, f32)> = (self.steps.iter().zip(&query.most).enumerate())
                 .map(|(layer, (step, &most))| {

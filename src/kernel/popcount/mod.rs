@@ -30,7 +30,7 @@ pub use balls::{BallQuery, Balls};
 pub use blocks::{BlockQuery, Blocks};
 pub use heads::{HeadQuery, Heads};
 pub use lanes::{LANES, LaneCounts, LaneScalers, LaneWords};
-use portable::Pass;
+use portable::{Pass, Which};
 pub use source::Source;
 
 /// The environment variable that forces a kernel, for tests and measurements.
@@ -189,7 +189,29 @@ impl Kernel {
             assert!(source.fits(query), "the query and the blocks have different shapes");
             assert_eq!(S::planes(query), S::planes(first), "queries of one pass have as many planes");
         }
-        let pass = Pass { source, queries, range, thresholds, sink };
+        self.pass(Pass { source, queries, blocks: Which::Range(range), thresholds, sink });
+    }
+
+    /// [`Kernel::scan`] of the blocks in `list`, in its order: while one is scored, the memory is asked for the next.
+    ///
+    /// # Panics
+    /// If there is no such block, or the query has another shape.
+    pub fn scan_list<S: Source>(
+        self,
+        source: &S,
+        query: &S::Query,
+        list: &[u32],
+        mut threshold: f32,
+        sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32,
+    ) {
+        assert!(list.iter().all(|&block| (block as usize) < source.blocks()), "blocks up to {}", source.blocks());
+        assert!(source.fits(query), "the query and the blocks have different shapes");
+        let mut sink = |_: usize, block: usize, lanes: u16, scores: &[f32; LANES]| sink(block, lanes, scores);
+        let thresholds = std::slice::from_mut(&mut threshold);
+        self.pass(Pass { source, queries: &[query], blocks: Which::List(list), thresholds, sink: &mut sink });
+    }
+
+    fn pass<S: Source>(self, pass: Pass<'_, S>) {
         match self {
             #[cfg(target_arch = "x86_64")]
             Kernel::Avx2 => x86_64::avx2::scan(pass),

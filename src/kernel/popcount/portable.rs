@@ -58,12 +58,54 @@ pub trait Lanes: Copy {
     fn scores(self) -> [f32; LANES];
 }
 
+/// Which blocks are read.
+#[derive(Clone)]
+pub(super) enum Which<'a> {
+    /// Those of a range, in order.
+    Range(Range<usize>),
+    /// These, in their order.
+    List(&'a [u32]),
+}
+
+impl Which<'_> {
+    /// What [`Which::get`] takes.
+    #[inline(always)]
+    pub(super) fn range(&self) -> Range<usize> {
+        match self {
+            Which::Range(range) => range.clone(),
+            Which::List(list) => 0..list.len(),
+        }
+    }
+
+    /// The block at a place.
+    #[inline(always)]
+    pub(super) fn get(&self, at: usize) -> usize {
+        match self {
+            Which::Range(_) => at,
+            Which::List(list) => list[at] as usize,
+        }
+    }
+
+    /// How far from the block at a place what follows it lies: what comes after the `next` places from there where blocks are listed, `ahead` bytes
+    /// where they are a range.
+    #[inline(always)]
+    fn ahead(&self, at: usize, next: usize, ahead: usize, stride: usize) -> usize {
+        match self {
+            Which::Range(_) => ahead,
+            Which::List(list) => {
+                let later = list.get(at + next).copied().unwrap_or(list[at]);
+                (later as usize).wrapping_sub(list[at] as usize).wrapping_mul(stride)
+            }
+        }
+    }
+}
+
 /// One scan: what is read, by which queries, and who is told.
 pub(super) struct Pass<'a, S: Source> {
     pub(super) source: &'a S,
     /// All of as many planes.
     pub(super) queries: &'a [&'a S::Query],
-    pub(super) range: Range<usize>,
+    pub(super) blocks: Which<'a>,
     /// One a query.
     pub(super) thresholds: &'a mut [f32],
     pub(super) sink: &'a mut Sink<'a>,
@@ -107,7 +149,8 @@ const TILE: usize = 64;
 
 #[inline(always)]
 fn scan_width<L: Lanes, S: Source, const P: usize, const W: usize>(proof: L::Proof, pass: Pass<'_, S>) {
-    let Pass { source, queries, range, thresholds, sink } = pass;
+    let Pass { source, queries, blocks, thresholds, sink } = pass;
+    let range = blocks.range();
     let tile = if queries.len() == 1 { range.len().max(1) } else { TILE };
     let ahead = if range.len() < LONG { 0 } else { AHEAD };
     for start in range.clone().step_by(tile) {
@@ -120,6 +163,7 @@ fn scan_width<L: Lanes, S: Source, const P: usize, const W: usize>(proof: L::Pro
                     source,
                     *together,
                     first,
+                    &blocks,
                     tile.clone(),
                     ahead,
                     thresholds,
@@ -129,7 +173,7 @@ fn scan_width<L: Lanes, S: Source, const P: usize, const W: usize>(proof: L::Pro
             }
         }
         for (query, &alone) in queries.iter().enumerate().skip(first) {
-            pass_over::<L, S, P, W, 1>(proof, source, [alone], query, tile.clone(), ahead, thresholds, sink);
+            pass_over::<L, S, P, W, 1>(proof, source, [alone], query, &blocks, tile.clone(), ahead, thresholds, sink);
         }
     }
 }
@@ -142,24 +186,29 @@ fn pass_over<L: Lanes, S: Source, const P: usize, const W: usize, const Q: usize
     source: &S,
     queries: [&S::Query; Q],
     first: usize,
+    blocks: &Which<'_>,
     range: Range<usize>,
     ahead: usize,
     thresholds: &mut [f32],
     sink: &mut Sink<'_>,
 ) {
-    let mut block = range.start;
-    while S::PAIRS && block + 2 <= range.end {
-        let sums = source.sums::<L, P, W, 2, Q>(proof, queries, block, ahead);
-        offer(block, sums[0], first, thresholds, sink);
-        offer(block + 1, sums[1], first, thresholds, sink);
-        block += 2;
+    let mut at = range.start;
+    while S::PAIRS && at + 2 <= range.end {
+        let pair = [blocks.get(at), blocks.get(at + 1)];
+        let later = [blocks.ahead(at, 2, ahead, source.stride()), blocks.ahead(at + 1, 2, ahead, source.stride())];
+        let sums = source.sums::<L, P, W, 2, Q>(proof, queries, pair, later);
+        offer(pair[0], sums[0], first, thresholds, sink);
+        offer(pair[1], sums[1], first, thresholds, sink);
+        at += 2;
     }
-    while block < range.end {
+    while at < range.end {
+        let block = blocks.get(at);
+        let later = blocks.ahead(at, 1, ahead, source.stride());
         for (query, alone) in (first..).zip(queries) {
-            let [sums] = source.sums::<L, P, W, 1, 1>(proof, [alone], block, ahead);
+            let [sums] = source.sums::<L, P, W, 1, 1>(proof, [alone], [block], [later]);
             offer(block, sums, query, thresholds, sink);
         }
-        block += 1;
+        at += 1;
     }
 }
 

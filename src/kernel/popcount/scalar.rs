@@ -21,8 +21,8 @@ pub(super) fn sum(terms: &[(f32, f32)]) -> f32 {
 
 /// [`super::Kernel::scan_many`], without preconditions beyond its own.
 pub(super) fn scan<S: Source>(pass: Pass<'_, S>) {
-    let Pass { source, queries, range, thresholds, sink } = pass;
-    for block in range {
+    let Pass { source, queries, blocks, thresholds, sink } = pass;
+    for block in blocks.range().map(|at| blocks.get(at)) {
         for (query, (&prepared, threshold)) in queries.iter().zip(&mut *thresholds).enumerate() {
             let scores = source.reference(prepared, block);
             let reached = (0..LANES).fold(0, |mask, lane| mask | (u16::from(scores[lane] >= *threshold) << lane));

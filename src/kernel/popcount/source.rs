@@ -26,14 +26,17 @@ pub trait Source {
     /// Bit planes of the query, 1 to 8.
     fn planes(query: &Self::Query) -> usize;
 
-    /// The sums of `N` blocks from `first` on for each of `Q` queries with as many planes, by the operations of `L`; memory is asked for
-    /// `ahead` bytes before it is read.
+    /// Bytes from one block to the next.
+    fn stride(&self) -> usize;
+
+    /// The sums of `N` blocks for each of `Q` queries with as many planes, by the operations of `L`; memory is asked for `ahead` bytes behind what
+    /// is read of each.
     fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
         queries: [&Self::Query; Q],
-        first: usize,
-        ahead: usize,
+        blocks: [usize; N],
+        ahead: [usize; N],
     ) -> [[L; Q]; N];
 
     /// The same sums, written for reading: one lane, one layer, one plane, one word at a time.
@@ -48,8 +51,8 @@ pub struct Bits<'a, const N: usize, const Q: usize> {
     pub queries: [QueryBits<'a>; Q],
     /// Bits of the layer.
     pub width: u32,
-    /// Bytes between what is read and what is asked of the memory.
-    pub ahead: usize,
+    /// Bytes between what is read of each row and what is asked of the memory; they may wrap.
+    pub ahead: [usize; N],
 }
 
 /// One layer of a query.

@@ -68,7 +68,10 @@ fn portable_scores<L: portable::Lanes<Proof = ()>, S: Source>(source: &S, query:
         f32::NEG_INFINITY
     };
     let (range, mut threshold) = (0..source.blocks(), [f32::NEG_INFINITY]);
-    portable::scan::<L, S>((), Pass { source, queries: &[query], range, thresholds: &mut threshold, sink: &mut sink });
+    portable::scan::<L, S>(
+        (),
+        Pass { source, queries: &[query], blocks: Which::Range(range), thresholds: &mut threshold, sink: &mut sink },
+    );
     all
 }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod database;
 mod demo;
+mod effort;
 mod eval;
 mod explain;
 mod export;

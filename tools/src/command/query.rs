@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     at_least_one,
     database::{self, Database},
+    effort::Effort,
 };
 use crate::cli::Answer;
 use crate::input::{self, Source};
@@ -40,9 +41,8 @@ pub(crate) struct Query {
     /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
     query_bits: Option<u32>,
-    /// Score so many codes at most: faster than an exact answer, which the output says it is not
-    #[arg(long, value_name = "BUDGET", value_parser = clap::value_parser!(u64).range(1..))]
-    approximate: Option<u64>,
+    #[command(flatten)]
+    effort: Effort,
 }
 
 #[derive(Args)]
@@ -123,10 +123,7 @@ impl Query {
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
-        if let Some(budget) = self.approximate {
-            query = query.approximate(budget);
-        }
-        query
+        self.effort.of(query)
     }
 }
 
@@ -179,7 +176,11 @@ pub(super) fn text(hits: &Hits) -> String {
     }
     let source = match hits.generation() {
         Some(generation) if hits.scored() > 0 => {
-            let how = if hits.exact() { "exact" } else { "approximate" };
+            let how = match hits.recall() {
+                _ if hits.exact() => "exact".to_owned(),
+                Some(recall) => format!("approximate: a recall of {recall} is expected"),
+                None => "approximate".to_owned(),
+            };
             format!("generation {generation}, {} codes scored, {how}", output::count(hits.scored()))
         }
         _ => "by popularity: the score is the number of users".into(),

@@ -212,7 +212,7 @@ unsafe fn inner<const P: usize, const W: usize, const N: usize, const Q: usize>(
 unsafe fn one_plane<const N: usize, const Q: usize>(
     rows: [&[LaneWords]; N],
     tables: [&[Agreement]; Q],
-    ahead: usize,
+    ahead: [usize; N],
 ) -> [[[__m128i; 2]; Q]; N] {
     let words = rows[0].len();
     // SAFETY: the caller has AVX2.
@@ -257,7 +257,7 @@ unsafe fn one_plane<const N: usize, const Q: usize>(
 unsafe fn planes<const N: usize, const Q: usize>(
     rows: [&[LaneWords]; N],
     tables: [&[Agreement]; Q],
-    ahead: usize,
+    ahead: [usize; N],
 ) -> [[[__m128i; 2]; Q]; N] {
     // SAFETY: the caller has AVX2.
     unsafe {
@@ -307,13 +307,13 @@ unsafe fn look_up<const N: usize, const Q: usize>(
     tables: [&[Agreement]; Q],
     word: usize,
     half: usize,
-    ahead: usize,
+    ahead: [usize; N],
 ) -> [[__m256i; Q]; N] {
     // SAFETY: the caller has AVX2; rows and tables are 64 bytes, aligned to 64, and a half of them is 32.
     unsafe {
         let nibble = _mm256_set1_epi8(15);
         let mut bits = [[nibble; 2]; N];
-        for (bits, rows) in bits.iter_mut().zip(rows) {
+        for ((bits, rows), ahead) in bits.iter_mut().zip(rows).zip(ahead) {
             let row = rows[word].0.as_ptr().cast::<__m256i>().add(half);
             if half == 0 {
                 // A hint that never faults, whatever the address.

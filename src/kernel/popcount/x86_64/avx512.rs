@@ -260,10 +260,10 @@ unsafe fn load<const N: usize, const Q: usize>(bits: &Bits<'_, N, Q>, word: usiz
     // SAFETY: the caller has AVX-512 F; rows are 64 bytes, aligned to 64.
     unsafe {
         let mut loaded = [_mm512_setzero_si512(); N];
-        for (loaded, rows) in loaded.iter_mut().zip(&bits.rows) {
+        for ((loaded, rows), ahead) in loaded.iter_mut().zip(&bits.rows).zip(bits.ahead) {
             let row = rows[word].0.as_ptr().cast::<i8>();
             // A hint that never faults, whatever the address.
-            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(bits.ahead));
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(ahead));
             *loaded = _mm512_load_si512(row.cast());
         }
         loaded

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use self::questions::{Filters, Questions};
 use self::timed::Timed;
-use super::{at_least_one, database::Database};
+use super::{at_least_one, database::Database, effort::Effort};
 use crate::cli::Answer;
 use crate::output::{self, Output};
 
@@ -39,11 +39,10 @@ pub(crate) struct Bench {
     /// The engine that searches; auto is the planner's choice, query by query
     #[arg(long, value_enum, default_value_t = Choice::Auto)]
     engine: Choice,
-    /// Score so many codes at most, and tell how much of the exact answers that finds
-    #[arg(long, value_name = "BUDGET", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "regret")]
-    approximate: Option<u64>,
+    #[command(flatten)]
+    effort: Effort,
     /// Time auto and every engine in turn on the same queries, so many rounds, and tell by how much the best one beats auto
-    #[arg(long, value_name = "ROUNDS", value_parser = at_least_one, conflicts_with_all = ["engine", "threads"])]
+    #[arg(long, value_name = "ROUNDS", value_parser = at_least_one, conflicts_with_all = ["engine", "threads", "approximate", "recall"])]
     regret: Option<usize>,
     #[command(flatten)]
     filters: Filters,
@@ -119,14 +118,18 @@ struct Measured {
     approximation: Option<Approximation>,
 }
 
-/// What a budget costs the answers.
+/// What less effort costs the answers.
 #[derive(Debug, Serialize)]
 struct Approximation {
-    /// The budget, in codes.
-    approximate: u64,
+    #[serde(flatten)]
+    effort: Effort,
     /// The share of the exact answers' hits that are found.
     recall: f64,
-    /// The share of queries whose answer is proved exact within the budget.
+    /// That of the tenth of the questions with the lowest one.
+    recall_of_lowest_tenth: f64,
+    /// The mean of what the answers say is expected; `None` where one of them does not.
+    expected: Option<f64>,
+    /// The share of queries whose answer is proved exact.
     exact: f64,
 }
 
@@ -177,7 +180,7 @@ impl Bench {
             timed.add(answer.map_err(|_| anyhow::anyhow!("a querying thread panicked"))??);
         }
         timed.sort();
-        let approximation = self.approximate.map(|budget| questions.approximation(budget)).transpose()?;
+        let approximation = self.effort.is_limited().then(|| questions.approximation()).transpose()?;
         Ok(Measured {
             approximation,
             asked,
@@ -216,11 +219,10 @@ fn text(measured: &Measured) -> String {
     let engines: Vec<String> =
         measured.engines.iter().map(|(name, &queries)| format!("{name} {}", count(queries))).collect();
     let approximation = measured.approximation.as_ref().map_or_else(String::new, |found| {
-        let Approximation { approximate, recall, exact } = found;
-        format!(
-            "\nby {} codes a query: recall {recall:.4}, {exact:.4} of the answers proved exact",
-            count(*approximate)
-        )
+        let Approximation { effort, recall, recall_of_lowest_tenth: lowest, expected, exact } = found;
+        let expected = expected.map_or_else(String::new, |expected| format!(" of {expected:.4} expected"));
+        let effort = effort.text();
+        format!("\n{effort}: recall {recall:.4}{expected}, {lowest:.4} in the lowest tenth, {exact:.4} of the answers proved exact")
     });
     format!(
         "{}, {} threads; answered by {}\n\

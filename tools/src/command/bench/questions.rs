@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use super::{Approximation, Bench};
+use super::{Approximation, Bench, Effort};
 use crate::output;
 
 /// Sets of items that are drawn; the questions use them in turn.
@@ -55,7 +55,7 @@ pub(super) struct Questions<'a> {
     db: &'a Db,
     k: usize,
     query_bits: Option<u32>,
-    budget: Option<u64>,
+    effort: Effort,
     sets: Vec<Sets>,
     asked: Vec<Question>,
 }
@@ -87,9 +87,15 @@ impl<'a> Questions<'a> {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
         let mut users = db.users();
         users.sort_unstable();
+        if bench.effort.is_limited() {
+            // What is measured on those it was calibrated on flatters, where there are others.
+            let calibrated: HashSet<Id> = db.calibration_users().into_iter().collect();
+            let others: Vec<Id> = users.iter().filter(|user| !calibrated.contains(user)).cloned().collect();
+            users = if others.is_empty() { users } else { others };
+        }
         draw(&mut users, bench.queries, &mut random);
-        let Bench { k, query_bits, approximate: budget, .. } = *bench;
-        let mut drawn = Self { db, k, query_bits, budget, sets: Vec::new(), asked: Vec::new() };
+        let Bench { k, query_bits, effort, .. } = *bench;
+        let mut drawn = Self { db, k, query_bits, effort, sets: Vec::new(), asked: Vec::new() };
         if bench.filters.are_drawn()
             && let Some(items) = drawn.returnable(&users)?
         {
@@ -137,25 +143,31 @@ impl<'a> Questions<'a> {
         if let Some(engine) = engine {
             query = query.engine(engine);
         }
-        if let Some(budget) = self.budget {
-            query = query.approximate(budget);
-        }
-        query.run()
+        self.effort.of(query).run()
     }
 
-    /// Asks every question by the budget and exactly.
-    pub(super) fn approximation(&self, budget: u64) -> kithdb::Result<Approximation> {
-        let (mut found, mut proved, mut all) = (0, 0, 0);
+    /// Asks every question with the effort that was asked for and exactly.
+    pub(super) fn approximation(&self) -> kithdb::Result<Approximation> {
+        let (mut shares, mut proved, mut expected) = (Vec::with_capacity(self.asked.len()), 0, Some(0.0));
         for question in &self.asked {
             let exact: HashSet<Id> = self.query(question).run()?.into_iter().map(|hit| hit.id).collect();
-            let hits = self.query(question).approximate(budget).run()?;
+            let hits = self.effort.of(self.query(question)).run()?;
             proved += usize::from(hits.exact());
-            found += hits.iter().filter(|hit| exact.contains(&hit.id)).count();
-            all += exact.len();
+            expected = expected.zip(hits.recall()).map(|(sum, recall)| sum + f64::from(recall));
+            if !exact.is_empty() {
+                let found = hits.iter().filter(|hit| exact.contains(&hit.id)).count();
+                shares.push(found as f64 / exact.len() as f64);
+            }
         }
-        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
-        let (recall, exact) = (share(found, all), share(proved, self.asked.len()));
-        Ok(Approximation { approximate: budget, recall, exact })
+        shares.sort_by(f64::total_cmp);
+        let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len().max(1) as f64;
+        Ok(Approximation {
+            effort: self.effort,
+            recall: mean(&shares),
+            recall_of_lowest_tenth: mean(&shares[..shares.len().div_ceil(10)]),
+            expected: expected.map(|sum| sum / self.asked.len().max(1) as f64),
+            exact: proved as f64 / self.asked.len().max(1) as f64,
+        })
     }
 
     /// The exact query of a question, by the engine the planner chooses.
