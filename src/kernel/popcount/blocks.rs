@@ -134,8 +134,8 @@ impl Blocks {
     #[inline(always)]
     pub(super) fn run<const N: usize>(&self, blocks: [usize; N]) -> Run<'_, N> {
         let mut run: Run<'_, N> = ([&[]; N], [&[]; N]);
-        for n in 0..N {
-            (run.0[n], run.1[n]) = self.block(blocks[n]);
+        for (n, block) in blocks.into_iter().enumerate() {
+            (run.0[n], run.1[n]) = self.block(block);
         }
         run
     }
