@@ -178,3 +178,58 @@ fn what_does_not_fit_is_refused_before_anything_is_written() {
     assert_eq!(db.nearest("x", 9).unwrap().len(), 4);
     assert!(matches!(db.nearest("alice", 9), Err(Error::NoHistory { .. })));
 }
+
+#[test]
+fn a_recall_is_kept_and_survives_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path().join("db")).unwrap();
+    // Twelve thousand items in clusters of fifty, and users near to some of them: 512 bits, which no bound prunes.
+    let (items, users, run, row) = (12_000usize, 1_500usize, 50usize, 64usize);
+    let mut packed = Packed::new(8 * row as u32, 1, items, users, 5);
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(6);
+    for item in 0..items {
+        let centre = packed.items[item / run * run * row..][..row].to_vec();
+        packed.items[item * row..][..row].copy_from_slice(&centre);
+        for _ in 0..if item % run == 0 { 0 } else { 100 } {
+            let bit = random.next_u64() as usize % (8 * row);
+            packed.items[item * row + bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+    for user in 0..users {
+        let [near, far] = [0, 1].map(|_| random.next_u64() as usize % items);
+        for byte in 0..row {
+            let from = if byte % 3 == 0 { far } else { near };
+            packed.users[user * row + byte] = packed.items[from * row + byte];
+        }
+    }
+    let ids = |n: u64| RowIds::from((0..n).collect::<Vec<u64>>());
+    db.import_codes(packed.set(ids(items as u64), ids(users as u64))).unwrap();
+    let ask = |db: &Db| {
+        let few = db.item_set((0..items as u64).filter(|item| item % 4 == 0)).unwrap();
+        let sampled = db.calibration_users();
+        assert_eq!(sampled.len(), 1_024);
+        let (mut found, mut scored, mut answers) = ([0u32; 2], 0, Vec::new());
+        for user in (0..users as u64).filter(|&user| !sampled.contains(&user.into())) {
+            for (filtered, found) in [false, true].into_iter().zip(&mut found) {
+                let plain = || db.query().user(user).k(20);
+                let query = || if filtered { plain().allow(&few) } else { plain() };
+                let (exact, hits) = (query().run().unwrap(), query().recall(0.9).run().unwrap());
+                assert!(exact.exact() && hits.recall().is_some_and(|recall| recall >= 0.9) && hits.len() == 20);
+                let kept = hits.iter().filter(|hit| exact.iter().any(|other| other == *hit)).count();
+                *found += kept as u32;
+                if !filtered {
+                    scored += hits.scored();
+                }
+                answers.push(hits.as_slice().to_vec());
+            }
+        }
+        let asked = answers.len() as u64 / 2;
+        let recall = found.map(|found| f64::from(found) / (20 * asked) as f64);
+        assert!(recall[0] > 0.88 && recall[1] > 0.88, "{recall:?}");
+        assert!(scored < asked * items as u64 / 3, "{} of {items} codes a query", scored / asked);
+        answers
+    };
+    let answers = ask(&db);
+    drop(db);
+    assert_eq!(ask(&Db::open(dir.path().join("db")).unwrap()), answers);
+}

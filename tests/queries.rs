@@ -119,6 +119,14 @@ fn an_approximate_answer_says_so_and_is_not_short() {
     }
     assert!(inexact > 20, "{inexact} of 40");
     assert!(matches!(db.query().user(1u64).approximate(0).run(), Err(Error::InvalidArgument { .. })));
+    for share in [0.0, -0.5, 1.01, f32::NAN, f32::INFINITY] {
+        assert!(matches!(db.query().user(1u64).recall(share).run(), Err(Error::InvalidArgument { .. })), "{share}");
+    }
+    // So few items are scanned, whatever is asked for.
+    let exact = db.query().user(1u64).k(20).recall(1.0).run().unwrap();
+    let found = db.query().user(1u64).k(20).recall(0.5).run().unwrap();
+    assert_eq!((found.as_slice(), found.exact(), found.recall()), (exact.as_slice(), true, Some(1.0)));
+    assert!(db.calibration_users().is_empty());
 }
 
 #[test]

@@ -83,4 +83,8 @@ fn a_budget_is_kept_and_its_recall_told() {
     assert_eq!(measured["short_answers"], 0);
     let all = bench(&place.db(), &["--approximate", "1000000"]);
     assert_eq!((&all["recall"], &all["exact"]), (&1.0.into(), &1.0.into()), "{all}");
+    // So few items are scanned.
+    let share = bench(&place.db(), &["--recall", "0.9"]);
+    let (found, expected) = (&share["recall"], &share["expected"]);
+    assert_eq!((found, expected, &share["recall_of_lowest_tenth"]), (&1.0.into(), &1.0.into(), &1.0.into()), "{share}");
 }
