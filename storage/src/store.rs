@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use crate::element::Element;
-use crate::engine::{Engine, Operation, Tree};
+use crate::engine::{Engine, Tree};
 use crate::error::{Error, Result};
 use crate::generation::{Draft, GenerationWriter};
 use crate::health::{Health, Pulse};
@@ -105,8 +105,8 @@ pub(crate) struct Live {
 
 /// Trees of a store.
 pub(crate) const TREES: [Tree; 2] = [Tree::Meta, Tree::Log];
-/// Values of a large group that make one batch.
-const BATCH: usize = 64;
+/// Bytes of a large group that are written before they are synced: half a segment of the engine's log.
+const UNSYNCED: usize = 256 << 10;
 
 impl Store {
     /// The directory.
@@ -302,20 +302,16 @@ impl Drop for Store {
     }
 }
 
+/// Writes a group, in pieces that are durable one after another: where much of the engine's log is on its way to the disk at a time, a power cut may
+/// leave later parts of it without earlier ones, and the engine then puts together what never was, or nothing. Not yet durable.
 fn write_records(engine: &Engine, first: u64, records: &[Record]) -> Result<()> {
-    let mut batch = Vec::new();
+    let mut unsynced = 0;
     log::pack(first, records, |sequence, payload| {
-        batch.push(Operation::Put { key: log::key(sequence).to_vec(), kind: Kind::Log, payload });
-        if batch.len() == BATCH { engine.apply(Tree::Log, std::mem::take(&mut batch)) } else { Ok(()) }
-    })?;
-    match batch.pop() {
-        Some(Operation::Put { key, kind, payload }) if batch.is_empty() => {
-            engine.put(Tree::Log, &key, kind, &payload).map(drop)
+        if unsynced >= UNSYNCED {
+            engine.sync()?;
+            unsynced = 0;
         }
-        Some(last) => {
-            batch.push(last);
-            engine.apply(Tree::Log, batch)
-        }
-        None => Ok(()),
-    }
+        unsynced += payload.len();
+        engine.put(Tree::Log, &log::key(sequence), Kind::Log, &payload).map(drop)
+    })
 }
