@@ -1,4 +1,4 @@
-//! Buckets: runs of the order of storage, each with what its items promise on average.
+//! Buckets: runs of the order of storage, each with what the best of its items promise.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const LOOKS: u64 = 8;
 /// Codes scored before more buckets are looked at; twice as many after every time.
 const FIRST: u64 = 512;
 
-/// Where to look first: for every block of codes a centre whose score is about the mean of theirs, and how far they scatter about it; and the same
+/// Where to look first: for every block of codes a centre whose score is about that of the best of them, and how far they scatter about it; and the same
 /// for runs of sixteen blocks, and of sixteen such runs, so that what a run is made of is one block of centres.
 ///
 /// With V = alpha x sigma the vectors of a bucket and m their mean, one layer at a time, the centre scores what the longest of them would in the

@@ -228,7 +228,7 @@ impl Index {
     }
 
     /// [`Index::search`] with more or less effort. The list is exact, and says so, where the search ends inside its budget; otherwise it holds the
-    /// best of what was scored: by the tree what has the largest bound first, or for codes of one layer what promises most on average; by heads,
+    /// best of what was scored: by the tree what has the largest bound first, or for codes of one layer what promises most; by heads,
     /// where those are forced, what has the largest bound; by the others in the order of storage.
     ///
     /// A share of the exact list is searched for where the index was calibrated, no engine is forced, and the planner expects to save something.

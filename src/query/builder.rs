@@ -176,8 +176,8 @@ impl<'a> Query<'a> {
     }
 
     /// Gives up exactness for speed: as many codes of trained items are scored as it took sample users, when the generation was published, to find
-    /// this share of their exact lists on average, for lists of this length and among as many items as the filters leave. 0.99 may mean a twentieth
-    /// of the work on long codes. It is an average: of single lists more or less may be found, and users who came since the training, baskets and
+    /// this share of their exact lists on average, for lists of this length and among as many items as the filters leave. 0.99 may mean a tenth
+    /// of the codes where they are long. It is an average: of single lists more or less may be found, and users who came since the training, baskets and
     /// vectors may be unlike the sample. The search is exact where that costs no more: for few items, narrow filters and codes that an index prunes
     /// well. [`Hits::recall`] tells what is expected of the answer, [`Hits::scored`] what was scored. An engine that is asked for is exact. 1 by default, which
     /// is exact; the last of [`recall`](Query::recall) and [`approximate`](Query::approximate) counts.

@@ -32,6 +32,7 @@ impl Effort {
         }
     }
 
+    /// The query with this effort.
     pub(super) fn of<'a>(self, query: Query<'a>) -> Query<'a> {
         match (self.approximate, self.recall) {
             (Some(budget), _) => query.approximate(budget),
