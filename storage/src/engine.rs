@@ -1,4 +1,4 @@
-//! The embedded engine behind the fence: the only module that calls sled.
+//! The embedded engine behind the fence: with `flush`, the only module that calls sled.
 //!
 //! What the rest of the crate may rely on: a value is at most 6 KiB and checked on every read, a batch is at most [`MAX_BATCH`]
 //! operations, [`Engine::sync`] is durable, nothing here panics, and the engine never opens files that anybody still needs: its recovery takes
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::directory::{create_directories, size, sync_directory, sync_files};
 use crate::error::{Error, RESTORE, Result};
+use crate::flush::flush;
 use crate::guard::guarded;
 use crate::place::Place;
 use crate::scratch::Scratch;
@@ -217,7 +218,7 @@ impl Engine {
     /// Makes everything written so far durable.
     pub(crate) fn sync(&self) -> Result<()> {
         let Open { db, data, .. } = self.opened()?;
-        guarded(&self.path, "flush", || db.flush())?;
+        flush(&self.path, db)?;
         data.sync_data().map_err(|e| Error::io("sync", &self.path.join("db"), e))
     }
 
@@ -300,6 +301,8 @@ impl Engine {
     /// Drops the engine's handles, which flushes and may panic on a damaged file. Our own on the data file is left.
     fn release(&mut self) -> Result<Option<File>> {
         let Some(Open { trees, db, data }) = self.open.take() else { return Ok(None) };
+        // Closing would do it, too, and might sleep through an error.
+        let _ = flush(&self.path, &db);
         let closed = guarded(&self.path, "close", move || {
             drop((trees, db));
             Ok(())

@@ -1,4 +1,4 @@
-//! Whether a handle may still write, and the thread that syncs the witness.
+//! Whether a handle may still write, and the thread that syncs the witness and helps flushes.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::error::{Error, Result};
+use crate::flush::help;
 use crate::witness::Witness;
 
 /// Remembers the first write error. The engine's errors are sticky, and after a failed sync nobody knows what is on the disk: only
@@ -35,7 +36,7 @@ impl Health {
 /// How long an acknowledgement may be missing from the witness after a power cut.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// Syncs the witness once a second until dropped.
+/// Syncs the witness once a second, until that fails, and helps flushes, until dropped.
 pub(crate) struct Pulse {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
@@ -50,13 +51,13 @@ impl Pulse {
         let beat = move || {
             let (stopped, wake) = &*signal;
             let mut stopped = stopped.lock();
+            let mut failed = false;
             while !*stopped {
                 wake.wait_for(&mut stopped, PERIOD);
+                help();
                 // There is none before something was written.
-                if let Some(witness) = &*witness.read()
-                    && health.note(witness.sync()).is_err()
-                {
-                    return;
+                if let Some(witness) = witness.read().as_ref().filter(|_| !failed) {
+                    failed = health.note(witness.sync()).is_err();
                 }
             }
         };

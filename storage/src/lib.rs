@@ -12,6 +12,7 @@ mod directory;
 mod element;
 mod engine;
 mod error;
+mod flush;
 mod generation;
 mod guard;
 mod health;

@@ -90,6 +90,7 @@ pub struct Store {
     pub(crate) reserve: Mutex<Reserve>,
     pub(crate) witness: Arc<RwLock<Option<Witness>>>,
     pub(crate) health: Arc<Health>,
+    /// After the engine, whose last flush it may have to help.
     pub(crate) pulse: Option<Pulse>,
     /// Last: released after everything else is closed.
     pub(crate) _lock: Lock,
@@ -283,8 +284,7 @@ impl Store {
     ///
     /// # Errors
     /// Errors of writing. Nothing that was acknowledged is lost by them.
-    pub fn close(mut self) -> Result<()> {
-        self.pulse.take();
+    pub fn close(self) -> Result<()> {
         match &*self.witness.read() {
             Some(witness) => witness.sync(),
             None => Ok(()),
@@ -294,7 +294,6 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.pulse.take();
         if let Some(witness) = &*self.witness.read() {
             let _ = witness.sync();
         }

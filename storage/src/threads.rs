@@ -9,6 +9,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use crate::error::{Error, RESTORE, Result};
+use crate::flush::help;
 use crate::guard::ENGINE_THREADS;
 
 /// How often the first work is looked at.
@@ -21,15 +22,13 @@ const OPENING: &str = "kithdb-opening";
 /// Whether such work has come to its end in this process: the engine's threads are there, and stay.
 static PROVED: AtomicBool = AtomicBool::new(false);
 
-/// Runs work with the engine that ends with a sync, so that it needs the engine's threads. The first of a process runs on a thread of its own,
-/// which is left behind, with an error, when it waits for threads that the engine could not start. (Seen on Linux only: elsewhere it waits on.)
+/// Runs work with the engine that ends with a sync, so that it needs the engine's threads: on a thread of its own, so that its flushes can be helped.
+/// The first of a process is left behind, with an error, when it waits for threads that the engine could not start. (Seen on Linux only:
+/// elsewhere it waits on.)
 ///
 /// # Errors
 /// [`Error::Threads`], and those of the work.
 pub(crate) fn watched<T: Send + 'static>(path: &Path, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    if PROVED.load(Ordering::Acquire) {
-        return work();
-    }
     let (sender, receiver) = mpsc::channel();
     let opening = Builder::new().name(OPENING.to_owned()).spawn(move || {
         // Whoever has given up waiting needs no answer.
@@ -47,7 +46,9 @@ pub(crate) fn watched<T: Send + 'static>(path: &Path, work: impl FnOnce() -> Res
                 return opened;
             }
             Err(RecvTimeoutError::Timeout) => {
-                stuck = if is_stuck().unwrap_or(false) { stuck + 1 } else { 0 };
+                help();
+                let is_stuck = || !PROVED.load(Ordering::Acquire) && is_stuck().unwrap_or(false);
+                stuck = if is_stuck() { stuck + 1 } else { 0 };
                 if stuck == GLANCES {
                     let source = std::io::Error::other("the storage engine could start none");
                     return Err(Error::Threads { source });

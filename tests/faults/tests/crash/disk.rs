@@ -313,9 +313,12 @@ impl Choice<'_> {
                 }
             }
         }
-        // A length may be there before the bytes it makes room for.
-        if self.kind == Kind::Strict && bytes.len() < live && self.random.happens(1) {
-            bytes.resize(live, 0);
+        // A length may be there before the bytes it makes room for, and bytes in a file's old blocks before a length.
+        match self.kind {
+            Kind::Strict if bytes.len() < live && self.random.happens(1) => bytes.resize(live, 0),
+            Kind::Strict if self.random.happens(1) => bytes.truncate(length_before(changes, settled)),
+            Kind::Strict => {}
+            Kind::Ordered => bytes.truncate(length_before(changes, self.reached.max(settled))),
         }
         bytes
     }
@@ -334,6 +337,14 @@ impl Choice<'_> {
             _ => std::array::from_fn(|_| some()),
         }
     }
+}
+
+/// The length of a file before an event.
+fn length_before(changes: &[(usize, Change<'_>)], event: usize) -> usize {
+    changes.iter().filter(|(index, _)| *index < event).fold(0, |length, (_, change)| match change {
+        Change::Length(length) => *length,
+        Change::Data { at, data } => length.max(at + data.len()),
+    })
 }
 
 fn put(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {

@@ -40,9 +40,15 @@ use tally::Tally;
 use trace::Event;
 
 const SAMPLE: usize = 48;
-/// Scripts, each with the database it begins with; `-` is none.
-const SCRIPTS: [(&str, &str); 5] =
-    [("life", "-"), ("train", "trained"), ("forget", "trained"), ("import", "killed"), ("bulk", "log")];
+/// Scripts, each with the database it begins with; `-` is none. `KITHDB_DRILL_SCRIPTS=bulk,large` picks some.
+const SCRIPTS: [(&str, &str); 6] =
+    [("life", "-"), ("train", "trained"), ("forget", "trained"), ("import", "killed"), ("bulk", "log"), ("large", "-")];
+
+fn scripts() -> Vec<(&'static str, &'static str)> {
+    let picked = std::env::var("KITHDB_DRILL_SCRIPTS").ok();
+    let is_picked = |script: &str| picked.as_ref().is_none_or(|picked| picked.split(',').any(|name| name == script));
+    SCRIPTS.into_iter().filter(|(script, _)| is_picked(script)).collect()
+}
 
 fn room(directory: &Path) -> Room {
     static ROOMS: AtomicUsize = AtomicUsize::new(0);
@@ -102,7 +108,7 @@ fn drill(directory: &Path, recordings: &[Recording], rounds: usize, deaf: Deaf, 
     let events: Vec<Vec<Event<'_>>> = recordings.iter().map(Recording::events).collect();
     let cuts: Vec<(usize, Cut)> = (0..rounds)
         .map(|round| {
-            let among = if random.happens(3) { SCRIPTS.len().min(recordings.len()) } else { recordings.len() };
+            let among = if random.happens(3) { scripts().len().min(recordings.len()) } else { recordings.len() };
             let which = random.below(among);
             (which, Cut::pick(&events[which], Kind::ALL[round % 2], random))
         })
@@ -153,9 +159,9 @@ fn a_power_cut_costs_nothing_that_was_acknowledged() {
     let rounds = rounds.map_or(SAMPLE, |text| text.parse().expect("KITHDB_DRILL_ROUNDS is a number"));
     let mut random = Random::new(seed());
     let mut recordings: Vec<Recording> =
-        SCRIPTS.iter().map(|(script, base)| record(&directory, script, base)).collect();
+        scripts().into_iter().map(|(script, base)| record(&directory, script, base)).collect();
     for n in 0..(rounds / 24).max(1) {
-        let of = &recordings[random.below(SCRIPTS.len())];
+        let of = &recordings[random.below(scripts().len())];
         let recovery = record_recovery(&directory, &format!("recovery-{n}"), of, &mut random);
         recordings.push(recovery);
     }

@@ -84,6 +84,11 @@ pub fn run(name: &str, database: &Path) {
             session.remove(33, 2);
             session.insert(33, 4);
         }
+        "large" => {
+            session.insert(1, 1);
+            session.insert_many(&(0..60_000u64).map(|n| (1_000 + n % 300, 100 + n / 300)).collect::<Vec<_>>());
+            session.insert(36, 3);
+        }
         "import" => {
             session.import(USERS, ITEMS + 2);
             session.insert(34, 1);
