@@ -22,6 +22,9 @@ const LOOKS: u64 = 8;
 /// Codes scored before more buckets are looked at; twice as many after every time.
 const FIRST: u64 = 512;
 
+/// Blocks of codes that are scored before others, because they promise most: with what they give, few of the others reach the list.
+pub(super) const AHEAD: usize = 8;
+
 /// Where to look first: for every block of codes a centre whose score is about that of the best of them, and how far they scatter about it; and the same
 /// for runs of sixteen blocks, and of sixteen such runs, so that what a run is made of is one block of centres.
 ///
@@ -138,16 +141,19 @@ impl Level {
     }
 }
 
-/// Takes the `most` largest out of `waiting`: the numbers of their buckets, largest first if `sorted`.
+/// Takes the `most` largest out of `waiting`: the numbers of their buckets, largest first if `sorted`, otherwise the [`AHEAD`] largest first.
 fn best(waiting: &mut Vec<u64>, most: usize, sorted: bool) -> Vec<u32> {
     let rest = waiting.len().saturating_sub(most);
     if rest > 0 {
         waiting.select_nth_unstable(rest);
     }
+    let most = &mut waiting[rest..];
     if sorted {
-        waiting[rest..].sort_unstable_by(|a, b| b.cmp(a));
+        most.sort_unstable();
+    } else if most.len() > AHEAD {
+        most.select_nth_unstable(most.len() - AHEAD);
     }
-    let taken = waiting[rest..].iter().map(|&key| !(key as u32)).collect();
+    let taken = most.iter().rev().map(|&key| !(key as u32)).collect();
     waiting.truncate(rest);
     taken
 }

@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use super::buckets::AHEAD;
 use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
 use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, LANES};
@@ -152,10 +153,11 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// [`Probe::scan_codes_within`] of the blocks in a list, in its order.
+    /// [`Probe::scan_codes_within`] of the blocks in a list, in its order, which begins with those that promise most.
     pub(super) fn scan_list_within(&mut self, mut list: &[u32]) {
         while !list.is_empty() {
             let Some(most) = self.affords() else { return };
+            let most = if self.top.is_full() { most } else { most.min(AHEAD) };
             let (piece, later) = list.split_at(most.min(list.len()));
             list = later;
             self.scan_codes(Codes::List(piece));

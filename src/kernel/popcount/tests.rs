@@ -170,6 +170,41 @@ proptest! {
     }
 
     #[test]
+    fn listed_blocks_are_scored_in_their_order(
+        shape in shapes(),
+        planes in 1..=8u32,
+        rows in 1..200usize,
+        list in prop::collection::vec(any::<prop::sample::Index>(), 0..90),
+        seed: u64,
+    ) {
+        let shape = Arc::new(shape);
+        let blocks = Blocks::build(&random_items(&shape, rows, rows, seed));
+        let query = BlockQuery::new(&random_query(&shape, planes, seed ^ 1));
+        let list: Vec<u32> = list.iter().map(|at| at.index(blocks.len()) as u32).collect();
+        // Raised to just below the best of every block, as a top-k does, so that later ones reach it or do not.
+        let raised = |scores: &[f32; LANES], before: f32| scores.iter().map(|score| score - 0.5).fold(before, f32::max);
+        let (mut expected, mut threshold) = (Vec::new(), 0.0);
+        for &block in &list {
+            let scores = blocks.reference(&query, block as usize);
+            let lanes = (0..LANES).fold(0u16, |lanes, lane| lanes | u16::from(scores[lane] >= threshold) << lane);
+            if lanes != 0 {
+                expected.push((block as usize, lanes, scores.map(f32::to_bits)));
+                threshold = raised(&scores, threshold);
+            }
+        }
+        for kernel in Kernel::available() {
+            let (mut told, mut threshold) = (Vec::new(), 0.0);
+            let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
+                told.push((block, lanes, scores.map(f32::to_bits)));
+                threshold = raised(scores, threshold);
+                threshold
+            };
+            kernel.scan_list(&blocks, &query, &list, 0.0, &mut sink);
+            prop_assert_eq!(&told, &expected, "{}", kernel.name());
+        }
+    }
+
+    #[test]
     fn no_score_is_above_the_bound_of_its_ball_or_head(
         shape in shapes(),
         planes in 1..=8u32,
