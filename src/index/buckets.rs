@@ -74,15 +74,14 @@ impl Buckets {
         let mut waiting: Vec<Vec<u64>> =
             self.levels.iter().map(|level| Vec::with_capacity(level.len.min(FLAT))).collect();
         let top = self.levels.len() - 1;
-        self.look(probe, &spreads, top, 0..self.levels[top].centres.len(), &mut waiting[top]);
+        let all: Vec<u32> = (0..self.levels[top].centres.len() as u32).collect();
+        self.look(probe, &spreads, top, &all, &mut waiting[top]);
         let mut goal = if top == 0 { u64::MAX } else { FIRST };
         while !probe.spent {
             for level in (1..=top).rev() {
                 let most = (goal * LOOKS / (LANES * LANES) as u64).div_ceil(LANES.pow(level as u32 - 1) as u64);
-                for bucket in best(&mut waiting[level], most as usize, false) {
-                    let bucket = bucket as usize;
-                    self.look(probe, &spreads, level - 1, bucket..bucket + 1, &mut waiting[level - 1]);
-                }
+                let opened = best(&mut waiting[level], most as usize, false);
+                self.look(probe, &spreads, level - 1, &opened, &mut waiting[level - 1]);
             }
             let codes = goal.saturating_sub(probe.work.codes).min(probe.left()).max(1);
             let blocks = usize::try_from(codes).unwrap_or(usize::MAX).div_ceil(LANES);
@@ -98,14 +97,14 @@ impl Buckets {
         }
     }
 
-    /// Has the buckets of a range of blocks of centres wait, by what their best items may score: the score of the centre and a few deviations. An
-    /// estimate, no bound.
+    /// Has the buckets of some blocks of centres wait, by what their best items may score: the score of the centre and a few deviations. An estimate,
+    /// no bound.
     fn look(
         &self,
         probe: &mut Probe<'_>,
         spreads: &Spreads,
         level: usize,
-        range: Range<usize>,
+        blocks: &[u32],
         waiting: &mut Vec<u64>,
     ) {
         let level = &self.levels[level];
@@ -120,8 +119,9 @@ impl Buckets {
             waiting.extend_from_slice(&keys[..LANES.min(level.len - first)]);
             f32::NEG_INFINITY
         };
-        kernel.scan(&level.centres, probe.query.codes(), range.clone(), f32::NEG_INFINITY, &mut sink);
-        probe.work.nodes += ((range.end * LANES).min(level.len) - range.start * LANES) as u64;
+        kernel.scan_list(&level.centres, probe.query.codes(), blocks, f32::NEG_INFINITY, &mut sink);
+        let len = |&block: &u32| LANES.min(level.len - block as usize * LANES) as u64;
+        probe.work.nodes += blocks.iter().map(len).sum::<u64>();
     }
 }
 
