@@ -1,41 +1,80 @@
 //! An order of storage made by the codes themselves: halves of halves, each around a centre of its own.
 
 use super::nodes::SIZES;
-use super::vectors::{mean, product};
+use super::vectors::{add, mean, product};
 use crate::code::LayeredCodes;
 use crate::kernel::popcount::LANES;
 
-/// How often the centres of two halves are moved.
+/// How often the centres of two halves are moved, at most.
 const ROUNDS: usize = 6;
+
+/// Of more rows, about so many settle where the centres lie.
+const SAMPLE: usize = 1 << 14;
 
 /// Puts rows so that every block and every node of the index, of each size, holds items that score alike.
 ///
 /// Balanced k-means with k = 2, again and again, down to single blocks. Of the vectors `alpha sigma` those with the largest product with the
 /// difference of the two means go to the first half, as many as make whole nodes; long vectors part from short ones on the way. Depends on the
-/// codes only, not on the number of threads; equal products go by row. O(n log n x bits), parallel.
+/// codes and the order of `rows` only, not on the number of threads; equal products go by row. O(n log n x bits), parallel.
 pub(super) fn order(items: &LayeredCodes, rows: &mut [u32]) {
     let Some(half) = half(rows.len()) else { return };
-    let mut apart = poles(items, rows);
-    let mut keyed: Vec<(u32, u32)> = Vec::with_capacity(rows.len());
-    for round in 0..=ROUNDS {
-        keyed.clear();
-        keyed.extend(rows.iter().map(|&row| (descending(product(items, row as usize, &apart)), row)));
-        keyed.select_nth_unstable(half);
-        // Which rows are in a half is settled by the keys; their order inside must be, too, as sums depend on it.
-        let (first, second) = keyed.split_at_mut(half);
-        for half in [first, second] {
-            half.sort_unstable_by_key(|&(_, row)| row);
-        }
-        rows.iter_mut().zip(&keyed).for_each(|(row, &(_, keyed))| *row = keyed);
-        if round < ROUNDS {
-            let (first, second) = rows.split_at(half);
-            let mean = |rows: &[u32]| mean(items, rows.iter().map(|&row| row as usize));
-            apart = difference(&mean(first), &mean(second));
-        }
+    if rows.len() > SAMPLE {
+        let every = rows.len() / SAMPLE;
+        let mut sample: Vec<u32> = rows.iter().copied().step_by(every).collect();
+        let middle = sample.len() / 2;
+        let apart = settle(items, &mut sample, middle);
+        part(items, rows, half, &apart);
+    } else {
+        settle(items, rows, half);
     }
-    drop((apart, keyed));
     let (first, second) = rows.split_at_mut(half);
     rayon::join(|| order(items, first), || order(items, second));
+}
+
+/// Parts rows in two, of which the first has `half`; returns the difference of their means.
+fn settle(items: &LayeredCodes, rows: &mut [u32], half: usize) -> Vec<f32> {
+    part(items, rows, half, &poles(items, rows));
+    let (first, second) = rows.split_at(half);
+    let mean = |rows: &[u32]| mean(items, rows.iter().map(|&row| row as usize));
+    let mut apart = difference(&mean(first), &mean(second));
+    for _ in 0..ROUNDS {
+        let before = rows[..half].to_vec();
+        part(items, rows, half, &apart);
+        let (left, entered) = exchanged(&before, &rows[..half]);
+        if entered.is_empty() {
+            break;
+        }
+        // A row that changes sides is taken from one mean and added to the other.
+        let times = 1.0 / half as f32 + 1.0 / (rows.len() - half) as f32;
+        entered.iter().for_each(|&row| add(items, row as usize, times, &mut apart));
+        left.iter().for_each(|&row| add(items, row as usize, -times, &mut apart));
+    }
+    apart
+}
+
+/// Brings the `half` rows with the largest products to the front, and each part in the order of rows, on which sums depend.
+fn part(items: &LayeredCodes, rows: &mut [u32], half: usize, apart: &[f32]) {
+    let key = |&row: &u32| (descending(product(items, row as usize, apart)), row);
+    let mut keyed: Vec<(u32, u32)> = rows.iter().map(key).collect();
+    keyed.select_nth_unstable(half);
+    let (first, second) = keyed.split_at_mut(half);
+    for half in [first, second] {
+        half.sort_unstable_by_key(|&(_, row)| row);
+    }
+    rows.iter_mut().zip(&keyed).for_each(|(row, &(_, keyed))| *row = keyed);
+}
+
+/// What is only in one, and only in the other, of two ascending lists.
+fn exchanged(before: &[u32], after: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let missing = |from: &[u32], list: &[u32]| -> Vec<u32> {
+        let mut at = 0;
+        let is_missing = |row: &u32| {
+            at += from[at..].partition_point(|other| other < row);
+            from.get(at) != Some(row)
+        };
+        list.iter().copied().filter(is_missing).collect()
+    };
+    (missing(after, before), missing(before, after))
 }
 
 /// How many rows go to the first half: about a half, and whole nodes of the largest size there is room for.
@@ -92,6 +131,13 @@ mod tests {
             let (found, random) = (scatter(&items, &ordered), scatter(&items, &unordered));
             prop_assert!(found < 0.6 * random, "{found} of {random}");
         }
+    }
+
+    #[test]
+    fn what_two_lists_do_not_share_is_told() {
+        assert_eq!(exchanged(&[1, 4, 5, 9], &[0, 4, 6, 9, 12]), (vec![1, 5], vec![0, 6, 12]));
+        assert_eq!(exchanged(&[], &[3]), (vec![], vec![3]));
+        assert_eq!(exchanged(&[3, 7], &[3, 7]), (vec![], vec![]));
     }
 
     /// The squared distances of all `alpha sigma` from the mean of their leaf, added up bit by bit.

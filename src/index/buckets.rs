@@ -20,7 +20,7 @@ const FLAT: usize = 4096;
 const LOOKS: u64 = 8;
 
 /// Codes scored before more buckets are looked at; twice as many after every time.
-const FIRST: u64 = 512;
+const FIRST: u64 = 2048;
 
 /// Blocks of codes that are scored before others, because they promise most: with what they give, few of the others reach the list.
 pub(super) const AHEAD: usize = 8;
@@ -92,21 +92,14 @@ impl Buckets {
             }
             probe.scan_list_within(&next);
             if probe.work.codes >= goal {
-                goal = goal.saturating_mul(2);
+                goal = goal.saturating_mul(4);
             }
         }
     }
 
     /// Has the buckets of some blocks of centres wait, by what their best items may score: the score of the centre and a few deviations. An estimate,
     /// no bound.
-    fn look(
-        &self,
-        probe: &mut Probe<'_>,
-        spreads: &Spreads,
-        level: usize,
-        blocks: &[u32],
-        waiting: &mut Vec<u64>,
-    ) {
+    fn look(&self, probe: &mut Probe<'_>, spreads: &Spreads, level: usize, blocks: &[u32], waiting: &mut Vec<u64>) {
         let level = &self.levels[level];
         let kernel = probe.linear.kernel();
         let mut sink = |block: usize, _: u16, scores: &[f32; LANES]| {

@@ -29,26 +29,25 @@ pub(super) fn components(shape: &CodeShape, layer: usize) -> Range<usize> {
 
 /// The mean of some rows, added up in their order; zeros for none. O(rows x bits).
 pub(super) fn mean(items: &LayeredCodes, rows: impl ExactSizeIterator<Item = usize>) -> Vec<f32> {
-    let shape = items.shape();
     let share = 1.0 / rows.len().max(1) as f32;
-    let mut sum = vec![0.0f32; 64 * shape.words()];
-    for row in rows {
-        let row = items.row(row);
-        for (layer, &scaler) in row.scalers.iter().enumerate() {
-            let words = shape.layer_words(layer);
-            for (sum, word) in sum[64 * words.start..64 * words.end].chunks_exact_mut(64).zip(&row.words[words]) {
-                for (sum, byte) in sum.chunks_exact_mut(8).zip(word.to_le_bytes()) {
-                    sum.iter_mut().zip(&SIGNS[byte as usize]).for_each(|(sum, sign)| *sum += scaler * sign);
-                }
+    let mut sum = vec![0.0f32; 64 * items.shape().words()];
+    rows.for_each(|row| add(items, row, 1.0, &mut sum));
+    sum.iter_mut().for_each(|sum| *sum *= share);
+    sum
+}
+
+/// Adds `times` a row to a vector. O(bits).
+pub(super) fn add(items: &LayeredCodes, row: usize, times: f32, sum: &mut [f32]) {
+    let (shape, row) = (items.shape(), items.row(row));
+    for (layer, &scaler) in row.scalers.iter().enumerate() {
+        let (words, scaler) = (shape.layer_words(layer), times * scaler);
+        for (sum, word) in sum[64 * words.start..64 * words.end].chunks_exact_mut(64).zip(&row.words[words.clone()]) {
+            for (sum, byte) in sum.chunks_exact_mut(8).zip(word.to_le_bytes()) {
+                sum.iter_mut().zip(&SIGNS[byte as usize]).for_each(|(sum, sign)| *sum += scaler * sign);
             }
         }
+        sum[components(shape, layer).end..64 * words.end].fill(0.0);
     }
-    for layer in 0..shape.layers() {
-        let components = components(shape, layer);
-        sum[components.clone()].iter_mut().for_each(|sum| *sum *= share);
-        sum[components.end..64 * shape.layer_words(layer).end].fill(0.0);
-    }
-    sum
 }
 
 /// The product of a row with a vector. O(bits).

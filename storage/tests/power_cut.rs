@@ -1,7 +1,7 @@
 //! Power cuts, simulated: an ext4 file system on a loop device is shut down in the middle of work without flushing its journal, mounted
 //! again, and checked. Nothing acknowledged may be lost.
 //!
-//! Needs root, loop devices and Linux; says so where it cannot run. Long, so not run by default:
+//! With `KITHDB_DRILL_KEEP=DIR` a database that is refused is copied there. Needs root, loop devices and Linux; says so where it cannot run. Long, so not run by default:
 //! `KITHDB_DRILL_ROUNDS=100 cargo test -p kithdb-storage --test power_cut -- --ignored --exact power_cuts_lose_nothing --nocapture`
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, unsafe_code)]
@@ -113,7 +113,12 @@ fn power_cuts_lose_nothing() {
                 assert!(current >= generation, "{story}: generation {current} is current");
                 (records, generation) = (last, current);
             }
-            Verdict::Refused(error) => panic!("{story}: {error}"),
+            Verdict::Refused(error) => {
+                if let Some(kept) = std::env::var_os("KITHDB_DRILL_KEEP") {
+                    run("cp", &[Path::new("-a"), &database, Path::new(&kept)]);
+                }
+                panic!("{story}: {error}")
+            }
         }
     }
     println!("{rounds} power cuts: 0 lost, 0 torn, 0 failed opens");
