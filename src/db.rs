@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::eval::{Evaluation, FullPrecision};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
 use crate::ids::{Id, IdKind, Side};
-use crate::interaction::Interaction;
+use crate::interaction::{Inserted, Interaction};
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::options::{Options, REPEATS};
@@ -126,15 +126,26 @@ impl Db {
         I: IntoIterator,
         I::Item: Into<Interaction>,
     {
+        self.insert_counted(interactions).map(|inserted| inserted.interactions())
+    }
+
+    /// [`Db::insert_many`], told apart: how many interactions were new, changed one that was there, or said again what was there.
+    ///
+    /// # Errors
+    /// As [`Db::insert_many`].
+    pub fn insert_counted<I>(&self, interactions: I) -> Result<Inserted>
+    where
+        I: IntoIterator,
+        I::Item: Into<Interaction>,
+    {
         let mut stream = Stream::new(&self.inner.writer);
-        let mut count = 0;
         let sent = interactions.into_iter().map(Into::into).try_for_each(|interaction: Interaction| {
             interaction.check()?;
-            count += 1;
             stream.push(Operation::Insert(interaction))
         });
         // Nothing is under way any more when this returns, and what storage refused comes before what the caller got wrong.
-        stream.finish(sent.is_ok()).and(sent).map(|()| count)
+        let applied = stream.finish(sent.is_ok())?;
+        sent.map(|()| applied.inserted)
     }
 
     /// Takes an interaction back; whether there was one. Durable when it returns.
@@ -143,7 +154,7 @@ impl Db {
     /// As [`Db::insert`].
     pub fn remove(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<bool> {
         let operation = Operation::Remove { user: user.into(), item: item.into() };
-        Ok(self.commit(vec![operation])?.wait()? > 0)
+        Ok(self.commit(vec![operation])?.wait()?.changed > 0)
     }
 
     /// Forgets a user: their interactions count no more at once, and leave the disk with the next training. Whether they were known. Who
@@ -152,7 +163,7 @@ impl Db {
     /// # Errors
     /// As [`Db::insert`].
     pub fn forget_user(&self, user: impl Into<Id>) -> Result<bool> {
-        Ok(self.commit(vec![Operation::ForgetUser(user.into())])?.wait()? > 0)
+        Ok(self.commit(vec![Operation::ForgetUser(user.into())])?.wait()?.changed > 0)
     }
 
     /// Retires an item: no query returns it until [`Db::unretire_item`]. Whether it was known and not retired before. Durable when it returns.
@@ -160,7 +171,7 @@ impl Db {
     /// # Errors
     /// As [`Db::insert`].
     pub fn retire_item(&self, item: impl Into<Id>) -> Result<bool> {
-        Ok(self.commit(vec![Operation::RetireItem(item.into())])?.wait()? > 0)
+        Ok(self.commit(vec![Operation::RetireItem(item.into())])?.wait()?.changed > 0)
     }
 
     /// Lets queries return a retired item again. Whether it was retired. Durable when it returns.
@@ -168,7 +179,7 @@ impl Db {
     /// # Errors
     /// As [`Db::insert`].
     pub fn unretire_item(&self, item: impl Into<Id>) -> Result<bool> {
-        Ok(self.commit(vec![Operation::UnretireItem(item.into())])?.wait()? > 0)
+        Ok(self.commit(vec![Operation::UnretireItem(item.into())])?.wait()?.changed > 0)
     }
 
     /// What an interaction that comes again means here.

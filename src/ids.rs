@@ -12,6 +12,8 @@ pub const MAX_ID_BYTES: usize = 512;
 
 /// The name an application gives a user or an item: an integer, a string or bytes.
 ///
+/// Made from `u64`, `u32`, `usize`, and from `i64` and `i32` that are not negative, from `&str`, `String`, `Vec<u8>` and `&[u8]`.
+///
 /// Each side (users, items) uses one kind, fixed by its first insert. Ids order as integers numerically, then strings, then bytes; this
 /// order breaks ties between equal scores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,13 +24,15 @@ pub enum Id {
     Str(String),
     /// 1 to 512 bytes.
     Bytes(Vec<u8>),
+    /// A negative integer, which is nobody's id: kept so that the call it is passed to refuses it by name.
+    Negative(i64),
 }
 
 impl Id {
     /// Which kind of id this is.
     pub fn kind(&self) -> IdKind {
         match self {
-            Id::Int(_) => IdKind::U64,
+            Id::Int(_) | Id::Negative(_) => IdKind::U64,
             Id::Str(_) => IdKind::Str,
             Id::Bytes(_) => IdKind::Bytes,
         }
@@ -40,6 +44,8 @@ impl Id {
             Id::Int(n) => Key::Int(n.to_be_bytes()),
             Id::Str(s) => Key::Bytes(s.as_bytes()),
             Id::Bytes(b) => Key::Bytes(b),
+            // No id is stored under no bytes.
+            Id::Negative(_) => Key::Bytes(&[]),
         }
     }
 
@@ -61,12 +67,18 @@ impl Id {
         }
     }
 
-    /// Refuses ids that are empty or longer than [`MAX_ID_BYTES`].
+    /// Refuses ids that are negative, empty or longer than [`MAX_ID_BYTES`].
     pub(crate) fn check(&self, side: Side) -> Result<()> {
         let length = match self {
             Id::Int(_) => 8,
             Id::Str(s) => s.len(),
             Id::Bytes(b) => b.len(),
+            Id::Negative(n) => {
+                return Err(Error::InvalidArgument {
+                    what: format!("{} id {n}", side_name(side)),
+                    remedy: "integer ids are from 0 to 2^64-1; pass negative numbers as text".into(),
+                });
+            }
         };
         if (1..=MAX_ID_BYTES).contains(&length) {
             return Ok(());
@@ -114,6 +126,7 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Id::Int(n) => write!(f, "{n}"),
+            Id::Negative(n) => write!(f, "{n}"),
             Id::Str(s) => f.write_str(s),
             Id::Bytes(b) => b.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }
@@ -124,6 +137,7 @@ impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Id::Int(n) => serializer.serialize_u64(*n),
+            Id::Negative(n) => serializer.serialize_i64(*n),
             other => serializer.collect_str(other),
         }
     }
@@ -139,6 +153,27 @@ macro_rules! id_from {
     };
 }
 id_from!(u64 => Int, u32 => Int, &str => Str, String => Str, &String => Str, Vec<u8> => Bytes, &[u8] => Bytes);
+
+/// Every `usize` there is fits.
+impl From<usize> for Id {
+    fn from(n: usize) -> Self {
+        Id::Int(n as u64)
+    }
+}
+
+/// Negative ones become [`Id::Negative`], which every insert refuses and nobody is found by.
+impl From<i64> for Id {
+    fn from(n: i64) -> Self {
+        u64::try_from(n).map_or(Id::Negative(n), Id::Int)
+    }
+}
+
+/// As from an `i64`.
+impl From<i32> for Id {
+    fn from(n: i32) -> Self {
+        i64::from(n).into()
+    }
+}
 
 impl From<&Id> for Id {
     fn from(id: &Id) -> Self {
@@ -160,5 +195,27 @@ pub(crate) fn kind_name(kind: IdKind) -> &'static str {
         IdKind::U64 => "u64",
         IdKind::Str => "string",
         IdKind::Bytes => "bytes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_every_type_are_the_same_id() {
+        let ids = [Id::from(7u64), Id::from(7u32), Id::from(7usize), Id::from(7i64), Id::from(7i32), Id::from(7)];
+        assert!(ids.iter().all(|id| *id == Id::Int(7)), "{ids:?}");
+        assert_eq!((Id::from(i64::MAX), Id::from(0i64)), (Id::Int(i64::MAX as u64), Id::Int(0)));
+    }
+
+    #[test]
+    fn a_negative_integer_is_refused_by_name() {
+        for id in [Id::from(-5i32), Id::from(-5i64)] {
+            let error = id.check(Side::User).unwrap_err().to_string();
+            assert!(error.contains("user id -5") && error.contains("as text"), "{error}");
+            assert_eq!((id.kind(), id.key().len()), (IdKind::U64, 0));
+        }
+        assert!(Id::from(i64::MIN).check(Side::Item).unwrap_err().to_string().contains("-9223372036854775808"));
     }
 }

@@ -1,5 +1,7 @@
 //! What an application tells the database: a user touched an item.
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::ids::{Id, Side};
 
@@ -59,6 +61,33 @@ impl Interaction {
     pub fn time(mut self, milliseconds: i64) -> Self {
         self.time = Some(milliseconds);
         self
+    }
+}
+
+/// What became of interactions that were inserted together; an interaction counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Inserted {
+    /// Of a user with an item they had not touched before.
+    pub new: u64,
+    /// Of a user and an item that were there, and have another weight or time since.
+    pub updated: u64,
+    /// Of a user and an item that were there and stay as they were.
+    pub repeated: u64,
+}
+
+impl Inserted {
+    /// All of them.
+    pub fn interactions(&self) -> u64 {
+        self.new + self.updated + self.repeated
+    }
+}
+
+impl std::ops::AddAssign for Inserted {
+    fn add_assign(&mut self, other: Self) {
+        self.new += other.new;
+        self.updated += other.updated;
+        self.repeated += other.repeated;
     }
 }
 

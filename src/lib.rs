@@ -76,7 +76,7 @@ pub use exchange::{CodeSet, Embeddings, EncodeOptions, ExportOutcome, Metric, Ro
 pub use fold_in::FoldInMap;
 pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
-pub use interaction::{Interaction, MAX_WEIGHT, MIN_WEIGHT};
+pub use interaction::{Inserted, Interaction, MAX_WEIGHT, MIN_WEIGHT};
 pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
 pub use kithdb_storage::{Error as StorageError, VerifyReport};
 pub use options::Options;

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::generation::Generation;
 use crate::pool::Pool;
 use crate::snapshot::{Snapshot, State};
-use crate::tail::Tail;
+use crate::tail::{Applied, Tail};
 
 /// The shared state of an open database. Locks are taken in the order of the fields.
 pub(crate) struct Live {
@@ -101,8 +101,8 @@ impl Working {
         }
     }
 
-    /// Applies records that are durable, the first of which has sequence `first`; how many of the records in each of `spans`, which cover them in
-    /// order, changed something.
+    /// Applies records that are durable, the first of which has sequence `first`; what the records in each of `spans`, which cover them in order,
+    /// came to.
     ///
     /// # Errors
     /// `NotApplied`, now and from now on, where the records do not fit what is known: memory and log have parted.
@@ -111,7 +111,7 @@ impl Working {
         first: u64,
         records: &[Record],
         spans: impl Iterator<Item = std::ops::Range<usize>>,
-    ) -> Result<Vec<u64>> {
+    ) -> Result<Vec<Applied>> {
         if let Err(error) = self.state.catalogues.apply(records) {
             self.fault = Some(error.to_string());
             self.check()?;

@@ -8,6 +8,7 @@ use roaring::RoaringBitmap;
 use crate::fold_in::{Arrivals, Voices};
 use crate::generation::Generation;
 use crate::graph::postings::{Edge, Postings, PostingsBuilder, Row};
+use crate::interaction::Inserted;
 use crate::persistent::{Counts, Tree};
 use crate::repeats::Repeats;
 
@@ -58,6 +59,31 @@ impl Change {
     }
 }
 
+/// What records came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// How many changed something; every insert counts.
+    pub(crate) changed: u64,
+    /// What became of the inserts.
+    pub(crate) inserted: Inserted,
+}
+
+impl std::ops::AddAssign for Applied {
+    fn add_assign(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.inserted += other.inserted;
+    }
+}
+
+/// Counts an insert that made `after` of `before`.
+fn tally(inserted: &mut Inserted, before: Option<Edge>, after: Option<Edge>) {
+    match before {
+        None => inserted.new += 1,
+        before if before == after => inserted.repeated += 1,
+        _ => inserted.updated += 1,
+    }
+}
+
 fn key(user: u32, item: u32) -> u64 {
     u64::from(user) << 32 | u64::from(item)
 }
@@ -96,9 +122,9 @@ impl Tail {
         self.generation.as_ref()
     }
 
-    /// Applies records that are durable, the first of which has sequence `first`. Returns how many of them changed something.
-    pub(crate) fn apply<'a>(&mut self, first: u64, records: impl IntoIterator<Item = &'a Record>) -> u64 {
-        let mut changed = 0;
+    /// Applies records that are durable, the first of which has sequence `first`; what they came to.
+    pub(crate) fn apply<'a>(&mut self, first: u64, records: impl IntoIterator<Item = &'a Record>) -> Applied {
+        let (mut changed, mut counts) = (0, Inserted::default());
         let mut inserted = Vec::new();
         for (sequence, record) in (first..).zip(records) {
             self.applied = sequence;
@@ -107,8 +133,10 @@ impl Tail {
                 Record::Insert { user, item, weight, time } if self.repeats != Repeats::Last => {
                     // In the order of the log, so that sums come out the same bit for bit whenever it is replayed.
                     let next = Edge { weight, time };
-                    let edge = self.edge(user, item).map_or(next, |edge| self.repeats.merge(edge, next));
+                    let before = self.edge(user, item);
+                    let edge = before.map_or(next, |edge| self.repeats.merge(edge, next));
                     self.set(user, item, Some(edge));
+                    tally(&mut counts, before, Some(edge));
                     changed += 1;
                 }
                 Record::Insert { user, item, weight, time } => {
@@ -116,11 +144,11 @@ impl Tail {
                     changed += 1;
                 }
                 Record::Remove { user, item } => {
-                    self.insert(&mut inserted);
-                    changed += u64::from(self.set(user, item, None));
+                    counts += self.insert(&mut inserted);
+                    changed += u64::from(self.set(user, item, None).is_some());
                 }
                 Record::ForgetUser { user } => {
-                    self.insert(&mut inserted);
+                    counts += self.insert(&mut inserted);
                     self.forget(user);
                     changed += 1;
                 }
@@ -128,36 +156,54 @@ impl Tail {
                 Record::UnretireItem { item } => changed += u64::from(self.unretire(item)),
             }
         }
-        self.insert(&mut inserted);
-        changed
+        counts += self.insert(&mut inserted);
+        Applied { changed, inserted: counts }
     }
 
-    /// Sets edges, the last of each (user, item) as it is, and empties the list.
-    fn insert(&mut self, edges: &mut Vec<(u64, Change)>) {
+    /// Sets edges, the last of each (user, item) as it is, and empties the list; what became of them.
+    fn insert(&mut self, edges: &mut Vec<(u64, Change)>) -> Inserted {
+        let mut counts = Inserted::default();
         // What holds in the end does not depend on the order: ascending keys are faster.
         edges.sort_by_key(|&(key, _)| key);
+        // What a (user, item) that comes several times was first: only the first meets what was there.
+        let mut firsts: Vec<(u64, Change)> = Vec::new();
         edges.dedup_by(|next, last| {
             next.0 == last.0 && {
+                if firsts.last().is_none_or(|first| first.0 != last.0) {
+                    firsts.push(*last);
+                }
+                tally(&mut counts, last.1.edge(), next.1.edge());
                 last.1 = next.1;
                 true
             }
         });
+        let mut firsts = firsts.into_iter().peekable();
+        // Keys come in ascending order.
+        let mut came = |key: u64, before: Option<Edge>, last: Change| {
+            let first = firsts.next_if(|first| first.0 == key).map_or(last, |first| first.1);
+            tally(&mut counts, before, first.edge());
+        };
         if self.generation.is_some() {
             for (key, change) in edges.drain(..) {
                 let (user, item) = pair(key);
-                self.set(user, item, change.edge());
+                let before = self.set(user, item, change.edge());
+                came(key, before, change);
             }
-            return;
+            return counts;
         }
         // Without a generation there is nothing to take back: every change is an edge.
         let Self { changes, degrees, edges: total, .. } = self;
+        let mut places = edges.iter();
         changes.insert_ascending(edges, |key, last| {
+            let change = places.next().map_or_else(Change::default, |&(_, change)| change);
+            came(key, last.and_then(Change::edge), change);
             if last.is_none() {
                 degrees.step(pair(key).1, true);
                 *total += 1;
             }
         });
         edges.clear();
+        counts
     }
 
     /// Gives the arrivals that changed their codes: before the tail answers queries.
@@ -248,8 +294,8 @@ impl Tail {
         tail
     }
 
-    /// Sets what (user, item) is now; whether it was an edge before.
-    fn set(&mut self, user: u32, item: u32, edge: Option<Edge>) -> bool {
+    /// Sets what (user, item) is now; the edge it was before.
+    fn set(&mut self, user: u32, item: u32, edge: Option<Edge>) -> Option<Edge> {
         let below = self.below(user).and_then(|row| row.get(item));
         let last = match edge == below {
             true => self.changes.remove(key(user, item)),
@@ -259,7 +305,7 @@ impl Tail {
         let touched = last.is_some_and(|change| change.weight > 0.0);
         self.count(item, before.is_some(), edge.is_some());
         self.tell_arrivals(user, item, (touched, edge.is_some() && edge != below), (before.is_some(), edge.is_some()));
-        before.is_some()
+        before
     }
 
     fn forget(&mut self, user: u32) {

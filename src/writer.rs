@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Id, IdKind};
 use crate::interaction::Interaction;
 use crate::live::Live;
+use crate::tail::Applied;
 
 /// Commits that may wait for the writer before a caller blocks.
 const QUEUE: usize = 1024;
@@ -47,15 +48,15 @@ struct Commit {
     operations: Vec<Operation>,
     /// Whether queries have to see them by the time of the reply.
     seen: bool,
-    reply: Sender<Result<u64>>,
+    reply: Sender<Result<Applied>>,
 }
 
 /// A commit under way.
-pub(crate) struct Pending(Receiver<Result<u64>>);
+pub(crate) struct Pending(Receiver<Result<Applied>>);
 
 impl Pending {
-    /// Waits until the commit is durable; how many of its operations changed something.
-    pub(crate) fn wait(self) -> Result<u64> {
+    /// Waits until the commit is durable; what its operations came to.
+    pub(crate) fn wait(self) -> Result<Applied> {
         self.0.recv().map_err(|_| Error::Stopped { thread: "writer" })?
     }
 }
@@ -112,11 +113,13 @@ pub(crate) struct Stream<'a> {
     writer: &'a Writer,
     batch: Vec<Operation>,
     under_way: VecDeque<Pending>,
+    /// What the batches came to that are durable.
+    applied: Applied,
 }
 
 impl<'a> Stream<'a> {
     pub(crate) fn new(writer: &'a Writer) -> Self {
-        Self { writer, batch: Vec::with_capacity(BATCH), under_way: VecDeque::new() }
+        Self { writer, batch: Vec::with_capacity(BATCH), under_way: VecDeque::new(), applied: Applied::default() }
     }
 
     /// Takes an operation. An error is that of an operation some batches before; nothing more should follow.
@@ -126,21 +129,25 @@ impl<'a> Stream<'a> {
             return Ok(());
         }
         self.send(false)?;
-        match self.under_way.len() > IN_FLIGHT {
-            true => self.under_way.pop_front().map_or(Ok(()), |pending| pending.wait().map(drop)),
-            false => Ok(()),
+        if self.under_way.len() > IN_FLIGHT
+            && let Some(pending) = self.under_way.pop_front()
+        {
+            self.applied += pending.wait()?;
         }
+        Ok(())
     }
 
-    /// Sends the last batch if `rest`, and waits until all that was sent is durable and seen; the first error.
-    pub(crate) fn finish(mut self, rest: bool) -> Result<()> {
+    /// Sends the last batch if `rest`, and waits until all that was sent is durable and seen: what it came to, or the first error.
+    pub(crate) fn finish(mut self, rest: bool) -> Result<Applied> {
         if !rest {
             self.batch.clear();
         }
         let sent = self.send(true);
-        self.under_way.into_iter().fold(sent, |outcome, pending| {
-            let waited = pending.wait().map(drop);
-            outcome.and(waited)
+        self.under_way.into_iter().fold(sent.map(|()| self.applied), |outcome, pending| {
+            let waited = pending.wait();
+            let mut applied = outcome?;
+            applied += waited?;
+            Ok(applied)
         })
     }
 
@@ -235,7 +242,7 @@ fn commit(store: &Store, live: &Live, group: Vec<Commit>) {
             };
             match changed {
                 // Whoever has given up waiting needs no answer.
-                Ok(changed) => replies.iter().zip(changed).for_each(|(reply, n)| drop(reply.send(Ok(n)))),
+                Ok(changed) => replies.iter().zip(changed).for_each(|(reply, came_to)| drop(reply.send(Ok(came_to)))),
                 Err(error) => {
                     let what = error.to_string();
                     replies.iter().for_each(|reply| {
@@ -397,7 +404,7 @@ mod tests {
             commit(&store, &live, vec![Commit { operations: vec![operation], seen: true, reply }]);
             answer.recv().unwrap()
         };
-        assert_eq!(ask(Operation::Insert(Interaction::new("alice", "grinder"))).unwrap(), 1);
+        assert_eq!(ask(Operation::Insert(Interaction::new("alice", "grinder"))).unwrap().changed, 1);
         // A definition that is out of step, as of a log that was written to behind the database's back.
         let stray = [Record::Define { side: Side::User, index: 7, kind: IdKind::Str, bytes: b"bob".to_vec() }];
         assert!(live.working().apply(3, &stray, std::iter::once(0..1)).is_err());

@@ -54,6 +54,39 @@ fn every_way_survives_trainings_and_openings() {
 }
 
 #[test]
+fn what_an_insert_of_many_came_to_is_told_apart() {
+    for (repeats, expected) in
+        [(Repeats::Last, [2, 2, 1]), (Repeats::First, [2, 0, 3]), (Repeats::Max, [2, 1, 2]), (Repeats::Sum, [2, 3, 0])]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let db = Db::options().repeats(repeats).open(directory.path().join("shop.kith")).unwrap();
+        let rows =
+            [("ann", "pan", 1.0), ("ann", "pot", 2.0), ("ann", "pan", 3.0), ("ann", "pan", 3.0), ("ann", "pan", 1.0)];
+        let rows = rows.map(|(user, item, weight)| Interaction::new(user, item).weight(weight));
+        let inserted = db.insert_counted(rows).unwrap();
+        assert_eq!([inserted.new, inserted.updated, inserted.repeated], expected, "{repeats:?}");
+        assert_eq!(inserted.interactions(), 5);
+    }
+}
+
+#[test]
+fn negative_integers_are_refused_and_nobody_is_found_by_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    db.insert(1, 2).unwrap();
+    db.insert(1i64, 3usize).unwrap();
+    assert_eq!(db.history(1u64).unwrap().len(), 2);
+    for error in [db.insert(-1, 2).unwrap_err(), db.insert_many([(1, -2)]).unwrap_err()] {
+        assert!(error.to_string().contains("0 to 2^64-1"), "{error}");
+    }
+    assert!(!db.forget_user(-1).unwrap() && !db.retire_item(-2).unwrap() && !db.remove(-1, 2).unwrap());
+    assert_eq!(db.item_set([2, -2]).unwrap().unknown().len(), 1);
+    assert!(db.history(-1).unwrap().is_empty());
+    assert!(db.query().user(-1).run().unwrap_err().to_string().contains("unknown user -1"));
+    assert_eq!(db.stats().unwrap().interactions, 2);
+}
+
+#[test]
 fn an_item_that_is_retired_comes_back_when_it_is_unretired() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("shop.kith");

@@ -135,8 +135,13 @@ fn ids(folder: &Path, side: &str) -> Result<RowIds> {
     }
     if lines.exists() {
         let opened = std::fs::File::open(&lines).map_err(|e| NpyError::io("open", &lines, e))?;
-        let read = BufReader::new(opened).lines().map(|line| line.map(Id::Str)).collect::<Result<Vec<Id>, _>>();
-        return Ok(read.map_err(|e| NpyError::io("read", &lines, e))?.into());
+        let read = BufReader::new(opened).lines().collect::<Result<Vec<String>, _>>();
+        let mut read = read.map_err(|e| NpyError::io("read", &lines, e))?;
+        if let Some(first) = read.first_mut() {
+            // A byte order mark is none of the first id.
+            first.drain(..first.len() - first.trim_start_matches('\u{feff}').len());
+        }
+        return Ok(read.into_iter().map(Id::Str).collect::<Vec<Id>>().into());
     }
     Ok(RowIds::RowNumbers)
 }

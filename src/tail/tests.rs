@@ -40,6 +40,7 @@ struct Naive {
     forgotten: BTreeSet<u32>,
     retired: BTreeSet<u32>,
     repeats: Repeats,
+    inserted: Inserted,
 }
 
 impl Naive {
@@ -60,7 +61,11 @@ impl Naive {
                         (Repeats::Sum, Some(&(other, at))) => (other + weight, time.max(at)),
                         _ => (weight, time),
                     };
-                    self.edges.insert((user, item), edge);
+                    match self.edges.insert((user, item), edge) {
+                        None => self.inserted.new += 1,
+                        Some(before) if before == edge => self.inserted.repeated += 1,
+                        Some(_) => self.inserted.updated += 1,
+                    }
                     true
                 }
                 Record::Remove { user, item } => self.edges.remove(&(user, item)).is_some(),
@@ -215,16 +220,23 @@ proptest! {
         let mut tail = Tail::new(first, 100, repeats);
         check(&tail, &naive)?;
 
+        naive.inserted = Inserted::default();
         let (written, changes) = naive.apply(before);
+        let mut came_to = Applied::default();
         for (at, (record, change)) in written.iter().zip(changes).enumerate() {
-            prop_assert_eq!(tail.apply(101 + at as u64, [record]), u64::from(change), "{:?}", record);
+            let applied = tail.apply(101 + at as u64, [record]);
+            prop_assert_eq!(applied.changed, u64::from(change), "{:?}", record);
+            came_to += applied;
         }
+        prop_assert_eq!(came_to.inserted, naive.inserted);
         check(&tail, &naive)?;
         let (cut, then, told_then) = (tail.clone(), naive.clone(), told(&tail));
 
-        let (written, _) = naive.apply(after);
+        naive.inserted = Inserted::default();
+        let (written, changes) = naive.apply(after);
         let first = cut.applied() + 1;
-        tail.apply(first, &written);
+        let changed = changes.iter().filter(|&&change| change).count() as u64;
+        prop_assert_eq!(tail.apply(first, &written), Applied { changed, inserted: naive.inserted });
         check(&tail, &naive)?;
 
         let folded = cut.fold(USERS + 3);

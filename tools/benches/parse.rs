@@ -7,7 +7,7 @@ use std::io::Write;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kithdb::IdKind;
-use kithdb_tools::input::{Columns, IdKinds, Reader, ReaderOptions, Source};
+use kithdb_tools::input::{IdKinds, Reader, ReaderOptions, Source};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 const USERS: u32 = 6_000;
@@ -48,8 +48,7 @@ fn parse(c: &mut Criterion) {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).expect("room for the file");
         for kind in [IdKind::Str, IdKind::U64] {
-            let options =
-                ReaderOptions { format: None, columns: Columns::default(), ids: IdKinds { user: kind, item: kind } };
+            let options = ReaderOptions::of(IdKinds { user: kind, item: kind });
             group.bench_function(format!("{name} {kind:?}"), |b| {
                 b.iter(|| {
                     let reader = Reader::open(&Source::from(path.clone()), &options).expect("a readable file");

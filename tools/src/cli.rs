@@ -20,6 +20,9 @@ struct Cli {
     /// Print one JSON object on stdout, and nothing else there
     #[arg(long, global = true)]
     json: bool,
+    /// Print ids that are numbers as strings in JSON: readers whose numbers are floats lose digits of them
+    #[arg(long, global = true)]
+    ids_as_strings: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -53,8 +56,8 @@ pub(crate) enum Answer {
 
 /// Runs the program on the process's arguments.
 pub fn run() -> ExitCode {
-    let Cli { json, command } = Cli::parse();
-    let output = Output::new(json);
+    let Cli { json, ids_as_strings, command } = Cli::parse();
+    let output = Output::new(json, ids_as_strings);
     let outcome = match command {
         Command::Load(command) => command.run(&output),
         Command::Train(command) => command.run(&output),

@@ -57,6 +57,7 @@ fn read(source: &Source, options: &ReaderOptions, bytes: Box<dyn Read>) -> Vec<S
                 for id in [&interaction.user, &interaction.item] {
                     let length = match id {
                         Id::Int(_) => 8,
+                        Id::Negative(_) => 0,
                         Id::Str(text) => text.len(),
                         Id::Bytes(bytes) => bytes.len(),
                     };
@@ -94,7 +95,7 @@ fn tables(format: Format, folder: &'static str, by_number: bool) {
     let path = directory.path().join("rows");
     std::fs::write(&path, "").unwrap();
     let number = |n: &str| by_number.then(|| n.to_owned());
-    let columns = Columns { user: number("1"), item: number("2"), time: None, weight: number("3") };
+    let columns = Columns { user: number("1"), item: number("2"), weight: number("3"), ..Columns::default() };
     let name = format!("{folder}{}", if by_number { "-by-number" } else { "" });
     fuzz(&name, corpus(folder), TOKENS, 6_000, move |bytes| {
         let _keep = &directory;
@@ -104,7 +105,7 @@ fn tables(format: Format, folder: &'static str, by_number: bool) {
             let options = ReaderOptions {
                 format: Some(format),
                 columns: columns.clone(),
-                ids: IdKinds { user: kind, item: kind },
+                ..ReaderOptions::of(IdKinds { user: kind, item: kind })
             };
             let rows = read(&source, &options, Box::new(Cursor::new(bytes.to_vec())));
             let trickled = read(&source, &options, Box::new(Trickle(Cursor::new(bytes.to_vec()), 0)));
@@ -156,7 +157,7 @@ fn compressed_files() {
     fuzz("compressed", seeds, &[b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18"], 6_000, move |bytes| {
         let _keep = &directory;
         let kinds = IdKinds { user: IdKind::Str, item: IdKind::Str };
-        let options = ReaderOptions { format: Some(Format::Lightgcn), columns: Columns::default(), ids: kinds };
+        let options = ReaderOptions { format: Some(Format::Lightgcn), ..ReaderOptions::of(kinds) };
         let source = Source::from(path.clone());
         let rows = read(&source, &options, Box::new(Cursor::new(bytes.to_vec())));
         let trickled = read(&source, &options, Box::new(Trickle(Cursor::new(bytes.to_vec()), 3)));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use kithdb::{Db, Id, IdKind};
-use kithdb_tools::input::{Columns, Format, IdKinds, Reader, ReaderOptions, Row, Source};
+use kithdb_tools::input::{Format, IdKinds, Reader, ReaderOptions, Row, Source};
 use serde_json::Value;
 
 use crate::sets::{Files, Variant};
@@ -186,7 +186,7 @@ impl Program {
         self.load(&db, files)?;
         let mut truth: Vec<(Id, Vec<Id>)> = Vec::new();
         let ids = IdKinds { user: IdKind::U64, item: IdKind::U64 };
-        let options = ReaderOptions { format: Some(Format::Lightgcn), columns: Columns::default(), ids };
+        let options = ReaderOptions { format: Some(Format::Lightgcn), ..ReaderOptions::of(ids) };
         for row in Reader::open(&Source::from(files.test.clone()), &options)? {
             let Row::Interaction(row) = row? else { continue };
             match truth.last_mut() {

@@ -1,11 +1,11 @@
 //! The database a subcommand works on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use kithdb::{Db, Id, IdKind, Side};
 
-use crate::input::IdKinds;
+use crate::input::{self, IdKinds};
 
 /// A database that has to exist.
 #[derive(Args, Clone, Debug)]
@@ -21,6 +21,15 @@ impl Database {
     }
 }
 
+/// Whether there is something at a path that a database would be opened from, not made in.
+pub(super) fn is_there(path: &Path) -> bool {
+    match path.read_dir() {
+        Ok(mut entries) => entries.next().is_some(),
+        // What is no directory is refused when it is opened.
+        Err(_) => path.exists(),
+    }
+}
+
 /// The kinds of the ids stored; strings on a side that has none yet.
 pub(super) fn id_kinds(db: &Db) -> IdKinds {
     let kind = |side| db.id_kind(side).unwrap_or(IdKind::Str);
@@ -29,10 +38,10 @@ pub(super) fn id_kinds(db: &Db) -> IdKinds {
 
 /// An item's id given on the command line.
 pub(super) fn item(db: &Db, text: &str) -> kithdb::Result<Id> {
-    Id::parse(text, id_kinds(db).item)
+    Id::parse(&input::plain_id(text), id_kinds(db).item)
 }
 
 /// A user's id given on the command line.
 pub(super) fn user(db: &Db, text: &str) -> kithdb::Result<Id> {
-    Id::parse(text, id_kinds(db).user)
+    Id::parse(&input::plain_id(text), id_kinds(db).user)
 }

@@ -11,7 +11,7 @@ use super::intake::Intake;
 use super::train::{self, Preset, Settings};
 use super::{eval, query};
 use crate::cli::Answer;
-use crate::input::{Columns, IdKinds, ReaderOptions, Source};
+use crate::input::{IdKinds, ReaderOptions, Source};
 use crate::output::{self, Output, Table};
 use crate::shop::Shop;
 
@@ -67,7 +67,7 @@ impl Demo {
         output.say(&format!("$ kithdb load {} {}", path.display(), history.display()))?;
         let db = Db::open(&path)?;
         let strings = IdKinds { user: IdKind::Str, item: IdKind::Str };
-        let options = ReaderOptions { format: None, columns: Columns::default(), ids: strings };
+        let options = ReaderOptions::of(strings);
         let loaded = Intake::new(vec![Source::from(history)], options.clone(), None, true, output).load(&db)?;
         output.say(&format!(
             "{} interactions in {}\n",
@@ -80,7 +80,7 @@ impl Demo {
         output.say(&format!("trained in {}\n", output::seconds(trained.seconds)))?;
 
         output.say(&format!("$ kithdb eval {} --test {} -k {K} --popularity", path.display(), held_out.display()))?;
-        let (truth, _) = eval::read(&Source::from(held_out), &options)?;
+        let (truth, _) = eval::read(&Source::from(held_out), &options, output)?;
         let (measures, popularity) = (db.evaluate(&truth, &[K], None)?, db.evaluate_popularity(&truth, &[K])?);
         let (ours, theirs) =
             (measures.at(K).copied().unwrap_or_default(), popularity.at(K).copied().unwrap_or_default());

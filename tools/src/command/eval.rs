@@ -13,6 +13,8 @@ use super::{
     at_least_one,
     database::{self, Database},
     layout::Layout,
+    taken,
+    test_rows::TestRows,
 };
 use crate::cli::Answer;
 use crate::input::{Reader, ReaderOptions, Row, Source};
@@ -55,6 +57,8 @@ struct Evaluated {
     measures: Evaluation,
     interactions: usize,
     rejected: u64,
+    #[serde(flatten)]
+    rows: TestRows,
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     popularity: Option<Evaluation>,
@@ -67,13 +71,15 @@ impl Eval {
         self.k.dedup();
         let db = self.database.open()?;
         let options = self.layout.reader(database::id_kinds(&db));
-        let (truth, rejected) = read(&Source::from(self.test), &options)?;
+        let (truth, rejected) = read(&Source::from(self.test), &options, output)?;
         if rejected > 0 {
             output.note(&format!(
                 "{} rows of the test were rejected; try to load it to see why",
                 output::count(rejected)
             ));
         }
+        let rows = TestRows::of(&db, &truth)?;
+        rows.tell(output);
         let start = Instant::now();
         let measures = match self.full_precision {
             true => db.evaluate_full_precision(&truth, &self.k)?,
@@ -82,7 +88,7 @@ impl Eval {
         let seconds = start.elapsed().as_secs_f64();
         let popularity = if self.popularity { Some(db.evaluate_popularity(&truth, &self.k)?) } else { None };
         let interactions = truth.iter().map(|(_, items)| items.len()).sum();
-        let evaluated = Evaluated { measures, interactions, rejected, seconds, popularity };
+        let evaluated = Evaluated { measures, interactions, rejected, rows, seconds, popularity };
         output.result(&evaluated, |evaluated| {
             let users = output::count(evaluated.measures.users);
             let took = output::seconds(evaluated.seconds);
@@ -97,10 +103,12 @@ impl Eval {
 }
 
 /// Reads a test file; how many of its rows are no interactions.
-pub(super) fn read(source: &Source, options: &ReaderOptions) -> anyhow::Result<(Truth, u64)> {
+pub(super) fn read(source: &Source, options: &ReaderOptions, output: &Output) -> anyhow::Result<(Truth, u64)> {
     let (mut truth, mut rejected) = (Truth::new(), 0);
     let mut places: HashMap<Id, usize> = HashMap::new();
-    for row in Reader::open(source, options)? {
+    let mut reader = Reader::open(source, options)?;
+    taken::warn(output, source, &reader);
+    for row in &mut reader {
         match row? {
             Row::Rejected(_) => rejected += 1,
             Row::Interaction(interaction) => {
@@ -114,6 +122,7 @@ pub(super) fn read(source: &Source, options: &ReaderOptions) -> anyhow::Result<(
             }
         }
     }
+    taken::remark(output, source, &reader);
     Ok((truth, rejected))
 }
 

@@ -13,10 +13,10 @@ pub(crate) struct Explain {
     #[command(flatten)]
     database: Database,
     /// Whose score
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", allow_hyphen_values = true)]
     user: String,
     /// The item to explain
-    #[arg(long, value_name = "ITEM")]
+    #[arg(long, value_name = "ITEM", allow_hyphen_values = true)]
     item: String,
 }
 
@@ -47,9 +47,9 @@ fn text(explanation: &Explanation) -> String {
     };
     format!(
         "{} scores {} for {} (generation {})\n\n{}\n\n{}{more}\n\nthe pulls add up to {}, the score folded in from the user's items",
-        explanation.item,
+        output::escaped(&explanation.item.to_string()),
         output::score(explanation.score),
-        explanation.user,
+        output::escaped(&explanation.user.to_string()),
         explanation.generation,
         layers.text(),
         pulls.text(),

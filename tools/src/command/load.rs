@@ -4,19 +4,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use kithdb::{Db, IdKind, Side};
+use kithdb::{Db, IdKind, Repeats, Side};
 
-use super::intake::{Intake, Loaded};
+use super::intake::{self, Intake};
 use super::layout::Layout;
+use super::{database, dry_run};
 use crate::cli::Answer;
-use crate::input::{Format, IdKinds, Reader, RejectFile, Source};
+use crate::input::{IdKinds, Reader, RejectFile, Source};
 use crate::output::{self, Output};
 
 /// Load interactions from files into a database, which is made if there is none
 ///
-/// Files are csv or tsv with a header, or lightgcn (`user item item ...` a line); `.gz` and `.zst` are read as they are, and `-` is stdin. A row
-/// that cannot be stored is counted, and loading goes on. Loading a file again changes nothing.
+/// Files have columns with a header (commas, tabs, `;`, `|`, `::` or blanks between), columns by number, JSON lines, or `user item item ...` a
+/// line (lightgcn): told from what they hold; where two readings are possible, the options to choose by are named. `.gz` and `.zst` are read as
+/// they are, and `-` is stdin. Blanks around an id are none of it, unless it stands in double quotes. A row that cannot be stored is counted, and
+/// loading goes on. There is one interaction a user and item: of those that come again the last counts, unless the database was made with another
+/// `--repeats`.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb load shop.kith orders.csv
+  kithdb load shop.kith orders.csv --dry-run
+  kithdb load ml.kith u.data --user 1 --item 2 --time 4 --rating 3 --min-rating 4
+  kithdb load plays.kith plays.jsonl.zst --repeats sum
+  zcat log.gz | kithdb load shop.kith - --user visitor --item sku --time none")]
 pub(crate) struct Load {
     /// The database's directory
     #[arg(value_name = "DB")]
@@ -35,6 +45,37 @@ pub(crate) struct Load {
     /// The kind of ids in a new database; one with ids keeps theirs
     #[arg(long, value_name = "KIND")]
     id_type: Option<IdType>,
+    /// What an interaction that comes again means, in a new database [default: last]; one that is there keeps to what it was made with. With sum,
+    /// loading a file again adds its weights again
+    #[arg(long, value_name = "WHICH")]
+    repeats: Option<Again>,
+    /// Show the first rows as they are understood, and count all of them; store nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What an interaction that comes again means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Again {
+    /// The last one counts.
+    Last,
+    /// Weights are added up.
+    Sum,
+    /// The largest weight and the latest time count.
+    Max,
+    /// The first one counts.
+    First,
+}
+
+impl From<Again> for Repeats {
+    fn from(again: Again) -> Self {
+        match again {
+            Again::Last => Repeats::Last,
+            Again::Sum => Repeats::Sum,
+            Again::Max => Repeats::Max,
+            Again::First => Repeats::First,
+        }
+    }
 }
 
 /// The kinds of id a file can hold.
@@ -54,23 +95,61 @@ impl Load {
             None => None,
             Some(path) => Some(reject_file(path, &self.files)?),
         };
-        let db = Db::open(&self.db)?;
-        let ids = IdKinds { user: self.id_kind(&db, Side::User)?, item: self.id_kind(&db, Side::Item)? };
-        let intake = Intake::new(sources, self.layout.reader(ids), rejects, self.strict, output);
+        let there = if database::is_there(&self.db) { Some(self.open()?) } else { None };
+        let kind = |side| self.id_kind(there.as_ref(), side);
+        let options = self.layout.reader(IdKinds { user: kind(Side::User)?, item: kind(Side::Item)? });
+        if self.dry_run {
+            let dry_run = dry_run::read(&sources, &options, rejects, self.strict, output)?;
+            output.result(&dry_run, dry_run::text)?;
+            return Ok(if dry_run.interactions == 0 { Answer::No } else { Answer::Yes });
+        }
+        let mut intake = Intake::new(sources, options, rejects, self.strict, output);
+        // A load that fails on its way to the first interaction makes no database.
+        if !intake.begin()? && there.is_none() {
+            intake.end()?;
+            let rejected = output::count(intake.rejected());
+            output.note(&format!("there is nothing to load: {rejected} rows were rejected, and no database was made"));
+            output.result(&serde_json::json!({ "interactions": 0, "rejected": intake.rejected() }), |_| {
+                "loaded nothing".into()
+            })?;
+            return Ok(Answer::No);
+        }
+        let db = match there {
+            Some(db) => db,
+            None => self.open()?,
+        };
         let loaded = intake.load(&db)?;
         if loaded.rejected > loaded.rejects.len() as u64 {
             output.note(&format!("{} rows were rejected in all", output::count(loaded.rejected)));
         }
-        output.result(&loaded, text)?;
+        output.result(&loaded, intake::text)?;
         Ok(if loaded.interactions == 0 { Answer::No } else { Answer::Yes })
     }
 
-    fn id_kind(&self, db: &Db, side: Side) -> anyhow::Result<IdKind> {
+    /// The database, which is made if there is none.
+    fn open(&self) -> anyhow::Result<Db> {
+        let options = match self.repeats {
+            Some(again) => Db::options().repeats(again.into()),
+            None => Db::options(),
+        };
+        let hint = |error: &kithdb::Error| match (self.repeats, error) {
+            (Some(_), kithdb::Error::InvalidArgument { .. }) => {
+                "--repeats is settled when a database is made; leave it out"
+            }
+            _ => "",
+        };
+        options.open(&self.db).map_err(|error| match hint(&error) {
+            "" => error.into(),
+            hint => anyhow::Error::from(error).context(hint),
+        })
+    }
+
+    fn id_kind(&self, db: Option<&Db>, side: Side) -> anyhow::Result<IdKind> {
         let asked = self.id_type.map(|id_type| match id_type {
             IdType::Str => IdKind::Str,
             IdType::U64 => IdKind::U64,
         });
-        match (asked, db.id_kind(side)) {
+        match (asked, db.and_then(|db| db.id_kind(side))) {
             (Some(asked), Some(stored)) if asked != stored => {
                 anyhow::bail!(
                     "the database has {side:?} ids of kind {stored:?}, and --id-type asks for {asked:?}; leave it out"
@@ -95,28 +174,7 @@ fn check(sources: &[Source], layout: &Layout) -> anyhow::Result<()> {
     for source in sources {
         if source.opens_twice() {
             Reader::open(source, &options)?;
-        } else if options.format.is_none() {
-            Format::detect(source)?;
         }
     }
     Ok(())
-}
-
-fn text(loaded: &Loaded) -> String {
-    let count = output::count;
-    let mut text = format!(
-        "loaded {} interactions in {} ({} a second)",
-        count(loaded.interactions),
-        output::seconds(loaded.seconds),
-        count(loaded.interactions_per_second as u64),
-    );
-    if loaded.rejected > 0 {
-        text += &format!("\nrejected {} rows", count(loaded.rejected));
-    }
-    text + &format!(
-        "\nthe database has {} users, {} items, {} interactions",
-        count(loaded.users),
-        count(loaded.items),
-        count(loaded.interactions_in_database),
-    )
 }

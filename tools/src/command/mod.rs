@@ -3,6 +3,7 @@
 mod bench;
 mod database;
 mod demo;
+mod dry_run;
 mod effort;
 mod eval;
 mod explain;
@@ -10,12 +11,15 @@ mod export;
 mod import_codes;
 mod import_embeddings;
 mod intake;
+mod item_list;
 mod layout;
 mod load;
 mod query;
 mod similar;
 mod split;
 mod stats;
+mod taken;
+mod test_rows;
 mod train;
 mod verify;
 

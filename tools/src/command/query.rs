@@ -1,19 +1,20 @@
 //! `kithdb query`: the best items for a user or a basket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use kithdb::Error::{NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NotTrained, UnknownBasket, UnknownUser};
-use kithdb::{Db, Hits, ItemSet, Vectors};
+use kithdb::{Db, Hits, Id, ItemSet, Vectors};
 use serde::Serialize;
 
 use super::{
     at_least_one,
     database::{self, Database},
     effort::Effort,
+    item_list::ItemList,
 };
 use crate::cli::Answer;
-use crate::input::{self, Source};
+use crate::input;
 use crate::output::{self, Output, Table};
 
 /// Recommend items to a user, to go with a basket of items, or near to vectors
@@ -26,12 +27,15 @@ pub(crate) struct Query {
     /// How many items to return
     #[arg(short, long, default_value = "20", value_parser = at_least_one)]
     k: usize,
-    /// Consider only the items of this file, an id a line
+    /// Consider only the items of this file, an id a line; blanks around an id are none of it, unless it stands in double quotes
     #[arg(long, value_name = "FILE")]
     allow: Option<PathBuf>,
     /// Leave out the items of this file, an id a line
     #[arg(long, value_name = "FILE")]
     deny: Option<PathBuf>,
+    /// Fail where a list or the basket has an id of no item known here
+    #[arg(long)]
+    strict: bool,
     /// Return items the user has already, too
     #[arg(long)]
     include_seen: bool,
@@ -49,11 +53,14 @@ pub(crate) struct Query {
 #[group(required = true, multiple = false)]
 struct Subject {
     /// Whom to recommend to
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", allow_hyphen_values = true)]
     user: Option<String>,
-    /// What is in the basket, with commas between
-    #[arg(long, value_name = "ITEM,...", value_delimiter = ',')]
-    items: Option<Vec<String>>,
+    /// What is in the basket, with commas between; an id with commas stands in double quotes, or is given with --item
+    #[arg(long, value_name = "ITEM,...", allow_hyphen_values = true)]
+    items: Option<String>,
+    /// An item of the basket; can be given several times
+    #[arg(long, value_name = "ITEM", allow_hyphen_values = true)]
+    item: Option<Vec<String>>,
     /// Vectors, a row a query: a .npy file of floats like those imported, or of one float a bit of the codes
     #[arg(long, value_name = "FILE")]
     vector: Option<PathBuf>,
@@ -62,7 +69,9 @@ struct Subject {
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let set = |file: &Option<PathBuf>| item_set(output, &db, file.as_deref());
+        let set = |file: &Option<PathBuf>| {
+            file.as_ref().map(|file| ItemList { file, strict: self.strict }.read(&db, output)).transpose()
+        };
         let (allow, deny) = (set(&self.allow)?, set(&self.deny)?);
         if let Some(path) = &self.subject.vector {
             let mut answers = Vec::new();
@@ -80,8 +89,8 @@ impl Query {
         if let Some(user) = &self.subject.user {
             query = query.user(database::user(&db, user)?);
         }
-        if let Some(items) = &self.subject.items {
-            query = query.items(items.iter().map(|item| database::item(&db, item)).collect::<Result<Vec<_>, _>>()?);
+        if let Some(basket) = self.basket(&db)? {
+            query = query.items(basket);
         }
         let hits = query.run().inspect_err(|error| {
             if matches!(
@@ -98,6 +107,25 @@ impl Query {
             }
         });
         print(output, &hits?)
+    }
+
+    /// The items of the basket, if it is one that is asked for.
+    fn basket(&self, db: &Db) -> anyhow::Result<Option<Vec<Id>>> {
+        let kind = database::id_kinds(db).item;
+        let basket: Vec<Id> = match (&self.subject.items, &self.subject.item) {
+            (Some(list), _) => {
+                input::listed_ids(list).iter().map(|item| Id::parse(item, kind)).collect::<Result<_, _>>()?
+            }
+            (_, Some(items)) => items.iter().map(|item| database::item(db, item)).collect::<Result<_, _>>()?,
+            _ => return Ok(None),
+        };
+        if self.strict {
+            let set = db.item_set(&basket)?;
+            if let Some(unknown) = set.unknown().first() {
+                anyhow::bail!("unknown item {unknown} in the basket (--strict)");
+            }
+        }
+        Ok(Some(basket))
     }
 
     /// The query with everything but whom it is for.
@@ -125,22 +153,6 @@ impl Query {
         }
         self.effort.of(query)
     }
-}
-
-/// The set of the items in a file; those that nobody knows are told of.
-fn item_set(output: &Output, db: &Db, file: Option<&Path>) -> anyhow::Result<Option<ItemSet>> {
-    let Some(path) = file else { return Ok(None) };
-    let ids = input::read_ids(&Source::from(path.to_owned()), database::id_kinds(db).item)?;
-    let set = db.item_set(ids)?;
-    if let Some(first) = set.unknown().first() {
-        let unknown = output::count(set.unknown().len() as u64);
-        output.note(&format!(
-            "{}: {unknown} of {} ids are of no item known here, {first} for one",
-            path.display(),
-            output::count(set.len())
-        ));
-    }
-    Ok(Some(set))
 }
 
 /// Prints hits; none are a no.

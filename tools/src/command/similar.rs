@@ -16,7 +16,7 @@ pub(crate) struct Similar {
     #[command(flatten)]
     database: Database,
     /// The item
-    #[arg(value_name = "ITEM")]
+    #[arg(value_name = "ITEM", allow_hyphen_values = true)]
     item: String,
     /// How many items to return
     #[arg(short, long, default_value = "20", value_parser = at_least_one)]

@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 use kithdb::{Id, IdKind, Interaction};
 use serde::Serialize;
 
-use super::{at_least_one, layout::Layout};
+use super::{at_least_one, layout::Layout, taken};
 use crate::cli::Answer;
-use crate::input::{IdKinds, Reader, Row, Source};
+use crate::input::{self, IdKinds, Reader, Row, Source};
 use crate::output::{self, Output};
 use crate::split::{self, By, Parts};
 
@@ -77,7 +77,7 @@ struct Written {
 
 impl Split {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let (rows, rejected) = self.read()?;
+        let (rows, rejected) = self.read(output)?;
         let interactions = rows.len();
         let edges = split::latest(rows);
         let distinct = edges.len();
@@ -108,16 +108,20 @@ impl Split {
     }
 
     /// The interactions of all files, ids as text; and how many rows are none.
-    fn read(&self) -> anyhow::Result<(Vec<Interaction>, u64)> {
+    fn read(&self, output: &Output) -> anyhow::Result<(Vec<Interaction>, u64)> {
         let options = self.layout.reader(IdKinds { user: IdKind::Str, item: IdKind::Str });
         let (mut rows, mut rejected) = (Vec::new(), 0);
         for file in &self.files {
-            for row in Reader::open(&Source::from(file.clone()), &options)? {
+            let source = Source::from(file.clone());
+            let mut reader = Reader::open(&source, &options)?;
+            taken::warn(output, &source, &reader);
+            for row in &mut reader {
                 match row? {
                     Row::Interaction(interaction) => rows.push(interaction),
                     Row::Rejected(_) => rejected += 1,
                 }
             }
+            taken::remark(output, &source, &reader);
         }
         Ok((rows, rejected))
     }
@@ -150,8 +154,8 @@ fn check_words<'a>(edges: impl Iterator<Item = &'a Interaction>) -> anyhow::Resu
         for id in [&edge.user, &edge.item] {
             let text = id.to_string();
             anyhow::ensure!(
-                !text.contains(|c: char| c.is_ascii_whitespace()),
-                "the id {text:?} has a blank in it, which lightgcn files cannot hold; write csv with --to csv"
+                !text.contains(|c: char| c.is_ascii_whitespace()) && input::plain_id(&text) == text,
+                "the id {text:?} has blanks or quotes in it, which lightgcn files cannot hold; write csv with --to csv"
             );
         }
     }
@@ -180,11 +184,12 @@ fn write_lightgcn(path: &Path, edges: &[Interaction]) -> anyhow::Result<()> {
 }
 
 fn write_csv(path: &Path, edges: &[Interaction]) -> anyhow::Result<()> {
-    let mut file = csv::Writer::from_writer(BufWriter::new(File::create_new(path)?));
-    file.write_record(["user", "item", "weight", "time"])?;
+    let mut file = BufWriter::new(File::create_new(path)?);
+    writeln!(file, "user,item,weight,time")?;
     for edge in edges {
+        let (user, item) = (edge.user.to_string(), edge.item.to_string());
         let time = edge.time.map_or_else(String::new, seconds);
-        file.write_record([edge.user.to_string(), edge.item.to_string(), edge.weight.to_string(), time])?;
+        writeln!(file, "{},{},{},{time}", input::quoted_id(&user), input::quoted_id(&item), edge.weight)?;
     }
     Ok(file.flush()?)
 }

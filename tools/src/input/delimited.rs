@@ -1,14 +1,17 @@
-//! Comma- and tab-separated rows.
+//! Rows of columns with a delimiter between.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 
 use csv_core::{ReadRecordResult, ReaderBuilder};
-use kithdb::Interaction;
 
 use super::columns::Layout;
+use super::delimiter::Delimiter;
+use super::id_text;
 use super::lines::{Found, Lines, MAX_LINE, without_end};
-use super::row::{self, IdKinds, Rejected, Row};
+use super::row::{Rejected, Row};
+use super::rules::{Made, Rules};
 
 /// How much a quoted cell may add to its row's first line. A quote that never closes would swallow the file otherwise; past this it costs its
 /// own line only.
@@ -18,6 +21,7 @@ const MAX_QUOTED: usize = 64 << 10;
 /// for the report, and memory is bounded.
 pub(super) struct Records {
     lines: Lines,
+    delimiter: Delimiter,
     grammar: csv_core::Reader,
     /// Lines read in search of a closing quote that was not found.
     returned: VecDeque<(u64, Vec<u8>)>,
@@ -40,6 +44,9 @@ pub(super) enum Record<'a> {
 pub(super) struct Cells<'a> {
     text: &'a str,
     ends: &'a [usize],
+    raw: &'a [u8],
+    /// What stands between cells where cells can be quoted.
+    delimiter: Option<u8>,
 }
 
 impl<'a> Cells<'a> {
@@ -53,16 +60,51 @@ impl<'a> Cells<'a> {
         self.ends.get(at).and_then(|&end| self.text.get(start..end)).unwrap_or_default()
     }
 
+    /// The cell at a position as an id: without blanks around it, unless it is quoted.
+    fn id(&self, at: usize) -> Cow<'a, str> {
+        let cell = self.get(at);
+        // Quotes matter to what begins or ends with a blank or a quote, which is rare.
+        let edge = |c: char| c.is_whitespace() || c == '"';
+        match cell.starts_with(edge) || cell.ends_with(edge) {
+            true if !self.is_quoted(at) => id_text::plain(cell),
+            _ => Cow::Borrowed(cell),
+        }
+    }
+
+    /// Whether the cell at a position stands in quotes.
+    fn is_quoted(&self, at: usize) -> bool {
+        let Some(delimiter) = self.delimiter else { return false };
+        let (mut cell, mut starts, mut quoted, mut within) = (0, true, false, false);
+        for &byte in self.raw {
+            if starts {
+                (starts, quoted, within) = (false, byte == b'"', byte == b'"');
+                if cell == at {
+                    return quoted;
+                }
+            } else if byte == b'"' {
+                // A quote written twice closes and opens again.
+                within = quoted && !within;
+            }
+            if byte == delimiter && !within {
+                cell += 1;
+                starts = true;
+            }
+        }
+        false
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> {
         (0..self.len()).map(|at| self.get(at))
     }
 }
 
 impl Records {
-    pub(super) fn new(lines: Lines, delimiter: u8) -> Self {
+    pub(super) fn new(lines: Lines, delimiter: Delimiter) -> Self {
+        let byte = if let Delimiter::Byte(byte) = delimiter { byte } else { b',' };
         Self {
             lines,
-            grammar: ReaderBuilder::new().delimiter(delimiter).build(),
+            grammar: ReaderBuilder::new().delimiter(byte).build(),
+            delimiter,
             returned: VecDeque::new(),
             line: Vec::new(),
             raw: Vec::new(),
@@ -96,6 +138,10 @@ impl Records {
             }
         }
         std::mem::swap(&mut self.raw, &mut self.line);
+        let delimiter = match self.delimiter {
+            Delimiter::Byte(delimiter) => Some(delimiter),
+            _ => return Ok(Some(self.plain())),
+        };
         let (mut cells, mut ends) = (0, 0);
         self.grammar.reset();
         let mut closed = self.feed(0, &mut cells, &mut ends);
@@ -128,9 +174,35 @@ impl Records {
         }
         let (cells, ends) = (self.cells.get(..cells).unwrap_or_default(), self.ends.get(..ends).unwrap_or_default());
         Ok(Some(match std::str::from_utf8(cells) {
-            Ok(text) if ends.iter().all(|&end| text.is_char_boundary(end)) => Record::Cells(Cells { text, ends }),
+            Ok(text) if ends.iter().all(|&end| text.is_char_boundary(end)) => {
+                Record::Cells(Cells { text, ends, raw: &self.raw, delimiter })
+            }
             _ => Record::Broken("the row is not valid UTF-8".into()),
         }))
+    }
+
+    /// The row in which nothing is quoted.
+    fn plain(&mut self) -> Record<'_> {
+        let Ok(text) = std::str::from_utf8(without_end(&self.raw)) else {
+            return Record::Broken("the row is not valid UTF-8".into());
+        };
+        if text.contains('\r') {
+            return Record::Broken("a carriage return stands inside the row; lines end with \\n or \\r\\n".into());
+        }
+        self.cells.clear();
+        self.ends.clear();
+        let mut add = |cell: &str| {
+            self.cells.extend_from_slice(cell.as_bytes());
+            self.ends.push(self.cells.len());
+        };
+        match &self.delimiter {
+            Delimiter::Text(between) => text.split(between.as_str()).for_each(&mut add),
+            _ => text.split_ascii_whitespace().for_each(&mut add),
+        }
+        match std::str::from_utf8(&self.cells) {
+            Ok(text) => Record::Cells(Cells { text, ends: &self.ends, raw: &self.raw, delimiter: None }),
+            Err(_) => Record::Broken("the row is not valid UTF-8".into()),
+        }
     }
 
     fn next_line(&mut self) -> io::Result<Found> {
@@ -184,59 +256,49 @@ enum Fed {
 pub(super) struct Delimited {
     records: Records,
     layout: Layout,
-    ids: IdKinds,
-    /// The first row of a file without a header, which had to be read to know its width.
-    first: Option<Row>,
 }
 
 impl Delimited {
-    pub(super) fn new(records: Records, layout: Layout, ids: IdKinds) -> Self {
-        Self { records, layout, ids, first: None }
-    }
-
-    /// Takes a first row that is no header.
-    pub(super) fn with_first(mut self, cells: &[String]) -> Self {
-        let cell = |at: usize| cells.get(at).map(String::as_str).unwrap_or_default();
-        let parsed = interaction(&self.layout, self.ids, cells.len(), cell);
-        self.first = Some(self.row(parsed));
-        self
+    /// Of records, the first of which is passed over where it is a header.
+    ///
+    /// # Errors
+    /// Where the header cannot be read.
+    pub(super) fn new(mut records: Records, layout: Layout, header: bool) -> io::Result<Self> {
+        if header {
+            records.next()?;
+        }
+        Ok(Self { records, layout })
     }
 
     pub(super) fn line_number(&self) -> u64 {
         self.records.line_number
     }
 
-    pub(super) fn next(&mut self) -> io::Result<Option<Row>> {
-        if let Some(row) = self.first.take() {
-            return Ok(Some(row));
-        }
-        let parsed = match self.records.next()? {
+    pub(super) fn next(&mut self, rules: &mut Rules) -> io::Result<Option<Made>> {
+        let made = match self.records.next()? {
             None => return Ok(None),
             Some(Record::Broken(reason)) => Err(reason),
-            Some(Record::Cells(cells)) => interaction(&self.layout, self.ids, cells.len(), |at| cells.get(at)),
+            Some(Record::Cells(cells)) => made(&self.layout, &cells, rules),
         };
-        Ok(Some(self.row(parsed)))
-    }
-
-    fn row(&self, parsed: Result<Interaction, String>) -> Row {
-        let reject = |reason| Rejected { line: self.records.line_number, reason, raw: self.records.raw().to_vec() };
-        parsed.map_or_else(|reason| Row::Rejected(reject(reason)), Row::Interaction)
+        let line = self.records.line_number;
+        rules.judge(line, &made);
+        Ok(Some(made.unwrap_or_else(|reason| {
+            Made::Row(Row::Rejected(Rejected { line, reason, raw: self.records.raw().to_vec() }))
+        })))
     }
 }
 
-/// The interaction in a row of `width` cells; the error is a reason.
-fn interaction<'a>(
-    layout: &Layout,
-    ids: IdKinds,
-    width: usize,
-    cell: impl Fn(usize) -> &'a str,
-) -> Result<Interaction, String> {
-    if width != layout.width {
-        return Err(format!("the row has {width} columns where the first line has {}", layout.width));
+/// What a row comes to; the error is a reason.
+fn made(layout: &Layout, cells: &Cells<'_>, rules: &Rules) -> Result<Made, String> {
+    if cells.len() != layout.width {
+        return Err(format!("the row has {} columns where the first line has {}", cells.len(), layout.width));
     }
-    let user = row::id("user", cell(layout.user), ids.user)?;
-    let item = row::id("item", cell(layout.item), ids.item)?;
-    let weight = layout.weight.map_or(Ok(1.0), |at| row::weight(cell(at)))?;
-    let time = layout.time.map_or(Ok(None), |at| row::time(cell(at)))?;
-    Ok(Interaction { user, item, weight, time })
+    let cell = |at: Option<usize>| at.map(|at| cells.get(at));
+    rules.make(
+        &cells.id(layout.user),
+        &cells.id(layout.item),
+        cell(layout.weight),
+        cell(layout.time),
+        cell(layout.rating),
+    )
 }

@@ -1,38 +1,14 @@
 //! What a file of interactions looks like.
 
-use super::{Error, Source};
-
 /// How rows are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Comma-separated columns, with a header unless columns are given by number.
+    /// Columns with commas between, or with what is recognised, or with what --delimiter says.
     Csv,
-    /// Tab-separated columns, with a header unless columns are given by number.
+    /// Columns with tabs between.
     Tsv,
-    /// A user and all their items a line, separated by spaces.
+    /// A user and all their items a line, with blanks between.
     Lightgcn,
-}
-
-impl Format {
-    /// The format a file's extension stands for, `.zst` and `.gz` aside.
-    ///
-    /// # Errors
-    /// [`Error::UnknownFormat`] for stdin and for other extensions.
-    pub fn detect(source: &Source) -> Result<Self, Error> {
-        match source.extension().as_deref() {
-            Some("csv") => Ok(Self::Csv),
-            Some("tsv" | "tab" | "inter") => Ok(Self::Tsv),
-            Some("txt" | "lightgcn") => Ok(Self::Lightgcn),
-            _ => Err(Error::UnknownFormat { source_name: source.clone() }),
-        }
-    }
-
-    /// What stands between two columns.
-    pub(super) fn delimiter(self) -> u8 {
-        match self {
-            Self::Csv => b',',
-            Self::Tsv => b'\t',
-            Self::Lightgcn => b' ',
-        }
-    }
+    /// JSON lines: an object a line.
+    Jsonl,
 }

@@ -5,24 +5,38 @@
 
 mod columns;
 mod delimited;
+mod delimiter;
 mod error;
+mod foreign;
 mod format;
+mod head;
 mod id_list;
+mod id_text;
+mod json_lines;
 mod lightgcn;
 mod lines;
+mod names;
 mod reader;
+mod recognise;
 mod reject;
 mod row;
+mod rules;
 mod source;
 #[cfg(test)]
 mod tests;
+mod time;
 mod zstd;
 
-pub use columns::Columns;
+pub use columns::{Columns, Understood};
+pub use delimiter::Delimiter;
 pub use error::Error;
 pub use format::Format;
-pub use id_list::read_ids;
+pub use id_list::{Listed, read_ids};
+pub use id_text::plain as plain_id;
+pub(crate) use id_text::{listed as listed_ids, quoted as quoted_id};
 pub use reader::{Reader, ReaderOptions};
 pub use reject::RejectFile;
 pub use row::{IdKinds, Rejected, Row};
 pub use source::Source;
+pub use time::TimeUnit;
+pub(crate) use time::shown as shown_time;

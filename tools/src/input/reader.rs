@@ -1,41 +1,74 @@
 //! The reader of one file.
 
-use std::io::{self, Read};
+use std::io::Read;
 
-use super::delimited::{Delimited, Record, Records};
+use super::columns::Understood;
+use super::delimited::{Delimited, Records};
+use super::delimiter::Delimiter;
+use super::head::Head;
+use super::json_lines::JsonLines;
 use super::lightgcn::Lightgcn;
 use super::lines::Lines;
+use super::recognise::{Recognised, Shape, recognise};
 use super::row::{IdKinds, Row};
+use super::rules::{Made, Rules};
+use super::time::TimeUnit;
 use super::{Columns, Error, Format, Source};
 
 /// How files are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReaderOptions {
-    /// The layout; `None` goes by each file's extension.
+    /// The layout; `None` tells it from what each file holds.
     pub format: Option<Format>,
-    /// The columns of csv and tsv.
+    /// What stands between columns; `None` tells it from what each file holds.
+    pub delimiter: Option<Delimiter>,
+    /// Whether the first line is a header; `None` goes by the columns asked for.
+    pub header: Option<bool>,
+    /// The columns.
     pub columns: Columns,
+    /// What times that are numbers count; `None` goes by their size.
+    pub time_unit: Option<TimeUnit>,
+    /// The rating below which rows are left out.
+    pub min_rating: Option<f64>,
     /// The kinds of id to read text as.
     pub ids: IdKinds,
+}
+
+impl ReaderOptions {
+    /// Options that leave everything to be told from the files.
+    pub fn of(ids: IdKinds) -> Self {
+        Self {
+            format: None,
+            delimiter: None,
+            header: None,
+            columns: Columns::default(),
+            time_unit: None,
+            min_rating: None,
+            ids,
+        }
+    }
 }
 
 /// Reads the rows of one file, in order: an iterator that ends at the file's end or its first [`Error`].
 pub struct Reader {
     source: Source,
-    layout: Layout,
+    content: Content,
+    rules: Rules,
+    understood: Understood,
     failed: bool,
 }
 
-enum Layout {
+enum Content {
     Lightgcn(Lightgcn),
     Delimited(Box<Delimited>),
+    JsonLines(Box<JsonLines>),
 }
 
 impl Reader {
-    /// Opens a file and finds its columns.
+    /// Opens a file, recognises what it holds, and finds its columns.
     ///
     /// # Errors
-    /// Where the file does not open, is empty, is of an unknown format, or lacks a column.
+    /// Where the file does not open, is empty, holds no text, lacks a column, or can be read in two ways.
     pub fn open(source: &Source, options: &ReaderOptions) -> Result<Self, Error> {
         Self::open_through(source, options, |raw| raw)
     }
@@ -49,55 +82,45 @@ impl Reader {
         options: &ReaderOptions,
         wrap: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>,
     ) -> Result<Self, Error> {
-        let format = options.format.map_or_else(|| Format::detect(source), Ok)?;
-        if format == Format::Lightgcn && !options.columns.is_default() {
-            return Err(Error::NoColumns { source_name: source.clone() });
-        }
         let cannot_open = |error| Error::Open { source_name: source.clone(), error };
-        let mut bytes = source.open_through(wrap).map_err(cannot_open)?;
-        if bytes.fill_buf().map_err(cannot_open)?.is_empty() {
-            return Err(Error::Empty { source_name: source.clone() });
-        }
+        let (head, bytes) = source.open_through(wrap).and_then(Head::of).map_err(cannot_open)?;
+        let Recognised { shape, understood, times } = recognise(source, &head, options)?;
         let lines = Lines::new(bytes);
-        let layout = match format {
-            Format::Lightgcn => Layout::Lightgcn(Lightgcn::new(lines, options.ids)),
-            Format::Csv | Format::Tsv => Layout::Delimited(Box::new(delimited(
-                source,
-                Records::new(lines, format.delimiter()),
-                options,
-                cannot_open,
-            )?)),
+        let content = match shape {
+            Shape::Lightgcn => Content::Lightgcn(Lightgcn::new(lines, options.ids)),
+            Shape::Delimited { delimiter, layout, header } => {
+                let records = Records::new(lines, delimiter);
+                Content::Delimited(Box::new(Delimited::new(records, layout, header).map_err(cannot_open)?))
+            }
+            Shape::JsonLines { layout, keys } => Content::JsonLines(Box::new(JsonLines::new(lines, &layout, &keys))),
         };
-        Ok(Self { source: source.clone(), layout, failed: false })
+        let rules = Rules::new(options.ids, times, options.min_rating);
+        Ok(Self { source: source.clone(), content, rules, understood, failed: false })
+    }
+
+    /// How the file is read.
+    pub fn understood(&self) -> &Understood {
+        &self.understood
+    }
+
+    /// How many rows were left out so far because they are rated too low.
+    pub fn below(&self) -> u64 {
+        self.rules.below()
+    }
+
+    /// What is worth a look in what was read so far.
+    pub fn remarks(&self) -> Vec<String> {
+        self.rules.remarks()
     }
 
     /// The line read last, from 1.
     fn line(&self) -> u64 {
-        match &self.layout {
-            Layout::Lightgcn(reader) => reader.line_number,
-            Layout::Delimited(reader) => reader.line_number(),
+        match &self.content {
+            Content::Lightgcn(reader) => reader.line_number,
+            Content::Delimited(reader) => reader.line_number(),
+            Content::JsonLines(reader) => reader.line_number,
         }
     }
-}
-
-/// Finds the columns in the first record.
-fn delimited(
-    source: &Source,
-    mut records: Records,
-    options: &ReaderOptions,
-    cannot_open: impl Fn(io::Error) -> Error,
-) -> Result<Delimited, Error> {
-    let first: Vec<String> = match records.next().map_err(cannot_open)? {
-        None => return Err(Error::Empty { source_name: source.clone() }),
-        Some(Record::Broken(_)) => return Err(Error::HeaderNotText { source_name: source.clone() }),
-        Some(Record::Cells(cells)) => cells.iter().map(str::to_owned).collect(),
-    };
-    if !options.columns.expect_header() {
-        let layout = options.columns.find(source, &first)?;
-        return Ok(Delimited::new(records, layout, options.ids).with_first(&first));
-    }
-    let names: Vec<String> = first.iter().map(|name| name.trim().to_owned()).collect();
-    Ok(Delimited::new(records, options.columns.find(source, &names)?, options.ids))
 }
 
 impl Iterator for Reader {
@@ -107,12 +130,21 @@ impl Iterator for Reader {
         if self.failed {
             return None;
         }
-        let row = match &mut self.layout {
-            Layout::Lightgcn(reader) => reader.next(),
-            Layout::Delimited(reader) => reader.next(),
-        };
-        self.failed = row.is_err();
-        let error = |error| Error::Read { source_name: self.source.clone(), line: self.line(), error };
-        row.map_err(error).transpose()
+        loop {
+            let made = match &mut self.content {
+                Content::Lightgcn(reader) => reader.next().map(|row| row.map(Made::Row)),
+                Content::Delimited(reader) => reader.next(&mut self.rules),
+                Content::JsonLines(reader) => reader.next(&mut self.rules),
+            };
+            return match made {
+                Ok(None) => None,
+                Ok(Some(Made::Below)) => continue,
+                Ok(Some(Made::Row(row))) => Some(Ok(row)),
+                Err(error) => {
+                    self.failed = true;
+                    Some(Err(Error::Read { source_name: self.source.clone(), line: self.line(), error }))
+                }
+            };
+        }
     }
 }

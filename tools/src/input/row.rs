@@ -1,6 +1,6 @@
 //! One row of a file: an interaction, or the reason why it is none.
 
-use kithdb::{Id, IdKind, Interaction, MAX_ID_BYTES};
+use kithdb::{Id, IdKind, Interaction, MAX_ID_BYTES, MAX_WEIGHT, MIN_WEIGHT};
 
 use super::columns::shortened;
 
@@ -33,7 +33,7 @@ pub struct IdKinds {
     pub item: IdKind,
 }
 
-/// Reads an id; the error is a reason.
+/// Reads an id that stands by itself, without blanks or quotes around it; the error is a reason.
 pub(super) fn id(side: &str, text: &str, kind: IdKind) -> Result<Id, String> {
     match text.len() {
         0 => Err(format!("the {side} is empty")),
@@ -50,29 +50,18 @@ pub(super) fn weight(text: &str) -> Result<f32, String> {
     match text.trim() {
         "" => Ok(1.0),
         text => match text.parse::<f32>() {
-            Ok(weight) if weight.is_finite() && weight > 0.0 => Ok(weight),
-            Ok(_) => Err(format!("the weight {} is not finite and above 0", shortened(text))),
+            Ok(weight) if (MIN_WEIGHT..=MAX_WEIGHT).contains(&weight) => Ok(weight),
+            Ok(_) => Err(format!("the weight {} is not above 0, from {MIN_WEIGHT} to {MAX_WEIGHT}", shortened(text))),
             Err(_) => Err(format!("the weight {} is not a number", shortened(text))),
         },
     }
 }
 
-/// From here on a time is milliseconds: the 3rd of March 1973, or the year 5138 in seconds.
-const FIRST_MILLISECOND: i64 = 100_000_000_000;
-
-/// Reads a time into milliseconds since 1970; an empty cell is none. Numbers below 10^11 are seconds.
-pub(super) fn time(text: &str) -> Result<Option<i64>, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    if let Ok(number) = text.parse::<i64>() {
-        return Ok(Some(if number.unsigned_abs() < FIRST_MILLISECOND as u64 { number * 1000 } else { number }));
-    }
-    match text.parse::<f64>() {
-        Ok(number) if number.abs() < FIRST_MILLISECOND as f64 => Ok(Some((number * 1000.0).round() as i64)),
-        Ok(number) if number.abs() < i64::MAX as f64 => Ok(Some(number.round() as i64)),
-        _ => Err(format!("the time {} is not a number of seconds or milliseconds since 1970", shortened(text))),
+/// Reads a rating; the error is a reason.
+pub(super) fn rating(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(rating) if !rating.is_nan() => Ok(rating),
+        _ => Err(format!("the rating {} is not a number", shortened(text))),
     }
 }
 
@@ -93,24 +82,12 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_finite_and_above_0() {
+    fn weights_are_those_that_can_be_stored() {
         assert_eq!((weight(" 2.5"), weight("")), (Ok(2.5), Ok(1.0)));
-        for bad in ["0", "-1", "inf", "NaN", "1e39", "-0"] {
-            assert!(weight(bad).unwrap_err().contains("above 0"), "{bad}");
+        assert_eq!((weight("1000000"), weight("1e-6")), (Ok(MAX_WEIGHT), Ok(MIN_WEIGHT)));
+        for bad in ["0", "-1", "inf", "NaN", "1e39", "-0", "1e30", "1000001", "0.0000001"] {
+            assert!(weight(bad).unwrap_err().contains("above 0, from 0.000001 to 1000000"), "{bad}");
         }
         assert!(weight("many").unwrap_err().contains("not a number"));
-    }
-
-    #[test]
-    fn times_are_seconds_or_milliseconds_by_their_size() {
-        assert_eq!(time("874965758"), Ok(Some(874_965_758_000)));
-        assert_eq!(time("874965758.25"), Ok(Some(874_965_758_250)));
-        assert_eq!(time("1700000000000"), Ok(Some(1_700_000_000_000)));
-        assert_eq!(time("-5"), Ok(Some(-5000)));
-        assert_eq!(time(" "), Ok(None));
-        assert_eq!(time(&i64::MIN.to_string()), Ok(Some(i64::MIN)));
-        for bad in ["yesterday", "NaN", "1e300"] {
-            assert!(time(bad).unwrap_err().contains(bad));
-        }
     }
 }

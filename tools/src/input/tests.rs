@@ -22,7 +22,7 @@ fn file(name: &str, bytes: impl AsRef<[u8]>) -> Given {
 }
 
 fn read_as(given: &Given, columns: Columns, ids: IdKinds) -> Result<Vec<Row>, Error> {
-    Reader::open(&given.source, &ReaderOptions { format: None, columns, ids })?.collect()
+    Reader::open(&given.source, &ReaderOptions { columns, ..ReaderOptions::of(ids) })?.collect()
 }
 
 fn read(name: &str, bytes: impl AsRef<[u8]>) -> Vec<Row> {
@@ -54,11 +54,11 @@ fn lightgcn_lines_hold_a_user_and_items() {
 
 #[test]
 fn lightgcn_lines_are_rejected_whole() {
-    let text = [b"1 2 3\n1 \xff 4\n1 x 5\n2 3\n".as_slice(), b"9 18446744073709551616\n"].concat();
+    let text = [b"1 2 3 4 5 6\n1 \xff 4\n1 x 5\n2\n".as_slice(), b"9 18446744073709551616\n"].concat();
     let ids = IdKinds { user: IdKind::U64, item: IdKind::U64 };
     let rows = read_as(&file("train.txt", &text), Columns::default(), ids).unwrap();
     let (bad, good) = rejects(&rows);
-    assert_eq!(good, 3);
+    assert_eq!(good, 5);
     assert_eq!(bad.iter().map(|&(line, _)| line).collect::<Vec<_>>(), [2, 3, 5]);
     assert!(bad[0].1.contains("UTF-8") && bad[1].1.contains("\"x\""), "{bad:?}");
     let raw = rows.iter().find_map(|row| if let Row::Rejected(r) = row { Some(r.raw.clone()) } else { None });
@@ -133,13 +133,14 @@ fn files_that_hold_nothing_or_something_else_are_errors() {
     }
     assert!(matches!(read_as(&file("a.csv", "\n\r\n"), Columns::default(), STRINGS), Err(Error::Empty { .. })));
     assert_eq!(read("a.csv", "user,item\n"), []);
-    assert!(matches!(read_as(&file("a.data", "x"), Columns::default(), STRINGS), Err(Error::UnknownFormat { .. })));
+    assert!(matches!(read_as(&file("a.data", "u,i\n"), Columns::default(), STRINGS), Err(Error::MissingColumn { .. })));
     assert!(matches!(
         read_as(&file("a.csv", b"\xe9,item\n"), Columns::default(), STRINGS),
         Err(Error::HeaderNotText { .. })
     ));
     let named = Columns { user: Some("u".into()), ..Columns::default() };
-    assert!(matches!(read_as(&file("a.txt", "0 1\n"), named, STRINGS), Err(Error::NoColumns { .. })));
+    assert!(matches!(read_as(&file("a.txt", "0 1\n"), named.clone(), STRINGS), Err(Error::MissingColumn { .. })));
+    assert!(matches!(read_as(&file("a.lightgcn", "0 1\n"), named, STRINGS), Err(Error::NoColumns { .. })));
     let nowhere = Given { _dir: tempfile::tempdir().unwrap(), source: PathBuf::from("/nowhere/a.csv").into() };
     assert!(matches!(read_as(&nowhere, Columns::default(), STRINGS), Err(Error::Open { .. })));
 }
@@ -152,10 +153,7 @@ fn damaged_compression_is_an_error_after_the_rows_before_it() {
     encoder.write_all(text.as_bytes()).unwrap();
     let whole = encoder.finish().unwrap();
     let given = file("a.txt.gz", &whole[..whole.len() / 2]);
-    let rows: Vec<_> =
-        Reader::open(&given.source, &ReaderOptions { format: None, columns: Columns::default(), ids: STRINGS })
-            .unwrap()
-            .collect();
+    let rows: Vec<_> = Reader::open(&given.source, &ReaderOptions::of(STRINGS)).unwrap().collect();
     let (last, before) = rows.split_last().unwrap();
     assert!(before.len() > 1000 && before.iter().all(Result::is_ok));
     assert!(matches!(last, Err(Error::Read { line, .. }) if *line as usize == before.len()));
@@ -164,7 +162,10 @@ fn damaged_compression_is_an_error_after_the_rows_before_it() {
 #[test]
 fn id_lists_have_an_id_a_line() {
     let given = file("allow.txt", "\u{feff}a b\r\n\n c\n");
-    assert_eq!(read_ids(&given.source, IdKind::Str).unwrap(), ["a b".into(), "c".into()] as [Id; 2]);
+    let listed = |line, id: &str| Listed { line, id: Id::from(id) };
+    assert_eq!(read_ids(&given.source, IdKind::Str).unwrap(), [listed(1, "a b"), listed(3, "c")]);
+    let quoted = file("allow.txt", "\"i4\"\n\" i5 \"\n");
+    assert_eq!(read_ids(&quoted.source, IdKind::Str).unwrap(), [listed(1, "i4"), listed(2, " i5 ")]);
     let error = read_ids(&file("allow.txt", "1\nx\n").source, IdKind::U64).unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("\"x\""), "{error}");
 }
@@ -188,7 +189,7 @@ proptest! {
     #[test]
     fn written_cells_are_read_back(rows in proptest::collection::vec(("[a,\" \n\t\u{e9}]{1,6}", "[a,\"\r\n ]{1,6}"), 1..20), tabs: bool) {
         let (name, delimiter) = if tabs { ("a.tsv", b'\t') } else { ("a.csv", b',') };
-        let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+        let mut writer = csv::WriterBuilder::new().delimiter(delimiter).quote_style(csv::QuoteStyle::Always).from_writer(Vec::new());
         writer.write_record(["user", "item"]).unwrap();
         rows.iter().for_each(|(user, item)| writer.write_record([user, item]).unwrap());
         let expected: Vec<Row> = rows.iter().map(|(user, item)| edge(user, item)).collect();

@@ -1,6 +1,8 @@
 //! What people and programs read: text or JSON on stdout, notes and progress on stderr.
 
+mod escape;
 mod figures;
+mod id_strings;
 mod progress;
 mod table;
 
@@ -8,6 +10,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub(crate) use escape::escaped;
 pub(crate) use figures::{bytes, count, score, seconds};
 pub(crate) use progress::{bytes_bar, steps_bar};
 pub(crate) use table::Table;
@@ -20,22 +23,26 @@ pub(crate) struct Closed;
 /// Where results go, and in which form.
 pub(crate) struct Output {
     json: bool,
+    ids_as_strings: bool,
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool, ids_as_strings: bool) -> Self {
+        Self { json, ids_as_strings }
     }
 
     /// Prints a subcommand's result: `value` as one line of JSON, or the text. Called once a run.
     pub(crate) fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        let line = if self.json { serde_json::to_string(value)? } else { text(value) };
-        print(&line)
+        if !self.json {
+            return print(&escape::escaped_lines(&text(value)));
+        }
+        let line = serde_json::to_string(value)?;
+        print(&if self.ids_as_strings { id_strings::with_ids_as_strings(&line) } else { line })
     }
 
     /// Prints text on the way to the result, for people only.
     pub(crate) fn say(&self, text: &str) -> anyhow::Result<()> {
-        if self.json { Ok(()) } else { print(text) }
+        if self.json { Ok(()) } else { print(&escape::escaped_lines(text)) }
     }
 
     /// Tells of something that is worth knowing and no failure.
@@ -45,13 +52,18 @@ impl Output {
 
     /// Tells why a run failed: on stderr, and as `{"error": ...}` where JSON was asked for, so that stdout always holds an object.
     pub(crate) fn failure(&self, error: &anyhow::Error) {
-        let text = format!("{error:#}");
+        let text = in_flags(&format!("{error:#}"));
         if self.json {
             // The error is told below and by the exit status; that stdout is closed adds nothing.
             let _ = print(&serde_json::json!({ "error": text }).to_string());
         }
         tell(&format!("kithdb: error: {text}"));
     }
+}
+
+/// A message of the library in terms of the program, which tells of --popular beside it where that helps.
+fn in_flags(text: &str) -> String {
+    text.replace(", or ask for .or_popular()", "").replace("call train() (or `kithdb train`)", "run `kithdb train`")
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -66,5 +78,5 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes a line to stderr; where even that fails there is nobody left to tell.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", escape::escaped_lines(line));
 }

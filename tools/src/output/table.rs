@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, presets};
 
+use super::escape::escaped;
+
 /// A table of text: the first column of words to the left, or all columns as told, numbers to the right.
 pub(crate) struct Table(comfy_table::Table);
 
@@ -21,8 +23,9 @@ impl Table {
         Self(table)
     }
 
+    /// Adds a row; control characters in its cells are escaped.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.0.add_row(cells);
+        self.0.add_row(cells.into_iter().map(|cell| escaped(&cell).into_owned()));
     }
 
     /// The lines, without blanks at their ends.
@@ -40,6 +43,7 @@ mod tests {
         let mut table = Table::new(&["item", ">score"]);
         table.row(["a".into(), "1.5".into()]);
         table.row(["kettle".into(), "10.25".into()]);
-        assert_eq!(table.text(), "item    score\na         1.5\nkettle  10.25");
+        table.row(["a\nb\u{1b}".into(), "1".into()]);
+        assert_eq!(table.text(), "item        score\na             1.5\nkettle      10.25\na\\nb\\u{1b}      1");
     }
 }

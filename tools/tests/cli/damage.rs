@@ -59,6 +59,6 @@ fn a_format_of_the_future_is_not_touched() {
 fn a_database_that_was_never_trained_verifies() {
     let place = Place::new();
     let db = place.path("db");
-    run(["load", &db, &place.file("a.txt", "u i j k\n")]).ok();
+    run(["load", &db, &place.file("a.lightgcn", "u i j k\n")]).ok();
     assert!(run(["verify", &db, "--json"]).ok().json()["records"].as_u64() >= Some(3));
 }

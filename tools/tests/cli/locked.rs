@@ -10,9 +10,11 @@ use crate::program::{Place, command, run};
 fn a_second_process_is_told_who_has_it() {
     let place = Place::new();
     let db = place.path("db");
-    // A load that waits for its input holds the database.
+    // A load that waits for the rest of its input holds the database.
     let mut holder = command(["load", &db, "-", "--format", "lightgcn"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut input = holder.stdin.take().unwrap();
+    input.write_all("u i\n".repeat(2000).as_bytes()).unwrap();
+    input.flush().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     let second = loop {
         let second = run(["stats", &db]);

@@ -37,6 +37,39 @@ fn strict_stops_at_the_first() {
 }
 
 #[test]
+fn a_load_that_stores_nothing_makes_no_database() {
+    let place = Place::new();
+    let db = place.path("db");
+    let bad = place.file("bad.csv", "user,item,weight\nu,i,0\nu,j,1\n");
+    run(["load", &db, &bad, "--strict"]).fails(2, &["bad.csv:2:", "\"0\""]);
+    run(["load", &db, &place.file("none.csv", "user,item\nu\n")]).fails(1, &["none.csv:2:", "no database was made"]);
+    assert!(!std::path::Path::new(&db).exists());
+    // An empty directory stays one.
+    std::fs::create_dir(&db).unwrap();
+    run(["load", &db, &bad, "--strict"]).fails(2, &[]);
+    assert_eq!(std::fs::read_dir(&db).unwrap().count(), 0);
+    run(["load", &db, &bad]).ok();
+    // One that was there stays as it was.
+    run(["load", &db, &bad, "--strict"]).fails(2, &["bad.csv:2:"]);
+    assert_eq!(run(["stats", &db, "--json"]).ok().json()["interactions"], 1);
+}
+
+#[test]
+fn what_the_library_would_not_store_is_a_reject_like_any_other() {
+    let place = Place::new();
+    let rows = "user,item,weight,time\na,x,1,5\nb,x,1e30,5\nc,x,0.0000001,5\nd,x,1,-9223372036854775808\ne,x,1,1e300\nf,x,-1,5\ng,x,1000000,5\n";
+    let (file, rejects) = (place.file("a.csv", rows), place.path("rejects.csv"));
+    let run = run(["load", &place.path("db"), &file, "--reject", &rejects, "--json"]).ok();
+    let loaded = run.json();
+    assert_eq!((&loaded["new"], &loaded["rejected"]), (&2.into(), &5.into()));
+    let lines: Vec<u64> =
+        loaded["rejects"].as_array().unwrap().iter().map(|reject| reject["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, [3, 4, 5, 6, 7]);
+    assert!(run.stderr.contains("a.csv:5: the time -9223372036854775808"), "{}", run.stderr);
+    assert_eq!(csv::Reader::from_path(rejects).unwrap().records().count(), 5);
+}
+
+#[test]
 fn many_rejects_are_counted_and_few_are_shown() {
     let place = Place::new();
     let file = place.file("a.csv", format!("user,item\nu,i\n{}", "u\n".repeat(1000)));

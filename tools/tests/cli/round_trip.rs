@@ -97,12 +97,12 @@ fn a_basket_is_answered_and_its_unknown_items_are_named() {
 fn integer_ids_are_kept_as_integers() {
     let place = Place::new();
     let (db, file) = (place.path("db"), place.file("train.txt", "18446744073709551615 7 8\n2 7 010\n3 8 9\n"));
-    run(["load", &db, &file, "--id-type", "u64"]).ok();
+    run(["load", &db, &file, "--id-type", "u64", "--format", "lightgcn"]).ok();
     let hits = run(["query", &db, "--user", "2", "--popular", "--json"]).ok().json();
     assert_eq!(hits["hits"], serde_json::json!([{"id": 8, "score": 2.0}, {"id": 9, "score": 1.0}]));
     // The stored kind rules from then on.
     run(["load", &db, &place.file("more.txt", "5 7\nfive 7\n")]).ok().fails(0, &["more.txt:2", "\"five\""]);
-    run(["load", &db, &file, "--id-type", "str"]).fails(2, &["--id-type"]);
+    run(["load", &db, &file, "--id-type", "str", "--format", "lightgcn"]).fails(2, &["--id-type"]);
     run(["query", &db, "--user", "x"]).fails(2, &["\"x\"", "whole numbers"]);
 }
 

@@ -12,10 +12,13 @@ fn rows_come_from_stdin_among_files() {
 }
 
 #[test]
-fn stdin_needs_a_format() {
+fn stdin_is_recognised_like_a_file() {
     let place = Place::new();
-    run_with_stdin(["load", &place.path("db"), "-"], b"").fails(2, &["stdin", "--format"]);
+    run_with_stdin(["load", &place.path("db"), "-"], b"").fails(2, &["stdin is empty"]);
+    run_with_stdin(["load", &place.path("db"), "-"], b"1 10 5\n2 20 3\n").fails(2, &["two ways", "--format lightgcn"]);
     assert!(!std::path::Path::new(&place.path("db")).exists(), "nothing was made");
+    let loaded = run_with_stdin(["load", &place.path("db"), "-", "--json"], b"item;user\nj;v\n").ok().json();
+    assert_eq!((&loaded["interactions"], &loaded["files"][0]["delimiter"]), (&1.into(), &";".into()));
 }
 
 #[test]
@@ -44,6 +47,6 @@ fn a_named_pipe_is_read_once() {
         let pipe = pipe.clone();
         move || std::fs::write(pipe, "u i j\n").unwrap()
     });
-    assert_eq!(run(["load", &db, &pipe, "--json"]).ok().json()["interactions"], 2);
+    assert_eq!(run(["load", &db, &pipe, "--format", "lightgcn", "--json"]).ok().json()["interactions"], 2);
     writer.join().unwrap();
 }

@@ -1,0 +1,290 @@
+//! The names that people give the columns of interactions.
+
+/// What a column can hold, and how it is called.
+#[derive(Debug)]
+pub(super) struct Role {
+    pub(super) role: &'static str,
+    /// The option that names the column.
+    pub(super) option: &'static str,
+    /// Names in order of preference: one of them goes before those that follow.
+    usual: &'static [&'static str],
+    /// Names none of which goes before another: where a file has several of them, only who made it knows.
+    specific: &'static [&'static str],
+    /// Names in order of preference where there is none of the others.
+    last: &'static [&'static str],
+    /// Ends that a name may have, the empty one aside, in order of preference.
+    ends: &'static [&'static str],
+}
+
+const ID_ENDS: &[&str] = &["id", "uuid", "guid", "key", "code", "hash", "index", "idx", "number", "no", "num", "name"];
+
+pub(super) const USER: Role = Role {
+    role: "user",
+    option: "--user",
+    usual: &["user", "uid"],
+    specific: &[
+        "customer",
+        "cust",
+        "client",
+        "visitor",
+        "member",
+        "reviewer",
+        "account",
+        "buyer",
+        "shopper",
+        "purchaser",
+        "person",
+        "profile",
+        "subscriber",
+        "listener",
+        "reader",
+        "viewer",
+        "player",
+        "gamer",
+        "consumer",
+        "learner",
+        "student",
+        "guest",
+        "household",
+        "author",
+        "msno",
+        "rater",
+        "traveler",
+        "voter",
+    ],
+    last: &["session", "visit", "cookie", "device", "anonymous", "playlist", "basket", "cart"],
+    ends: ID_ENDS,
+};
+
+pub(super) const ITEM: Role = Role {
+    role: "item",
+    option: "--item",
+    usual: &["item", "iid", "asin"],
+    specific: &[
+        "product",
+        "prod",
+        "movie",
+        "film",
+        "track",
+        "song",
+        "artist",
+        "album",
+        "article",
+        "video",
+        "book",
+        "isbn",
+        "parentasin",
+        "sku",
+        "upc",
+        "ean",
+        "gtin",
+        "stock",
+        "news",
+        "show",
+        "series",
+        "anime",
+        "manga",
+        "game",
+        "app",
+        "business",
+        "venue",
+        "poi",
+        "location",
+        "place",
+        "restaurant",
+        "hotel",
+        "listing",
+        "property",
+        "recipe",
+        "course",
+        "job",
+        "post",
+        "tweet",
+        "photo",
+        "image",
+        "pin",
+        "content",
+        "document",
+        "doc",
+        "page",
+        "url",
+        "offer",
+        "ad",
+        "station",
+        "podcast",
+        "episode",
+        "channel",
+        "stream",
+        "streamer",
+        "subreddit",
+        "paper",
+        "repo",
+        "joke",
+        "beer",
+        "wine",
+        "dish",
+        "goods",
+        "merchandise",
+        "clip",
+        "trackuri",
+    ],
+    last: &["category", "brand"],
+    ends: ID_ENDS,
+};
+
+pub(super) const TIME: Role = Role {
+    role: "time",
+    option: "--time",
+    usual: &[
+        "time",
+        "timestamp",
+        "ts",
+        "unixreviewtime",
+        "unixtime",
+        "epoch",
+        "datetime",
+        "eventtime",
+        "eventtimestamp",
+        "createdat",
+        "created",
+        "occurredat",
+        "at",
+        "reviewtime",
+        "timestampms",
+        "date",
+        "eventdate",
+        "day",
+        "tdat",
+        "invoicedate",
+        "orderdate",
+        "purchasedate",
+    ],
+    specific: &[],
+    last: &[],
+    ends: &[],
+};
+
+pub(super) const WEIGHT: Role = Role {
+    role: "weight",
+    option: "--weight",
+    usual: &["weight", "count", "counts", "playcount", "plays", "listencount", "frequency"],
+    specific: &[],
+    last: &[],
+    ends: &[],
+};
+
+/// A rating is no weight unless asked for: one star says less than no star, not a fifth of five.
+pub(super) const RATING: Role = Role {
+    role: "rating",
+    option: "--rating",
+    usual: &[
+        "rating",
+        "ratings",
+        "stars",
+        "star",
+        "starrating",
+        "bookrating",
+        "userrating",
+        "movierating",
+        "reviewrating",
+        "overall",
+        "score",
+        "reviewscore",
+        "userscore",
+        "grade",
+        "rate",
+        "rated",
+        "feedback",
+    ],
+    specific: &[],
+    last: &[],
+    ends: &[],
+};
+
+impl Role {
+    /// The column among these names; `None` where there is none, the error where it could be any of several.
+    pub(super) fn find(&self, names: &[String]) -> Result<Option<usize>, Vec<String>> {
+        let names_plain: Vec<String> = names.iter().map(|name| plain(name)).collect();
+        // All columns of a name, by the first of its ends that the file has.
+        let of = |noun: &str| {
+            let with = |end: &str| {
+                let at = |name: &String| name.strip_prefix(noun).is_some_and(|rest| rest == end);
+                names_plain.iter().enumerate().filter(|(_, name)| at(name)).map(|(at, _)| at).collect::<Vec<_>>()
+            };
+            std::iter::once("").chain(self.ends.iter().copied()).map(with).find(|found| !found.is_empty())
+        };
+        let usual = self.usual.iter().find_map(|noun| of(noun));
+        let found = usual.unwrap_or_else(|| {
+            let mut all: Vec<usize> = self.specific.iter().filter_map(|noun| of(noun)).flatten().collect();
+            all.sort_unstable();
+            all.dedup();
+            match all.is_empty() {
+                true => self.last.iter().find_map(|noun| of(noun)).unwrap_or_default(),
+                false => all,
+            }
+        });
+        match found[..] {
+            [] => Ok(None),
+            [at] => Ok(Some(at)),
+            _ => Err(found.into_iter().filter_map(|at| names.get(at).cloned()).collect()),
+        }
+    }
+
+    /// Whether it is what a column of this name holds.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.find(&[name.to_owned()]).is_ok_and(|found| found.is_some())
+    }
+
+    /// A few of the names.
+    pub(super) fn examples(&self) -> String {
+        let few = self.usual.iter().filter(|name| name.len() > 1).chain(self.specific).take(4);
+        few.copied().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A name as it is compared: in lower case, without `_`, `-`, `.`, blanks, and a type after `:`.
+fn plain(name: &str) -> String {
+    let name = name.split(':').next().unwrap_or(name);
+    name.chars().filter(|c| !matches!(c, '_' | '-' | '.') && !c.is_whitespace()).flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(header: &str) -> [Option<usize>; 4] {
+        let names: Vec<String> = header.split(',').map(str::to_owned).collect();
+        [&USER, &ITEM, &TIME, &RATING].map(|role| role.find(&names).unwrap())
+    }
+
+    /// Headers of public data sets, and what they hold.
+    #[test]
+    fn headers_that_people_use() {
+        for (header, expected) in [
+            ("userId,movieId,rating,timestamp", [Some(0), Some(1), Some(3), Some(2)]),
+            ("user_id:token,item_id:token,rating:float,timestamp:float", [Some(0), Some(1), Some(3), Some(2)]),
+            ("User-ID,ISBN,Book-Rating", [Some(0), Some(1), None, Some(2)]),
+            ("t_dat,customer_id,article_id,price,sales_channel_id", [Some(1), Some(2), Some(0), None]),
+            ("reviewerID,asin,reviewerName,overall,unixReviewTime", [Some(0), Some(1), Some(4), Some(3)]),
+            ("rating,title,asin,parent_asin,user_id,timestamp", [Some(4), Some(2), Some(5), Some(0)]),
+            ("userID,artistID,weight", [Some(0), Some(1), None, None]),
+            ("session_id,timestamp,item_id,category", [Some(0), Some(2), Some(1), None]),
+            ("timestamp,visitorid,event,itemid,transactionid", [Some(1), Some(3), Some(0), None]),
+            ("user_id,video_id,watch_ratio", [Some(0), Some(1), None, None]),
+            ("user_id,anime_id,rating", [Some(0), Some(1), None, Some(2)]),
+            ("review_id,user_id,business_id,stars,date", [Some(1), Some(2), Some(4), Some(3)]),
+            ("InvoiceNo,StockCode,Quantity,InvoiceDate,CustomerID", [Some(4), Some(1), Some(3), None]),
+            ("USER NAME,Product ID", [Some(0), Some(1), None, None]),
+            ("timestamp,eventType,contentId,personId,sessionId", [Some(3), Some(2), Some(0), None]),
+        ] {
+            assert_eq!(found(header), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn data_are_no_names() {
+        for data in ["1", "196", "u1", "i1", "user1", "2024-01-15", "5.0", ""] {
+            assert!(![&USER, &ITEM, &TIME, &WEIGHT, &RATING].iter().any(|role| role.is(data)), "{data}");
+        }
+    }
+}
