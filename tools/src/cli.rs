@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    Bench, Demo, Eval, Explain, Export, ImportCodes, ImportEmbeddings, Load, Query, Similar, Split, Stats, Train,
-    Verify,
+    Bench, Demo, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings, Load, Query, Remove, Retire,
+    Similar, Split, Stats, Train, Unretire, Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -39,6 +39,11 @@ enum Command {
     Split(Split),
     Eval(Eval),
     Explain(Explain),
+    History(History),
+    Remove(Remove),
+    Forget(Forget),
+    Retire(Retire),
+    Unretire(Unretire),
     Stats(Stats),
     Verify(Verify),
     Bench(Bench),
@@ -69,6 +74,11 @@ pub fn run() -> ExitCode {
         Command::Split(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
+        Command::History(command) => command.run(&output),
+        Command::Remove(command) => command.run(&output),
+        Command::Forget(command) => command.run(&output),
+        Command::Retire(command) => command.run(&output),
+        Command::Unretire(command) => command.run(&output),
         Command::Stats(command) => command.run(&output),
         Command::Verify(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),

@@ -1,7 +1,8 @@
 //! Ids as strings in JSON, for readers whose numbers are floats.
 
 /// The keys whose values are ids.
-const KEYS: [&str; 4] = ["id", "user", "item", "unknown_items"];
+const KEYS: [&str; 10] =
+    ["id", "user", "item", "unknown_items", "forgotten", "unknown", "changed", "unchanged", "removed", "absent"];
 
 /// JSON with every id that is a number made a string: the number itself, or each of a list. Everything else is kept character by character.
 pub(super) fn with_ids_as_strings(json: &str) -> String {

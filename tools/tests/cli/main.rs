@@ -5,6 +5,7 @@ mod bad_files;
 mod bad_questions;
 mod bench;
 mod broken_pipe;
+mod changes;
 mod compressed;
 mod damage;
 mod demo;
