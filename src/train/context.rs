@@ -3,8 +3,8 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
-use super::monitor::Monitor;
-use super::validation::Validation;
+use super::measure::monitor::Monitor;
+use super::measure::validation::Validation;
 use crate::error::{Error, Result};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;

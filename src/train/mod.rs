@@ -1,214 +1,31 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
-//! A training holds out some interactions ([`holdout`]), makes its parts from the options ([`plan`]), fits a [`teacher`] and, where they help,
-//! averages it with neighbours, adds a layer per hop of propagation, takes signs of the layers, fits or trains them
-//! ([`student`]), and encodes. Models are one file each behind the two traits.
+//! A training ([`training`]) holds out some interactions ([`measure`]), makes its parts from the options ([`model`]), fits a [`teacher`] and,
+//! where they help, averages it with neighbours, adds a layer per hop of propagation, takes signs of the layers, fits or trains them
+//! ([`student`]), and encodes. Models are one file each behind the two traits; what gradients need is in [`optim`], what is kept in [`state`].
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
 //! thread, parallel loops write disjoint rows, and every sum has a fixed order.
 
-mod adam;
 mod context;
-mod estimator;
-mod fold_in;
-mod grouping;
-mod holdout;
-mod layers;
-mod loss;
+mod measure;
 mod model;
-mod monitor;
-mod options;
-mod plan;
-mod random;
-mod recipe;
-mod report;
-mod rotation;
-mod sampler;
-mod scores;
-mod search;
-mod settings;
+mod optim;
 mod state;
 mod student;
-mod synthesis;
-mod taught;
 mod teacher;
-mod validation;
+mod training;
 
+pub use measure::monitor::Monitor;
+pub use model::options::{Preset, TrainOptions};
+pub use model::report::{Epoch, TrainReport};
+pub use model::settings::{Domain, SETTINGS, Setting, SettingValue};
 pub use model::{Loss, Model, Sampler, StudentKind, TeacherKind};
-pub use monitor::Monitor;
-pub use options::{Preset, TrainOptions};
-pub use report::{Epoch, TrainReport};
-pub(crate) use rotation::rotation;
-pub use settings::{Domain, SETTINGS, Setting, SettingValue};
+pub(crate) use state::taught::{Scorer, Taught};
 pub use state::{StateData, StatePart, TrainState};
-pub(crate) use taught::{Scorer, Taught};
-
-use std::sync::Arc;
-
-use crate::code::{LayeredCodes, PlaneCodes};
-use crate::error::{Error, Result};
-use crate::fold_in::FoldInMap;
-use crate::graph::Bipartite;
-use crate::kernel::dense::Isa;
-use crate::kernel::popcount::Kernel;
-use crate::pool::Pool;
-use context::Context;
-use holdout::Holdout;
-use layers::Layers;
-use plan::{Coding, Plan};
-use search::Fitted;
-use student::Tables;
-use teacher::Neighbours;
-use validation::Validation;
-
-/// Users validated on while training.
-const VALIDATED: usize = 4000;
-
-/// What a training made.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    /// One row per user, with the query planes asked for. A user without interactions has zero scalers.
-    pub users: PlaneCodes,
-    /// One row per item. An item without interactions has zero scalers.
-    pub items: LayeredCodes,
-    /// What gives users who come later a vector.
-    pub fold_in: FoldInMap,
-    /// What was done.
-    pub report: TrainReport,
-    /// Full-precision tables: what the teacher scores with, and the student's latents.
-    pub state: TrainState,
-}
-
-impl Trained {
-    /// What comes of a graph without interactions: nobody has a code.
-    pub(crate) fn nothing(n_users: usize, n_items: usize, options: &TrainOptions) -> Result<Self> {
-        let plan = Plan::new(options, &Bipartite::from_edges(n_users, n_items, &[])?)?;
-        let shape = Arc::new(plan.coding.shape()?);
-        let (words, layers, bits) = (shape.words(), shape.layers(), shape.bits() as usize);
-        let planes = options.query_planes;
-        let user_words = vec![0; n_users * words * planes as usize];
-        Ok(Trained {
-            users: PlaneCodes::from_parts(Arc::clone(&shape), planes, user_words, vec![0.0; n_users * layers])?,
-            items: LayeredCodes::from_parts(Arc::clone(&shape), vec![0; n_items * words], vec![0.0; n_items * layers])?,
-            fold_in: FoldInMap::new(&shape, vec![0.0; bits * bits], Isa::chosen()?)?,
-            report: TrainReport::default(),
-            state: TrainState::default(),
-        })
-    }
-}
-
-/// Learns layered codes of every user and item of a graph. Runs on a thread pool of its own and returns when done.
-///
-/// # Errors
-/// `InvalidArgument` for bad options or a graph without interactions, `Thread`, `Cancelled`, `Diverged`.
-pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
-    options.validate()?;
-    Pool::start("train", options.threads)?.run(|| train_here(graph, options, monitor))
-}
-
-/// [`train`] on the threads of the calling pool.
-pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
-    if graph.n_edges() == 0 {
-        return Err(Error::InvalidArgument {
-            what: "a graph without interactions".to_owned(),
-            remedy: "insert some before training".to_owned(),
-        });
-    }
-    let isa = Isa::chosen()?;
-    let holdout = match Holdout::split(graph) {
-        // Without the first user's interactions a graph may be too small to spare anything: it is trained on whole.
-        split if split.trained.n_edges() == 0 => Holdout::none(graph),
-        split => split,
-    };
-    let validation = Validation::new(&holdout, VALIDATED);
-    let popcount = Kernel::from_env().map_err(|error| Error::InvalidArgument {
-        what: error.to_string(),
-        remedy: "name a kernel this machine has".to_owned(),
-    })?;
-    let (whole, seed) = (graph, options.seed);
-    let context = Context { graph: &holdout.trained, validation: &validation, isa, popcount, seed, monitor };
-    context.check()?;
-    let Plan { teacher, search, neighbours, hops, coding, student, refit, mut settings } =
-        Plan::new(options, context.graph)?;
-
-    let fitted = search::fit(&context, teacher, search)?;
-    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, chosen } = fitted;
-    for (name, chosen) in chosen {
-        settings.retain(|entry| entry.0 != name);
-        settings.push((name.to_owned(), SettingValue::Number(f64::from(chosen))));
-    }
-    let mut beside = None;
-    if let Some(regularisation) = neighbours
-        && let Some(weight) = search::add_neighbours(&context, &mut layers, &mut teacher_recall, regularisation)?
-    {
-        settings.push(("teacher.neighbour_weight".to_owned(), SettingValue::Number(f64::from(weight))));
-        beside = Some((regularisation, weight));
-    }
-    layers.propagate(isa, context.graph, hops);
-    let start = coding.tables(&context, &layers)?;
-    let start_recall = start.recall(&context)?;
-    let (mut tables, epochs) = student.distil(&context, &layers, start)?;
-
-    let recall = tables.recall(&context)?;
-    let refit = refit && !validation.is_empty();
-    if refit {
-        // Everything is chosen: learn from all interactions, with nothing to validate on.
-        let nothing = Holdout::none(whole);
-        let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
-        layers = teacher.fit(&context)?.layers;
-        if let Some((regularisation, weight)) = beside {
-            layers.average_with(Neighbours::fit(&context, regularisation)?, weight)?;
-        }
-        layers.propagate(isa, whole, hops);
-        tables = coding.tables(&context, &layers)?;
-        if recall > start_recall {
-            tables = student.distil(&context, &layers, tables)?.0;
-        }
-    }
-    if !refit {
-        tables.place_items(isa, whole.items(), &context.graph.items().degrees());
-    }
-    let shape = Arc::new(tables.shape()?);
-    let users = tables.encode_users(&shape, options.query_planes)?;
-    let items = tables.encode_items(&shape)?;
-    let fold_in =
-        FoldInMap::new(&shape, fold_in::fit(isa, if refit { whole } else { context.graph }, &tables).into_data(), isa)?;
-    let report = TrainReport {
-        teacher: teacher.name().to_owned(),
-        student: student.name().to_owned(),
-        widths: shape.widths().to_vec(),
-        trained_edges: holdout.trained.n_edges() as u64,
-        held_out_edges: holdout.held.n_edges() as u64,
-        settings,
-        teacher_epochs,
-        teacher_recall,
-        start_recall,
-        epochs,
-        recall,
-        refit,
-    };
-    let mut state = TrainState::default();
-    tables.save(&mut state);
-    layers.save(&mut state);
-    Ok(Trained { users, items, fold_in, report, state })
-}
-
-impl Coding {
-    /// The tables a student starts from.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
-        Ok(match self {
-            Coding::Estimating { widths } => Tables::rotated(context, layers, widths),
-            Coding::Signs { rotated: true, widths, .. } => {
-                Tables::of_signs(context.isa, &layers.rotated(context, widths))
-            }
-            Coding::Signs { .. } => Tables::of_signs(context.isa, layers),
-            Coding::BiGear(model) => model.untrained(context, layers)?,
-        })
-    }
-}
+pub(crate) use student::rotation::rotation;
+pub(crate) use training::train_here;
+pub use training::{Trained, train};
 
 #[cfg(test)]
 mod tests;

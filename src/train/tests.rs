@@ -5,7 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::SeedableRng;
 
+use super::context::Context;
+use super::measure::holdout::Holdout;
+use super::measure::validation::Validation;
+use super::optim::random;
 use super::*;
+use crate::error::Error;
+use crate::graph::Bipartite;
+use crate::kernel::dense::Isa;
+use crate::kernel::popcount::Kernel;
 
 /// A context over a whole graph, with nothing held out.
 pub(super) fn context<'a>(graph: &'a Bipartite, monitor: &'a dyn Monitor) -> Context<'a> {

@@ -2,6 +2,8 @@
 
 mod bigear;
 mod discrete;
+pub(crate) mod fold_in;
+pub(crate) mod rotation;
 mod signs;
 mod tables;
 
@@ -10,10 +12,10 @@ pub(crate) use discrete::Discrete;
 pub(crate) use signs::Signs;
 pub(crate) use tables::{Segment, Tables};
 
-use super::context::Context;
-use super::layers::Layers;
-use super::report::Epoch;
 use crate::error::Result;
+use crate::train::context::Context;
+use crate::train::model::report::Epoch;
+use crate::train::teacher::layers::Layers;
 
 /// A model of layered codes, learned from a teacher.
 pub(crate) trait Student {

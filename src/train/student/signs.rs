@@ -3,8 +3,8 @@
 use super::{Student, Tables};
 use crate::error::Result;
 use crate::train::context::Context;
-use crate::train::layers::Layers;
-use crate::train::report::Epoch;
+use crate::train::model::report::Epoch;
+use crate::train::teacher::layers::Layers;
 
 /// Publishes the signs it is given: what training a student has to beat.
 #[derive(Clone, Copy, Debug)]

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::rotation::rotation;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::graph::Csr;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, product, sum_abs, write_signs};
 use crate::train::context::Context;
-use crate::train::layers::{Layers, centre_rows, row_norms};
-use crate::train::rotation::rotation;
 use crate::train::state::TrainState;
+use crate::train::teacher::layers::{Layers, centre_rows, row_norms};
 
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
 pub(crate) const START: f32 = 0.3;

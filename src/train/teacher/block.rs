@@ -9,11 +9,11 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product};
 use crate::train::context::Context;
-use crate::train::grouping::Grouping;
-use crate::train::loss::{log_partition, normalise, normalise_back, pairwise};
 use crate::train::model::Loss;
-use crate::train::sampler::{Negatives, positives};
-use crate::train::synthesis::{Chosen, Synthesis};
+use crate::train::optim::grouping::Grouping;
+use crate::train::optim::loss::{log_partition, normalise, normalise_back, pairwise};
+use crate::train::optim::sampler::{Negatives, positives};
+use crate::train::optim::synthesis::{Chosen, Synthesis};
 
 /// A matrix for the users and one for the items, of the same width.
 #[derive(Clone, Debug)]
@@ -442,7 +442,7 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::model::Sampler;
-    use crate::train::random::normal_matrix;
+    use crate::train::optim::random::normal_matrix;
 
     fn graph() -> Bipartite {
         let edges: Vec<_> = (0..60u32).map(|e| (e * 7 % 9, e * 13 % 17, 1.0)).collect();

@@ -3,19 +3,19 @@
 use rayon::prelude::*;
 
 use super::block::{Nodes, Objective, Scored};
+use super::layers::{Layers, row_norms};
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Matrix, add_scaled, multiply_by};
-use crate::train::adam::DenseAdam;
 use crate::train::context::Context;
-use crate::train::layers::{Layers, row_norms};
-use crate::train::loss::normalise;
+use crate::train::model::report::Epoch;
+use crate::train::model::settings::TEACHER_LENGTH;
 use crate::train::model::{Loss, Sampler};
-use crate::train::random::{normal_matrix, shuffle};
-use crate::train::report::Epoch;
-use crate::train::sampler::Negatives;
-use crate::train::settings::TEACHER_LENGTH;
+use crate::train::optim::adam::DenseAdam;
+use crate::train::optim::loss::normalise;
+use crate::train::optim::random::{normal_matrix, shuffle};
+use crate::train::optim::sampler::Negatives;
 
 /// Users whose scores are computed together, over a pool of their own.
 const BLOCK: usize = 512;

@@ -2,13 +2,13 @@
 
 use rayon::prelude::*;
 
+use super::layers::Layers;
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_projections, add_scaled, dot, product, scale_add};
 use crate::train::context::Context;
-use crate::train::layers::Layers;
-use crate::train::random::normal_matrix;
+use crate::train::optim::random::normal_matrix;
 
 /// Rows solved together at most, so that their products with the Gram matrix are one dense product.
 const BLOCK: usize = 48;

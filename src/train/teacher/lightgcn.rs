@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::model::{Loss, Sampler};
-    use crate::train::random::normal_matrix;
+    use crate::train::optim::random::normal_matrix;
     use rayon::prelude::*;
 
     fn model(hops: usize, pooling: Pooling) -> LightGcn {

@@ -3,9 +3,11 @@
 mod block;
 mod descent;
 mod ials;
+pub(crate) mod layers;
 mod lightgcn;
 mod mf;
 mod neighbours;
+pub(crate) mod scores;
 
 pub(crate) use block::Nodes;
 pub(crate) use descent::Descent;
@@ -14,10 +16,10 @@ pub(crate) use lightgcn::{LightGcn, Pooling, hop};
 pub(crate) use mf::Mf;
 pub(crate) use neighbours::Neighbours;
 
-use super::context::Context;
-use super::layers::Layers;
-use super::report::Epoch;
 use crate::error::Result;
+use crate::train::context::Context;
+use crate::train::model::report::Epoch;
+use crate::train::teacher::layers::Layers;
 
 /// A model of full precision.
 pub(crate) trait Teacher {

@@ -192,7 +192,7 @@ fn solve_cholesky(isa: Isa, lower: &mut [f32], x: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::random::below;
+    use crate::train::optim::random::below;
     use crate::train::tests::context;
 
     #[test]

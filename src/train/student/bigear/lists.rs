@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use crate::error::Result;
 use crate::kernel::dense::{Factor, Matrix, View};
 use crate::train::context::Context;
-use crate::train::grouping::Grouping;
-use crate::train::random::{below, unit};
+use crate::train::optim::grouping::Grouping;
+use crate::train::optim::random::{below, unit};
 use crate::train::teacher::Nodes;
 
 /// Users ranked at once.

@@ -14,14 +14,14 @@ use super::{Student, Tables};
 use crate::error::{Error, Result};
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, product};
-use crate::train::adam::DenseAdam;
 use crate::train::context::Context;
-use crate::train::estimator::Estimator;
-use crate::train::layers::Layers;
-use crate::train::report::Epoch;
-use crate::train::rotation::rotation;
-use crate::train::synthesis::Synthesis;
+use crate::train::model::report::Epoch;
+use crate::train::optim::adam::DenseAdam;
+use crate::train::optim::estimator::Estimator;
+use crate::train::optim::synthesis::Synthesis;
+use crate::train::student::rotation::rotation;
 use crate::train::teacher::Nodes;
+use crate::train::teacher::layers::Layers;
 use lists::Lists;
 use objective::Objective;
 use propagation::{Propagation, quantise, through_signs};
@@ -248,7 +248,7 @@ fn tables(context: &Context<'_>, segments: &[Nodes], weights: &[f32]) -> Tables 
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::random::normal_matrix;
+    use crate::train::optim::random::normal_matrix;
 
     const MODEL: BiGear = BiGear {
         epochs: 30,

@@ -10,9 +10,9 @@ use super::propagation::zeros_like;
 use crate::error::Result;
 use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
-use crate::train::grouping::Grouping;
-use crate::train::random::below;
-use crate::train::synthesis::{Chosen, Shares, Synthesis};
+use crate::train::optim::grouping::Grouping;
+use crate::train::optim::random::below;
+use crate::train::optim::synthesis::{Chosen, Shares, Synthesis};
 use crate::train::teacher::Nodes;
 
 /// Users a task draws for: fixed, since each has a generator of its own.
@@ -337,7 +337,7 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::kernel::dense::{Isa, Matrix};
-    use crate::train::random::normal_matrix;
+    use crate::train::optim::random::normal_matrix;
     use crate::train::student::bigear::lists::{Among, Ranking};
 
     fn graph() -> Bipartite {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, sum_abs, write_signs};
 use crate::train::context::Context;
-use crate::train::estimator::Estimator;
+use crate::train::optim::estimator::Estimator;
 use crate::train::teacher::{Nodes, hop};
 
 /// Zeros of the same shape.
@@ -107,7 +107,7 @@ pub(crate) fn through_signs(isa: Isa, estimator: Estimator, segment: &Nodes, wei
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::random::normal_matrix;
+    use crate::train::optim::random::normal_matrix;
 
     fn nodes(seed: &str) -> Nodes {
         let graph = Bipartite::from_edges(7, 5, &[]).unwrap();

@@ -197,7 +197,7 @@ impl<'a> Descent<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::random::{below, normal, normal_matrix};
+    use crate::train::optim::random::{below, normal, normal_matrix};
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;
 

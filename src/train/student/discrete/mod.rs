@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::index::TopK;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
-use crate::train::layers::Layers;
-use crate::train::random::subset;
-use crate::train::report::Epoch;
-use crate::train::scores::Scores;
+use crate::train::model::report::Epoch;
+use crate::train::optim::random::subset;
+use crate::train::teacher::layers::Layers;
+use crate::train::teacher::scores::Scores;
 use descent::{Descent, Side, Workspace};
 
 /// Pairs scored to find the lists; with more, a user's list is taken from a sample of the items.
@@ -297,7 +297,7 @@ fn column_mean(isa: Isa, matrix: &Matrix) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::random::{below, normal_matrix};
+    use crate::train::optim::random::{below, normal_matrix};
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;
 

@@ -1,4 +1,10 @@
-//! The names of models and of their parts, as users of the field know them.
+//! What is trained: the names of models and of their parts, as users of the field know them; options, settings, and the parts they come to.
+
+pub(crate) mod options;
+pub(crate) mod plan;
+pub(crate) mod recipe;
+pub(crate) mod report;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::str::FromStr;

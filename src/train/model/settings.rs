@@ -60,7 +60,7 @@ macro_rules! settings {
     ($($constant:ident = $name:literal, $domain:expr, $about:literal;)*) => {
         $(pub(crate) const $constant: Setting = Setting { name: $name, domain: $domain, about: $about };)*
 
-        /// Every setting [`TrainOptions::set`](super::TrainOptions::set) knows. Which of them a training reads depends on its model; setting
+        /// Every setting [`TrainOptions::set`](crate::TrainOptions::set) knows. Which of them a training reads depends on its model; setting
         /// one that it does not read is an error.
         pub const SETTINGS: &[Setting] = &[$($constant),*];
     };

@@ -2,12 +2,12 @@
 
 use kithdb_storage::State;
 
-use super::layers::Layers;
-use super::state::{self, StateData, TrainState};
-use super::teacher::Neighbours;
+use super::{ITEMS, StateData, TrainState, USERS};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
+use crate::train::teacher::Neighbours;
+use crate::train::teacher::layers::Layers;
 
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///
@@ -55,8 +55,8 @@ impl Taught {
                 Some(numbers) => Ok(spread(&stored, &numbers, rows)),
             }
         };
-        let users = table("teacher.users", state::USERS, n_users)?;
-        let items = table("teacher.items", state::ITEMS, n_items)?;
+        let users = table("teacher.users", USERS, n_users)?;
+        let items = table("teacher.items", ITEMS, n_items)?;
         let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
             return Ok(None);
         };

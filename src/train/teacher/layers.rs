@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::context::Context;
-use super::rotation::rotation;
-use super::state::TrainState;
-use super::taught::Taught;
-use super::teacher::Neighbours;
+use super::Neighbours;
 use crate::error::Result;
 use crate::graph::{Adjacency, Bipartite};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, product};
+use crate::train::context::Context;
+use crate::train::state::TrainState;
+use crate::train::state::taught::Taught;
+use crate::train::student::rotation::rotation;
 
 /// Full-precision vectors of every node, a matrix per layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
 /// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product, plus the score of the neighbours if there are

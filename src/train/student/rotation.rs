@@ -2,7 +2,7 @@
 
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::pool;
-use crate::train::random::normal_matrix;
+use crate::train::optim::random::normal_matrix;
 
 /// Multiply-adds of an orthogonalisation by which a rotation is one dense frame: up to 1,024 dimensions to as many.
 const DENSE: usize = 1 << 30;

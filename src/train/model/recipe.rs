@@ -1,9 +1,9 @@
 //! Settings chosen from the graph itself.
 
 use super::options::{Preset, TrainOptions};
-use super::student::Discrete;
-use super::teacher::ImplicitAls;
 use crate::graph::Bipartite;
+use crate::train::student::Discrete;
+use crate::train::teacher::ImplicitAls;
 
 /// More items have no neighbours fitted unless they are asked for: they take a long time.
 const MOST_ITEMS: usize = 200_000;

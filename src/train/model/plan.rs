@@ -1,16 +1,16 @@
 //! From options to the parts of one training.
 
-use super::estimator::Estimator;
-use super::model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use super::options::{MAX_BITS, Preset, TrainOptions};
 use super::recipe::Recipe;
 use super::settings::{self, Reader, SettingValue};
-use super::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
-use super::synthesis::Synthesis;
-use super::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
+use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
 use crate::graph::Bipartite;
+use crate::train::optim::estimator::Estimator;
+use crate::train::optim::synthesis::Synthesis;
+use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
+use crate::train::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
 const MOST_DRAWS: usize = 32;
@@ -398,7 +398,7 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::settings::{Domain, Setting};
+    use crate::train::model::settings::{Domain, Setting};
 
     #[test]
     fn what_validates_fits_graphs_of_every_size() {

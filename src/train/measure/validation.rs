@@ -2,14 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::context::Context;
 use super::holdout::Holdout;
-use super::teacher::Neighbours;
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::graph::Csr;
 use crate::index::{Filter, Linear, TopK};
 use crate::kernel::dense::{Factor, Matrix, View, add_scaled};
+use crate::train::context::Context;
+use crate::train::teacher::Neighbours;
 
 /// Users scored at once.
 const BLOCK: usize = 64;

@@ -2,10 +2,10 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::model::Sampler;
 use super::random::{below, subset, unit};
 use super::synthesis::Synthesis;
 use crate::graph::Bipartite;
+use crate::train::model::Sampler;
 
 /// Draws of an item nobody asked for are given up after so many hits on items the user has touched: that user has touched nearly all.
 const TRIES: usize = 32;

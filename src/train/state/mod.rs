@@ -1,5 +1,7 @@
 //! Arrays of a training that outlive it beside the codes.
 
+pub(crate) mod taught;
+
 use crate::graph::Bipartite;
 use crate::kernel::dense::Matrix;
 
@@ -7,8 +9,8 @@ use crate::kernel::dense::Matrix;
 const OF_USERS: [&str; 3] = ["teacher.users", "student.users", "student.user_scales"];
 const OF_ITEMS: [&str; 3] = ["teacher.items", "student.items", "student.item_scales"];
 /// What names the rows of these that are stored, where those are not all.
-pub(super) const USERS: &str = "rows.users";
-pub(super) const ITEMS: &str = "rows.items";
+const USERS: &str = "rows.users";
+const ITEMS: &str = "rows.items";
 
 /// Named arrays.
 #[derive(Clone, Debug, Default, PartialEq)]

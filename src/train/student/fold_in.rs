@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::student::Tables;
+use super::Tables;
 use crate::fold_in::write_profile;
 use crate::graph::Bipartite;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, multiply_by, product, sum_abs};

@@ -23,7 +23,7 @@ impl Holdout {
     /// may be held out in a smaller one. One that is removed and comes again is what it was.
     ///
     /// No rule of the graph alone can also promise every item an interaction to train on: it would have to train on the first one of each item,
-    /// whichever that was. Items without any are placed when everything else is trained ([`Tables::place_items`](super::Tables::place_items)).
+    /// whichever that was. Items without any are placed when everything else is trained ([`Tables::place_items`](crate::train::student::Tables::place_items)).
     /// The first user's are never held out: whoever was first, there is something to train on from the beginning.
     pub(crate) fn split(graph: &Bipartite) -> Holdout {
         let limit = threshold(graph.n_edges() as u64);

@@ -103,7 +103,7 @@ impl Shares {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::random::normal_matrix;
+    use crate::train::optim::random::normal_matrix;
     use rand_xoshiro::rand_core::SeedableRng;
 
     fn score(user: &[f64], positive: &[f64], negative: &[f64], shares: &[f32]) -> f64 {

@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::context::Context;
+use super::Neighbours;
 use super::layers::Layers;
-use super::teacher::Neighbours;
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, product};
+use crate::train::context::Context;
 
 /// Users scored at once.
 const BLOCK: usize = 64;
@@ -107,7 +107,7 @@ fn sparse_product(isa: Isa, rows: &Csr, by: &Matrix, weight: impl Fn(&[f32], usi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::random::{below, normal_matrix};
+    use crate::train::optim::random::{below, normal_matrix};
 
     /// Both products and the rows agree with scores summed one by one in double precision.
     #[test]

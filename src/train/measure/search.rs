@@ -1,11 +1,11 @@
 //! The settings no rule foresees: how much a teacher is regularised, and how much a second one weighs.
 
-use super::context::Context;
-use super::layers::Layers;
-use super::report::Epoch;
-use super::settings::TEACHER_REGULARISATION;
-use super::teacher::{Fit, Neighbours, Teacher};
 use crate::error::Result;
+use crate::train::context::Context;
+use crate::train::model::report::Epoch;
+use crate::train::model::settings::TEACHER_REGULARISATION;
+use crate::train::teacher::layers::Layers;
+use crate::train::teacher::{Fit, Neighbours, Teacher};
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;
