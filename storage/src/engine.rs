@@ -16,13 +16,14 @@ use crate::flush::flush;
 use crate::guard::guarded;
 use crate::place::Place;
 use crate::scratch::Scratch;
+use crate::tail;
 use crate::value::{self, Kind};
 
 /// Operations one batch may hold: the engine keeps about 3 KB of memory for each until the batch is sealed.
 pub(crate) const MAX_BATCH: usize = 500;
 
 /// Bytes of a segment of the engine's log.
-const SEGMENT: u64 = 512 << 10;
+pub(crate) const SEGMENT: u64 = 512 << 10;
 
 /// How long to wait for the engine's writer threads to let go of a file that was just closed.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -90,8 +91,15 @@ impl Engine {
     /// Copies the engine's files in `from` to a new directory `to`, and recovers there. Nothing in `from` changes. The
     /// copy is not durable before [`Engine::settle`].
     ///
-    /// A missing directory or data file is damage. Whatever is in `to` already is replaced; an error leaves nothing there.
-    pub(crate) fn recover(from: &Path, to: &Path, trees: &[Tree], cache_bytes: u64) -> Result<(Engine, Scratch)> {
+    /// A missing directory or data file is damage. Whatever is in `to` already is replaced; an error leaves nothing there. With `distrusted`, so many of
+    /// the last segments of the log are taken to have tears.
+    pub(crate) fn recover(
+        from: &Path,
+        to: &Path,
+        trees: &[Tree],
+        cache_bytes: u64,
+        distrusted: Option<u64>,
+    ) -> Result<(Engine, Scratch)> {
         let missing = |path: &Path| match fs::metadata(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::corrupt(path, "it is missing", RESTORE)),
             Err(e) => Err(Error::io("open", path, e)),
@@ -105,6 +113,10 @@ impl Engine {
         wait_for(&held, &data)?;
         let copy = Scratch::copy(from, to)?;
         drop(held);
+        if let Some(Err(error)) = distrusted.map(|segments| tail::distrust(&to.join("db"), segments)) {
+            let _ = copy.remove();
+            return Err(error);
+        }
         Engine::start_in(copy, to, trees, cache_bytes)
     }
 

@@ -32,6 +32,7 @@ mod space;
 mod standing;
 mod state;
 mod store;
+mod tail;
 mod threads;
 mod value;
 mod witness;

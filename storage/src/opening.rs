@@ -21,6 +21,7 @@ use crate::reader::OpenGenerations;
 use crate::space::{self, Reserve};
 use crate::standing::Standing;
 use crate::store::{Live, Store, StoreOptions, TREES};
+use crate::tail;
 use crate::threads;
 use crate::witness::{Acked, Testimony, Witness};
 
@@ -150,12 +151,7 @@ struct Rebuild {
 impl Rebuild {
     fn run(self) -> Result<(Live, Contents)> {
         let (original, copy) = (self.root.join(store_name(self.current)), self.root.join(store_name(self.number + 1)));
-        // The engine does not tell a read that failed from damage. Damage is there the second time, too.
-        let contents = match self.recover(&original, &copy) {
-            Err(Error::Corrupt { .. }) => self.recover(&original, &copy),
-            other => other,
-        }
-        .map_err(|error| error.at(&copy, &original))?;
+        let contents = self.recover_somehow(&original, &copy).map_err(|error| error.at(&copy, &original))?;
         let (mut engine, scratch) = Engine::begin(&self.root.join(store_name(self.number)), &TREES, self.cache_bytes)?;
         match contents.write(&engine).and_then(|()| engine.sync()).and_then(|()| engine.fill_segment()) {
             Ok(()) => Ok((Live { number: self.number, engine, scratch: Some(scratch) }, contents)),
@@ -167,8 +163,24 @@ impl Rebuild {
         }
     }
 
-    fn recover(&self, original: &Path, copy: &Path) -> Result<Contents> {
-        let (mut engine, scratch) = Engine::recover(original, copy, &TREES, self.cache_bytes)?;
+    fn recover_somehow(&self, original: &Path, copy: &Path) -> Result<Contents> {
+        let is_damage = |recovered: &Result<Contents>| matches!(recovered, Err(Error::Corrupt { .. }));
+        let first = self.recover(original, copy, None);
+        if !is_damage(&first) {
+            return first;
+        }
+        // The engine does not tell a read that failed from damage. Damage is there the second time, too.
+        let second = self.recover(original, copy, None);
+        if !is_damage(&second) {
+            return second;
+        }
+        // What a power cut tore is no damage where it lies behind what was acknowledged: then the log may end there.
+        let mut ways = tail::ATTEMPTS.into_iter().map(|segments| self.recover(original, copy, Some(segments)));
+        ways.find(|recovered| !is_damage(recovered)).unwrap_or(second)
+    }
+
+    fn recover(&self, original: &Path, copy: &Path, distrusted: Option<u64>) -> Result<Contents> {
+        let (mut engine, scratch) = Engine::recover(original, copy, &TREES, self.cache_bytes, distrusted)?;
         let contents = Contents::read(&engine, &self.root, self.format, self.testimony);
         // Named by nobody, and of no use to anybody. An engine that has failed may hold its files for ever, but they go from the directory; those
         // that cannot be removed now go once the opening is accepted.

@@ -99,7 +99,7 @@ impl Source {
         if let Some(root) = directory.parent() {
             space::require(root, "copy a generation of format 1 in", Engine::copied_bytes(directory))?;
         }
-        match Engine::recover(directory, &copy, &[Tree::Chunk], CACHE) {
+        match Engine::recover(directory, &copy, &[Tree::Chunk], CACHE, None) {
             Ok((engine, scratch)) => {
                 Ok(Source::Copied(Copied { directory: directory.to_path_buf(), engine, scratch: Some(scratch) }))
             }
