@@ -14,12 +14,12 @@ use super::{at_least_one, layout::Layout, taken};
 use crate::cli::Answer;
 use crate::input::{self, IdKinds, Reader, Row, Source};
 use crate::output::{self, Output};
-use crate::split::{self, By, Parts};
+use crate::split::{self, By, Moment, Parts};
 
 /// Split interactions into a part to train on and a part to test with, by the protocols of papers
 ///
 /// Repeated rows of a user and an item count once, the last. Of every user the same share is held out, rounded down, and at least one interaction
-/// stays. Ids are kept as they are; the same rows and seed give the same parts, in whatever order they stand.
+/// stays; --at and --last hold out what happened last of all users alike, so that nothing is learned from what others did later. Ids are kept as they are; the same rows and seed give the same parts, in whatever order they stand.
 #[derive(Args)]
 pub(crate) struct Split {
     /// Files of interactions; - is stdin
@@ -42,6 +42,12 @@ pub(crate) struct Split {
     /// Hold out each user's latest interactions, instead of some drawn at random
     #[arg(long, conflicts_with = "seed")]
     by_time: bool,
+    /// Hold out what happened at this moment or later, of all users alike: ISO 8601, or a number since 1970
+    #[arg(long, value_name = "TIME", value_parser = a_moment, allow_hyphen_values = true, conflicts_with_all = ["by_time", "seed", "last", "test_share"])]
+    at: Option<i64>,
+    /// Hold out the latest interactions, this share of those of all users
+    #[arg(long, value_name = "SHARE", value_parser = a_share, conflicts_with_all = ["by_time", "seed", "test_share"])]
+    last: Option<f64>,
     /// Seed of the draws
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -84,7 +90,11 @@ impl Split {
         let edges = split::core(edges, self.core);
         let kept = edges.len();
         let by = if self.by_time { By::Time } else { By::Chance(self.seed) };
-        let parts = split::cut(edges, self.test_share, by)?;
+        let parts = match (self.at, self.last) {
+            (Some(time), _) => split::across(edges, Moment::At(time))?,
+            (None, Some(share)) => split::across(edges, Moment::Last(share))?,
+            (None, None) => split::cut(edges, self.test_share, by)?,
+        };
         let (train_file, test_file) = self.write(&parts)?;
         let all = || parts.train.iter().chain(&parts.test);
         let written = Written {
@@ -208,6 +218,11 @@ fn seconds(milliseconds: i64) -> String {
 
 fn distinct_ids<'a>(ids: impl Iterator<Item = &'a Id>) -> usize {
     ids.collect::<HashSet<_>>().len()
+}
+
+/// Reads a time as files have them.
+fn a_moment(text: &str) -> Result<i64, String> {
+    input::read_time(text)?.ok_or_else(|| "pass a time, such as 2024-01-15".into())
 }
 
 /// Reads a share of something to hold out.

@@ -39,4 +39,4 @@ pub use reject::RejectFile;
 pub use row::{IdKinds, Rejected, Row};
 pub use source::Source;
 pub use time::TimeUnit;
-pub(crate) use time::shown as shown_time;
+pub(crate) use time::{read as read_time, shown as shown_time};

@@ -112,6 +112,11 @@ fn out_of_range(text: &str) -> String {
     format!("the time {} is out of range; --time none leaves times out", shortened(text))
 }
 
+/// Reads a time that stands by itself: eight digits are a date.
+pub(crate) fn read(text: &str) -> Result<Option<i64>, String> {
+    Times { dates: true, ..Times::default() }.read(text)
+}
+
 /// Whether an interaction may well have happened then.
 pub(super) fn is_plausible(milliseconds: i64) -> bool {
     PLAUSIBLE.contains(&milliseconds)

@@ -25,7 +25,7 @@ pub struct Parts {
 /// An interaction without the time that [`By::Time`] needs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the interaction of user {user} with item {item} has no time: name its column with --time, or split at random, without --by-time"
+    "the interaction of user {user} with item {item} has no time: name its column with --time, or split at random, without --by-time, --at and --last"
 )]
 pub struct Untimed {
     /// Its user.
@@ -69,7 +69,38 @@ pub fn cut(edges: Vec<Interaction>, share: f64, by: By) -> Result<Parts, Untimed
     Ok(parts)
 }
 
-/// How many of a user's interactions are held out.
+/// The moment across all users at which a split is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Moment {
+    /// This one, in milliseconds since 1970.
+    At(i64),
+    /// That of the first of the latest interactions, which are this share of all, rounded down.
+    Last(f64),
+}
+
+/// Holds out what happened at a moment or later, of all users alike, so that nothing is learned from what others did afterwards. Interactions of one
+/// time stay together, so that more than a share can be held out. Users who came later have nothing to learn from. O(edges log edges).
+///
+/// # Errors
+/// [`Untimed`], naming the first interaction without a time.
+pub fn across(edges: Vec<Interaction>, moment: Moment) -> Result<Parts, Untimed> {
+    let times =
+        edges.iter().map(|edge| edge.time.ok_or_else(|| Untimed { user: edge.user.clone(), item: edge.item.clone() }));
+    let mut times = times.collect::<Result<Vec<i64>, Untimed>>()?;
+    let first = match moment {
+        Moment::At(time) => Some(time),
+        Moment::Last(share) => {
+            times.sort_unstable();
+            let kept = times.len() - held(times.len(), share);
+            times.get(kept).copied()
+        }
+    };
+    let is_later = |edge: &Interaction| first.is_some_and(|first| edge.time.is_some_and(|time| time >= first));
+    let (test, train) = edges.into_iter().partition(is_later);
+    Ok(Parts { train, test })
+}
+
+/// How many of some interactions are held out.
 fn held(interactions: usize, share: f64) -> usize {
     // A share such as 0.29 of 100 is meant to be 29, though its binary fraction is a little less.
     let held = (share * interactions as f64 + 1e-9).floor() as usize;

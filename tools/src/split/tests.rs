@@ -84,6 +84,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn nothing_is_learned_from_what_happened_after_the_first_held_out(rows in rows(), percent in 1..100usize, at in 0..50i64) {
+        let edges = latest(rows);
+        let last = across(edges.clone(), Moment::Last(percent as f64 / 100.0)).unwrap();
+        let fixed = across(edges.clone(), Moment::At(at)).unwrap();
+        for parts in [&last, &fixed] {
+            prop_assert_eq!(pairs(&parts.train).union(&pairs(&parts.test)).count(), edges.len());
+            prop_assert_eq!(parts.train.len() + parts.test.len(), edges.len());
+            let (latest, first) = (parts.train.iter().map(|edge| edge.time).max(), parts.test.iter().map(|edge| edge.time).min());
+            prop_assert!(latest.is_none() || first.is_none() || latest < first);
+        }
+        prop_assert!(fixed.test.iter().all(|edge| edge.time >= Some(at)) && fixed.train.iter().all(|edge| edge.time < Some(at)));
+        let held = (edges.len() * percent / 100).min(edges.len().saturating_sub(1));
+        prop_assert!(last.test.len() >= held);
+        // No moment later would do.
+        let first = last.test.iter().filter_map(|edge| edge.time).min();
+        prop_assert!(held == 0 || last.test.iter().filter(|edge| edge.time > first).count() < held);
+    }
+}
+
 #[test]
 fn every_interaction_is_held_out_by_some_seed() {
     let edges: Vec<Interaction> = (0..10u64).map(|item| Interaction::new("u", item)).collect();

@@ -60,6 +60,27 @@ fn the_latest_are_held_out_with_their_weights_and_times() {
 }
 
 #[test]
+fn what_happened_later_is_held_out_of_all_users_alike() {
+    let place = Place::new();
+    let rows = "user,item,time\nann,cup,2024-01-01\nbob,cup,2024-01-02\nann,jug,2024-01-03\nbob,pot,2024-01-04\ncarl,pot,2024-01-05\n";
+    let file = place.file("rows.csv", rows);
+    let test = |args: &[&str]| {
+        let out = place.path(&args.concat());
+        run([&["split", &file, "--to", "csv", "--out", &out], args].concat()).ok();
+        let text = read_to_string(format!("{out}/test.csv")).unwrap();
+        text.lines().skip(1).map(|row| row.split(',').take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    for at in ["2024-01-04", "20240104", "1704326400", "2024-01-03T00:00:01Z"] {
+        assert_eq!(test(&["--at", at]), ["bob pot", "carl pot"], "{at}");
+    }
+    assert_eq!(test(&["--last", "0.6"]), ["ann jug", "bob pot", "carl pot"]);
+    run(["split", &file, "--out", &place.path("x"), "--at", "soon"]).fails(2, &["soon", "ISO 8601"]);
+    run(["split", &file, "--out", &place.path("x"), "--last", "0.2", "--by-time"]).fails(2, &["--by-time"]);
+    run(["split", &file, "--time", "none", "--out", &place.path("x"), "--last", "0.2"])
+        .fails(2, &["no time", "--last"]);
+}
+
+#[test]
 fn what_cannot_be_split_says_why() {
     let place = Place::new();
     let (file, out) = (place.file("rows.txt", "u a b c\nv a b\nw c\n"), place.path("parts"));
