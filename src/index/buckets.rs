@@ -76,10 +76,11 @@ impl Buckets {
         let top = self.levels.len() - 1;
         let all: Vec<u32> = (0..self.levels[top].centres.len() as u32).collect();
         self.look(probe, &spreads, top, &all, &mut waiting[top]);
-        let mut goal = if top == 0 { u64::MAX } else { FIRST };
+        let (mut looked, mut goal) = (0, if top == 0 { u64::MAX } else { FIRST });
         while !probe.spent {
             for level in (1..=top).rev() {
-                let most = (goal * LOOKS / (LANES * LANES) as u64).div_ceil(LANES.pow(level as u32 - 1) as u64);
+                let more = (goal - looked) * LOOKS / (LANES * LANES) as u64;
+                let most = more.div_ceil(LANES.pow(level as u32 - 1) as u64);
                 let opened = best(&mut waiting[level], most as usize, false);
                 self.look(probe, &spreads, level - 1, &opened, &mut waiting[level - 1]);
             }
@@ -92,7 +93,7 @@ impl Buckets {
             }
             probe.scan_list_within(&next);
             if probe.work.codes >= goal {
-                goal = goal.saturating_mul(4);
+                (looked, goal) = (goal, goal.saturating_mul(2));
             }
         }
     }
