@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::probe::Probe;
+use super::probe::{AHEAD, Probe};
 use super::vectors::{components, mean};
 use crate::code::{CodeError, LayeredCodes, MAX_SCALER};
 use crate::kernel::popcount::{BallQuery, Blocks, LANES};
@@ -21,9 +21,6 @@ const LOOKS: u64 = 8;
 
 /// Codes scored before more buckets are looked at; twice as many after every time.
 const FIRST: u64 = 2048;
-
-/// Blocks of codes that are scored before others, because they promise most: with what they give, few of the others reach the list.
-pub(super) const AHEAD: usize = 8;
 
 /// Where to look first: for every block of codes a centre whose score is about that of the best of them, and how far they scatter about it; and the same
 /// for runs of sixteen blocks, and of sixteen such runs, so that what a run is made of is one block of centres.

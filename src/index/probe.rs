@@ -1,6 +1,5 @@
 use std::ops::Range;
 
-use super::buckets::AHEAD;
 use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
 use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, LANES};
@@ -10,6 +9,9 @@ const WINDOW: usize = 64;
 
 /// Blocks whose heads are skipped once they were not, before they are tried again: twice as many after every time, up to the second figure.
 const SKIP: (usize, usize) = (2 * WINDOW, 64 * WINDOW);
+
+/// Blocks at the front of a list that are scored before others, because they promise most: with what they give, few of the others reach the list.
+pub(super) const AHEAD: usize = 8;
 
 /// How many codes may be scored once there are k rows.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,7 @@ use crate::flush::flush;
 use crate::guard::guarded;
 use crate::place::Place;
 use crate::scratch::Scratch;
-use crate::tail;
+use crate::tear;
 use crate::value::{self, Kind};
 
 /// Operations one batch may hold: the engine keeps about 3 KB of memory for each until the batch is sealed.
@@ -113,7 +113,7 @@ impl Engine {
         wait_for(&held, &data)?;
         let copy = Scratch::copy(from, to)?;
         drop(held);
-        if let Some(Err(error)) = distrusted.map(|segments| tail::distrust(&to.join("db"), segments)) {
+        if let Some(Err(error)) = distrusted.map(|segments| tear::distrust(&to.join("db"), segments)) {
             let _ = copy.remove();
             return Err(error);
         }

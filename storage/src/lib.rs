@@ -32,7 +32,7 @@ mod space;
 mod standing;
 mod state;
 mod store;
-mod tail;
+mod tear;
 mod threads;
 mod value;
 mod witness;

@@ -21,7 +21,7 @@ use crate::reader::OpenGenerations;
 use crate::space::{self, Reserve};
 use crate::standing::Standing;
 use crate::store::{Live, Store, StoreOptions, TREES};
-use crate::tail;
+use crate::tear;
 use crate::threads;
 use crate::witness::{Acked, Testimony, Witness};
 
@@ -175,7 +175,7 @@ impl Rebuild {
             return second;
         }
         // What a power cut tore is no damage where it lies behind what was acknowledged: then the log may end there.
-        let mut ways = tail::ATTEMPTS.into_iter().map(|segments| self.recover(original, copy, Some(segments)));
+        let mut ways = tear::ATTEMPTS.into_iter().map(|segments| self.recover(original, copy, Some(segments)));
         ways.find(|recovered| !is_damage(recovered)).unwrap_or(second)
     }
 

@@ -132,15 +132,11 @@ impl Load {
             Some(again) => Db::options().repeats(again.into()),
             None => Db::options(),
         };
-        let hint = |error: &kithdb::Error| match (self.repeats, error) {
+        options.open(&self.db).map_err(|error| match (self.repeats, &error) {
             (Some(_), kithdb::Error::InvalidArgument { .. }) => {
-                "--repeats is settled when a database is made; leave it out"
+                anyhow::Error::from(error).context("--repeats is settled when a database is made; leave it out")
             }
-            _ => "",
-        };
-        options.open(&self.db).map_err(|error| match hint(&error) {
-            "" => error.into(),
-            hint => anyhow::Error::from(error).context(hint),
+            _ => error.into(),
         })
     }
 

@@ -36,8 +36,14 @@ impl Output {
         if !self.json {
             return print(&escape::escaped_lines(&text(value)));
         }
-        let line = serde_json::to_string(value)?;
-        print(&if self.ids_as_strings { id_strings::with_ids_as_strings(&line) } else { line })
+        let mut line = serde_json::to_string(value)?;
+        if self.ids_as_strings {
+            // By way of the text, in which an f32 has no more digits than it needs.
+            let mut value = serde_json::from_str(&line)?;
+            id_strings::make_ids_strings(&mut value);
+            line = value.to_string();
+        }
+        print(&line)
     }
 
     /// Prints text on the way to the result, for people only.

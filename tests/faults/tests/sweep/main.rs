@@ -49,6 +49,20 @@ fn unfaulted(directory: &Path) -> Vec<(Cell, Vec<u64>)> {
     counted
 }
 
+/// Rounds in which the engine fails a write on behalf of a batch while somebody waits for it, and wakes nobody.
+#[test]
+fn nobody_sleeps_through_a_failed_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = std::fs::canonicalize(directory.path()).unwrap();
+    make("trained", &directory.join("trained"));
+    let rounds: Vec<u64> = (1..=40).collect();
+    each(&rounds, |n| {
+        let (cell, n) = Cell::parse(&format!("read/trained/write EIO once - {n}")).unwrap();
+        let outcome = run(&directory, &cell, n);
+        assert!(outcome.problems.is_empty(), "{cell} {n}: {outcome:?}");
+    });
+}
+
 #[test]
 fn one_failed_call_costs_nothing_that_was_acknowledged() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The last segments of a copied engine's log, which its recovery trusts too much.
+//! A tear in the last segments of a copied engine's log, which recovery does not look for by itself.
 //!
 //! Every segment begins with a header: the CRC-32 of what follows, the sequence of its first byte in the log, and up to where the log had been written
 //! when the segment was begun. Recovery looks for a tear behind that point only, and steps over what it cannot read before it. But written is not
