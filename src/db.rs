@@ -16,7 +16,7 @@ use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::options::{Options, REPEATS};
 use crate::pool::Pool;
-use crate::query::{Explanation, Hits, ItemSet, Query};
+use crate::query::{self, Explanation, Hits, ItemSet, Query};
 use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
@@ -76,15 +76,16 @@ impl Db {
 
     pub(crate) fn open_with(path: &Path, options: &Options) -> Result<Self> {
         let kernel = Kernel::from_env()?;
+        query::check_effort(options.effort)?;
         // Where a thread cannot be started, or what is there is not good, the opening is refused before anything on the disk is changed.
         let thread = |source| Error::Thread { source };
         let pool = Arc::new(Pool::start("db", 0)?);
         let mut writer = Writer::start().map_err(thread)?;
         let mut worker = Worker::start(kernel).map_err(thread)?;
-        let load = |store: &Store| {
+        let load = |store: &Store| -> Result<Live> {
             pool.run(|| {
                 let repeats = repeats(store, options)?;
-                compaction::load(store, kernel, repeats, &pool)
+                Ok(compaction::load(store, kernel, repeats, &pool)?.with_effort(options.effort))
             })
         };
         let (store, live) = Store::open_checked(path, &options.store(), load)?;

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use crate::catalogue::Catalogues;
 use crate::error::{Error, Result};
 use crate::generation::Generation;
+use crate::index::Effort;
 use crate::pool::Pool;
 use crate::snapshot::{Snapshot, State};
 use crate::tail::{Applied, Tail};
@@ -36,9 +37,18 @@ impl Live {
     pub(crate) fn new(catalogues: Catalogues, mut tail: Tail, pool: Arc<Pool>) -> Self {
         static OPENINGS: AtomicU64 = AtomicU64::new(0);
         tail.settle();
-        let state = State { opening: OPENINGS.fetch_add(1, Ordering::Relaxed), catalogues, tail, pool };
+        let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
+        let state = State { opening, catalogues, tail, effort: Effort::Exact, pool };
         let current = RwLock::new(Arc::new(state.clone()));
         Self { working: Mutex::new(Working { state, unseen: 0, fault: None }), current }
+    }
+
+    /// The same, where queries that do not say otherwise do so much for their answer.
+    pub(crate) fn with_effort(mut self, effort: Effort) -> Self {
+        let state = &mut self.working.get_mut().state;
+        state.effort = effort;
+        *self.current.get_mut() = Arc::new(state.clone());
+        self
     }
 
     /// The database as queries see it now.

@@ -6,6 +6,7 @@ use kithdb_storage::StoreOptions;
 
 use crate::db::Db;
 use crate::error::Result;
+use crate::index::Effort;
 use crate::repeats::Repeats;
 
 /// The property of a database that says how it takes repeats.
@@ -18,11 +19,12 @@ pub struct Options {
     pub(crate) cache_bytes: u64,
     pub(crate) allow_abort: bool,
     pub(crate) repeats: Option<Repeats>,
+    pub(crate) effort: Effort,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: true, cache_bytes: 64 << 20, allow_abort: false, repeats: None }
+        Self { create: true, cache_bytes: 64 << 20, allow_abort: false, repeats: None, effort: Effort::Exact }
     }
 }
 
@@ -53,6 +55,13 @@ impl Options {
         self
     }
 
+    /// The share of the exact list that queries look for where they do not ask for another, as [`Query::recall`](crate::Query::recall) does; 1 by
+    /// default, which is exact. What is measured stays exact: [`Db::evaluate`].
+    pub fn recall(mut self, share: f32) -> Self {
+        self.effort = Effort::of_share(share);
+        self
+    }
+
     pub(crate) fn store(&self) -> StoreOptions {
         StoreOptions {
             create: self.create,
@@ -71,7 +80,7 @@ impl Options {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) where the directory is no database, is locked by another process, is damaged, was written
     /// by a newer version, or cannot be read or written; [`Error::InvalidArgument`](crate::Error::InvalidArgument) where it takes repeats otherwise
-    /// than asked for; [`Error::Thread`](crate::Error::Thread) where a thread cannot be started.
+    /// than asked for, or [`recall`](Options::recall) is no share; [`Error::Thread`](crate::Error::Thread) where a thread cannot be started.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Db> {
         Db::open_with(path.as_ref(), &self)
     }

@@ -10,6 +10,7 @@ use crate::eval::{self, Evaluation, Tally};
 use crate::generation::Generation;
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
+use crate::index::{Effort, TOGETHER};
 use crate::interaction::Interaction;
 use crate::pool::Pool;
 use crate::query::{self, Explanation, Hits, ItemSet, Query};
@@ -44,6 +45,8 @@ pub(crate) struct State {
     pub(crate) opening: u64,
     pub(crate) catalogues: Catalogues,
     pub(crate) tail: Tail,
+    /// How much a query does for its answer where it does not say.
+    pub(crate) effort: Effort,
     /// The database's threads.
     pub(crate) pool: Arc<Pool>,
 }
@@ -69,6 +72,10 @@ impl Snapshot {
 
     pub(crate) fn tail(&self) -> &Tail {
         &self.state.tail
+    }
+
+    pub(crate) fn effort(&self) -> Effort {
+        self.state.effort
     }
 
     fn pool(&self) -> &Pool {
@@ -201,7 +208,7 @@ impl Snapshot {
         shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
     ) -> Result<Evaluation> {
         self.evaluate_lists(truth, cuts, |chunk, most| {
-            let list = |(user, _): &(Id, _)| match shape(self.query().user(user).k(most)).run() {
+            let list = |hits: Result<Hits>| match hits {
                 Ok(hits) => Ok(hits.into_iter().map(|hit| hit.id).collect()),
                 Err(
                     Error::UnknownUser { .. }
@@ -211,7 +218,12 @@ impl Snapshot {
                 ) => Ok(Vec::new()),
                 Err(error) => Err(error),
             };
-            chunk.par_iter().map(list).collect()
+            let query = |(user, _): &(Id, _)| shape(self.query().user(user).k(most).recall(1.0));
+            let together = |users: &[(Id, Vec<Id>)]| {
+                let queries: Vec<Query<'_>> = users.iter().map(query).collect();
+                Query::run_together(self, &queries, most)
+            };
+            chunk.par_chunks(TOGETHER).flat_map_iter(together).map(list).collect()
         })
     }
 

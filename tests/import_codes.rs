@@ -230,6 +230,22 @@ fn a_recall_is_kept_and_survives_reopening() {
         answers
     };
     let answers = ask(&db);
+    let truth: Vec<(Id, Vec<Id>)> = (0..200u64).map(|user| (user.into(), vec![user.into()])).collect();
+    let measured = db.evaluate(&truth, &[20], None).unwrap();
     drop(db);
     assert_eq!(ask(&Db::open(dir.path().join("db")).unwrap()), answers);
+    // The same as the default of an opening, which measures exactly all the same.
+    let db = Db::options().recall(0.9).open(dir.path().join("db")).unwrap();
+    let users: Vec<u64> = (0..users as u64).collect();
+    for (user, hits) in users.iter().zip(db.nearest_batch(&users, 20)) {
+        let asked = db.query().user(*user).k(20).recall(0.9).run().unwrap();
+        let hits = hits.unwrap();
+        assert!(!hits.exact() && hits.as_slice() == asked.as_slice());
+        assert_eq!(db.nearest(*user, 20).unwrap().as_slice(), asked.as_slice());
+        assert!(db.query().user(*user).k(20).recall(1.0).run().unwrap().exact());
+    }
+    assert_eq!(db.evaluate(&truth, &[20], None).unwrap(), measured);
+    drop(db);
+    let refused = Db::options().recall(1.5).open(dir.path().join("none"));
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })) && !dir.path().join("none").exists());
 }

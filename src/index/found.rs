@@ -44,6 +44,13 @@ pub enum Effort {
     Recall(f32),
 }
 
+impl Effort {
+    /// What finds a share of the exact list, all of it for 1.
+    pub fn of_share(share: f32) -> Self {
+        if share == 1.0 { Self::Exact } else { Self::Recall(share) }
+    }
+}
+
 /// A row and its score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Match {

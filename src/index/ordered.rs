@@ -314,12 +314,17 @@ impl Index {
         }
     }
 
-    /// [`Index::search`] for several queries: those that are best answered by a scan share one, [`TOGETHER`] at a time. The answers are those
-    /// each would get alone.
+    /// [`Index::search_with`] for several queries: those that are best answered by an exact scan share one, [`TOGETHER`] at a time. The answers are
+    /// those each would get alone.
     ///
     /// # Errors
     /// If a query has another shape than the items.
-    pub fn search_together(&self, queries: &[(&QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
+    pub fn search_together(
+        &self,
+        queries: &[(&QueryCode, Filter<'_>)],
+        k: usize,
+        effort: Effort,
+    ) -> Result<Vec<Found>, CodeError> {
         let mut found = Vec::with_capacity(queries.len());
         for queries in queries.chunks(TOGETHER) {
             let scans = |(query, filter): &(&QueryCode, Filter<'_>)| {
@@ -330,9 +335,9 @@ impl Index {
                         Plan::Run(EngineKind::Linear, _)
                     )
             };
-            if queries.len() == 1 || !queries.iter().all(scans) {
+            if queries.len() == 1 || effort != Effort::Exact || !queries.iter().all(scans) {
                 for (query, filter) in queries {
-                    found.push(self.search(query, k, filter, None)?);
+                    found.push(self.search_with(query, k, filter, None, effort)?);
                 }
                 continue;
             }

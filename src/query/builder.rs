@@ -69,6 +69,7 @@ struct Sets<'a> {
 
 impl<'a> Query<'a> {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
+        let effort = snapshot.effort();
         Self {
             snapshot,
             subject: None,
@@ -81,7 +82,7 @@ impl<'a> Query<'a> {
             popular_only: false,
             query_bits: None,
             engine: None,
-            effort: Effort::Exact,
+            effort,
         }
     }
 
@@ -179,10 +180,10 @@ impl<'a> Query<'a> {
     /// this share of their exact lists on average, for lists of this length and among as many items as the filters leave. 0.99 may mean a tenth
     /// of the codes where they are long. It is an average: of single lists more or less may be found, and users who came since the training, baskets and
     /// vectors may be unlike the sample. The search is exact where that costs no more: for few items, narrow filters and codes that an index prunes
-    /// well. [`Hits::recall`] tells what is expected of the answer, [`Hits::scored`] what was scored. An engine that is asked for is exact. 1 by default, which
-    /// is exact; the last of [`recall`](Query::recall) and [`approximate`](Query::approximate) counts.
+    /// well. [`Hits::recall`] tells what is expected of the answer, [`Hits::scored`] what was scored. An engine that is asked for is exact. By default as the database
+    /// was opened ([`Options::recall`](crate::Options::recall)): 1, which is exact; the last of [`recall`](Query::recall) and [`approximate`](Query::approximate) counts.
     pub fn recall(mut self, share: f32) -> Self {
-        self.effort = if share == 1.0 { Effort::Exact } else { Effort::Recall(share) };
+        self.effort = Effort::of_share(share);
         self
     }
 
@@ -198,8 +199,8 @@ impl<'a> Query<'a> {
     pub fn run(self) -> Result<Hits> {
         let (resolved, sets) = self.prepare()?;
         let filter = self.filter(&resolved, &sets);
-        let (found, engine) = match (&resolved.query, self.snapshot.trained()) {
-            (Some(query), Some(generation)) if !self.popular_only => {
+        let (found, engine) = match (self.searched(&resolved), self.snapshot.trained()) {
+            (Some(query), Some(generation)) => {
                 let engine = self.engine.and_then(Engine::kind);
                 let coded = coded(&filter, generation);
                 let found = generation.item_index().search_with(query, self.k, &coded, engine, self.effort)?;
@@ -211,20 +212,22 @@ impl<'a> Query<'a> {
         Ok(self.finish(found, engine, resolved))
     }
 
-    /// [`Query::run`] of several exact queries with one `k`, all over `snapshot`: those that are best answered by a scan share one.
-    pub(super) fn run_together(snapshot: &Snapshot, queries: &[Self], k: usize) -> Vec<Result<Hits>> {
+    /// [`Query::run`] of several queries of no engine with one `k` and one effort, all over `snapshot`: those that are best answered by a scan share
+    /// one.
+    pub(crate) fn run_together(snapshot: &Snapshot, queries: &[Self], k: usize) -> Vec<Result<Hits>> {
         let resolved: Vec<Result<(Resolved, Sets<'_>)>> = queries.iter().map(Self::prepare).collect();
         let mut searches = Vec::with_capacity(queries.len());
         if let Some(generation) = snapshot.trained() {
             for (query, resolved) in queries.iter().zip(&resolved) {
                 if let Ok((resolved, sets)) = resolved
-                    && let Some(code) = &resolved.query
+                    && let Some(code) = query.searched(resolved)
                 {
                     searches.push((code, coded(&query.filter(resolved, sets), generation)));
                 }
             }
         }
-        let found = snapshot.trained().map(|generation| generation.item_index().search_together(&searches, k));
+        let effort = queries.first().map_or(Effort::Exact, |query| query.effort);
+        let found = snapshot.trained().map(|generation| generation.item_index().search_together(&searches, k, effort));
         drop(searches);
         let mut found = match found.transpose() {
             Ok(found) => found.unwrap_or_default().into_iter(),
@@ -233,7 +236,7 @@ impl<'a> Query<'a> {
         let answer = |(query, resolved): (&Self, Result<(Resolved, Sets<'_>)>)| {
             let (resolved, sets) = resolved?;
             let filter = query.filter(&resolved, &sets);
-            let searched = resolved.query.as_ref().zip(snapshot.trained());
+            let searched = query.searched(&resolved).zip(snapshot.trained());
             let (found, engine) = match searched.and_then(|searched| Some((searched, found.next()?))) {
                 Some(((code, generation), found)) => {
                     let engine = found.engine.into();
@@ -246,26 +249,20 @@ impl<'a> Query<'a> {
         queries.iter().zip(resolved).map(answer).collect()
     }
 
+    /// What trained items are compared with.
+    fn searched<'b>(&self, resolved: &'b Resolved) -> Option<&'b QueryCode> {
+        resolved.query.as_ref().filter(|_| !self.popular_only)
+    }
+
     /// Checks the query and turns its subject into something to score with.
     fn prepare(&self) -> Result<(Resolved, Sets<'a>)> {
-        let invalid = |what: &str, remedy: &str| Error::InvalidArgument { what: what.into(), remedy: remedy.into() };
         if self.k == 0 {
             return Err(invalid("k = 0", "ask for at least one item"));
         }
         if self.query_bits.is_some_and(|bits| !(1..=8).contains(&bits)) {
             return Err(invalid("query_bits", "a query has 1 to 8 bits a dimension"));
         }
-        match self.effort {
-            Effort::Budget(0) => {
-                let remedy = "allow at least one code to be scored, or leave the search exact";
-                return Err(invalid("approximate(0)", remedy));
-            }
-            Effort::Recall(share) if !(share > 0.0 && share < 1.0) => {
-                let remedy = "ask for a share of the exact list, above 0 and up to 1, which is exact";
-                return Err(invalid(&format!("recall({share})"), remedy));
-            }
-            _ => {}
-        }
+        check_effort(self.effort)?;
         let Some(subject) = &self.subject else {
             return Err(invalid("a query of nobody and nothing", "call user(), items(), similar_to() or vector()"));
         };
@@ -436,6 +433,28 @@ impl<'a> Query<'a> {
             found.matches.truncate(self.k);
         }
         found
+    }
+}
+
+fn invalid(what: &str, remedy: &str) -> Error {
+    Error::InvalidArgument { what: what.into(), remedy: remedy.into() }
+}
+
+/// Whether that can be asked for.
+///
+/// # Errors
+/// [`Error::InvalidArgument`].
+pub(crate) fn check_effort(effort: Effort) -> Result<()> {
+    match effort {
+        Effort::Budget(0) => {
+            let remedy = "allow at least one code to be scored, or leave the search exact";
+            Err(invalid("approximate(0)", remedy))
+        }
+        Effort::Recall(share) if !(share > 0.0 && share < 1.0) => {
+            let remedy = "ask for a share of the exact list, above 0 and up to 1, which is exact";
+            Err(invalid(&format!("recall({share})"), remedy))
+        }
+        _ => Ok(()),
     }
 }
 

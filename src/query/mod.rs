@@ -12,6 +12,7 @@ mod vector;
 
 pub(crate) use batch::nearest_batch;
 pub use builder::Query;
+pub(crate) use builder::check_effort;
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LayerShare, Pull};
 pub use hits::{Basis, Engine, Hit, Hits};

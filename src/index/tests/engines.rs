@@ -186,7 +186,7 @@ proptest! {
         let seen: Vec<Vec<u32>> = (0..codes.len() as u64).map(|i| subset(rows, seen, seed ^ i).into_iter().collect()).collect();
         let queries: Vec<(&QueryCode, Filter<'_>)> =
             codes.iter().zip(&seen).map(|(code, seen)| (code, Filter { seen, ..Filter::default() })).collect();
-        let together = index.search_together(&queries, k).unwrap();
+        let together = index.search_together(&queries, k, Effort::Exact).unwrap();
         let alone: Vec<Found> =
             queries.iter().map(|(code, filter)| index.search(code, k, filter, None).unwrap()).collect();
         prop_assert_eq!(together, alone);
