@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use kithdb::bench_support::{EngineKind, Filter, Index, Kernel, Work};
+use kithdb::bench_support::{EngineKind, Filter, Index, Kernel, Seen, Work};
 use kithdb::code::{CodeShape, LayeredCodes, QueryCode};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -115,8 +115,8 @@ fn report_filters(index: &Index, queries: &[QueryCode]) {
             filtered(index, queries, &format!("{kind} {}", set.len()), |_| filter.clone());
         }
     }
-    filtered(index, queries, "seen 10", |_| Filter { seen: &few, ..none.clone() });
-    filtered(index, queries, "seen 1000", |_| Filter { seen: &many, ..none.clone() });
+    filtered(index, queries, "seen 10", |_| Filter { seen: Seen::of(&few), ..none.clone() });
+    filtered(index, queries, "seen 1000", |_| Filter { seen: Seen::of(&many), ..none.clone() });
     let best: Vec<Vec<u32>> = (queries.iter())
         .map(|query| {
             let found = index.search(query, 1_000, &none, None).expect("one shape");
@@ -125,7 +125,7 @@ fn report_filters(index: &Index, queries: &[QueryCode]) {
             rows
         })
         .collect();
-    filtered(index, queries, "seen best 1000", |i| Filter { seen: &best[i], ..none.clone() });
+    filtered(index, queries, "seen best 1000", |i| Filter { seen: Seen::of(&best[i]), ..none.clone() });
 }
 
 fn filtered<'a>(index: &Index, queries: &[QueryCode], name: &str, filter: impl Fn(usize) -> Filter<'a>) {

@@ -10,7 +10,7 @@ use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes, QueryCode};
 use crate::encoder::Encoder;
 use crate::fold_in::FoldInMap;
 use crate::graph::postings::Postings;
-use crate::index::{Calibration, Filter, Index, Linear, Order};
+use crate::index::{Calibration, Filter, Index, Linear, Order, Seen};
 use crate::kernel::popcount::Kernel;
 
 /// What a generation is made of, before the index is built over it.
@@ -90,7 +90,7 @@ impl Derived {
         let query = |&user: &usize| {
             let filter = Filter {
                 deny: vec![&self.codeless, &content.retired],
-                seen: content.postings.row(user as u32).items,
+                seen: Seen::of(content.postings.row(user as u32).items),
                 ..Filter::default()
             };
             Ok((content.users.query(user, content.users.planes())?, filter))

@@ -92,6 +92,6 @@ pub use train::{
 /// Internals that benches of this package measure; no part of the interface.
 #[doc(hidden)]
 pub mod bench_support {
-    pub use crate::index::{EngineKind, Filter, Found, Index, Linear, Order, Work};
+    pub use crate::index::{EngineKind, Filter, Found, Index, Linear, Order, Seen, Work};
     pub use crate::kernel::popcount::{BlockQuery, Blocks, Kernel, LANES};
 }

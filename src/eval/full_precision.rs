@@ -6,7 +6,7 @@ use roaring::RoaringBitmap;
 use crate::error::Result;
 use crate::generation::Generation;
 use crate::ids::Id;
-use crate::index::{Filter, TopK};
+use crate::index::{Filter, Seen, TopK};
 use crate::kernel::dense::Isa;
 use crate::snapshot::Snapshot;
 use crate::train::{Scorer, Taught};
@@ -61,7 +61,7 @@ impl<'a> FullPrecision<'a> {
             let Some((user, scores)) = user.and_then(|user| Some((user, scored.next()?))) else { return Vec::new() };
             let mut seen: Vec<u32> = self.snapshot.tail().history(user).into_iter().map(|(item, _)| item).collect();
             seen.sort_unstable();
-            let filter = Filter { deny: vec![&self.hidden], seen: &seen, ..Filter::default() };
+            let filter = Filter { deny: vec![&self.hidden], seen: Seen::of(&seen), ..Filter::default() };
             let mut best = TopK::new(k, scores.len());
             for ((row, &score), &rank) in (0..).zip(scores).zip(self.generation.ranks()) {
                 if score >= best.threshold() && filter.admits(row) {

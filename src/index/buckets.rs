@@ -6,12 +6,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::probe::{AHEAD, Probe};
-use super::vectors::{components, mean};
+use super::vectors::{components, layer_product, mean};
 use crate::code::{CodeError, LayeredCodes, MAX_SCALER};
-use crate::kernel::popcount::{BallQuery, Blocks, LANES};
+use crate::kernel::popcount::{Centres, LANES, Source};
 
 /// How many deviations above what their direction promises the best items of a bucket are expected.
-const DEVIATIONS: f32 = 3.0;
+const DEVIATIONS: f32 = 2.5;
 
 /// So many buckets are looked at one by one; of more, those whose larger bucket promises most.
 const FLAT: usize = 4096;
@@ -22,12 +22,18 @@ const LOOKS: u64 = 8;
 /// Codes scored before more buckets are looked at; twice as many after every time.
 const FIRST: u64 = 2048;
 
+/// Of so many blocks of centres one is looked at to tell where those begin that will be needed.
+const SURVEYED: usize = 8;
+
+/// The keys of all buckets.
+const ALL: Range<u64> = 0..u64::MAX;
+
 /// Where to look first: for every block of codes a centre whose score is about that of the best of them, and how far they scatter about it; and the same
 /// for runs of sixteen blocks, and of sixteen such runs, so that what a run is made of is one block of centres.
 ///
 /// With V = alpha x sigma the vectors of a bucket and m their mean, one layer at a time, the centre scores what the longest of them would in the
 /// direction of m: its bits are the signs of m, its scaler is max |V| |m| / |m|_1, since q m / |m| is about q sign(m) |m| / |m|_1 (the estimator of
-/// RaBitQ, arXiv 2405.12497, section 3.2). The deviation is that of one component of V.
+/// RaBitQ, arXiv 2405.12497, section 3.2). The deviation is a few times that of a component of V - m for the item farthest from m.
 #[derive(Debug, Clone)]
 pub(super) struct Buckets {
     /// The smallest buckets first.
@@ -36,9 +42,7 @@ pub(super) struct Buckets {
 
 #[derive(Debug, Clone)]
 struct Level {
-    centres: Blocks,
-    /// `[bucket][layer]`, whole blocks of buckets.
-    deviations: Vec<f32>,
+    centres: Centres,
     len: usize,
 }
 
@@ -60,29 +64,30 @@ impl Buckets {
 
     /// Bytes held in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.levels.iter().map(|level| level.centres.bytes() + size_of_val(level.deviations.as_slice())).sum()
+        self.levels.iter().map(|level| level.centres.bytes()).sum()
     }
 
     /// Scores the blocks that promise most until the budget of `probe` is spent, or nothing is left. Which block comes next does not depend on the
     /// budget, but among those that are scored together. O(buckets looked at) beside the codes.
     pub(super) fn search(&self, probe: &mut Probe<'_>) {
-        let spreads = Spreads::of(probe.query);
         // What waits to be opened, by level, and at the front what waits to be scored.
-        let mut waiting: Vec<Vec<u64>> =
-            self.levels.iter().map(|level| Vec::with_capacity(level.len.min(FLAT))).collect();
+        let mut waiting: Vec<Vec<u64>> = vec![Vec::new(); self.levels.len()];
         let top = self.levels.len() - 1;
-        let all: Vec<u32> = (0..self.levels[top].centres.len() as u32).collect();
-        self.look(probe, &spreads, top, &all, &mut waiting[top]);
+        let opened = |level: usize, codes: u64| match level {
+            0 => codes.div_ceil(LANES as u64),
+            _ => (codes.saturating_mul(LOOKS) / (LANES * LANES) as u64).div_ceil(LANES.pow(level as u32 - 1) as u64),
+        };
+        let mut missing = self.survey(probe, opened(top, probe.left()), &mut waiting[top]);
         let (mut looked, mut goal) = (0, if top == 0 { u64::MAX } else { FIRST });
         while !probe.spent {
             for level in (1..=top).rev() {
-                let more = (goal - looked) * LOOKS / (LANES * LANES) as u64;
-                let most = more.div_ceil(LANES.pow(level as u32 - 1) as u64);
-                let opened = best(&mut waiting[level], most as usize, false);
-                self.look(probe, &spreads, level - 1, &opened, &mut waiting[level - 1]);
+                let most = opened(level, goal - looked);
+                self.complete(probe, level, most, &mut missing, &mut waiting);
+                let opened = best(&mut waiting[level], most, false);
+                self.look(probe, level - 1, &opened, ALL, &mut waiting[level - 1]);
             }
-            let codes = goal.saturating_sub(probe.work.codes).min(probe.left()).max(1);
-            let blocks = usize::try_from(codes).unwrap_or(usize::MAX).div_ceil(LANES);
+            let blocks = opened(0, goal.saturating_sub(probe.work.codes).min(probe.left()).max(1));
+            self.complete(probe, 0, blocks, &mut missing, &mut waiting);
             // With a smaller budget the last would not have been taken.
             let next = best(&mut waiting[0], blocks, probe.trace.is_some());
             if next.is_empty() {
@@ -95,22 +100,72 @@ impl Buckets {
         }
     }
 
-    /// Has the buckets of some blocks of centres wait, by what their best items may score: the score of the centre and a few deviations. An estimate,
-    /// no bound.
-    fn look(&self, probe: &mut Probe<'_>, spreads: &Spreads, level: usize, blocks: &[u32], waiting: &mut Vec<u64>) {
-        let level = &self.levels[level];
-        let kernel = probe.linear.kernel();
-        let mut sink = |block: usize, _: u16, scores: &[f32; LANES]| {
-            let first = block * LANES;
-            let promises = spreads.promises(&level.deviations[first * spreads.0.len()..], scores);
-            let mut keys = [0; LANES];
-            for (lane, key) in keys.iter_mut().enumerate() {
-                *key = u64::from(ascending(promises[lane])) << 32 | u64::from(!((first + lane) as u32));
-            }
-            waiting.extend_from_slice(&keys[..LANES.min(level.len - first)]);
-            f32::NEG_INFINITY
+    /// Has the largest buckets wait: all of them, or, where few are `wanted`, from a key on that leaves more than these most often. That key then.
+    fn survey(&self, probe: &mut Probe<'_>, wanted: u64, waiting: &mut Vec<u64>) -> Option<u64> {
+        let top = self.levels.len() - 1;
+        let blocks = 0..self.levels[top].centres.blocks() as u32;
+        let (sample, others): (Vec<u32>, Vec<u32>) = blocks.partition(|&block| (block as usize).is_multiple_of(SURVEYED));
+        self.look(probe, top, &sample, ALL, waiting);
+        // Neighbours promise alike, so that a sample of runs of them is a small one.
+        let share = usize::try_from(wanted).unwrap_or(usize::MAX) / SURVEYED;
+        let expected = share.saturating_add(share / 2 + LANES);
+        let Some(rest) = waiting.len().checked_sub(expected) else {
+            self.look(probe, top, &others, ALL, waiting);
+            return None;
         };
-        kernel.scan_list(&level.centres, probe.query.codes(), blocks, f32::NEG_INFINITY, &mut sink);
+        let from = *waiting.select_nth_unstable(rest).1;
+        waiting.drain(..rest);
+        self.look(probe, top, &others, from..u64::MAX, waiting);
+        Some(from)
+    }
+
+    /// Has the largest buckets wait that [`Buckets::survey`] left out, where fewer than `most` wait of those of `level`.
+    fn complete(
+        &self,
+        probe: &mut Probe<'_>,
+        level: usize,
+        most: u64,
+        missing: &mut Option<u64>,
+        waiting: &mut [Vec<u64>],
+    ) {
+        let waiting = &mut waiting[level];
+        if level + 1 < self.levels.len() || waiting.len() as u64 >= most {
+            return;
+        }
+        if let Some(before) = missing.take() {
+            let blocks: Vec<u32> = (0..self.levels[level].centres.blocks() as u32).collect();
+            self.look(probe, level, &blocks, 0..before, waiting);
+        }
+    }
+
+    /// Has the buckets of some blocks of centres wait whose keys are in `keys`.
+    fn look(&self, probe: &mut Probe<'_>, level: usize, blocks: &[u32], keys: Range<u64>, waiting: &mut Vec<u64>) {
+        let level = &self.levels[level];
+        let threshold = promise(keys.start);
+        waiting.reserve(if keys == ALL { blocks.len() * LANES } else { 0 });
+        let mut sink = |block: usize, mut lanes: u16, promises: &[f32; LANES]| {
+            let first = block * LANES;
+            if keys == ALL && first + LANES <= level.len {
+                let mut all = [0; LANES];
+                for (lane, key_of) in all.iter_mut().enumerate() {
+                    *key_of = key(promises[lane], (first + lane) as u32);
+                }
+                waiting.extend_from_slice(&all);
+                return threshold;
+            }
+            while lanes != 0 {
+                let lane = lanes.trailing_zeros() as usize;
+                lanes &= lanes - 1;
+                let bucket = first + lane;
+                let key = key(promises[lane], bucket as u32);
+                // Lanes that pad the last block are no buckets.
+                if bucket < level.len && keys.contains(&key) {
+                    waiting.push(key);
+                }
+            }
+            threshold
+        };
+        probe.linear.kernel().scan_list(&level.centres, probe.query, blocks, threshold, &mut sink);
         let len = |&block: &u32| LANES.min(level.len - block as usize * LANES) as u64;
         probe.work.nodes += blocks.iter().map(len).sum::<u64>();
     }
@@ -124,17 +179,16 @@ impl Level {
         let summaries: Vec<Summary> = (0..len).into_par_iter().map(summary).collect();
         let words = summaries.iter().flat_map(|summary| summary.signs.iter().copied()).collect();
         let scalers = summaries.iter().flat_map(|summary| summary.scalers.iter().copied()).collect();
-        let mut deviations: Vec<f32> =
-            summaries.iter().flat_map(|summary| summary.deviations.iter().copied()).collect();
-        deviations.resize(len.next_multiple_of(LANES) * shape.layers(), 0.0);
-        let centres = Blocks::build(&LayeredCodes::from_parts(Arc::clone(shape), words, scalers)?);
-        Ok(Self { centres, deviations, len })
+        let deviations: Vec<f32> =
+            summaries.iter().flat_map(|summary| summary.deviations.iter().map(|one| DEVIATIONS * one)).collect();
+        let centres = Centres::new(&LayeredCodes::from_parts(Arc::clone(shape), words, scalers)?, &deviations)?;
+        Ok(Self { centres, len })
     }
 }
 
 /// Takes the `most` largest out of `waiting`: the numbers of their buckets, largest first if `sorted`, otherwise the [`AHEAD`] largest first.
-fn best(waiting: &mut Vec<u64>, most: usize, sorted: bool) -> Vec<u32> {
-    let rest = waiting.len().saturating_sub(most);
+fn best(waiting: &mut Vec<u64>, most: u64, sorted: bool) -> Vec<u32> {
+    let rest = waiting.len().saturating_sub(usize::try_from(most).unwrap_or(usize::MAX));
     if rest > 0 {
         waiting.select_nth_unstable(rest);
     }
@@ -149,40 +203,21 @@ fn best(waiting: &mut Vec<u64>, most: usize, sorted: bool) -> Vec<u32> {
     taken
 }
 
-/// Floats as integers in the same order.
-fn ascending(value: f32) -> u32 {
-    let bits = value.to_bits();
-    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
+/// Larger for buckets that promise more, and for those before among equals: floats as integers in the same order, above what is left of a bucket's
+/// number.
+fn key(promise: f32, bucket: u32) -> u64 {
+    let bits = promise.to_bits();
+    let ascending = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+    u64::from(ascending) << 32 | u64::from(!bucket)
 }
 
-/// How far scores of one query scatter for every deviation of a component, by layer: squared.
-struct Spreads(Vec<f32>);
-
-impl Spreads {
-    /// The deviation of a sum of d independent components times q_k; |q|^2 is about (sum |q_k|)^2 / d.
-    fn of(query: &BallQuery) -> Self {
-        let codes = query.codes();
-        let layers = codes.factors().iter().zip(query.most()).zip(codes.shape().widths());
-        Self(
-            layers
-                .map(|((factor, &most), &width)| (DEVIATIONS * factor * most as f32).powi(2) / width as f32)
-                .collect(),
-        )
-    }
-
-    /// What the best items of 16 buckets may score, from the `[bucket][layer]` deviations and the scores of their centres.
-    fn promises(&self, deviations: &[f32], scores: &[f32; LANES]) -> [f32; LANES] {
-        let mut promises = *scores;
-        if let [spread] = self.0[..] {
-            let root = spread.sqrt();
-            promises.iter_mut().zip(deviations).for_each(|(promise, deviation)| *promise += root * deviation);
-            return promises;
-        }
-        for (promise, deviations) in promises.iter_mut().zip(deviations.chunks_exact(self.0.len())) {
-            let squares = deviations.iter().zip(&self.0).map(|(deviation, spread)| deviation * deviation * spread);
-            *promise += squares.sum::<f32>().sqrt();
-        }
-        promises
+/// The promise of the least key from `key` on; minus infinity for all keys.
+fn promise(key: u64) -> f32 {
+    let ascending = (key >> 32) as u32;
+    match ascending >> 31 {
+        _ if key == 0 => f32::NEG_INFINITY,
+        0 => f32::from_bits(!ascending),
+        _ => f32::from_bits(ascending & !(1 << 31)),
     }
 }
 
@@ -196,7 +231,6 @@ struct Summary {
 impl Summary {
     fn of(items: &LayeredCodes, rows: Range<usize>) -> Self {
         let shape = items.shape();
-        let count = rows.len().max(1) as f32;
         let mean = mean(items, rows.clone());
         let mut summary = Self { signs: vec![0; shape.words()], scalers: Vec::new(), deviations: Vec::new() };
         for (layer, &width) in shape.widths().iter().enumerate() {
@@ -206,12 +240,16 @@ impl Summary {
                 magnitude += mean[k].abs();
                 norm += mean[k] * mean[k];
             }
-            let scalers = rows.clone().map(|row| items.row(row).scalers[layer]);
-            let squares: f32 = scalers.clone().map(|scaler| scaler * scaler).sum();
-            let longest = scalers.fold(0.0, f32::max) * (width as f32).sqrt();
-            let scaler = if magnitude > 0.0 { longest * (norm.sqrt() / magnitude) } else { 0.0 };
-            summary.scalers.push(scaler.min(MAX_SCALER));
-            summary.deviations.push((squares / count - norm / width as f32).max(0.0).sqrt());
+            let scaler = |row: usize| items.row(row).scalers[layer];
+            let longest = rows.clone().map(scaler).fold(0.0, f32::max) * (width as f32).sqrt();
+            let scale = if magnitude > 0.0 { longest * (norm.sqrt() / magnitude) } else { 0.0 };
+            summary.scalers.push(scale.min(MAX_SCALER));
+            // The square of V - m for every component.
+            let apart = |row: usize| {
+                let product = layer_product(items, row, layer, &mean);
+                scaler(row) * scaler(row) + (norm - 2.0 * product) / width as f32
+            };
+            summary.deviations.push(rows.clone().map(apart).fold(0.0, f32::max).sqrt());
         }
         summary
     }
@@ -219,9 +257,62 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::probe::{Limit, prepare};
+    use super::super::{Filter, Linear, Order};
     use super::*;
-    use crate::code::CodeShape;
-    use crate::code::tests::flipped_items;
+    use crate::code::tests::{flipped_items, random_query};
+    use crate::code::{CodeShape, QueryCode};
+    use crate::kernel::popcount::Kernel;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_comes_next_does_not_depend_on_the_budget(
+            rows in 3000..9000usize,
+            run in 1..300usize,
+            budgets in prop::collection::vec(1..4000u64, 6),
+            seed: u64,
+        ) {
+            let shape = Arc::new(CodeShape::hops(96, 0).unwrap());
+            let items = flipped_items(&shape, rows, run, 12, seed);
+            let order = Order::without_bands(&items).rows;
+            let items = items.reordered(&order).unwrap();
+            let buckets = Buckets::build(&items).unwrap();
+            let ranks: Vec<u32> = (0..rows as u32).collect();
+            let linear = Linear::of_stored(&items, order, ranks, Kernel::from_env().unwrap()).unwrap();
+            let queries = [random_query(&shape, 2, seed), QueryCode::from_item(&items, rows / 2).unwrap()];
+            for query in queries {
+                let query = prepare(&query);
+                let filter = Filter::default();
+                let scored = |codes: u64| {
+                    let mut probe = Probe::new(&linear, None, &query, 5, &filter, Limit { codes, recall: None });
+                    probe.trace = Some(Vec::new());
+                    buckets.search(&mut probe);
+                    probe.trace.unwrap()
+                };
+                let all = scored(u64::MAX);
+                let mut sorted = all.clone();
+                sorted.sort_unstable();
+                prop_assert!(sorted.into_iter().eq(0..rows.div_ceil(LANES) as u32));
+                for &budget in &budgets {
+                    let some = scored(budget);
+                    prop_assert!(some.len() as u64 >= budget / LANES as u64 && all.starts_with(&some), "{}", budget);
+                }
+            }
+        }
+
+        #[test]
+        fn keys_keep_the_order_of_promises(a: f32, b: f32, buckets: [u32; 2]) {
+            let [one, other] = [key(a, buckets[0]), key(b, buckets[1])];
+            if a != b {
+                prop_assert_eq!(a < b, one < other);
+            }
+            prop_assert!(promise(one) == a || a.is_nan());
+        }
+    }
 
     #[test]
     fn the_largest_scalers_there_may_be_have_a_mean() {

@@ -32,8 +32,7 @@ impl Calibration {
             for depth in DEPTHS {
                 let first = if of_lists { 0 } else { before as usize };
                 let lists = samples.iter().map(|list| &list[first.min(list.len())..list.len().min(depth as usize)]);
-                let scored: Vec<u32> = lists.flatten().copied().collect();
-                budgets.extend(budgets_of(scored, samples.len(), depth as usize - first));
+                budgets.extend(budgets_of(lists.filter(|list| !list.is_empty()).map(<[u32]>::to_vec).collect()));
                 before = depth;
             }
         }
@@ -97,16 +96,26 @@ impl Calibration {
     }
 }
 
-/// The budgets that find each of [`SHARES`] of items that were `scored` after so many codes, up to `each` of them in every one of `samples` lists.
-fn budgets_of(mut scored: Vec<u32>, samples: usize, each: usize) -> [u32; SHARES.len()] {
+/// The budgets that find each of [`SHARES`] of what the lists hold, which was scored after so many codes, and a standard error more: that of the mean
+/// over lists of what they find, since the items of one list are found or missed together.
+fn budgets_of(mut lists: Vec<Vec<u32>>) -> [u32; SHARES.len()] {
+    lists.iter_mut().for_each(|list| list.sort_unstable());
+    let mut scored: Vec<u32> = lists.iter().flatten().copied().collect();
     scored.sort_unstable();
-    // One standard error more, as if a list of many were of the root of as many independent ones.
-    let independent = (samples as f64 * (each as f64).sqrt()).max(1.0);
-    SHARES.map(|share| {
-        let share = f64::from(share);
-        let count = (share + (share * (1.0 - share) / independent).sqrt()) * scored.len() as f64;
-        let last = (count.ceil() as usize).min(scored.len()).checked_sub(1);
+    let finds = |share: f64| {
+        let last = ((share * scored.len() as f64).ceil() as usize).min(scored.len()).checked_sub(1);
         last.map_or(u32::MAX, |last| scored[last])
+    };
+    let mut least = 0;
+    SHARES.map(|share| {
+        let budget = finds(f64::from(share));
+        let found = |list: &Vec<u32>| list.partition_point(|&codes| codes <= budget) as f64 / list.len() as f64;
+        let mean = lists.iter().map(found).sum::<f64>() / lists.len() as f64;
+        let squares: f64 = lists.iter().map(|list| (found(list) - mean).powi(2)).sum();
+        let error = squares.sqrt() / lists.len() as f64;
+        // Budgets rise with the share.
+        least = finds(f64::from(share) + error).max(least);
+        least
     })
 }
 

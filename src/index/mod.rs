@@ -28,7 +28,7 @@ mod vectors;
 mod tests;
 
 pub use calibration::Calibration;
-pub use filter::Filter;
+pub use filter::{Filter, Seen};
 pub use found::{Effort, EngineKind, Found, Match, Work};
 pub use linear::Linear;
 pub use order::Order;

@@ -52,17 +52,19 @@ pub(super) fn add(items: &LayeredCodes, row: usize, times: f32, sum: &mut [f32])
 
 /// The product of a row with a vector. O(bits).
 pub(super) fn product(items: &LayeredCodes, row: usize, vector: &[f32]) -> f32 {
-    let (shape, row) = (items.shape(), items.row(row));
-    row.scalers.iter().enumerate().fold(0.0, |sum, (layer, scaler)| {
-        let (words, mut lanes) = (shape.layer_words(layer), [0.0f32; 8]);
-        for (vector, word) in vector[64 * words.start..64 * words.end].chunks_exact(64).zip(&row.words[words]) {
-            for (vector, byte) in vector.chunks_exact(8).zip(word.to_le_bytes()) {
-                let products = vector.iter().zip(&SIGNS[byte as usize]);
-                lanes.iter_mut().zip(products).for_each(|(lane, (value, sign))| *lane += value * sign);
-            }
+    (0..items.shape().layers()).fold(0.0, |sum, layer| sum + layer_product(items, row, layer, vector))
+}
+
+/// What a layer adds to the product of a row with a vector. O(bits).
+pub(super) fn layer_product(items: &LayeredCodes, row: usize, layer: usize, vector: &[f32]) -> f32 {
+    let (words, mut lanes, row) = (items.shape().layer_words(layer), [0.0f32; 8], items.row(row));
+    for (vector, word) in vector[64 * words.start..64 * words.end].chunks_exact(64).zip(&row.words[words]) {
+        for (vector, byte) in vector.chunks_exact(8).zip(word.to_le_bytes()) {
+            let products = vector.iter().zip(&SIGNS[byte as usize]);
+            lanes.iter_mut().zip(products).for_each(|(lane, (value, sign))| *lane += value * sign);
         }
-        sum + scaler * lanes.iter().sum::<f32>()
-    })
+    }
+    row.scalers[layer] * lanes.iter().sum::<f32>()
 }
 
 #[cfg(test)]

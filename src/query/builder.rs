@@ -12,7 +12,7 @@ use crate::code::QueryCode;
 use crate::error::{Error, Result};
 use crate::generation::Generation;
 use crate::ids::Id;
-use crate::index::{Effort, Filter, Found, Match};
+use crate::index::{Effort, Filter, Found, Match, Seen};
 use crate::snapshot::Snapshot;
 
 /// A query under construction, from [`Db::query`](crate::Db::query) or [`Snapshot::query`]. It ends with [`run`](Query::run).
@@ -288,8 +288,10 @@ impl<'a> Query<'a> {
     fn filter<'b>(&'b self, resolved: &'b Resolved, sets: &'b Sets<'_>) -> Filter<'b> {
         Filter {
             allow: sets.allow.as_deref(),
-            deny: sets.deny.iter().map(|set| &**set).chain([self.snapshot.tail().retired()]).collect(),
-            seen: if self.include_seen { &[] } else { &resolved.seen },
+            deny: (sets.deny.iter().map(|set| &**set).chain([self.snapshot.tail().retired()]))
+                .filter(|deny| !deny.is_empty())
+                .collect(),
+            seen: if self.include_seen { Seen::default() } else { Seen::of(&resolved.seen) },
         }
     }
 
@@ -461,7 +463,7 @@ pub(crate) fn check_effort(effort: Effort) -> Result<()> {
 /// The filter of a search among the generation's items.
 fn coded<'a>(filter: &Filter<'a>, generation: &'a Generation) -> Filter<'a> {
     let mut coded = filter.clone();
-    coded.deny.push(generation.codeless());
+    coded.deny.extend(Some(generation.codeless()).filter(|codeless| !codeless.is_empty()));
     coded
 }
 

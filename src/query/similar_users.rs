@@ -3,7 +3,7 @@
 use super::{Basis, Hit, Hits};
 use crate::error::{Error, Result};
 use crate::ids::Id;
-use crate::index::{Filter, Match};
+use crate::index::{Filter, Match, Seen};
 use crate::snapshot::Snapshot;
 
 /// The `k` users whose codes have the largest weighted inner product with the user's own, the user left out.
@@ -22,7 +22,7 @@ pub(crate) fn similar_users(snapshot: &Snapshot, user: &Id, k: usize) -> Result<
     let index = generation.user_index(|| users.ranks())?;
     let query = generation.users().query(dense as usize, 1)?;
     gone.extend((0..generation.users().len() as u32).filter(|&user| !generation.has_user(user)));
-    let found = index.search(&query, k, &Filter { allow: None, deny: vec![&gone], seen: &[dense] })?;
+    let found = index.search(&query, k, &Filter { allow: None, deny: vec![&gone], seen: Seen::of(&[dense]) })?;
     let hit = |m: &Match| users.id(m.row).map(|id| Hit { id, score: m.score });
     Ok(Hits {
         hits: found.matches.iter().filter_map(hit).collect(),

@@ -24,7 +24,7 @@ proptest! {
         let ranks = permutation(rows, seed ^ 2);
         let allow = allow.map(|share| subset(rows, share, seed ^ 3));
         let seen: Vec<u32> = if seen == 0 { Vec::new() } else { subset(rows, seen, seed ^ 4).into_iter().collect() };
-        let filter = Filter { allow: allow.as_ref(), deny: Vec::new(), seen: &seen };
+        let filter = Filter { allow: allow.as_ref(), deny: Vec::new(), seen: Seen::of(&seen) };
         // Everything that can be returned, best first.
         let all = naive(&items, &query, &ranks, usize::MAX, &filter);
         let index = index(&items, &ranks, best_kernel());
@@ -100,8 +100,10 @@ fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
         let items = evened(&flipped_items(&shape, rows, 150, 20, 9));
         let mut index = index(&items, &permutation(rows, 6), best_kernel());
         let sampled = samples(&items, 300, 1);
-        let queries: Vec<(QueryCode, Filter<'_>)> =
-            sampled.iter().map(|(query, seen)| (query.clone(), Filter { seen, ..Filter::default() })).collect();
+        let queries: Vec<(QueryCode, Filter<'_>)> = sampled
+            .iter()
+            .map(|(query, seen)| (query.clone(), Filter { seen: Seen::of(seen), ..Filter::default() }))
+            .collect();
         let calibration = index.measure(&queries).unwrap().unwrap();
         let planned: Vec<QueryCode> = queries.iter().take(16).map(|(query, _)| query.clone()).collect();
         index.set_calibration(calibration, &planned).unwrap();
@@ -119,7 +121,7 @@ fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
             for k in [5, 20, 100] {
                 let (mut found, mut all) = (0, 0);
                 for (query, seen) in &samples(&items, 200, 5_000) {
-                    let filter = Filter { allow, deny: deny.into_iter().collect(), seen };
+                    let filter = Filter { allow, deny: deny.into_iter().collect(), seen: Seen::of(seen) };
                     let exact = bits(&index.search(query, k, &filter, None).unwrap());
                     let answer = index.search_with(query, k, &filter, None, Effort::Recall(0.95)).unwrap();
                     if answer.exact {

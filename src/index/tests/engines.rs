@@ -55,7 +55,7 @@ proptest! {
             .map(|share| vec![subset(rows, share, seed ^ 4), subset(rows, 20, seed ^ 5)])
             .unwrap_or_default();
         let seen: Vec<u32> = subset(rows, seen, seed ^ 6).into_iter().collect();
-        let filter = Filter { allow: allow.as_ref(), deny: deny.iter().collect(), seen: &seen };
+        let filter = Filter { allow: allow.as_ref(), deny: deny.iter().collect(), seen: Seen::of(&seen) };
         let expected = naive(&items, &query, &ranks, k, &filter);
         let index = index(&items, &ranks, best_kernel());
         for engine in choices() {
@@ -107,7 +107,7 @@ fn three_levels_find_what_the_scan_finds() {
     for seed in 0..40 {
         let query = query(&items, 1 + seed as u32 % 4, seed % 2 == 0, seed);
         let seen: Vec<u32> = subset(items.len(), seed as u32 * 6, seed).into_iter().collect();
-        let filter = Filter { seen: &seen, ..Filter::default() };
+        let filter = Filter { seen: Seen::of(&seen), ..Filter::default() };
         for k in [1, 20, 3_000] {
             let linear = index.search(&query, k, &filter, Some(EngineKind::Linear)).unwrap();
             assert_eq!(linear.work, Work { codes: items.len() as u64, ..Work::default() });
@@ -185,7 +185,7 @@ proptest! {
             .collect();
         let seen: Vec<Vec<u32>> = (0..codes.len() as u64).map(|i| subset(rows, seen, seed ^ i).into_iter().collect()).collect();
         let queries: Vec<(&QueryCode, Filter<'_>)> =
-            codes.iter().zip(&seen).map(|(code, seen)| (code, Filter { seen, ..Filter::default() })).collect();
+            codes.iter().zip(&seen).map(|(code, seen)| (code, Filter { seen: Seen::of(seen), ..Filter::default() })).collect();
         let together = index.search_together(&queries, k, Effort::Exact).unwrap();
         let alone: Vec<Found> =
             queries.iter().map(|(code, filter)| index.search(code, k, filter, None).unwrap()).collect();

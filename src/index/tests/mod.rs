@@ -36,7 +36,7 @@ fn naive(items: &LayeredCodes, query: &QueryCode, ranks: &[u32], k: usize, filte
             let row = row as u32;
             filter.allow.is_none_or(|allow| allow.contains(row))
                 && filter.deny.iter().all(|deny| !deny.contains(row))
-                && !filter.seen.contains(&row)
+                && !filter.seen.rows().contains(&row)
         })
         .map(|row| (naive_score(query, items, row), ranks[row], row as u32))
         .collect();
@@ -74,7 +74,7 @@ proptest! {
             .map(|share| vec![subset(rows, share, seed ^ 4), subset(rows, 20, seed ^ 5)])
             .unwrap_or_default();
         let seen: Vec<u32> = subset(rows, seen, seed ^ 6).into_iter().collect();
-        let filter = Filter { allow: allow.as_ref(), deny: deny.iter().collect(), seen: &seen };
+        let filter = Filter { allow: allow.as_ref(), deny: deny.iter().collect(), seen: Seen::of(&seen) };
         let expected = naive(&items, &query, &ranks, k, &filter);
         for kernel in Kernel::available() {
             let in_order = Linear::build(&items, ranks.clone(), kernel).unwrap();

@@ -148,7 +148,7 @@ impl Source for Balls {
     }
 }
 
-/// A query against [`Balls`]: its codes, and how far flipped bits can carry it.
+/// A query against [`Balls`] and [`Centres`](super::Centres): its codes, how far flipped bits can carry it, and how far its scores scatter.
 #[derive(Debug, Clone)]
 pub struct BallQuery {
     codes: BlockQuery,
@@ -158,6 +158,8 @@ pub struct BallQuery {
     ends: Vec<usize>,
     /// `P_l` of every layer.
     most: Vec<i32>,
+    /// `c_l P_l / sqrt(d_l)` of every layer.
+    spread: Vec<f32>,
 }
 
 /// Bits of a magnitude that are told apart; the rest are rounded up.
@@ -167,7 +169,10 @@ impl BallQuery {
     /// Prepares a query. O(words x 2^min(planes - 1, 3) + bits).
     pub fn new(query: &QueryCode) -> Self {
         let shape = query.shape();
-        let most = (0..shape.layers()).map(|layer| query.magnitude(layer) as i32).collect();
+        let most: Vec<i32> = (0..shape.layers()).map(|layer| query.magnitude(layer) as i32).collect();
+        let spread = (query.factors().iter().zip(&most).zip(shape.widths()))
+            .map(|((factor, &most), &width)| factor * most as f32 / (width as f32).sqrt())
+            .collect();
         let (mut reach, mut ends) = (Vec::new(), Vec::new());
         if query.planes() > 1 {
             reach.reserve(shape.bits() as usize + shape.layers());
@@ -176,12 +181,17 @@ impl BallQuery {
                 ends.push(reach.len());
             }
         }
-        Self { codes: BlockQuery::new(query), reach, ends, most }
+        Self { codes: BlockQuery::new(query), reach, ends, most, spread }
     }
 
     /// The query against plain codes.
     pub fn codes(&self) -> &BlockQuery {
         &self.codes
+    }
+
+    /// `c_l P_l / sqrt(d_l)` of every layer: the deviation of its scores for every deviation of an item's components.
+    pub fn spread(&self) -> &[f32] {
+        &self.spread
     }
 
     /// `P_l` of every layer.
@@ -221,9 +231,7 @@ fn push_reach(query: &QueryCode, layer: usize, reach: &mut Vec<i32>) {
             }
             members += mask.count_ones();
         }
-        for _ in 0..members {
-            sum += 2 * magnitude;
-            reach.push(sum);
-        }
+        reach.extend((1..=members as i32).map(|member| sum + member * 2 * magnitude));
+        sum += members as i32 * 2 * magnitude;
     }
 }

@@ -1,5 +1,5 @@
-//! Weighted popcount: scores of one query against blocks of 16 one-bit items ([`Blocks`]), and upper bounds on them for balls of items
-//! ([`Balls`]) and from a part of an item ([`Heads`]).
+//! Weighted popcount: scores of one query against blocks of 16 one-bit items ([`Blocks`]), upper bounds on them for balls of items ([`Balls`])
+//! and from a part of an item ([`Heads`]), and estimates of the best of a bucket ([`Centres`]).
 //!
 //! Every kernel computes the score of [`crate::code`] bit for bit; [`scalar`] is the specification. The rest is one generic loop
 //! ([`portable`]) over two ways to count ([`portable::Lanes`]: bits of bytes, or nibbles in tables of the query, [`Agreement`]), compiled for
@@ -8,6 +8,7 @@
 mod agreement;
 mod balls;
 mod blocks;
+mod centres;
 mod heads;
 mod lanes;
 #[cfg(any(test, all(target_arch = "aarch64", target_feature = "neon")))]
@@ -28,6 +29,7 @@ use std::sync::OnceLock;
 pub use agreement::{Agreement, TABLE_PLANES};
 pub use balls::{BallQuery, Balls};
 pub use blocks::{BlockQuery, Blocks};
+pub use centres::Centres;
 pub use heads::{HeadQuery, Heads};
 pub use lanes::{LANES, LaneCounts, LaneScalers, LaneWords};
 use portable::{Pass, Which};

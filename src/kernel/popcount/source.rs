@@ -1,9 +1,9 @@
 use super::portable::Lanes;
 use super::{Agreement, LANES, LaneWords};
 
-/// Something a kernel scans: blocks of 16 codes, of 16 balls, or of 16 heads.
+/// Something a kernel scans: blocks of 16 codes, balls, heads or centres.
 ///
-/// One loop serves all three, so that they run on every instruction set and are held to one specification, [`Source::reference`].
+/// One loop serves them all, so that they run on every instruction set and are held to one specification, [`Source::reference`].
 pub trait Source {
     /// A query prepared for it.
     type Query;

@@ -47,6 +47,21 @@ fn balls(items: &LayeredCodes, size: usize) -> Balls {
     Balls::new(&LayeredCodes::from_parts(Arc::clone(shape), words, scalers).unwrap(), &radii).unwrap()
 }
 
+/// Some items as centres, with deviations, and what each promises: one operation after another.
+fn centres(items: &LayeredCodes, query: &QueryCode) -> (Centres, Vec<f32>) {
+    let shape = items.shape();
+    let deviations: Vec<f32> = (0..items.len() * shape.layers()).map(|i| (i % 7) as f32 / 3.0).collect();
+    let promise = |row: usize| {
+        let contributions = query.contributions(items.row(row));
+        (0..shape.layers()).rev().fold(0.0, |sum, layer| {
+            let width = shape.widths()[layer] as f32;
+            let spread = query.factors()[layer] * query.magnitude(layer) as f32 / width.sqrt();
+            sum + contributions[layer] + deviations[row * shape.layers() + layer] * spread
+        })
+    };
+    (Centres::new(items, &deviations).unwrap(), (0..items.len()).map(promise).collect())
+}
+
 /// Every kernel, and the portable loop, give the reference's bits; returns them.
 fn checked<S: Source>(source: &S, query: &S::Query) -> Vec<f32> {
     let bits = |all: Vec<[f32; LANES]>| all.concat().into_iter().map(f32::to_bits).collect::<Vec<u32>>();
@@ -202,6 +217,17 @@ proptest! {
             kernel.scan_list(&blocks, &query, &list, 0.0, &mut sink);
             prop_assert_eq!(&told, &expected, "{}", kernel.name());
         }
+    }
+
+    #[test]
+    fn promises_are_scores_and_deviations(shape in shapes(), planes in 1..=8u32, rows in 1..70usize, seed: u64) {
+        let shape = Arc::new(shape);
+        let items = random_items(&shape, rows, rows, seed);
+        let query = random_query(&shape, planes, seed ^ 1);
+        let (centres, expected) = centres(&items, &query);
+        let promises = checked(&centres, &BallQuery::new(&query));
+        let bits = |promises: &[f32]| promises.iter().map(|promise| promise.to_bits()).collect::<Vec<u32>>();
+        prop_assert_eq!(bits(&promises[..rows]), bits(&expected));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::holdout::Holdout;
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::graph::Csr;
-use crate::index::{Filter, Linear, TopK};
+use crate::index::{Filter, Linear, Seen, TopK};
 use crate::kernel::dense::{Factor, Matrix, View, add_scaled};
 use crate::train::context::Context;
 use crate::train::teacher::Neighbours;
@@ -152,7 +152,7 @@ impl Validation {
             .par_iter()
             .map(|&user| {
                 context.check()?;
-                let filter = Filter { seen: self.seen(user), ..Filter::default() };
+                let filter = Filter { seen: Seen::of(self.seen(user)), ..Filter::default() };
                 let found = index.search(&users.query(user as usize, 1)?, k, &filter)?;
                 Ok(self.share(user, &found.matches.iter().map(|found| found.row).collect::<Vec<_>>()))
             })
