@@ -8,7 +8,8 @@
 
 `latency`: median microseconds of one query on one thread, k = 20, nothing excluded, kithdb and FAISS alternating, each in a process of its own. kithdb
 searches its codes, exactly and for a recall; `IndexBinaryFlat` the same codes without scalers; HNSW and IVF-PQ fast scan the exported vectors, with
-the smallest efSearch or nprobe that finds the recall asked for of *their own* exact list.
+the smallest efSearch or nprobe that finds the recall asked for of *their own* exact list; where there are no vectors (a folder from `grow`), HNSW the
+codes by Hamming distance.
 
 `bytes`: recall@20 of what fits about as many bytes an item, made of the exported vectors; training items masked, averaged over users with test items.
 Files are in LightGCN's format.
@@ -49,43 +50,82 @@ def recall_of(found, exact):
     return float(np.mean([len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, exact)]))
 
 
-def smallest(index, name, values, queries, exact, target):
-    """The first value of a parameter that finds the share of the exact lists; the last where none does."""
-    for value in values:
-        setattr(index.hnsw if name == "efSearch" else index, name, value)
-        share = recall_of(index.search(queries, K)[1], exact)
+def tuned(graph, queries, recall, target, build_s):
+    """What the smallest efSearch takes with which `recall` of distances and rows is the target, the largest where none is."""
+    for value in EF:
+        graph.hnsw.efSearch = value
+        share = recall(*graph.search(queries, K))
         if share >= target:
             break
-    return value, share
+    p50 = median_us(lambda row: graph.search(row, K), queries)
+    return {"p50_us": p50, "efSearch": value, "recall": share, "build_s": build_s}
+
+
+def built(make):
+    """An index made on all threads, and the seconds that took."""
+    import faiss
+
+    faiss.omp_set_num_threads(os.cpu_count())
+    start = time.perf_counter()
+    index = make()
+    faiss.omp_set_num_threads(1)
+    return index, time.perf_counter() - start
+
+
+EF = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048, 4096]
 
 
 def faiss_child(folder, target, links):
+    """Peers of the vectors where there are any, of the codes alone elsewhere."""
     import faiss
 
     faiss.omp_set_num_threads(1)
-    items, queries = load(folder, "items_float"), load(folder, "queries_float")
     codes, query_codes = load(folder, "items_codes"), load(folder, "queries_codes")
-    pick = np.random.default_rng(1).permutation(len(queries))[:QUERIES]
-    queries, query_codes = np.ascontiguousarray(queries[pick]), np.ascontiguousarray(query_codes[pick])
+    pick = np.random.default_rng(1).permutation(len(query_codes))[:QUERIES]
+    query_codes = np.ascontiguousarray(query_codes[pick])
     result = {}
     flat = faiss.IndexBinaryFlat(codes.shape[1] * 8)
     flat.add(codes)
-    result["IndexBinaryFlat"] = {"p50_us": median_us(lambda row: flat.search(row, K), query_codes)}
+    result["IndexBinaryFlat"] = {"p50_us": median_us(lambda row: flat.search(row, K), query_codes, 200)}
+    if os.path.exists(os.path.join(folder, "items_float.npy")):
+        items = load(folder, "items_float")
+        queries = np.ascontiguousarray(load(folder, "queries_float")[pick])
+        result |= of_vectors(items, queries, target, links)
+    else:
+        few = query_codes[:500]
+        # Many codes are as far as the last of a list: any of them will do.
+        last = flat.search(few, K)[0][:, -1:]
+        for links in links:
+
+            def graph():
+                graph = faiss.IndexBinaryHNSW(codes.shape[1] * 8, links)
+                graph.hnsw.efConstruction = 100
+                graph.add(codes)
+                return graph
+
+            graph, build = built(graph)
+            result[f"IndexBinaryHNSW{links}"] = tuned(graph, few, lambda found, _: float(np.mean(found <= last)), target, build)
+    print(json.dumps(result))
+
+
+def of_vectors(items, queries, target, links):
+    import faiss
+
+    result = {}
     inner = faiss.IndexFlatIP(items.shape[1])
     inner.add(items)
     exact = inner.search(queries, K)[1]
     result["IndexFlatIP"] = {"p50_us": median_us(lambda row: inner.search(row, K), queries, 200)}
     for links in links:
-        start = time.perf_counter()
-        faiss.omp_set_num_threads(os.cpu_count())
-        graph = faiss.IndexHNSWFlat(items.shape[1], links, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efConstruction = 200
-        graph.add(items)
-        faiss.omp_set_num_threads(1)
-        build = time.perf_counter() - start
-        ef, share = smallest(graph, "efSearch", [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024], queries, exact, target)
-        p50 = median_us(lambda row: graph.search(row, K), queries)
-        result[f"HNSW{links}"] = {"p50_us": p50, "efSearch": ef, "recall": share, "build_s": build}
+
+        def graph():
+            graph = faiss.IndexHNSWFlat(items.shape[1], links, faiss.METRIC_INNER_PRODUCT)
+            graph.hnsw.efConstruction = 200
+            graph.add(items)
+            return graph
+
+        graph, build = built(graph)
+        result[f"HNSW{links}"] = tuned(graph, queries, lambda _, found: recall_of(found, exact), target, build)
     start = time.perf_counter()
     lists = int(4 * len(items) ** 0.5)
     ivf = faiss.index_factory(items.shape[1], f"IVF{lists},PQ{items.shape[1] // 4}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
@@ -101,7 +141,7 @@ def faiss_child(folder, target, links):
             break
     p50 = median_us(lambda row: ivf.search(row, K), queries)
     result["IVF-PQ fast scan, refined"] = {"p50_us": p50, "nprobe": base.nprobe, "recall": share, "build_s": build}
-    print(json.dumps(result))
+    return result
 
 
 def latency(args):

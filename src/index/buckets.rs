@@ -77,7 +77,10 @@ impl Buckets {
             0 => codes.div_ceil(LANES as u64),
             _ => (codes.saturating_mul(LOOKS) / (LANES * LANES) as u64).div_ceil(LANES.pow(level as u32 - 1) as u64),
         };
-        let mut missing = self.survey(probe, opened(top, probe.left()), &mut waiting[top]);
+        // Goals double, so that the last one lies above the budget.
+        let goals = probe.left().div_ceil(FIRST).checked_next_power_of_two().and_then(|goals| goals.checked_mul(FIRST));
+        let codes = if top == 0 { probe.left() } else { goals.unwrap_or(u64::MAX) };
+        let mut missing = self.survey(probe, opened(top, codes), &mut waiting[top]);
         let (mut looked, mut goal) = (0, if top == 0 { u64::MAX } else { FIRST });
         while !probe.spent {
             for level in (1..=top).rev() {
@@ -104,7 +107,8 @@ impl Buckets {
     fn survey(&self, probe: &mut Probe<'_>, wanted: u64, waiting: &mut Vec<u64>) -> Option<u64> {
         let top = self.levels.len() - 1;
         let blocks = 0..self.levels[top].centres.blocks() as u32;
-        let (sample, others): (Vec<u32>, Vec<u32>) = blocks.partition(|&block| (block as usize).is_multiple_of(SURVEYED));
+        let (sample, others): (Vec<u32>, Vec<u32>) =
+            blocks.partition(|&block| (block as usize).is_multiple_of(SURVEYED));
         self.look(probe, top, &sample, ALL, waiting);
         // Neighbours promise alike, so that a sample of runs of them is a small one.
         let share = usize::try_from(wanted).unwrap_or(usize::MAX) / SURVEYED;
@@ -299,7 +303,8 @@ mod tests {
                 prop_assert!(sorted.into_iter().eq(0..rows.div_ceil(LANES) as u32));
                 for &budget in &budgets {
                     let some = scored(budget);
-                    prop_assert!(some.len() as u64 >= budget / LANES as u64 && all.starts_with(&some), "{}", budget);
+                    let least = all.len().min(budget as usize / LANES);
+                    prop_assert!(some.len() >= least && all.starts_with(&some), "{}", budget);
                 }
             }
         }
