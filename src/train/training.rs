@@ -109,26 +109,25 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     layers.propagate(isa, context.graph, hops);
     let start = coding.tables(&context, &layers)?;
     let start_recall = start.recall(&context)?;
-    let (mut tables, epochs) = student.distil(&context, &layers, start)?;
+    let refit = refit && !validation.is_empty();
+    let (mut tables, epochs) = student.distil(&context, &layers, start, !refit)?;
 
     let recall = tables.recall(&context)?;
-    let refit = refit && !validation.is_empty();
+    tables.place_items(isa, whole.items(), &context.graph.items().degrees());
     if refit {
+        tables.place_users(isa, whole.users(), &context.graph.users().degrees());
         // Everything is chosen: learn from all interactions, with nothing to validate on.
-        let nothing = Holdout::none(whole);
-        let context = Context { graph: whole, validation: &Validation::new(&nothing, 0), ..context };
-        layers = teacher.fit(&context)?.layers;
+        let context = Context { graph: whole, validation: &Validation::none(), ..context };
+        layers = teacher.refit(&context, layers)?.layers;
         if let Some((regularisation, weight)) = beside {
-            layers.average_with(Neighbours::fit(&context, regularisation)?, weight)?;
+            layers.add(Neighbours::fit(&context, regularisation)?, weight)?;
         }
         layers.propagate(isa, whole, hops);
-        tables = coding.tables(&context, &layers)?;
-        if recall > start_recall {
-            tables = student.distil(&context, &layers, tables)?.0;
-        }
-    }
-    if !refit {
-        tables.place_items(isa, whole.items(), &context.graph.items().degrees());
+        let start = || coding.tables(&context, &layers);
+        tables = match recall > start_recall {
+            true => student.refit(&context, &layers, &start, tables)?,
+            false => start()?,
+        };
     }
     let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;

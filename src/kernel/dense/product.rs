@@ -79,6 +79,11 @@ impl Factor {
         Factor { isa, inner: right.rows, cols: right.cols, panels }
     }
 
+    /// Columns of the product.
+    pub(crate) fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// `out = left * self`, or `out += left * self`, on the calling thread. `out` is `left.rows x self.cols`, row-major.
     ///
     /// # Panics

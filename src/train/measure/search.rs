@@ -48,8 +48,8 @@ pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool
     Ok(best)
 }
 
-/// Averages a teacher's layers with neighbours, regularised by `regularisation`, with the weight that gives the best recall on the held-out
-/// interactions; returns the weight. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the mean.
+/// Adds to a teacher's scores those of neighbours, regularised by `regularisation`, with the weight that gives the best recall on the held-out
+/// interactions; returns the weight. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the sum.
 ///
 /// # Errors
 /// `Cancelled`.
@@ -66,6 +66,6 @@ pub(crate) fn add_neighbours(
     let best = recalls.iter().zip(WEIGHTS).max_by(|a, b| a.0.total_cmp(b.0)).filter(|best| *best.0 > alone);
     let Some((&best, weight)) = best else { return Ok(None) };
     *recall = Some(best);
-    layers.average_with(neighbours, weight)?;
+    layers.add(neighbours, weight)?;
     Ok(Some(weight))
 }

@@ -16,9 +16,11 @@ const BLOCK: usize = 64;
 
 /// Held-out interactions of some users, and what is masked for them.
 pub(crate) struct Validation {
+    /// Rising.
     users: Vec<u32>,
-    held: Csr,
-    seen: Csr,
+    /// Of each of these, the items held out and those trained on.
+    held: Vec<Vec<u32>>,
+    seen: Vec<Vec<u32>>,
 }
 
 impl Validation {
@@ -27,8 +29,14 @@ impl Validation {
         let all: Vec<u32> =
             (0..holdout.held.n_rows() as u32).filter(|&u| holdout.held.degree(u as usize) > 0).collect();
         let count = all.len().min(most);
-        let users = (0..count).map(|at| all[at * all.len() / count]).collect();
-        Validation { users, held: holdout.held.clone(), seen: holdout.trained.users().clone() }
+        let users: Vec<u32> = (0..count).map(|at| all[at * all.len() / count]).collect();
+        let rows = |of: &Csr| users.iter().map(|&user| of.row(user as usize).to_vec()).collect();
+        Validation { held: rows(&holdout.held), seen: rows(holdout.trained.users()), users }
+    }
+
+    /// Nothing to validate on.
+    pub(crate) fn none() -> Validation {
+        Validation { users: Vec::new(), held: Vec::new(), seen: Vec::new() }
     }
 
     /// Whether there is nothing to validate on.
@@ -161,12 +169,12 @@ impl Validation {
     }
 
     fn seen(&self, user: u32) -> &[u32] {
-        self.seen.row(user as usize)
+        self.users.binary_search(&user).map_or(&[], |at| &self.seen[at])
     }
 
     /// The share of a user's held-out items among `found`.
     fn share(&self, user: u32, found: &[u32]) -> f64 {
-        let held = self.held.row(user as usize);
+        let held = self.users.binary_search(&user).map_or(&[][..], |at| &self.held[at]);
         found.iter().filter(|item| held.binary_search(item).is_ok()).count() as f64 / held.len() as f64
     }
 }

@@ -5,9 +5,6 @@ use crate::graph::Bipartite;
 use crate::train::student::Discrete;
 use crate::train::teacher::ImplicitAls;
 
-/// More items have no neighbours fitted unless they are asked for: they take a long time.
-const MOST_ITEMS: usize = 200_000;
-
 /// The models of a preset, with settings for one graph.
 #[derive(Clone, Debug)]
 pub(crate) struct Recipe {
@@ -49,7 +46,6 @@ impl Recipe {
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
         let degree =
             graph.n_edges() as f32 / graph.items().degrees().iter().filter(|&&degree| degree > 0).count().max(1) as f32;
-        let has_neighbours = !is_fast && graph.n_items() <= MOST_ITEMS;
-        Recipe { teacher, student, has_neighbours, neighbours: 10.0 + 1.5 * degree }
+        Recipe { teacher, student, has_neighbours: !is_fast, neighbours: 10.0 + 1.5 * degree }
     }
 }

@@ -23,8 +23,8 @@ pub(crate) struct Taught {
 impl Taught {
     /// What is to be kept of a teacher.
     pub(crate) fn new(layers: Layers) -> Taught {
-        let (users, items) = layers.joined();
-        Taught { users, items, neighbours: layers.neighbours }
+        let (users, items, neighbours) = layers.into_joined();
+        Taught { users, items, neighbours }
     }
 
     /// Appends it to a state.

@@ -22,9 +22,32 @@ pub(crate) trait Student {
     /// The name used in reports and errors.
     fn name(&self) -> &'static str;
 
-    /// Learns tables whose signs and scalers are the codes; `start` holds those of an earlier training, to go on from.
+    /// Learns tables whose signs and scalers are the codes, from those of `start` on. Unless it is the `last` time, they need no more than that:
+    /// magnitudes, for queries of several planes, can be left out.
     ///
     /// # Errors
     /// `Cancelled`, and `Diverged` when a table is no longer finite.
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)>;
+    fn distil(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        start: Tables,
+        last: bool,
+    ) -> Result<(Tables, Vec<Epoch>)>;
+
+    /// Learns again, for the last time, from a teacher of nearly the same graph. `before` holds the tables learned the first time, with a row for
+    /// every node of this graph; a student may go on from there. `start` gives those of the signs of the new teacher.
+    ///
+    /// # Errors
+    /// As [`Student::distil`].
+    fn refit(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        start: &dyn Fn() -> Result<Tables>,
+        before: Tables,
+    ) -> Result<Tables> {
+        drop(before);
+        Ok(self.distil(context, teacher, start()?, true)?.0)
+    }
 }

@@ -15,7 +15,7 @@ impl Student for Signs {
         "signs"
     }
 
-    fn distil(&self, _: &Context<'_>, _: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
+    fn distil(&self, _: &Context<'_>, _: &Layers, start: Tables, _: bool) -> Result<(Tables, Vec<Epoch>)> {
         Ok((start, Vec::new()))
     }
 }

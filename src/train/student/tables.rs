@@ -10,7 +10,7 @@ use super::rotation::rotation;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::graph::Csr;
-use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by, product, sum_abs, write_signs};
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, multiply_by, sum_abs, write_signs};
 use crate::train::context::Context;
 use crate::train::state::TrainState;
 use crate::train::teacher::layers::{Layers, centre_rows, row_norms};
@@ -19,6 +19,9 @@ use crate::train::teacher::layers::{Layers, centre_rows, row_norms};
 pub(crate) const START: f32 = 0.3;
 /// Where magnitudes are clipped by default: the few that are larger would widen the steps of all others.
 const CLIP: f32 = 1.0;
+
+/// Rows rotated at once.
+const BLOCK: usize = 96;
 
 /// One layer's columns in the tables.
 pub(crate) type Segment = Range<usize>;
@@ -65,17 +68,24 @@ impl Tables {
             let (users, mut items) = (&teacher.users[layer], teacher.items[layer].clone());
             centre_rows(isa, &mut items);
             let rotation = rotation(isa, &mut context.rng(&format!("rotation {layer}")), users.cols(), segment.len());
+            let rotation = Factor::pack(isa, (&rotation).into());
             let weight = teacher.weights[layer].max(0.05) * std::f32::consts::FRAC_PI_2;
             for (from, table, scales, factor) in [
                 (users, &mut tables.users, &mut tables.user_scales, weight),
                 (&items, &mut tables.items, &mut tables.item_scales, 1.0),
             ] {
-                let rotated = product(isa, from.into(), (&rotation).into());
                 let norms = row_norms(isa, from);
-                table.par_rows_mut().zip(rotated.par_rows()).for_each(|(row, rotated)| {
-                    let row = &mut row[segment.clone()];
-                    row.copy_from_slice(rotated);
-                    Tables::spread(isa, row);
+                let blocks = table.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
+                blocks.for_each(|(block, rows)| {
+                    let n = rows.len() / bits;
+                    let part = &from.data()[block * BLOCK * from.cols()..][..n * from.cols()];
+                    let mut rotated = vec![0.0; n * segment.len()];
+                    rotation.multiply(View::new(part, n, from.cols()), &mut rotated, false);
+                    for (row, rotated) in rows.chunks_exact_mut(bits).zip(rotated.chunks_exact(segment.len())) {
+                        let row = &mut row[segment.clone()];
+                        row.copy_from_slice(rotated);
+                        Tables::spread(isa, row);
+                    }
                 });
                 scales.par_rows_mut().zip(&norms).for_each(|(row, &norm)| row[layer] = (norm * factor).ln());
             }
@@ -118,17 +128,34 @@ impl Tables {
         }
     }
 
-    /// The users' code vectors: signs times scalers times `w_l^2`, so that the inner product with an item's is the logit.
-    pub(crate) fn write_user(&self, isa: Isa, user: usize, out: &mut [f32]) {
-        let factor = |layer: usize| self.weights[layer] * self.weights[layer];
-        self.write(isa, self.users.row(user), self.user_scales.row(user), out, factor);
-    }
-
     /// The items' code vectors: signs times scalers divided by the width of the layer.
     pub(crate) fn write_item(&self, isa: Isa, item: usize, out: &mut [f32]) {
         self.write(isa, self.items.row(item), self.item_scales.row(item), out, |layer| {
             1.0 / self.segments[layer].len() as f32
         });
+    }
+
+    /// The same tables, whose latents are code vectors in place of what they were: those of users times `w_l^2`, so that inner products are logits.
+    pub(crate) fn into_code_vectors(mut self, isa: Isa) -> Tables {
+        let none = || Matrix::zeros(0, 0);
+        let (mut users, mut items) =
+            (std::mem::replace(&mut self.users, none()), std::mem::replace(&mut self.items, none()));
+        let bits = users.cols();
+        let square = |layer: usize| self.weights[layer] * self.weights[layer];
+        let inverse = |layer: usize| 1.0 / self.segments[layer].len() as f32;
+        let in_place = |side: &mut Matrix, scales: &Matrix, factor: &(dyn Fn(usize) -> f32 + Sync)| {
+            side.par_rows_mut().zip(scales.par_rows()).for_each_init(
+                || vec![0.0; bits],
+                |latent, (row, scales)| {
+                    latent.copy_from_slice(row);
+                    self.write(isa, latent, scales, row, factor);
+                },
+            );
+        };
+        in_place(&mut users, &self.user_scales, &square);
+        in_place(&mut items, &self.item_scales, &inverse);
+        (self.users, self.items) = (users, items);
+        self
     }
 
     fn write(&self, isa: Isa, latent: &[f32], scales: &[f32], out: &mut [f32], factor: impl Fn(usize) -> f32) {
@@ -143,31 +170,14 @@ impl Tables {
     /// items with few interactions have them. `users` tells who has each item, `degrees` how many of these interactions were trained on.
     /// O(placed interactions x bits + items).
     pub(crate) fn place_items(&mut self, isa: Isa, users: &Csr, degrees: &[u32]) {
-        let placed: Vec<usize> =
-            (0..users.n_rows()).filter(|&item| degrees[item] == 0 && users.degree(item) > 0).collect();
-        let least = degrees.iter().copied().filter(|&degree| degree > 0).min().unwrap_or(0);
-        let few: Vec<usize> = (0..degrees.len()).filter(|&item| (1..=least.max(2)).contains(&degrees[item])).collect();
-        let scales: Vec<f32> = (0..self.segments.len())
-            .map(|layer| {
-                let known: Vec<f32> = few
-                    .iter()
-                    .map(|&item| self.item_scales.row(item)[layer])
-                    .filter(|scale| scale.is_finite())
-                    .collect();
-                if known.is_empty() { f32::NEG_INFINITY } else { known.iter().sum::<f32>() / known.len() as f32 }
-            })
-            .collect();
-        let mut vector = vec![0.0; self.users.cols()];
-        for item in placed {
-            let row = self.items.row_mut(item);
-            row.fill(0.0);
-            for &user in users.row(item) {
-                write_signs(isa, &mut vector, self.users.row(user as usize));
-                add_scaled(isa, row, 1.0, &vector);
-            }
-            self.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
-            self.item_scales.row_mut(item).copy_from_slice(&scales);
-        }
+        let Tables { segments, users: fixed, items, item_scales, .. } = self;
+        place(isa, segments, (items, item_scales), fixed, (users, degrees));
+    }
+
+    /// As [`Tables::place_items`], users of whom nothing was learned, by their `items`.
+    pub(crate) fn place_users(&mut self, isa: Isa, items: &Csr, degrees: &[u32]) {
+        let Tables { segments, users, items: fixed, user_scales, .. } = self;
+        place(isa, segments, (users, user_scales), fixed, (items, degrees));
     }
 
     /// The users' codes. With several planes, those past the first say how sure a bit is.
@@ -241,6 +251,37 @@ impl Tables {
         state.push("student.items", self.items);
         state.push("student.user_scales", self.user_scales);
         state.push("student.item_scales", self.item_scales);
+    }
+}
+
+/// Places the rows of one side that have edges, but had none to train on, `degrees`, by the signs of the rows of `fixed` that these lead to.
+fn place(
+    isa: Isa,
+    segments: &[Segment],
+    (rows, scales): (&mut Matrix, &mut Matrix),
+    fixed: &Matrix,
+    (edges, degrees): (&Csr, &[u32]),
+) {
+    let placed = (0..edges.n_rows()).filter(|&row| degrees[row] == 0 && edges.degree(row) > 0);
+    let least = degrees.iter().copied().filter(|&degree| degree > 0).min().unwrap_or(0);
+    let few: Vec<usize> = (0..degrees.len()).filter(|&row| (1..=least.max(2)).contains(&degrees[row])).collect();
+    let usual: Vec<f32> = (0..segments.len())
+        .map(|layer| {
+            let known = few.iter().map(|&row| scales.row(row)[layer]).filter(|scale| scale.is_finite());
+            let known: Vec<f32> = known.collect();
+            if known.is_empty() { f32::NEG_INFINITY } else { known.iter().sum::<f32>() / known.len() as f32 }
+        })
+        .collect();
+    let mut vector = vec![0.0; rows.cols()];
+    for at in placed {
+        let row = rows.row_mut(at);
+        row.fill(0.0);
+        for &target in edges.row(at) {
+            write_signs(isa, &mut vector, fixed.row(target as usize));
+            add_scaled(isa, row, 1.0, &vector);
+        }
+        segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
+        scales.row_mut(at).copy_from_slice(&usual);
     }
 }
 

@@ -16,6 +16,8 @@ const BLOCK: usize = 48;
 const LEAST: usize = 12;
 /// Bytes that the vectors of a block's edges should take, so that the steps after the first find them in the second-level cache.
 const CACHED: usize = 1 << 20;
+/// One of so many sweeps is enough from vectors of nearly the same graph on.
+const REFIT: usize = 5;
 
 /// Matrix factorisation of implicit feedback (Hu, Koren, Volinsky 2008) in the notation of Rendle et al., "Revisiting the
 /// Performance of iALS on Item Recommendation Benchmarks" (2022, equations 1 to 4):
@@ -52,10 +54,28 @@ impl Teacher for ImplicitAls {
         let graph = context.graph;
         let mut rng = context.rng("ials");
         let deviation = 0.1 / (self.factors as f32).sqrt();
-        let mut users = normal_matrix(&mut rng, graph.n_users(), self.factors, deviation);
-        let mut items = normal_matrix(&mut rng, graph.n_items(), self.factors, deviation);
-        context.monitor.phase("teacher", self.sweeps as u64);
-        for sweep in 0..self.sweeps {
+        let users = normal_matrix(&mut rng, graph.n_users(), self.factors, deviation);
+        let items = normal_matrix(&mut rng, graph.n_items(), self.factors, deviation);
+        self.improve(context, users, items, self.sweeps)
+    }
+
+    fn refit(&self, context: &Context<'_>, before: Layers) -> Result<Fit> {
+        let (users, items, _) = before.into_joined();
+        self.improve(context, users, items, self.sweeps.div_ceil(REFIT))
+    }
+
+    fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {
+        let regularisation = self.regularisation * times;
+        Some((Box::new(ImplicitAls { regularisation, ..self.clone() }), regularisation))
+    }
+}
+
+impl ImplicitAls {
+    /// `sweeps` sweeps over both sides.
+    fn improve(&self, context: &Context<'_>, mut users: Matrix, mut items: Matrix, sweeps: usize) -> Result<Fit> {
+        let graph = context.graph;
+        context.monitor.phase("teacher", sweeps as u64);
+        for sweep in 0..sweeps {
             self.solve(context, graph.users(), &items, &mut users)?;
             self.solve(context, graph.items(), &users, &mut items)?;
             context.monitor.advance(sweep as u64 + 1);
@@ -71,13 +91,6 @@ impl Teacher for ImplicitAls {
         Ok(Fit { layers, epochs: Vec::new(), chosen: Vec::new(), settled: None })
     }
 
-    fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {
-        let regularisation = self.regularisation * times;
-        Some((Box::new(ImplicitAls { regularisation, ..self.clone() }), regularisation))
-    }
-}
-
-impl ImplicitAls {
     /// Improves the vectors of one side, `solved`, with those of the other, `fixed`, held. `rows` are the edges of the side.
     fn solve(&self, context: &Context<'_>, rows: &Csr, fixed: &Matrix, solved: &mut Matrix) -> Result<()> {
         let (isa, d) = (context.isa, self.factors);

@@ -1,5 +1,7 @@
 //! What a teacher hands to a student.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::Neighbours;
@@ -28,14 +30,12 @@ impl Layers {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
     }
 
-    /// Replaces the score by a mean of itself and that of neighbours, which weigh `weight` times as much. Being a mean, it keeps the size of
-    /// scores, for which temperatures are set.
+    /// Adds `weight` times the scores of neighbours.
     ///
     /// # Errors
     /// When a weight is no longer finite.
-    pub(crate) fn average_with(&mut self, neighbours: Neighbours, weight: f32) -> Result<()> {
-        self.weights.iter_mut().for_each(|own| *own /= 1.0 + weight);
-        self.neighbours = Some(neighbours.scaled(weight / (1.0 + weight))?);
+    pub(crate) fn add(&mut self, neighbours: Neighbours, weight: f32) -> Result<()> {
+        self.neighbours = Some(neighbours.scaled(weight)?);
         Ok(())
     }
 
@@ -88,26 +88,43 @@ impl Layers {
         Taught::new(self).save(state);
     }
 
-    /// Users and items such that a plain inner product is the score: all layers side by side, those of weight 0 left out.
-    pub(crate) fn joined(&self) -> (Matrix, Matrix) {
+    /// Users and items such that a plain inner product is the score: all layers side by side, those of weight 0 left out. One layer of weight 1,
+    /// as most teachers have it, is not copied.
+    pub(crate) fn joined(&self) -> (Cow<'_, Matrix>, Cow<'_, Matrix>) {
+        let used: Vec<usize> = (0..self.weights.len()).filter(|&layer| self.weights[layer] != 0.0).collect();
+        if let &[layer] = &used[..]
+            && self.weights[layer] == 1.0
+        {
+            return (Cow::Borrowed(&self.users[layer]), Cow::Borrowed(&self.items[layer]));
+        }
         let join = |sides: &[Matrix], weighted: bool| {
-            let used: Vec<(&Matrix, f32)> =
-                sides.iter().zip(&self.weights).filter(|(_, w)| **w != 0.0).map(|(m, &w)| (m, w)).collect();
             let rows = sides.first().map_or(0, Matrix::rows);
-            let mut out = Matrix::zeros(rows, used.iter().map(|(m, _)| m.cols()).sum());
+            let mut out = Matrix::zeros(rows, used.iter().map(|&layer| sides[layer].cols()).sum());
             out.par_rows_mut().enumerate().for_each(|(row, mut out)| {
-                for (matrix, weight) in &used {
-                    let (head, tail) = out.split_at_mut(matrix.cols());
-                    head.copy_from_slice(matrix.row(row));
+                for &layer in &used {
+                    let (head, tail) = out.split_at_mut(sides[layer].cols());
+                    head.copy_from_slice(sides[layer].row(row));
                     if weighted {
-                        head.iter_mut().for_each(|x| *x *= weight);
+                        head.iter_mut().for_each(|x| *x *= self.weights[layer]);
                     }
                     out = tail;
                 }
             });
-            out
+            Cow::Owned(out)
         };
         (join(&self.users, true), join(&self.items, false))
+    }
+
+    /// [`Layers::joined`], of layers that are not needed any more, and the neighbours.
+    pub(crate) fn into_joined(mut self) -> (Matrix, Matrix, Option<Neighbours>) {
+        let neighbours = self.neighbours.take();
+        let copies = match self.joined() {
+            (Cow::Owned(users), Cow::Owned(items)) => Some((users, items)),
+            _ => None,
+        };
+        let first = self.weights.iter().position(|&weight| weight != 0.0).unwrap_or(0);
+        let (users, items) = copies.unwrap_or_else(|| (self.users.swap_remove(first), self.items.swap_remove(first)));
+        (users, items, neighbours)
     }
 }
 

@@ -35,6 +35,15 @@ pub(crate) trait Teacher {
     /// `Cancelled`, and `Diverged` when a vector is no longer finite.
     fn fit(&self, context: &Context<'_>) -> Result<Fit>;
 
+    /// Learns from the graph of the context, which has little more than the one that `before` was learned from: where that helps, from there on.
+    ///
+    /// # Errors
+    /// As [`Teacher::fit`].
+    fn refit(&self, context: &Context<'_>, before: Layers) -> Result<Fit> {
+        drop(before);
+        self.fit(context)
+    }
+
     /// The same teacher with `times` its regularisation, and what that is; `None` where there is nothing to choose.
     fn regularised(&self, times: f32) -> Option<(Box<dyn Teacher>, f32)> {
         let _ = times;

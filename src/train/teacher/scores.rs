@@ -1,25 +1,76 @@
 //! The scores of a teacher for all pairs: a matrix that is never formed.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::Neighbours;
 use super::layers::Layers;
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
-use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, product};
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, multiply_by, product};
 use crate::train::context::Context;
 
 /// Users scored at once.
 const BLOCK: usize = 64;
+/// Users weighed at once in a product over all of them.
+const PART: usize = 4096;
 
 /// The scores `S = P Q' + A N` of every user and item: P and Q are the teacher's layers side by side, A the graph, every interaction taken for
 /// 1, and N the neighbours' weights.
 pub(crate) struct Scores<'a> {
     isa: Isa,
     graph: &'a Bipartite,
-    users: Matrix,
-    items: Matrix,
+    users: Cow<'a, Matrix>,
+    items: Cow<'a, Matrix>,
     neighbours: Option<(&'a Neighbours, Csr)>,
+}
+
+/// A product of the scores of one side with a dense matrix, of which blocks of rows are asked for: all its rows are as large as the vectors of a
+/// side.
+pub(crate) struct Product<'a> {
+    isa: Isa,
+    vectors: &'a Matrix,
+    inner: Factor,
+    /// What is summed over the edges of a row, weighed by their values where `weighed`.
+    sparse: Option<(&'a Csr, Matrix, bool)>,
+}
+
+/// The neighbours' part of a user's scores.
+pub(crate) struct Added {
+    /// Of every item.
+    values: Vec<f32>,
+    /// The items that have one; twice where weights cancelled on the way.
+    items: Vec<u32>,
+}
+
+impl Product<'_> {
+    /// Columns of the product.
+    pub(crate) fn cols(&self) -> usize {
+        self.inner.cols()
+    }
+
+    /// Writes rows from `first` on to `out`, as many as it holds. On the calling thread.
+    pub(crate) fn write(&self, first: usize, out: &mut [f32]) {
+        let (width, cols) = (self.vectors.cols(), self.cols().max(1));
+        let rows = out.len() / cols;
+        let left = View::new(&self.vectors.data()[first * width..][..rows * width], rows, width);
+        self.inner.multiply(left, out, false);
+        if let Some((edges, by, weighed)) = &self.sparse {
+            for (row, out) in out.chunks_exact_mut(cols).enumerate() {
+                add_row(self.isa, edges, first + row, *weighed, by, out);
+            }
+        }
+    }
+
+    /// All rows. Parallel.
+    pub(crate) fn all(&self) -> Matrix {
+        let mut out = Matrix::zeros(self.vectors.rows(), self.cols());
+        let block = (BLOCK * self.cols()).max(1);
+        let blocks = out.data_mut().par_chunks_mut(block).enumerate();
+        blocks.for_each(|(block, out)| self.write(block * BLOCK, out));
+        out
+    }
 }
 
 impl<'a> Scores<'a> {
@@ -29,28 +80,64 @@ impl<'a> Scores<'a> {
         Scores { isa: context.isa, graph: context.graph, users, items, neighbours }
     }
 
-    /// `S W`, a row per user, for a W with a row per item. O((nodes width + neighbours' weights + edges) cols).
-    pub(crate) fn times(&self, items: &Matrix) -> Matrix {
-        let isa = self.isa;
-        let inner = product(isa, View::from(&self.items).transposed(), items.into());
-        let mut out = product(isa, (&self.users).into(), (&inner).into());
-        if let Some((neighbours, _)) = &self.neighbours {
-            let moved = sparse_product(isa, neighbours.weights(), items, |row, at| row[at]);
-            add(isa, &mut out, &sparse_product(isa, self.graph.users(), &moved, |_, _| 1.0));
-        }
-        out
+    /// `S W`, a row per user, for a W with a row per item. O((items width + neighbours' weights) cols), then O((width + edges) cols) a row.
+    pub(crate) fn times(&self, items: &Matrix) -> Product<'_> {
+        let inner = product(self.isa, View::from(&*self.items).transposed(), items.into());
+        let sparse = self
+            .neighbours
+            .as_ref()
+            .map(|(neighbours, _)| (self.graph.users(), sparse_product(self.isa, neighbours.weights(), items), false));
+        Product { isa: self.isa, vectors: &self.users, inner: Factor::pack(self.isa, (&inner).into()), sparse }
     }
 
-    /// `S' X`, a row per item, for an X with a row per user. As fast as [`Scores::times`].
-    pub(crate) fn transposed_times(&self, users: &Matrix) -> Matrix {
-        let isa = self.isa;
-        let inner = product(isa, View::from(&self.users).transposed(), users.into());
-        let mut out = product(isa, (&self.items).into(), (&inner).into());
-        if let Some((_, columns)) = &self.neighbours {
-            let touched = sparse_product(isa, self.graph.items(), users, |_, _| 1.0);
-            add(isa, &mut out, &sparse_product(isa, columns, &touched, |row, at| row[at]));
+    /// `S' D X`, a row per item, for an X with a row per user and a diagonal D of `weights` of the users. As fast as [`Scores::times`].
+    pub(crate) fn transposed_times(&self, users: &Matrix, weights: &[f32]) -> Product<'_> {
+        let (isa, width, cols) = (self.isa, self.users.cols(), users.cols());
+        let mut inner = Matrix::zeros(width, cols);
+        for first in (0..users.rows()).step_by(PART) {
+            let rows = first..users.rows().min(first + PART);
+            let mut part = users.data()[rows.start * cols..rows.end * cols].to_vec();
+            let weighted = part.par_chunks_exact_mut(cols.max(1)).zip(&weights[rows.clone()]);
+            weighted.for_each(|(row, &weight)| multiply_by(isa, row, weight));
+            let left = View::new(&self.users.data()[rows.start * width..rows.end * width], rows.len(), width);
+            let right = Factor::pack(isa, View::new(&part, rows.len(), cols));
+            right.par_multiply(left.transposed(), inner.data_mut(), true);
         }
-        out
+        let sparse = self.neighbours.as_ref().map(|(_, columns)| {
+            let mut touched = Matrix::zeros(self.graph.n_items(), cols);
+            touched.par_rows_mut().enumerate().for_each(|(item, out)| {
+                for &user in self.graph.items().row(item) {
+                    add_scaled(isa, out, weights[user as usize], users.row(user as usize));
+                }
+            });
+            (columns, touched, true)
+        });
+        Product { isa, vectors: &self.items, inner: Factor::pack(isa, (&inner).into()), sparse }
+    }
+
+    /// Room for what neighbours add.
+    pub(crate) fn nothing_added(&self) -> Added {
+        Added { values: vec![0.0; self.items.rows()], items: Vec::new() }
+    }
+
+    /// What neighbours add to the scores of a user. `added` is empty before. O(edges of the user x neighbours).
+    pub(crate) fn add_neighbours(&self, user: usize, added: &mut Added) {
+        let Some((neighbours, _)) = &self.neighbours else { return };
+        let touched = self.graph.users().row(user).iter();
+        for (item, weight) in touched.flat_map(|&from| neighbours.weights().entries(from as usize)) {
+            let value = &mut added.values[item as usize];
+            if *value == 0.0 {
+                added.items.push(item);
+            }
+            *value += weight;
+        }
+    }
+
+    /// A user's scores of `items`, with what neighbours add to them. O(items width).
+    pub(crate) fn of(&self, user: usize, items: &[u32], added: &Added) -> Vec<f32> {
+        let vector = self.users.row(user);
+        let score = |&item: &u32| dot(self.isa, vector, self.items.row(item as usize)) + added.values[item as usize];
+        items.iter().map(score).collect()
     }
 
     /// What `visit` makes of every user's scores of `items`, which are rising; users in order. O(users items width), parallel.
@@ -65,7 +152,7 @@ impl<'a> Scores<'a> {
     ) -> Result<Vec<T>> {
         let all = items.len() == self.items.rows();
         let vectors = if all { None } else { Some(self.items.gather(items)) };
-        let factor = Factor::pack(self.isa, View::from(vectors.as_ref().unwrap_or(&self.items)).transposed());
+        let factor = Factor::pack(self.isa, View::from(vectors.as_ref().unwrap_or(&*self.items)).transposed());
         let position = |item: u32| if all { Some(item as usize) } else { items.binary_search(&item).ok() };
         let users: Vec<u32> = (0..self.users.rows() as u32).collect();
         let blocks: Vec<Vec<T>> = users
@@ -88,19 +175,36 @@ impl<'a> Scores<'a> {
     }
 }
 
-fn add(isa: Isa, out: &mut Matrix, more: &Matrix) {
-    out.par_rows_mut().zip(more.par_rows()).for_each(|(out, more)| add_scaled(isa, out, 1.0, more));
+impl Added {
+    /// The `most` items that get most, in no order. O(items).
+    pub(crate) fn largest(&mut self, most: usize) -> &[u32] {
+        if self.items.len() > most {
+            let values = &self.values;
+            self.items.select_nth_unstable_by(most, |&a, &b| {
+                values[b as usize].total_cmp(&values[a as usize]).then(a.cmp(&b))
+            });
+        }
+        &self.items[..most.min(self.items.len())]
+    }
+
+    /// Makes it empty. O(items added to).
+    pub(crate) fn clear(&mut self) {
+        self.items.drain(..).for_each(|item| self.values[item as usize] = 0.0);
+    }
 }
 
-/// The product of a sparse matrix with a dense one; `weight` takes an element from the stored values of its row.
-fn sparse_product(isa: Isa, rows: &Csr, by: &Matrix, weight: impl Fn(&[f32], usize) -> f32 + Sync) -> Matrix {
+/// Adds to `out` the rows of `by` that a row of a sparse matrix points to, each times its stored value where `weighed`.
+fn add_row(isa: Isa, rows: &Csr, row: usize, weighed: bool, by: &Matrix, out: &mut [f32]) {
+    let values = rows.row_values(row).filter(|_| weighed);
+    for (at, &target) in rows.row(row).iter().enumerate() {
+        add_scaled(isa, out, values.map_or(1.0, |values| values[at]), by.row(target as usize));
+    }
+}
+
+/// The product of a sparse matrix with a dense one.
+fn sparse_product(isa: Isa, rows: &Csr, by: &Matrix) -> Matrix {
     let mut out = Matrix::zeros(rows.n_rows(), by.cols());
-    out.par_rows_mut().enumerate().for_each(|(row, out)| {
-        let values = rows.row_values(row).unwrap_or_default();
-        for (at, &target) in rows.row(row).iter().enumerate() {
-            add_scaled(isa, out, weight(values, at), by.row(target as usize));
-        }
-    });
+    out.par_rows_mut().enumerate().for_each(|(row, out)| add_row(isa, rows, row, true, by, out));
     out
 }
 
@@ -148,15 +252,35 @@ mod tests {
                 }
             }
         }
+        let mut added = scores.nothing_added();
+        for user in [0, 7, 29] {
+            scores.add_neighbours(user, &mut added);
+            let touched = graph.users().row(user).iter().flat_map(|&from| weights.row(from as usize).to_vec());
+            let touched: std::collections::BTreeSet<u32> = touched.collect();
+            let mut all = added.largest(99).to_vec();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all, touched.into_iter().collect::<Vec<_>>());
+            let largest = added.largest(4).to_vec();
+            let of = |item: u32| added.values[item as usize];
+            let least = largest.iter().map(|&item| of(item)).fold(f32::INFINITY, f32::min);
+            assert!(all.iter().all(|item| largest.contains(item) || of(*item) <= least));
+            for (item, got) in [2, 16].into_iter().zip(scores.of(user, &[2, 16], &added)) {
+                assert!((f64::from(got) - oracle(user, item)).abs() < 1e-4);
+            }
+            added.clear();
+            assert!(added.values.iter().all(|&value| value == 0.0));
+        }
         let (w, x) = (normal_matrix(&mut rng, n_items, 4, 1.0), normal_matrix(&mut rng, n_users, 4, 1.0));
-        let (by_items, by_users) = (scores.times(&w), scores.transposed_times(&x));
+        let doubled = vec![2.0; n_users];
+        let (by_items, by_users) = (scores.times(&w).all(), scores.transposed_times(&x, &doubled).all());
         for column in 0..4 {
             for user in 0..n_users {
                 let want: f64 = (0..n_items).map(|i| oracle(user, i) * f64::from(w.row(i)[column])).sum();
                 assert!((f64::from(by_items.row(user)[column]) - want).abs() < 1e-3);
             }
             for item in 0..n_items {
-                let want: f64 = (0..n_users).map(|u| oracle(u, item) * f64::from(x.row(u)[column])).sum();
+                let want: f64 = (0..n_users).map(|u| 2.0 * oracle(u, item) * f64::from(x.row(u)[column])).sum();
                 assert!((f64::from(by_users.row(item)[column]) - want).abs() < 1e-3);
             }
         }

@@ -1,7 +1,7 @@
 //! Re-makes the tables of recommendation quality in `benches/RESULTS.md`:
 //!
 //! ```text
-//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations]
+//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --expand 4]
 //! ```
 //!
 //! Every figure is of a process of its own: `kithdb load`, `kithdb train`, `kithdb eval` on what was not loaded. A part of the table is made
@@ -9,6 +9,7 @@
 
 #![allow(missing_docs)]
 
+mod expand;
 mod program;
 mod sets;
 mod table;
@@ -48,6 +49,9 @@ struct Arguments {
     /// Vary single parts of the models instead, and measure on a tenth held out of every user's training data
     #[arg(long)]
     ablations: bool,
+    /// Make sets of so many copies of every user and item first, and measure on interactions held out of them
+    #[arg(long, conflicts_with = "ablations", value_parser = clap::value_parser!(u64).range(2..=64))]
+    expand: Option<u64>,
     /// The file whose tables are replaced
     #[arg(long, default_value = RESULTS)]
     results: PathBuf,
@@ -76,10 +80,14 @@ fn main() -> anyhow::Result<()> {
             continue;
         };
         let scratch = tempfile::tempdir()?;
-        let files = if arguments.ablations { program.hold_out(&files, scratch.path())? } else { files };
+        let (set, files) = match arguments.expand {
+            Some(copies) => (format!("{set} x{}", copies * copies), expand::expand(&files, copies, scratch.path())?),
+            None if arguments.ablations => ((*set).to_owned(), program.hold_out(&files, scratch.path())?),
+            None => ((*set).to_owned(), files),
+        };
         for variant in variants().filter(|variant| wanted(&arguments.models, variant.model)) {
             if let Some(cells) = measure(&program, &files, variant, arguments.seeds)? {
-                put(&arguments, set, variant, cells).with_context(|| arguments.results.display().to_string())?;
+                put(&arguments, &set, variant, cells).with_context(|| arguments.results.display().to_string())?;
             }
         }
     }

@@ -80,7 +80,7 @@ impl Student for BiGear {
         "BiGeaR student"
     }
 
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
+    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables, _: bool) -> Result<(Tables, Vec<Epoch>)> {
         let propagation = self.propagation(context);
         let mut table = self.first_layer(context, teacher);
         let mut segments = propagation.forward(context, &table)?;
@@ -282,17 +282,10 @@ mod tests {
 
     /// The share of pairs of an item of the user's block and one of the other that are in order.
     fn in_order(isa: Isa, tables: &Tables) -> f64 {
-        let bits = tables.users.cols();
-        let row = |write: &dyn Fn(&mut [f32])| {
-            let mut row = vec![0.0; bits];
-            write(&mut row);
-            row
-        };
-        let items: Vec<_> = (0..32).map(|item| row(&|out| tables.write_item(isa, item, out))).collect();
+        let codes = tables.clone().into_code_vectors(isa);
         let mut good = 0;
         for user in 0..40 {
-            let user_row = row(&|out| tables.write_user(isa, user, out));
-            let scores: Vec<f32> = items.iter().map(|item| dot(isa, &user_row, item)).collect();
+            let scores: Vec<f32> = (0..32).map(|item| dot(isa, codes.users.row(user), codes.items.row(item))).collect();
             let (own, other) = if user < 20 { scores.split_at(16) } else { (&scores[16..], &scores[..16]) };
             good += own.iter().map(|a| other.iter().filter(|b| a > b).count()).sum::<usize>();
         }
@@ -316,7 +309,7 @@ mod tests {
             let teacher = noise(&context, 64);
             let start = model.untrained(&context, &teacher).unwrap();
             let before = in_order(context.isa, &start);
-            let (tables, epochs) = model.distil(&context, &teacher, start).unwrap();
+            let (tables, epochs) = model.distil(&context, &teacher, start, true).unwrap();
             let after = in_order(context.isa, &tables);
             assert!(after > 0.97 && before < 0.9, "{estimator:?} {pooled}: {before} {after}");
             assert!(epochs[29].loss < epochs[0].loss, "{epochs:?}");
@@ -345,8 +338,8 @@ mod tests {
             assert_eq!(lists[0].of(3).len(), 8);
             assert!(lists[0].of(40).is_empty());
             let start = model.untrained(&context, &teacher).unwrap();
-            let (with, _) = model.distil(&context, &teacher, start.clone()).unwrap();
-            let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start).unwrap();
+            let (with, _) = model.distil(&context, &teacher, start.clone(), true).unwrap();
+            let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start, true).unwrap();
             assert_ne!(with.users, without.users, "{distillation:?}");
         }
     }

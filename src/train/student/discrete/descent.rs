@@ -1,28 +1,72 @@
 //! The vector of one row that comes nearest to its targets, by bits and by magnitudes.
 
-use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, multiply_by, product};
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, multiply_by, product};
 use crate::train::student::Segment;
 
 /// Passes over the bits of a row a sweep; the second flips a third of what the first one does, the third a tenth.
 const PASSES: usize = 3;
 /// Passes over the magnitudes of a user's vector, once its signs are settled.
-const RELAXATIONS: usize = 4;
+const RELAXATIONS: usize = 2;
 /// Entries copied at once into columns.
 const LANES: usize = 16;
+/// Columns filled at once, so that they stay in the cache.
+const TILE: usize = 64;
 
-/// The side that is held fixed: W, with a row a pair to fit, and its Gram matrix `W'W`.
+/// The side that is held fixed: W, with a row a pair to fit, and its Gram matrix `W'W`. Its rows are those of `vectors` minus `shift`.
 pub(super) struct Side<'a> {
     isa: Isa,
     segments: &'a [Segment],
     vectors: &'a Matrix,
+    shift: Vec<f32>,
     gram: Matrix,
+    /// The rows of the Gram matrix of each layer, packed.
+    factors: Vec<Factor>,
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn new(isa: Isa, segments: &'a [Segment], vectors: &'a Matrix) -> Side<'a> {
-        let gram = product(isa, View::from(vectors).transposed(), vectors.into());
-        Side { isa, segments, vectors, gram }
+    /// The rows of `vectors` minus `shift`. O(rows bits^2), parallel.
+    pub(super) fn new(isa: Isa, segments: &'a [Segment], vectors: &'a Matrix, shift: Vec<f32>) -> Side<'a> {
+        let mut gram = product(isa, View::from(vectors).transposed(), vectors.into());
+        // sum (w - m)(w - m)' = sum w w' - s m' - m s' + n m m', with s the sum of all rows.
+        let sum = column_sum(isa, vectors);
+        let n = vectors.rows() as f32;
+        for k in 0..gram.rows() {
+            let row = gram.row_mut(k);
+            add_scaled(isa, row, n * shift[k] - sum[k], &shift);
+            add_scaled(isa, row, -shift[k], &sum);
+        }
+        let bits = gram.cols();
+        let pack = |layer: &Segment| {
+            let rows = &gram.data()[layer.start * bits..layer.end * bits];
+            Factor::pack(isa, View::new(rows, layer.len(), bits))
+        };
+        let factors = segments.iter().map(pack).collect();
+        Side { isa, segments, vectors, shift, gram, factors }
     }
+
+    /// The images `W'W y` of each layer's part of some vectors, back to back in `vectors`: a matrix a layer, a row a vector.
+    pub(super) fn images(&self, vectors: &[f32]) -> Images {
+        let bits = self.gram.cols();
+        let rows = vectors.len() / bits.max(1);
+        let image = |(segment, factor): (&Segment, &Factor)| {
+            let part: Vec<f32> =
+                vectors.chunks_exact(bits).flat_map(|vector| &vector[segment.clone()]).copied().collect();
+            let mut out = Matrix::zeros(rows, bits);
+            factor.multiply(View::new(&part, rows, segment.len()), out.data_mut(), false);
+            out
+        };
+        Images(self.segments.iter().zip(&self.factors).map(image).collect())
+    }
+}
+
+/// What [`Side::images`] gives.
+pub(super) struct Images(Vec<Matrix>);
+
+/// The sum of all rows, in order.
+pub(super) fn column_sum(isa: Isa, matrix: &Matrix) -> Vec<f32> {
+    let mut sum = vec![0.0; matrix.cols()];
+    (0..matrix.rows()).for_each(|row| add_scaled(isa, &mut sum, 1.0, matrix.row(row)));
+    sum
 }
 
 /// The buffers of a descent, kept from row to row.
@@ -51,10 +95,12 @@ pub(super) struct Descent<'a> {
 }
 
 impl<'a> Descent<'a> {
+    /// Starts from `vector`, of which `start` holds the images, in a row of their own.
     pub(super) fn new(
         side: &'a Side<'a>,
         state: &'a mut Workspace,
         vector: &'a mut [f32],
+        (start, place): (&Images, usize),
         cross: &'a [f32],
         list: impl Iterator<Item = (u32, f32)>,
         weight: f32,
@@ -73,25 +119,33 @@ impl<'a> Descent<'a> {
             buffer.clear();
             buffer.resize(len, 0.0);
         }
+        for (tile, columns) in columns.chunks_mut((TILE * stride).max(1)).enumerate() {
+            for (block, rows) in rows.chunks(LANES).enumerate() {
+                let vectors: Vec<&[f32]> =
+                    rows.iter().map(|&row| &side.vectors.row(row as usize)[tile * TILE..]).collect();
+                for (k, column) in columns.chunks_exact_mut(stride).enumerate() {
+                    let lanes = &mut column[block * LANES..][..LANES];
+                    let shift = side.shift[tile * TILE + k];
+                    lanes.iter_mut().zip(&vectors).for_each(|(lane, vector)| *lane = root * (vector[k] - shift));
+                }
+            }
+        }
         rest.iter_mut().zip(&goals).for_each(|(rest, goal)| *rest = root * goal);
-        for (block, rows) in rows.chunks(LANES).enumerate() {
-            let vectors: Vec<&[f32]> = rows.iter().map(|&row| side.vectors.row(row as usize)).collect();
-            for (k, column) in columns.chunks_exact_mut(stride).enumerate() {
-                let lanes = &mut column[block * LANES..][..LANES];
-                lanes.iter_mut().zip(&vectors).for_each(|(lane, vector)| *lane = root * vector[k]);
+        for (layer, segment) in side.segments.iter().enumerate() {
+            let own = &vector[segment.clone()];
+            let shift = dot(side.isa, own, &side.shift[segment.clone()]);
+            for (at, &row) in rows.iter().enumerate() {
+                let score = dot(side.isa, own, &side.vectors.row(row as usize)[segment.clone()]) - shift;
+                parts[layer * stride + at] = root * score;
+                rest[at] -= root * score;
             }
+            images[layer * bits..][..bits].copy_from_slice(start.0[layer].row(place));
         }
-        let mut descent = Descent { side, state, stride, vector, cross };
-        for k in 0..bits {
-            let column = &descent.state.columns[k * stride..][..stride];
-            descent.state.diagonal[k] = side.gram.row(k)[k] + dot(side.isa, column, column);
+        for (k, diagonal) in diagonal.iter_mut().enumerate() {
+            let column = &columns[k * stride..][..stride];
+            *diagonal = side.gram.row(k)[k] + dot(side.isa, column, column);
         }
-        for layer in 0..layers {
-            for k in side.segments[layer].clone() {
-                descent.add(layer, k, descent.vector[k]);
-            }
-        }
-        descent
+        Descent { side, state, stride, vector, cross }
     }
 
     /// Follows a change of `vector[k]`, in a layer, by `delta`.
@@ -200,6 +254,7 @@ mod tests {
     use crate::train::optim::random::{below, normal, normal_matrix};
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;
+    use rayon::prelude::*;
 
     /// `|t - W y|^2 + weight |list part|^2` from its definition, in double precision.
     fn direct(w: &Matrix, target: &[f64], list: &[(u32, f32)], weight: f64, y: &[f32]) -> f64 {
@@ -238,12 +293,18 @@ mod tests {
                 let scaler = 0.1 + normal(&mut rng).abs();
                 y[segment.clone()].iter_mut().for_each(|y| *y = if below(&mut rng, 2) == 0 { scaler } else { -scaler });
             }
-            let side = Side::new(isa, &segments, &w);
+            // The rows that are fitted are those of the definition: held shifted, and shifted back.
+            let shift: Vec<f32> = (0..end).map(|_| normal(&mut rng)).collect();
+            let mut held = w.clone();
+            held.par_rows_mut().for_each(|row| row.iter_mut().zip(&shift).for_each(|(x, shift)| *x += shift));
+            let side = Side::new(isa, &segments, &held, shift);
+            let images = side.images(&y);
             let mut workspace = Workspace::default();
             let constant: f64 = target.iter().map(|t| t * t).sum();
             let loss = |y: &[f32]| direct(&w, &target, &list, f64::from(weight), y);
             let before = loss(&y);
-            let mut descent = Descent::new(&side, &mut workspace, &mut y, &cross, list.iter().copied(), weight);
+            let mut descent =
+                Descent::new(&side, &mut workspace, &mut y, (&images, 0), &cross, list.iter().copied(), weight);
             let near = |descent: &Descent<'_>| {
                 let (followed, defined) = (constant + descent.loss(), loss(descent.vector));
                 assert!((followed - defined).abs() < 1e-3 * (1.0 + before), "case {case}: {followed} {defined}");

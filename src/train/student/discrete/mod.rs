@@ -1,26 +1,26 @@
 //! Discrete coordinate descent of codes towards a teacher's scores.
 
 mod descent;
+mod lists;
 
 use rayon::prelude::*;
 
 use super::{Student, Tables};
 use crate::error::Result;
-use crate::index::TopK;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
-use crate::train::optim::random::subset;
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::scores::Scores;
-use descent::{Descent, Side, Workspace};
+use descent::{Descent, Side, Workspace, column_sum};
+use lists::{Drawn, Lists};
 
-/// Pairs scored to find the lists; with more, a user's list is taken from a sample of the items.
-const MOST_PAIRS: usize = 1 << 33;
 /// Entries of all lists together.
 const MOST_ENTRIES: usize = 1 << 25;
 /// Entries an item is fitted to; of more, an even part stands for all.
 const MOST_OF_ITEM: usize = 4096;
+/// Rows whose products with the side held fixed are made together.
+const BLOCK: usize = 48;
 
 /// Codes whose scores are nearest to the teacher's in weighted squares, found bit by bit. With t the teacher's score, shifted and scaled for
 /// every user to mean 0 and deviation 1 over the items, x a user's and w an item's code vector (signs times one scaler per layer) and m the mean
@@ -34,7 +34,7 @@ const MOST_OF_ITEM: usize = 4096;
 /// al., "Discrete Collaborative Filtering", SIGIR 2016, equation 9), then its scalers take their least-squares values; items are treated alike,
 /// and no real-valued relaxation comes between a code and its loss. Shifts need no fitting: they change no ranking of a user's.
 ///
-/// O(bits (bits + list)) a row and pass, and the scores of all pairs once.
+/// O(bits (bits + list)) a row and pass, and the lists.
 #[derive(Clone, Debug)]
 pub(crate) struct Discrete {
     /// Times both sides are fitted.
@@ -50,7 +50,13 @@ impl Student for Discrete {
         "discrete coordinate descent"
     }
 
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, Vec<Epoch>)> {
+    fn distil(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        start: Tables,
+        last: bool,
+    ) -> Result<(Tables, Vec<Epoch>)> {
         context.monitor.phase("student", 2 * self.sweeps as u64 + 1);
         let mut training = Training::new(self, context, teacher, start)?;
         context.monitor.advance(1);
@@ -60,15 +66,25 @@ impl Student for Discrete {
             context.monitor.advance(2 * sweep as u64 + 2);
             let loss = training.fit_items()?;
             context.monitor.advance(2 * sweep as u64 + 3);
-            let recall = training.tables(&training.users).recall(context)?;
+            training.read_scales();
+            let recall = training.codes.recall(context)?;
             epochs.push(Epoch { loss, recall });
             if let Some(recall) = recall {
                 context.monitor.validation(sweep as u64 + 1, recall);
             }
         }
-        let mut magnitudes = training.users.clone();
-        training.each_user(&mut magnitudes, |descent| descent.relax())?;
-        Ok((training.tables(&magnitudes), epochs))
+        Ok((training.finish(last)?, epochs))
+    }
+
+    fn refit(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        _: &dyn Fn() -> Result<Tables>,
+        before: Tables,
+    ) -> Result<Tables> {
+        let again = Discrete { sweeps: self.sweeps.div_ceil(2), ..self.clone() };
+        Ok(again.distil(context, teacher, before, true)?.0)
     }
 }
 
@@ -84,211 +100,157 @@ struct Training<'a> {
     by_item: Lists,
     /// Weight of an entry of a list.
     weight: f32,
-    /// Code vectors: signs times scalers.
-    users: Matrix,
-    items: Matrix,
-    start: Tables,
+    /// While it lasts, the latents are code vectors: signs times scalers.
+    codes: Tables,
 }
 
 impl<'a> Training<'a> {
     fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, start: Tables) -> Result<Training<'a>> {
         let scores = Scores::new(context, teacher);
         let (n_users, n_items) = (start.users.rows(), start.items.rows());
-        let candidates = subset(&mut context.rng("candidates"), n_items, (MOST_PAIRS / n_users.max(1)).max(1024));
         let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
         let mut ones = Matrix::zeros(n_items, 1);
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
-        let mut means = scores.times(&ones).into_data();
-        let found = scores.map_users(context, &candidates, |user, row| {
-            let squares = row.iter().map(|x| (x - means[user]) * (x - means[user])).sum::<f32>();
-            let deviation = (squares / row.len().max(1) as f32).sqrt();
-            let list: Vec<(u32, f32)> = match context.graph.users().degree(user) {
-                0 => Vec::new(),
-                _ => best(row, most).into_iter().map(|at| (candidates[at as usize], row[at as usize])).collect(),
-            };
-            (deviation, list)
-        })?;
-        let is_active = |user: usize| context.graph.users().degree(user) > 0 && found[user].0 > f32::MIN_POSITIVE;
+        let mut means = scores.times(&ones).all().into_data();
+        let Drawn { lists: found, deviations } = lists::draw(context, &scores, &start, &means, most)?;
+        let is_active = |user: usize| context.graph.users().degree(user) > 0 && deviations[user] > f32::MIN_POSITIVE;
         let units: Vec<f32> =
-            (0..n_users).map(|user| if is_active(user) { 1.0 / found[user].0 } else { 0.0 }).collect();
+            (0..n_users).map(|user| if is_active(user) { 1.0 / deviations[user] } else { 0.0 }).collect();
         means.iter_mut().zip(&units).for_each(|(mean, unit)| *mean *= unit);
         let mut lists = Lists::default();
-        for (user, (_, list)) in found.into_iter().enumerate() {
+        for (user, list) in found.into_iter().enumerate() {
             let entries = list.into_iter().map(|(item, score)| (item, score * units[user] - means[user]));
             lists.push(entries.filter(|_| units[user] > 0.0));
         }
-        let isa = context.isa;
-        let write = |n: usize, write: &(dyn Fn(usize, &mut [f32]) + Sync)| {
-            let mut out = Matrix::zeros(n, start.users.cols());
-            out.par_rows_mut().enumerate().for_each(|(row, out)| write(row, out));
-            out
-        };
         Ok(Training {
-            users: write(n_users, &|user, out| start.write_user(isa, user, out)),
-            items: write(n_items, &|item, out| start.write_item(isa, item, out)),
             weight: model.emphasis * n_items as f32 / most as f32,
             by_item: lists.transposed(n_items),
+            codes: start.into_code_vectors(context.isa),
             context,
             scores,
             units,
             means,
             lists,
-            start,
         })
     }
 
     /// Fits every user to the items.
     fn fit_users(&mut self) -> Result<()> {
-        let mut users = std::mem::replace(&mut self.users, Matrix::zeros(0, 0));
-        self.each_user(&mut users, |descent| descent.fit())?;
-        self.users = users;
-        Ok(())
+        self.each_user(|descent| descent.fit())
     }
 
-    /// Runs `visit` on the descent of every user with something to fit, then takes the vector it leaves.
-    fn each_user(&self, users: &mut Matrix, visit: impl Fn(&mut Descent<'_>) + Sync) -> Result<()> {
+    /// Runs `visit` on the descent of every user with something to fit.
+    fn each_user(&mut self, visit: impl Fn(&mut Descent<'_>) + Sync) -> Result<()> {
         let (isa, context) = (self.context.isa, self.context);
-        let mut centred = self.items.clone();
-        let mean = column_mean(isa, &centred);
-        centred.par_rows_mut().for_each(|row| add_scaled(isa, row, -1.0, &mean));
-        let mut cross = self.scores.times(&centred);
-        cross.par_rows_mut().zip(&self.units).for_each(|(row, &unit)| multiply_by(isa, row, unit));
-        let side = Side::new(isa, &self.start.segments, &centred);
-        users.par_rows_mut().zip(cross.par_rows()).enumerate().try_for_each_init(
-            Workspace::default,
-            |workspace, (user, (vector, cross))| {
+        let (units, means, lists, weight) = (&self.units, &self.means, &self.lists, self.weight);
+        let Tables { segments, users, items, .. } = &mut self.codes;
+        let (n_items, bits) = (items.rows() as f32, items.cols());
+        let mean = column_mean(isa, items);
+        let cross_of = self.scores.times(items);
+        let side = Side::new(isa, segments, items, mean.clone());
+        let blocks = users.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
+        blocks.try_for_each_init(Workspace::default, |workspace, (block, vectors)| {
+            let first = block * BLOCK;
+            let mut cross = vec![0.0; vectors.len()];
+            cross_of.write(first, &mut cross);
+            let images = side.images(vectors);
+            for (at, (vector, cross)) in vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).enumerate() {
                 context.check()?;
-                if self.units[user] > 0.0 {
-                    let list = self.lists.row(user).map(|(&item, &goal)| (item, goal));
-                    let mut descent = Descent::new(&side, workspace, vector, cross, list, self.weight);
-                    visit(&mut descent);
+                let user = first + at;
+                if units[user] > 0.0 {
+                    // Of centred items: S (W - 1 m') = S W - (S 1) m'.
+                    multiply_by(isa, cross, units[user]);
+                    add_scaled(isa, cross, -n_items * means[user], &mean);
+                    let list = lists.row(user).map(|(&item, &goal)| (item, goal));
+                    visit(&mut Descent::new(&side, workspace, vector, (&images, at), cross, list, weight));
                 }
-                Ok(())
-            },
-        )
+            }
+            Ok(())
+        })
     }
 
     /// Fits every item to the users; the loss after it, as a share of that of codes that say nothing.
     fn fit_items(&mut self) -> Result<f64> {
-        let (isa, context, users) = (self.context.isa, self.context, &self.users);
-        let mean = column_mean(isa, &self.items);
+        let (isa, context) = (self.context.isa, self.context);
+        let (by_item, means, units, entry_weight) = (&self.by_item, &self.means, &self.units, self.weight);
+        let Tables { segments, users, items, .. } = &mut self.codes;
+        let users = &*users;
+        let bits = items.cols();
+        let mean = column_mean(isa, items);
         // What the mean item adds to a user's scores; the targets are raised by it in place of centring the items.
         let offsets: Vec<f32> = users.par_rows().map(|row| dot(isa, row, &mean)).collect();
-        let mut scaled = users.clone();
-        scaled.par_rows_mut().zip(&self.units).for_each(|(row, &unit)| multiply_by(isa, row, unit));
-        let mut cross = self.scores.transposed_times(&scaled);
-        let mut shift = vec![0.0; mean.len()];
-        for (user, vector) in (0..users.rows()).map(|user| (user, users.row(user))) {
-            add_scaled(isa, &mut shift, offsets[user] - self.means[user], vector);
+        let cross_of = self.scores.transposed_times(users, units);
+        let mut shift = vec![0.0; bits];
+        for user in 0..users.rows() {
+            add_scaled(isa, &mut shift, offsets[user] - means[user], users.row(user));
         }
-        cross.par_rows_mut().for_each(|row| add_scaled(isa, row, 1.0, &shift));
-        let side = Side::new(isa, &self.start.segments, users);
-        let (by_item, weight) = (&self.by_item, self.weight);
-        let rows = self.items.par_rows_mut().zip(cross.par_rows()).enumerate();
-        let losses: Vec<f64> = rows
-            .map_init(Workspace::default, |workspace, (item, (vector, cross))| {
-                context.check()?;
-                let entries = by_item.row(item).len();
-                let step = entries.div_ceil(MOST_OF_ITEM).max(1);
-                let list = by_item.row(item).step_by(step).map(|(&user, &goal)| (user, goal + offsets[user as usize]));
-                let weight = weight * entries as f32 / entries.div_ceil(step).max(1) as f32;
-                if context.graph.items().degree(item) == 0 {
-                    return Ok(0.0);
+        let side = Side::new(isa, segments, users, vec![0.0; bits]);
+        let blocks = items.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
+        let losses: Vec<f64> = blocks
+            .map_init(Workspace::default, |workspace, (block, vectors)| {
+                let first = block * BLOCK;
+                let mut cross = vec![0.0; vectors.len()];
+                cross_of.write(first, &mut cross);
+                let images = side.images(vectors);
+                let mut loss = 0.0;
+                let rows = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits));
+                for (at, (vector, cross)) in rows.enumerate() {
+                    context.check()?;
+                    let item = first + at;
+                    if context.graph.items().degree(item) == 0 {
+                        continue;
+                    }
+                    add_scaled(isa, cross, 1.0, &shift);
+                    let entries = by_item.row(item).len();
+                    let step = entries.div_ceil(MOST_OF_ITEM).max(1);
+                    let list = by_item.row(item).step_by(step);
+                    let list = list.map(|(&user, &goal)| (user, goal + offsets[user as usize]));
+                    let weight = entry_weight * entries as f32 / entries.div_ceil(step).max(1) as f32;
+                    let mut descent = Descent::new(&side, workspace, vector, (&images, at), cross, list, weight);
+                    descent.fit();
+                    loss += descent.loss();
                 }
-                let mut descent = Descent::new(&side, workspace, vector, cross, list, weight);
-                descent.fit();
-                Ok(descent.loss())
+                Ok(loss)
             })
             .collect::<Result<_>>()?;
-        let n_items = self.items.rows() as f64;
-        let active = self.units.iter().zip(&offsets).filter(|(unit, _)| **unit > 0.0);
+        let n_items = items.rows() as f64;
+        let active = units.iter().zip(&offsets).filter(|(unit, _)| **unit > 0.0);
         let squares: f64 = active.clone().map(|(_, &offset)| n_items * (1.0 + f64::from(offset).powi(2))).sum();
-        let listed: f64 = self.lists.goals.iter().map(|&goal| f64::from(goal).powi(2)).sum();
-        let nothing = n_items * active.count() as f64 + f64::from(self.weight) * listed;
+        let listed: f64 = self.lists.goals().iter().map(|&goal| f64::from(goal).powi(2)).sum();
+        let nothing = n_items * active.count() as f64 + f64::from(entry_weight) * listed;
         Ok((squares + losses.iter().sum::<f64>()) / nothing.max(f64::MIN_POSITIVE))
     }
 
-    /// The tables of the codes. The latents of users are `magnitudes`: the same signs, for queries of several planes.
-    fn tables(&self, magnitudes: &Matrix) -> Tables {
-        let isa = self.context.isa;
-        let mut tables = self.start.clone();
-        let Tables { segments, weights, users, items, user_scales, item_scales, .. } = &mut tables;
+    /// Makes the scales those of the code vectors.
+    fn read_scales(&mut self) {
+        let Tables { segments, weights, users, items, user_scales, item_scales, .. } = &mut self.codes;
         for (layer, segment) in segments.iter().enumerate() {
             let (square, width) = (weights[layer] * weights[layer], segment.len() as f32);
-            for (vectors, from, latents, scales, factor) in [
-                (&self.users, magnitudes, &mut *users, &mut *user_scales, 1.0 / square),
-                (&self.items, &self.items, &mut *items, &mut *item_scales, width),
-            ] {
-                let rows = latents.par_rows_mut().zip(scales.par_rows_mut());
-                rows.zip(vectors.par_rows().zip(from.par_rows())).for_each(|((latent, scales), (vector, from))| {
-                    scales[layer] = (vector[segment.start].abs() * factor).ln();
-                    let latent = &mut latent[segment.clone()];
-                    latent.copy_from_slice(&from[segment.clone()]);
-                    Tables::spread(isa, latent);
-                });
+            for (vectors, scales, factor) in [(&*users, &mut *user_scales, 1.0 / square), (items, item_scales, width)] {
+                let rows = scales.par_rows_mut().zip(vectors.par_rows());
+                rows.for_each(|(scales, vector)| scales[layer] = (vector[segment.start].abs() * factor).ln());
             }
         }
-        tables
-    }
-}
-
-/// Entries of rows, with targets.
-#[derive(Default)]
-struct Lists {
-    ends: Vec<usize>,
-    rows: Vec<u32>,
-    goals: Vec<f32>,
-}
-
-impl Lists {
-    fn push(&mut self, entries: impl Iterator<Item = (u32, f32)>) {
-        entries.for_each(|(row, goal)| {
-            self.rows.push(row);
-            self.goals.push(goal);
-        });
-        self.ends.push(self.rows.len());
     }
 
-    fn row(&self, row: usize) -> std::iter::Zip<std::slice::Iter<'_, u32>, std::slice::Iter<'_, f32>> {
-        let start = if row == 0 { 0 } else { self.ends[row - 1] };
-        let span = start..self.ends[row];
-        self.rows[span.clone()].iter().zip(&self.goals[span])
-    }
-
-    /// The entries by what they point to, of which there are `n`.
-    fn transposed(&self, n: usize) -> Lists {
-        let mut starts = vec![0usize; n + 1];
-        self.rows.iter().for_each(|&row| starts[row as usize + 1] += 1);
-        (0..n).for_each(|row| starts[row + 1] += starts[row]);
-        let mut out =
-            Lists { ends: starts[1..].to_vec(), rows: vec![0; self.rows.len()], goals: vec![0.0; self.rows.len()] };
-        for row in 0..self.ends.len() {
-            for (&to, &goal) in self.row(row) {
-                let at = &mut starts[to as usize];
-                (out.rows[*at], out.goals[*at]) = (row as u32, goal);
-                *at += 1;
-            }
+    /// The tables of the codes. The last time, the latents of users have magnitudes: the same signs, for queries of several planes.
+    fn finish(mut self, last: bool) -> Result<Tables> {
+        self.read_scales();
+        if last {
+            self.each_user(|descent| descent.relax())?;
         }
-        out
-    }
-}
-
-/// Positions of the `most` largest scores, ties by position, rising. O(scores).
-fn best(scores: &[f32], most: usize) -> Vec<u32> {
-    let mut best = TopK::new(most, scores.len());
-    for (at, &score) in (0..).zip(scores) {
-        if score >= best.threshold() {
-            best.push(score, at, at);
+        let (isa, mut tables) = (self.context.isa, self.codes);
+        for side in [&mut tables.users, &mut tables.items] {
+            side.par_rows_mut().for_each(|row| {
+                tables.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
+            });
         }
+        Ok(tables)
     }
-    let mut positions: Vec<u32> = best.into_sorted().into_iter().map(|(at, _)| at).collect();
-    positions.sort_unstable();
-    positions
 }
 
 fn column_mean(isa: Isa, matrix: &Matrix) -> Vec<f32> {
-    let mut mean = vec![0.0; matrix.cols()];
-    (0..matrix.rows()).for_each(|row| add_scaled(isa, &mut mean, 1.0, matrix.row(row)));
+    let mut mean = column_sum(isa, matrix);
     multiply_by(isa, &mut mean, 1.0 / matrix.rows().max(1) as f32);
     mean
 }
@@ -298,37 +260,6 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::optim::random::{below, normal_matrix};
-    use rand_xoshiro::Xoshiro256PlusPlus;
-    use rand_xoshiro::rand_core::SeedableRng;
-
-    #[test]
-    fn the_best_are_those_of_a_sort() {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
-        for _ in 0..200 {
-            let (n, most) = (below(&mut rng, 300), 1 + below(&mut rng, 40));
-            let scores: Vec<f32> = (0..n).map(|_| below(&mut rng, 50) as f32).collect();
-            let mut sorted: Vec<u32> = (0..n as u32).collect();
-            sorted.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
-            sorted.truncate(most);
-            sorted.sort_unstable();
-            assert_eq!(best(&scores, most), sorted);
-        }
-    }
-
-    #[test]
-    fn lists_are_turned_round() {
-        let mut lists = Lists::default();
-        for row in [vec![(1, 0.5), (3, 1.5)], vec![], vec![(0, 2.0), (3, 3.0)]] {
-            lists.push(row.into_iter());
-        }
-        let turned = lists.transposed(4);
-        let row = |at: usize| turned.row(at).map(|(&row, &goal)| (row, goal)).collect::<Vec<_>>();
-        assert_eq!(
-            [row(0), row(1), row(2), row(3)],
-            [vec![(2, 2.0)], vec![(0, 0.5)], vec![], vec![(0, 1.5), (2, 3.0)]]
-        );
-    }
-
     /// The loss reported is the one defined, and falls from sweep to sweep.
     #[test]
     fn sweeps_lower_the_loss_over_all_pairs() {
@@ -350,7 +281,7 @@ mod tests {
         let mut last = f64::INFINITY;
         for _ in 0..4 {
             training.fit_users().unwrap();
-            let mean = column_mean(Isa::BASELINE, &training.items);
+            let mean = column_mean(Isa::BASELINE, &training.codes.items);
             let reported = training.fit_items().unwrap();
             let (mut loss, mut nothing) = (0.0, 0.0);
             for user in 1..n_users {
@@ -364,8 +295,8 @@ mod tests {
                 for (item, score) in row.iter().enumerate() {
                     let weight = if listed.contains(&(item as u32)) { 1.0 + 0.5 * n_items as f64 / 5.0 } else { 1.0 };
                     let target = (score - average) / deviation;
-                    let x = training.users.row(user);
-                    let score = inner(x, training.items.row(item)) - inner(x, &mean);
+                    let x = training.codes.users.row(user);
+                    let score = inner(x, training.codes.items.row(item)) - inner(x, &mean);
                     loss += weight * (target - score).powi(2);
                     nothing += weight * target.powi(2);
                 }
@@ -375,6 +306,6 @@ mod tests {
             last = reported;
         }
         assert!(last < 0.05, "64 bits say nearly all of 8 dimensions: {last}");
-        assert!(training.users.row(0).iter().all(|&x| x == 0.0));
+        assert!(training.codes.users.row(0).iter().all(|&x| x == 0.0));
     }
 }

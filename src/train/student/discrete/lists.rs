@@ -1,0 +1,195 @@
+//! The items a user is fitted to above others: the teacher's best.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::index::{Filter, Linear, TopK};
+use crate::train::context::Context;
+use crate::train::optim::random::subset;
+use crate::train::student::Tables;
+use crate::train::teacher::scores::{Added, Scores};
+
+/// Items that are all scored for every user. Of more, only candidates are.
+const MOST_SCORED: usize = 1 << 14;
+/// Items that the deviation of a user's scores is estimated from, where there are more.
+const SAMPLE: usize = 2048;
+/// Candidates by codes, for each item of a list.
+const BY_CODES: usize = 3;
+/// Candidates by neighbours, for each item of a list.
+const BY_NEIGHBOURS: usize = 2;
+
+/// Entries of rows, with targets.
+#[derive(Default)]
+pub(super) struct Lists {
+    ends: Vec<usize>,
+    rows: Vec<u32>,
+    goals: Vec<f32>,
+}
+
+/// The lists of all users, and what makes scores targets.
+pub(super) struct Drawn {
+    /// The best items of every user with something to fit, rising; the goals are the teacher's scores.
+    pub(super) lists: Vec<Vec<(u32, f32)>>,
+    /// The deviation of every user's scores over the items.
+    pub(super) deviations: Vec<f32>,
+}
+
+/// Draws lists of at most `most` items. Where there are many items, they are the best among candidates: those with the best codes, by `start`, and
+/// those the user's neighbours add most to. `means` are those of every user's scores.
+/// O(users items width) up to 16,384 items, then O(users (items words + candidates width)).
+pub(super) fn draw(
+    context: &Context<'_>,
+    scores: &Scores<'_>,
+    start: &Tables,
+    means: &[f32],
+    most: usize,
+) -> Result<Drawn> {
+    let n_items = start.items.rows();
+    let is_active = |user: usize| context.graph.users().degree(user) > 0;
+    let sample = subset(&mut context.rng("candidates"), n_items, if n_items > MOST_SCORED { SAMPLE } else { n_items });
+    let is_all = sample.len() == n_items;
+    let sampled = scores.map_users(context, &sample, |user, row| {
+        let squares = row.iter().map(|x| (x - means[user]) * (x - means[user])).sum::<f32>();
+        let deviation = (squares / row.len().max(1) as f32).sqrt();
+        let list = if is_all && is_active(user) { best(&sample, row, most) } else { Vec::new() };
+        (deviation, list)
+    })?;
+    let (deviations, mut lists): (Vec<f32>, Vec<Vec<(u32, f32)>>) = sampled.into_iter().unzip();
+    if !is_all {
+        lists = Candidates::new(context, start)?.lists(context, scores, most)?;
+    }
+    Ok(Drawn { lists, deviations })
+}
+
+/// Where candidates come from.
+struct Candidates {
+    users: crate::code::PlaneCodes,
+    items: Linear,
+}
+
+impl Candidates {
+    fn new(context: &Context<'_>, start: &Tables) -> Result<Candidates> {
+        let shape = std::sync::Arc::new(start.shape()?);
+        let items = start.encode_items(&shape)?;
+        let ranks: Vec<u32> = (0..items.len() as u32).collect();
+        Ok(Candidates { users: start.encode_users(&shape, 1)?, items: Linear::build(&items, ranks, context.popcount)? })
+    }
+
+    fn lists(&self, context: &Context<'_>, scores: &Scores<'_>, most: usize) -> Result<Vec<Vec<(u32, f32)>>> {
+        (0..context.graph.n_users())
+            .into_par_iter()
+            .map_init(
+                || scores.nothing_added(),
+                |added, user| {
+                    context.check()?;
+                    if context.graph.users().degree(user) == 0 {
+                        return Ok(Vec::new());
+                    }
+                    scores.add_neighbours(user, added);
+                    let candidates = self.of(user, added, most)?;
+                    let row = scores.of(user, &candidates, added);
+                    added.clear();
+                    Ok(best(&candidates, &row, most))
+                },
+            )
+            .collect()
+    }
+
+    /// The candidates for a user's list of at most `most` items, rising.
+    fn of(&self, user: usize, added: &mut Added, most: usize) -> Result<Vec<u32>> {
+        let by_codes = self.items.search(&self.users.query(user, 1)?, BY_CODES * most, &Filter::default())?;
+        let mut candidates = added.largest(BY_NEIGHBOURS * most).to_vec();
+        candidates.extend(by_codes.matches.iter().map(|found| found.row));
+        candidates.sort_unstable();
+        candidates.dedup();
+        Ok(candidates)
+    }
+}
+
+impl Lists {
+    pub(super) fn push(&mut self, entries: impl Iterator<Item = (u32, f32)>) {
+        entries.for_each(|(row, goal)| {
+            self.rows.push(row);
+            self.goals.push(goal);
+        });
+        self.ends.push(self.rows.len());
+    }
+
+    pub(super) fn row(&self, row: usize) -> std::iter::Zip<std::slice::Iter<'_, u32>, std::slice::Iter<'_, f32>> {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        let span = start..self.ends[row];
+        self.rows[span.clone()].iter().zip(&self.goals[span])
+    }
+
+    /// The targets of all entries.
+    pub(super) fn goals(&self) -> &[f32] {
+        &self.goals
+    }
+
+    /// The entries by what they point to, of which there are `n`.
+    pub(super) fn transposed(&self, n: usize) -> Lists {
+        let mut starts = vec![0usize; n + 1];
+        self.rows.iter().for_each(|&row| starts[row as usize + 1] += 1);
+        (0..n).for_each(|row| starts[row + 1] += starts[row]);
+        let mut out =
+            Lists { ends: starts[1..].to_vec(), rows: vec![0; self.rows.len()], goals: vec![0.0; self.rows.len()] };
+        for row in 0..self.ends.len() {
+            for (&to, &goal) in self.row(row) {
+                let at = &mut starts[to as usize];
+                (out.rows[*at], out.goals[*at]) = (row as u32, goal);
+                *at += 1;
+            }
+        }
+        out
+    }
+}
+
+/// The `most` items of the largest scores, ties by position, in the order of `items`. O(scores).
+fn best(items: &[u32], scores: &[f32], most: usize) -> Vec<(u32, f32)> {
+    let mut best = TopK::new(most, scores.len());
+    for (at, &score) in (0..).zip(scores) {
+        if score >= best.threshold() {
+            best.push(score, at, at);
+        }
+    }
+    let mut positions: Vec<u32> = best.into_sorted().into_iter().map(|(at, _)| at).collect();
+    positions.sort_unstable();
+    positions.into_iter().map(|at| (items[at as usize], scores[at as usize])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::optim::random::below;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use rand_xoshiro::rand_core::SeedableRng;
+
+    #[test]
+    fn the_best_are_those_of_a_sort() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+        for _ in 0..200 {
+            let (n, most) = (below(&mut rng, 300), 1 + below(&mut rng, 40));
+            let scores: Vec<f32> = (0..n).map(|_| below(&mut rng, 50) as f32).collect();
+            let items: Vec<u32> = (0..n as u32).map(|at| 3 * at).collect();
+            let mut sorted: Vec<(u32, f32)> = items.iter().copied().zip(scores.iter().copied()).collect();
+            sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            sorted.truncate(most);
+            sorted.sort_unstable_by_key(|entry| entry.0);
+            assert_eq!(best(&items, &scores, most), sorted);
+        }
+    }
+
+    #[test]
+    fn lists_are_turned_round() {
+        let mut lists = Lists::default();
+        for row in [vec![(1, 0.5), (3, 1.5)], vec![], vec![(0, 2.0), (3, 3.0)]] {
+            lists.push(row.into_iter());
+        }
+        let turned = lists.transposed(4);
+        let row = |at: usize| turned.row(at).map(|(&row, &goal)| (row, goal)).collect::<Vec<_>>();
+        assert_eq!(
+            [row(0), row(1), row(2), row(3)],
+            [vec![(2, 2.0)], vec![(0, 0.5)], vec![], vec![(0, 1.5), (2, 3.0)]]
+        );
+    }
+}
