@@ -51,6 +51,7 @@ struct Inner {
     live: Arc<Live>,
     store: Arc<Store>,
     pool: Arc<Pool>,
+    memory_limit: Option<u64>,
 }
 
 impl std::fmt::Debug for Db {
@@ -92,7 +93,7 @@ impl Db {
         let (store, live) = (Arc::new(store), Arc::new(live));
         writer.begin(&store, &live);
         worker.begin(&store, &live);
-        Ok(Self { inner: Arc::new(Inner { worker, writer, live, store, pool }) })
+        Ok(Self { inner: Arc::new(Inner { worker, writer, live, store, pool, memory_limit: options.memory_limit }) })
     }
 
     fn live(&self) -> &Live {
@@ -256,8 +257,9 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for options out of range. What happens later is told by [`Job::wait`].
-    pub fn train(&self, options: TrainOptions) -> Result<Job> {
+    pub fn train(&self, mut options: TrainOptions) -> Result<Job> {
         options.validate()?;
+        options.memory_limit = options.memory_limit.or(self.inner.memory_limit);
         self.inner.worker.train(options)
     }
 

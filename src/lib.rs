@@ -85,8 +85,8 @@ pub use repeats::Repeats;
 pub use snapshot::Snapshot;
 pub use stats::{DiskStats, GenerationStats, Stats};
 pub use train::{
-    Domain, Epoch, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData, StatePart,
-    StudentKind, TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
+    Domain, Epoch, Estimate, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData,
+    StatePart, StudentKind, TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
 };
 
 /// Internals that benches of this package measure; no part of the interface.

@@ -20,11 +20,19 @@ pub struct Options {
     pub(crate) allow_abort: bool,
     pub(crate) repeats: Option<Repeats>,
     pub(crate) effort: Effort,
+    pub(crate) memory_limit: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: true, cache_bytes: 64 << 20, allow_abort: false, repeats: None, effort: Effort::Exact }
+        Self {
+            create: true,
+            cache_bytes: 64 << 20,
+            allow_abort: false,
+            repeats: None,
+            effort: Effort::Exact,
+            memory_limit: None,
+        }
     }
 }
 
@@ -59,6 +67,13 @@ impl Options {
     /// default, which is exact. What is measured stays exact: [`Db::evaluate`].
     pub fn recall(mut self, share: f32) -> Self {
         self.effort = Effort::of_share(share);
+        self
+    }
+
+    /// Bytes that a training may hold beside what the database does, unless its own
+    /// [options](crate::TrainOptions::memory_limit) say otherwise: one that by its estimate would hold more is refused. No limit by default.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
         self
     }
 

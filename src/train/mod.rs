@@ -17,6 +17,7 @@ mod teacher;
 mod training;
 
 pub use measure::monitor::Monitor;
+pub use model::estimate::Estimate;
 pub use model::options::{Preset, TrainOptions};
 pub use model::report::{Epoch, TrainReport};
 pub use model::settings::{Domain, SETTINGS, Setting, SettingValue};

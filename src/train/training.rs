@@ -11,6 +11,7 @@ use super::model::options::TrainOptions;
 use super::model::plan::{Coding, Plan};
 use super::model::report::TrainReport;
 use super::model::settings::SettingValue;
+use super::model::size::Size;
 use super::state::TrainState;
 use super::student::{Tables, fold_in};
 use super::teacher::Neighbours;
@@ -44,7 +45,7 @@ pub struct Trained {
 impl Trained {
     /// What comes of a graph without interactions: nobody has a code.
     pub(crate) fn nothing(n_users: usize, n_items: usize, options: &TrainOptions) -> Result<Self> {
-        let plan = Plan::new(options, &Bipartite::from_edges(n_users, n_items, &[])?)?;
+        let plan = Plan::new(options, Size { users: n_users, items: n_items, ..Size::default() })?;
         let shape = Arc::new(plan.coding.shape()?);
         let (words, layers, bits) = (shape.words(), shape.layers(), shape.bits() as usize);
         let planes = options.query_planes;
@@ -62,7 +63,7 @@ impl Trained {
 /// Learns layered codes of every user and item of a graph. Runs on a thread pool of its own and returns when done.
 ///
 /// # Errors
-/// `InvalidArgument` for bad options or a graph without interactions, `Thread`, `Cancelled`, `Diverged`.
+/// `InvalidArgument` for bad options, a graph without interactions and a limit of memory that is too low, `Thread`, `Cancelled`, `Diverged`.
 pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
     options.validate()?;
     Pool::start("train", options.threads)?.run(|| train_here(graph, options, monitor))
@@ -76,6 +77,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
             remedy: "insert some before training".to_owned(),
         });
     }
+    options.check_memory(Size::of(graph))?;
     let isa = Isa::chosen()?;
     let holdout = match Holdout::split(graph) {
         // Without the first user's interactions a graph may be too small to spare anything: it is trained on whole.
@@ -91,7 +93,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     let context = Context { graph: &holdout.trained, validation: &validation, isa, popcount, seed, monitor };
     context.check()?;
     let Plan { teacher, search, neighbours, hops, coding, student, refit, mut settings } =
-        Plan::new(options, context.graph)?;
+        Plan::new(options, Size::of(context.graph))?;
 
     let fitted = search::fit(&context, teacher, search)?;
     let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, chosen } = fitted;

@@ -1,10 +1,12 @@
 //! What is trained: the names of models and of their parts, as users of the field know them; options, settings, and the parts they come to.
 
+pub(crate) mod estimate;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod recipe;
 pub(crate) mod report;
 pub(crate) mod settings;
+pub(crate) mod size;
 
 use std::fmt;
 use std::str::FromStr;

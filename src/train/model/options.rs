@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
 use super::settings::Settings;
+use super::size::Size;
 use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use crate::code::{MAX_LAYERS, MAX_PLANES};
 use crate::error::{Error, Result};
-use crate::graph::Bipartite;
 
 /// How much time a training may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,7 @@ pub struct TrainOptions {
     pub(crate) query_planes: u32,
     pub(crate) threads: usize,
     pub(crate) seed: u64,
+    pub(crate) memory_limit: Option<u64>,
     pub(crate) model: Model,
     pub(crate) teacher: Option<TeacherKind>,
     pub(crate) student: Option<StudentKind>,
@@ -76,6 +77,7 @@ impl TrainOptions {
             query_planes: 4,
             threads: 0,
             seed: 1,
+            memory_limit: None,
             model: Model::Recipe,
             teacher: None,
             student: None,
@@ -153,6 +155,13 @@ impl TrainOptions {
         self
     }
 
+    /// Bytes that a training may hold. One that by its [estimate](TrainOptions::estimate) would hold more is refused before it starts. Default: what
+    /// the [database](crate::Options::memory_limit) says, which is no limit unless it is given one.
+    pub fn memory_limit(mut self, bytes: u64) -> TrainOptions {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
     /// Checks every option, and all of them together.
     ///
     /// # Errors
@@ -180,7 +189,7 @@ impl TrainOptions {
         }
         self.settings.validate()?;
         // Of a graph a plan takes only defaults: what fits one of any size fits one without interactions.
-        Plan::new(self, &Bipartite::from_edges(1, 1, &[])?).map(drop)
+        Plan::new(self, Size::default()).map(drop)
     }
 
     /// Hops of propagation.

@@ -3,10 +3,10 @@
 use super::options::{MAX_BITS, Preset, TrainOptions};
 use super::recipe::Recipe;
 use super::settings::{self, Reader, SettingValue};
+use super::size::Size;
 use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
-use crate::graph::Bipartite;
 use crate::train::optim::estimator::Estimator;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
@@ -73,15 +73,15 @@ impl Coding {
 }
 
 impl Plan {
-    /// Chooses the parts and their settings. The recipe and its parts look at the graph for defaults; which settings are read, and whether a
+    /// Chooses the parts and their settings. The recipe and its parts look at the size of the graph for defaults; which settings are read, and whether a
     /// combination exists, does not depend on it.
     ///
     /// # Errors
     /// `InvalidArgument` for a combination that does not exist, and for a setting that nothing reads.
-    pub(crate) fn new(options: &TrainOptions, graph: &Bipartite) -> Result<Plan> {
+    pub(crate) fn new(options: &TrainOptions, size: Size) -> Result<Plan> {
         let reader = Reader::new(&options.settings);
         let parts = Parts::new(options);
-        let recipe = Recipe::new(options, graph);
+        let recipe = Recipe::new(options, size);
         let is_gradient = parts.teacher != TeacherKind::Ials;
         if parts.loss == Loss::Softmax && matches!(parts.sampler, Sampler::Dynamic | Sampler::Synthesised) {
             return Err(Error::InvalidArgument {
@@ -100,7 +100,7 @@ impl Plan {
         let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
         let teacher: Box<dyn Teacher> = match parts.teacher {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
-            TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, graph)? }),
+            TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, size)? }),
             TeacherKind::LightGcn => {
                 let weighted = parts.student == StudentKind::Bigear;
                 let pooling = if weighted { Pooling::Weighted } else { Pooling::Mean };
@@ -110,7 +110,7 @@ impl Plan {
                     pooling,
                 );
                 let hops = options.layers.map_or(if pooling == Pooling::Mean { 3 } else { 2 }, |hops| hops as usize);
-                let descent = descent(&reader, options, parts, Some((hops, pooling)), graph)?;
+                let descent = descent(&reader, options, parts, Some((hops, pooling)), size)?;
                 if descent.cosine && pooling == Pooling::Weighted {
                     return Err(Error::InvalidArgument {
                         what: "cosines of weighted layers".to_owned(),
@@ -217,13 +217,12 @@ fn descent(
     options: &TrainOptions,
     parts: Parts,
     hops: Option<(usize, Pooling)>,
-    graph: &Bipartite,
+    size: Size,
 ) -> Result<Descent> {
     let Parts { sampler, loss, .. } = parts;
     let is_softmax = loss == Loss::Softmax;
     let is_fast = options.preset == Preset::Fast;
-    let pairs = (graph.n_users() as f64 * graph.n_items() as f64).max(1.0);
-    let is_dense = graph.n_edges() as f64 / pairs > 0.01;
+    let is_dense = size.density() > 0.01;
     let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
     // Layers that become codes as they are have the codes' width. Means of hops are smooth, so they need more columns than free vectors.
     let mean = if hops.is_some() && !is_fast { 128 } else { 64 };
@@ -232,7 +231,7 @@ fn descent(
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
     // A step of propagation costs the same for any number of users. The softmax loss, over all positives of a user, needs more steps an epoch.
     let steps = if is_softmax { 32 } else { 8 };
-    let batch = if hops.is_some() { (graph.n_users() / steps).next_multiple_of(512).clamp(512, 4096) } else { 512 };
+    let batch = if hops.is_some() { (size.users / steps).next_multiple_of(512).clamp(512, 4096) } else { 512 };
     // The harder the negatives, the less is overfitted.
     let (epochs, rate, l2) = match loss {
         Loss::Softmax if hops.is_some() => (40, if is_dense { 0.05 } else { 0.1 }, 0.0),
@@ -263,7 +262,7 @@ fn descent(
             Loss::Softmax => 1,
             _ => {
                 let most = if sampler == Sampler::Synthesised { MOST_SYNTHESISED } else { MOST_DRAWS };
-                count(&settings::TEACHER_DRAWS, (graph.n_edges() / graph.n_users().max(1)).clamp(1, most))
+                count(&settings::TEACHER_DRAWS, (size.edges / size.users.max(1)).clamp(1, most))
             }
         },
         negatives: match loss {
@@ -271,7 +270,7 @@ fn descent(
             Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
             Loss::Bpr | Loss::Softmax => 1,
         },
-        pool: count(&settings::TEACHER_POOL, if is_softmax { (graph.n_items() / 4).clamp(2048, 8192) } else { 512 }),
+        pool: count(&settings::TEACHER_POOL, if is_softmax { (size.items / 4).clamp(2048, 8192) } else { 512 }),
         cosine,
         length: cosine
             .then(|| number(&settings::TEACHER_LENGTH, 0.0))
@@ -402,11 +401,9 @@ mod tests {
 
     #[test]
     fn what_validates_fits_graphs_of_every_size() {
-        let edges = |n: u32| -> Vec<_> { (0..n).flat_map(|u| (0..40.min(n)).map(move |i| (u, i, 1.0))).collect() };
-        let graphs: Vec<Bipartite> = [(90, 40, edges(90)), (50, 250_000, edges(50)), (30_000, 30, edges(30))]
-            .into_iter()
-            .map(|(users, items, edges)| Bipartite::from_edges(users, items, &edges).unwrap())
-            .collect();
+        let size = |users, items, edges| Size { users, items, touched: items, edges };
+        let sizes =
+            [size(90, 40, 3600), size(50, 250_000, 2000), size(30_000, 30, 900), size(1 << 24, 1 << 24, 1 << 32)];
         let some = |setting: &Setting| -> Vec<String> {
             let values: Vec<String> = match setting.domain {
                 Domain::Switch => ["on", "off"].map(str::to_owned).into(),
@@ -437,8 +434,8 @@ mod tests {
                     for options in students.chain([base.clone()]).map(with) {
                         let valid = options.validate().map(drop).map_err(|error| error.to_string());
                         checked[usize::from(valid.is_ok())] += 1;
-                        for graph in &graphs {
-                            let fits = Plan::new(&options, graph).map(drop).map_err(|error| error.to_string());
+                        for size in sizes {
+                            let fits = Plan::new(&options, size).map(drop).map_err(|error| error.to_string());
                             assert_eq!(fits.is_ok(), valid.is_ok(), "{options:?}: {valid:?} {fits:?}");
                         }
                     }
@@ -450,9 +447,9 @@ mod tests {
 
     #[test]
     fn bigear_needs_layers_of_equal_width() {
-        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
         let options = TrainOptions::default().model(Model::BigearPlus).teacher(TeacherKind::Ials);
-        let plan = |options: &TrainOptions| Plan::new(options, &graph).map(|plan| plan.coding.shape().unwrap());
+        let plan =
+            |options: &TrainOptions| Plan::new(options, Size::default()).map(|plan| plan.coding.shape().unwrap());
         assert_eq!(plan(&options.clone().bits(768)).unwrap().widths(), [256, 256, 256]);
         assert_eq!(plan(&options.clone().bits(256).set("student.layerwise", "off")).unwrap().widths(), [256]);
         assert_eq!(plan(&options.clone().bits(512).layers(1)).unwrap().weights(), [0.5, 1.0]);
@@ -462,12 +459,13 @@ mod tests {
 
     #[test]
     fn bigear_is_bigear_plus_without_synthesis_and_pseudo_positives() {
-        let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0)]).unwrap();
-        let student =
-            |options: TrainOptions| match Plan::new(&options.teacher(TeacherKind::Ials), &graph).unwrap().coding {
-                Coding::BiGear(student) => student,
-                other => panic!("{other:?}"),
-            };
+        let student = |options: TrainOptions| match Plan::new(&options.teacher(TeacherKind::Ials), Size::default())
+            .unwrap()
+            .coding
+        {
+            Coding::BiGear(student) => student,
+            other => panic!("{other:?}"),
+        };
         let plus = TrainOptions::default().model(Model::BigearPlus);
         let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off").set("student.epochs", 14);
         assert_eq!(student(TrainOptions::default().model(Model::Bigear)), student(less));

@@ -1,7 +1,7 @@
 //! Settings chosen from the graph itself.
 
 use super::options::{Preset, TrainOptions};
-use crate::graph::Bipartite;
+use super::size::Size;
 use crate::train::student::Discrete;
 use crate::train::teacher::ImplicitAls;
 
@@ -20,14 +20,13 @@ impl Recipe {
     /// Looks at size and density. The share of pairs that are observed decides how much an unobserved one weighs and how much
     /// a term regularises; the two curves go through the best settings on held-out interactions of three sets, from 0.07 % to
     /// 3.3 % observed.
-    pub(crate) fn new(options: &TrainOptions, graph: &Bipartite) -> Recipe {
-        let pairs = (graph.n_users() as f64 * graph.n_items() as f64).max(1.0);
-        let density = graph.n_edges() as f64 / pairs;
+    pub(crate) fn new(options: &TrainOptions, size: Size) -> Recipe {
+        let density = size.density();
         let is_fast = options.preset == Preset::Fast;
         let is_dense = density > 0.01;
         let factors = if is_fast || is_dense { 128 } else { 512 };
         // More factors than the smaller side has structure for only memorise it.
-        let nodes = graph.n_users().min(graph.n_items());
+        let nodes = size.users.min(size.items);
         let factors = factors.min((nodes / 16).next_multiple_of(8).max(8));
         let teacher = ImplicitAls {
             factors,
@@ -44,8 +43,7 @@ impl Recipe {
         };
         let student = Discrete { sweeps, list, emphasis: 0.4 };
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
-        let degree =
-            graph.n_edges() as f32 / graph.items().degrees().iter().filter(|&&degree| degree > 0).count().max(1) as f32;
+        let degree = size.edges as f32 / size.touched.max(1) as f32;
         Recipe { teacher, student, has_neighbours: !is_fast, neighbours: 10.0 + 1.5 * degree }
     }
 }

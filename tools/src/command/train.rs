@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use kithdb::{Db, Loss, Model, SETTINGS, Sampler, StudentKind, TeacherKind, TrainOptions, TrainOutcome};
+use kithdb::{Db, Estimate, Loss, Model, SETTINGS, Sampler, StudentKind, TeacherKind, TrainOptions, TrainOutcome};
 use serde::Serialize;
 
 use super::database::Database;
@@ -64,6 +64,9 @@ pub(super) struct Settings {
     /// Seed of all random numbers [default: 1]
     #[arg(long)]
     seed: Option<u64>,
+    /// Memory a training may hold, as in 4G or 800M: one that by its estimate would hold more is refused [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = a_size)]
+    memory_limit: Option<u64>,
 }
 
 /// The library's presets, as arguments.
@@ -92,6 +95,7 @@ impl Settings {
             layers: None,
             threads: None,
             seed: None,
+            memory_limit: None,
         }
     }
 
@@ -129,6 +133,9 @@ impl Settings {
         if let Some(seed) = self.seed {
             options = options.seed(seed);
         }
+        if let Some(bytes) = self.memory_limit {
+            options = options.memory_limit(bytes);
+        }
         options
     }
 }
@@ -137,6 +144,23 @@ impl Settings {
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, as in teacher.factors=96")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Bytes, of which K, M and G stand for thousands.
+fn a_size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1_000),
+        Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
+        Some((at, 'g' | 'G')) => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number: f64 = digits.parse().map_err(|_| "write a number of bytes, as in 4G or 800M".to_owned())?;
+    let bytes = number * unit as f64;
+    if (1.0..1e18).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err("pass more than nothing, and less than 1e18".into())
+    }
 }
 
 /// The settings there are.
@@ -155,6 +179,8 @@ fn settings_help() -> String {
 pub(super) struct Trained {
     /// What was asked for.
     options: TrainOptions,
+    /// What it was said to take before it started.
+    estimate: Estimate,
     #[serde(flatten)]
     outcome: TrainOutcome,
     pub(super) seconds: f64,
@@ -170,6 +196,9 @@ impl Train {
             let opened = OpenOptions::new().create(true).append(true).open(path);
             opened.with_context(|| format!("cannot write {}", path.display()))?;
         }
+        let estimate = estimate(&db, &self.settings.options())?;
+        let (seconds, bytes) = (output::seconds(estimate.processor_seconds), output::bytes(estimate.bytes));
+        output.note(&format!("about {seconds} of processor time and {bytes} of memory"));
         let trained = train(&db, &self.settings)?;
         if let Some(path) = &self.report {
             let report = serde_json::to_string_pretty(&trained)? + "\n";
@@ -180,10 +209,17 @@ impl Train {
     }
 }
 
+/// What a training on all there is will take.
+fn estimate(db: &Db, options: &TrainOptions) -> anyhow::Result<Estimate> {
+    let stats = db.stats()?;
+    Ok(options.estimate(stats.users, stats.items, stats.interactions)?)
+}
+
 /// Trains, with a progress bar.
 pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
     let start = Instant::now();
     let options = settings.options();
+    let estimate = estimate(db, &options)?;
     let job = db.train(options.clone())?;
     let bar = output::steps_bar();
     while !job.wait_timeout(GLANCE) {
@@ -194,7 +230,7 @@ pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
     }
     bar.finish_and_clear();
     let outcome = job.wait()?;
-    Ok(Trained { options, outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
+    Ok(Trained { options, estimate, outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
 }
 
 /// The most memory this process has had resident, in bytes, where the system keeps a `/proc`.
@@ -226,6 +262,16 @@ pub(super) fn text(trained: &Trained) -> String {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(super::a_size("1.5G"), Ok(1_500_000_000));
+        assert_eq!(super::a_size("800M"), Ok(800_000_000));
+        assert_eq!(super::a_size("4096"), Ok(4096));
+        for bad in ["", "G", "-1G", "0", "four", "1e30"] {
+            assert!(super::a_size(bad).is_err(), "{bad}");
+        }
+    }
+
     #[test]
     fn peak_memory_is_told() {
         assert!(super::peak_memory().is_some_and(|bytes| bytes > 1 << 20));
