@@ -241,14 +241,18 @@ impl Snapshot {
         let (Catalogues { users, items }, tail) = (self.catalogues(), self.tail());
         // Measures that know only what was retrieved have to retrieve as much as where they come from.
         let most = most.max(eval::RETRIEVED);
+        let item_degree = |id: &Id| items.get(id).ok().flatten().map_or(0, |item| tail.item_degree(item));
         for chunk in truth.chunks(4096) {
             let lists = self.pool().run(|| lists(chunk, most))?;
-            let item_degree = |id: &Id| items.get(id).ok().flatten().map_or(0, |item| tail.item_degree(item));
             for (list, (user, relevant)) in lists.iter().zip(chunk) {
                 let degree = users.get(user)?.map_or(0, |user| tail.history(user).len() as u32);
                 tally.add_with_degrees(list, relevant, degree, item_degree);
             }
         }
-        Ok(tally.finish(items.live()))
+        // Numbers of items that are gone have no interactions.
+        let mut degrees: Vec<u32> =
+            (0..items.len()).map(|item| tail.item_degree(item)).filter(|&degree| degree > 0).collect();
+        degrees.resize((items.live() as usize).max(degrees.len()), 0);
+        Ok(tally.finish_with_degrees(degrees, item_degree))
     }
 }

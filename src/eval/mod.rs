@@ -1,7 +1,9 @@
-//! How good a ranking is: recall, NDCG, precision, MAP, hit rate, F1 and coverage at k, and recall by training degree.
+//! How good a ranking is: recall, NDCG, precision, MAP, hit rate and F1 at k, recall by training degree, and over which items it spreads: coverage,
+//! the Gini index, mean popularity.
 
 mod full_precision;
 mod quartile;
+mod spread;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -31,7 +33,7 @@ pub struct Evaluation {
     pub items_by_degree: Vec<Quartile>,
 }
 
-/// The measures at one cut-off, each averaged over users except coverage. All lie in 0 to 1.
+/// The measures at one cut-off, averaged over users except the last three. All lie in 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metrics {
     /// The cut-off: how many of the best items count.
@@ -55,6 +57,11 @@ pub struct Metrics {
     pub f1: f64,
     /// Share of the catalogue that was recommended to somebody.
     pub coverage: f64,
+    /// The Gini index of how often the items of the catalogue were recommended: 0 where each was as often, near 1 where a few were always.
+    pub gini: f64,
+    /// Mean over recommendations of the item's rank by training degree, as a share of the catalogue: 0 for the most popular item, a half where
+    /// items are recommended without regard to it. Of items of one degree each has the middle rank. `None` where degrees are not known.
+    pub popularity_rank: Option<f64>,
 }
 
 impl Evaluation {
@@ -68,9 +75,9 @@ impl Serialize for Evaluation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("users", &self.users)?;
-        for Metrics { k, recall, ndcg, ndcg_bigear, precision, map: mean_precision, hit_rate, f1, coverage } in
-            &self.cuts
-        {
+        for cut in &self.cuts {
+            let Metrics { k, recall, ndcg, ndcg_bigear, precision, map: mean_precision, .. } = cut;
+            let Metrics { hit_rate, f1, coverage, gini, popularity_rank, .. } = cut;
             let entries = [
                 ("recall", recall),
                 ("ndcg", ndcg),
@@ -80,8 +87,10 @@ impl Serialize for Evaluation {
                 ("hit_rate", hit_rate),
                 ("f1", f1),
                 ("coverage", coverage),
+                ("gini", gini),
             ];
-            for (name, value) in entries {
+            let ranks = popularity_rank.iter().map(|rank| ("popularity_rank", rank));
+            for (name, value) in entries.into_iter().chain(ranks) {
                 map.serialize_entry(&format!("{name}@{k}"), value)?;
             }
         }
@@ -98,7 +107,8 @@ impl Serialize for Evaluation {
 pub struct Tally<T> {
     users: u64,
     sums: Vec<Metrics>,
-    recommended: Vec<HashSet<T>>,
+    /// How often each item was recommended, by cut-off.
+    recommended: Vec<HashMap<T, u64>>,
     /// What became of every user's test items, and of every test item.
     by_user: Vec<Outcome>,
     by_item: HashMap<T, Outcome>,
@@ -108,7 +118,7 @@ impl<T: Eq + Hash + Clone> Tally<T> {
     /// An empty tally for the given cut-offs.
     pub fn new(cuts: &[usize]) -> Self {
         let sums = cuts.iter().map(|&k| Metrics { k, ..Metrics::default() }).collect();
-        let recommended = vec![HashSet::new(); cuts.len()];
+        let recommended = vec![HashMap::new(); cuts.len()];
         Self { users: 0, sums, recommended, by_user: Vec::new(), by_item: HashMap::new() }
     }
 
@@ -123,8 +133,11 @@ impl<T: Eq + Hash + Clone> Tally<T> {
         for (sum, seen) in self.sums.iter_mut().zip(&mut self.recommended) {
             let (mut hits, mut gain, mut precisions, mut retrieved) = (0.0, 0.0, 0.0, 0);
             for (rank, item) in recommended.iter().take(sum.k.max(RETRIEVED)).enumerate() {
-                if rank < sum.k && !seen.contains(item) {
-                    seen.insert(item.clone());
+                if rank < sum.k {
+                    match seen.get_mut(item) {
+                        Some(times) => *times += 1,
+                        None => drop(seen.insert(item.clone(), 1)),
+                    }
                 }
                 if !relevant.contains(item) {
                     continue;
@@ -182,6 +195,16 @@ impl<T: Eq + Hash + Clone> Tally<T> {
 
     /// The averages; `n_items` is the size of the catalogue.
     pub fn finish(self, n_items: u64) -> Evaluation {
+        self.finish_with(n_items, |_| None)
+    }
+
+    /// [`Tally::finish`], with the training degrees of all items of the catalogue, in any order, and that of one.
+    pub fn finish_with_degrees(self, mut degrees: Vec<u32>, item_degree: impl Fn(&T) -> u32) -> Evaluation {
+        degrees.sort_unstable_by(|a, b| b.cmp(a));
+        self.finish_with(degrees.len() as u64, |seen| spread::popularity_rank(&degrees, seen, &item_degree))
+    }
+
+    fn finish_with(self, n_items: u64, rank: impl Fn(&HashMap<T, u64>) -> Option<f64>) -> Evaluation {
         let average = |sum: f64| if self.users == 0 { 0.0 } else { sum / self.users as f64 };
         let cuts = self.sums.iter().zip(&self.recommended).map(|(sum, seen)| Metrics {
             k: sum.k,
@@ -193,6 +216,8 @@ impl<T: Eq + Hash + Clone> Tally<T> {
             hit_rate: average(sum.hit_rate),
             f1: average(sum.f1),
             coverage: seen.len() as f64 / n_items.max(1) as f64,
+            gini: spread::gini(n_items, seen.values().copied()),
+            popularity_rank: rank(seen),
         });
         let ks: Vec<usize> = self.sums.iter().map(|sum| sum.k).collect();
         Evaluation {

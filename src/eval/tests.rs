@@ -84,6 +84,21 @@ fn degree(item: u32) -> u32 {
     item / 7
 }
 
+/// Gini's index as the mean difference of two of 200 items over twice their mean, and the mean of 0 for the most popular to 1 for the least.
+fn naive_spread(users: &[User], k: usize) -> (f64, Option<f64>) {
+    let shown: Vec<u32> = users.iter().flat_map(|user| user.0.iter().copied().take(k)).collect();
+    let times: Vec<f64> = (0..200).map(|item| shown.iter().filter(|&&other| other == item).count() as f64).collect();
+    let differences: f64 = times.iter().flat_map(|a| times.iter().map(move |b| (a - b).abs())).sum();
+    let n = shown.len() as f64;
+    let rank = |item: u32| -> f64 {
+        let above = (0..200).filter(|&other| degree(other) > degree(item)).count();
+        let same = (0..200).filter(|&other| degree(other) == degree(item)).count();
+        (above as f64 + (same - 1) as f64 / 2.0) / 199.0
+    };
+    let gini = if n == 0.0 { 0.0 } else { differences / (2.0 * 200.0 * n) };
+    (gini, (n > 0.0).then(|| shown.iter().map(|&item| rank(item)).sum::<f64>() / n))
+}
+
 /// The recall of test interactions by quarter of degree, counted one by one.
 fn naive_items(users: &[User], k: usize) -> Vec<(u32, u32, u64, u64, f64)> {
     let tests: Vec<(&User, u32)> = users.iter().flat_map(|user| user.1.iter().map(move |&item| (user, item))).collect();
@@ -123,7 +138,8 @@ proptest! {
         let cuts = [1, 5, 20, 100, 130];
         let mut tally = Tally::new(&cuts);
         users.iter().for_each(|(list, test, has)| tally.add_with_degrees(list, test, *has, |&item| degree(item)));
-        let evaluation = tally.finish(200);
+        let degrees: Vec<u32> = (0..200).map(degree).collect();
+        let evaluation = tally.finish_with_degrees(degrees, |&item| degree(item));
         let tested: Vec<User> = users.iter().filter(|user| !user.1.is_empty()).cloned().collect();
         let n = tested.len().max(1) as f64;
         prop_assert_eq!(evaluation.users, tested.len() as u64);
@@ -140,6 +156,12 @@ proptest! {
                 prop_assert!((found - sum / n).abs() < 1e-12 && (0.0..=1.0 + 1e-12).contains(&found), "{cut:?} {sums:?}");
             }
             prop_assert_eq!(cut.coverage, shown.len() as f64 / 200.0);
+            let (gini, rank) = naive_spread(&tested, k);
+            prop_assert!((cut.gini - gini).abs() < 1e-12, "{} {gini}", cut.gini);
+            match (cut.popularity_rank, rank) {
+                (Some(found), Some(rank)) => prop_assert!((found - rank).abs() < 1e-12, "{found} {rank}"),
+                (found, rank) => prop_assert_eq!(found, rank),
+            }
 
             let mut covered = 0;
             for quartile in &evaluation.users_by_degree {

@@ -10,7 +10,7 @@ use super::measure::validation::Validation;
 use super::model::options::TrainOptions;
 use super::model::plan::{Coding, Plan};
 use super::model::report::TrainReport;
-use super::model::settings::SettingValue;
+use super::model::settings::{SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
 use super::model::size::Size;
 use super::state::TrainState;
 use super::student::{Tables, fold_in};
@@ -102,11 +102,17 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         settings.push((name.to_owned(), SettingValue::Number(f64::from(chosen))));
     }
     let mut beside = None;
-    if let Some(regularisation) = neighbours
-        && let Some(weight) = search::add_neighbours(&context, &mut layers, &mut teacher_recall, regularisation)?
+    if let Some(regularisations) = neighbours
+        && let Some(added) = search::add_neighbours(&context, &mut layers, &mut teacher_recall, &regularisations)?
     {
-        settings.push(("teacher.neighbour_weight".to_owned(), SettingValue::Number(f64::from(weight))));
-        beside = Some((regularisation, weight));
+        let (regularisation, weight) = added;
+        settings.retain(|entry| entry.0 != TEACHER_NEIGHBOUR_REGULARISATION.name);
+        for (name, value) in
+            [(TEACHER_NEIGHBOUR_REGULARISATION.name, regularisation), ("teacher.neighbour_weight", weight)]
+        {
+            settings.push((name.to_owned(), SettingValue::Number(f64::from(value))));
+        }
+        beside = Some(added);
     }
     layers.propagate(isa, context.graph, hops);
     let start = coding.tables(&context, &layers)?;

@@ -9,6 +9,8 @@ use crate::train::teacher::{Fit, Neighbours, Teacher};
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;
+/// With so many interactions the rule that the recipe starts from holds: nothing is searched.
+pub(crate) const ENOUGH: usize = 1_500_000;
 /// Candidates at most.
 const CANDIDATES: usize = 4;
 /// How many times as much as factors the neighbours may weigh; both estimate the same zeros and ones.
@@ -26,8 +28,8 @@ pub(crate) struct Fitted {
 }
 
 /// Fits the teacher and, for as long as that raises recall on the held-out interactions, fits it again with more regularisation. The rule the
-/// recipe starts from holds for a million interactions; the fewer there are, the more is needed. Without `search`, or with nothing held out,
-/// there is one fit.
+/// recipe starts from holds for a million interactions; the fewer there are, the more is needed. Without `search`, with nothing held out, or with
+/// more than a million and a half interactions there is one fit.
 pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool) -> Result<Fitted> {
     let fit = |teacher: Box<dyn Teacher>| -> Result<Fitted> {
         let Fit { layers, epochs, chosen, settled } = teacher.fit(context)?;
@@ -36,7 +38,7 @@ pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool
     };
     let mut best = fit(teacher)?;
     for _ in 1..CANDIDATES {
-        let Some(recall) = best.recall.filter(|_| search) else { break };
+        let Some(recall) = best.recall.filter(|_| search && context.graph.n_edges() < ENOUGH) else { break };
         let Some((more, regularisation)) = best.teacher.regularised(STEP) else { break };
         let mut next = fit(more)?;
         if next.recall.is_none_or(|next| next <= recall) {
@@ -48,8 +50,8 @@ pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool
     Ok(best)
 }
 
-/// Adds to a teacher's scores those of neighbours, regularised by `regularisation`, with the weight that gives the best recall on the held-out
-/// interactions; returns the weight. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the sum.
+/// Adds to a teacher's scores those of neighbours, with the one of some `regularisations` and the weight that give the best recall on the held-out
+/// interactions; returns both. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the sum.
 ///
 /// # Errors
 /// `Cancelled`.
@@ -57,15 +59,23 @@ pub(crate) fn add_neighbours(
     context: &Context<'_>,
     layers: &mut Layers,
     recall: &mut Option<f64>,
-    regularisation: f32,
-) -> Result<Option<f32>> {
+    regularisations: &[f32],
+) -> Result<Option<(f32, f32)>> {
     let Some(alone) = *recall else { return Ok(None) };
-    let neighbours = Neighbours::fit(context, regularisation)?;
-    let (users, items) = layers.joined();
-    let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), &neighbours, &WEIGHTS)?;
-    let best = recalls.iter().zip(WEIGHTS).max_by(|a, b| a.0.total_cmp(b.0)).filter(|best| *best.0 > alone);
-    let Some((&best, weight)) = best else { return Ok(None) };
-    *recall = Some(best);
-    layers.add(neighbours, weight)?;
-    Ok(Some(weight))
+    let models = Neighbours::fit_each(context, regularisations)?;
+    let mut best = (alone, None);
+    for (at, neighbours) in models.iter().enumerate() {
+        let (users, items) = layers.joined();
+        let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), neighbours, &WEIGHTS)?;
+        for (recall, weight) in recalls.into_iter().zip(WEIGHTS).filter(|(recall, _)| recall.is_finite()) {
+            if recall > best.0 {
+                best = (recall, Some((at, weight)));
+            }
+        }
+    }
+    let Some((at, weight)) = best.1 else { return Ok(None) };
+    *recall = Some(best.0);
+    let chosen = models.into_iter().nth(at);
+    chosen.map_or(Ok(()), |neighbours| layers.add(neighbours, weight))?;
+    Ok(Some((regularisations[at], weight)))
 }

@@ -7,13 +7,14 @@ use super::plan::Plan;
 use super::settings::{self, Setting, SettingValue};
 use super::size::Size;
 use crate::error::{Error, Result};
+use crate::train::measure::search::ENOUGH;
 
 /// Neighbours' weights of an item.
 const NEIGHBOURS: f64 = 128.0;
 /// Sweeps of a teacher's refit, as a share of its sweeps; sweeps of a student's.
 const REFIT: (f64, f64) = (0.2, 0.5);
-/// Fits of a teacher while its regularisation is searched, usually.
-const SEARCHED: f64 = 2.0;
+/// Fits of a teacher while its regularisation is searched, usually, and where there are more interactions than it is searched for.
+const SEARCHED: (f64, f64) = (2.0, 1.0);
 /// What every process holds.
 const BASE: f64 = 100e6;
 
@@ -130,7 +131,8 @@ impl Work {
             (Some(sweeps), _) => {
                 let applied = 1.0 + self.number(&settings::TEACHER_STEPS).unwrap_or(3.0);
                 let sweep = applied * (8.0 * self.edges * d / 15e9 + 2.0 * self.nodes() * d * d / 100e9);
-                sweeps * (SEARCHED + REFIT.0 * refits) * sweep
+                let searched = if self.edges < ENOUGH as f64 { SEARCHED.0 } else { SEARCHED.1 };
+                sweeps * (searched + REFIT.0 * refits) * sweep
             }
             (None, Some(epochs)) => epochs * (self.edges + self.nodes()) * d * 1e-8,
             (None, None) => 0.0,

@@ -17,6 +17,9 @@ const MOST_DRAWS: usize = 32;
 /// As many with synthesised negatives, where a pair costs as much as its candidates.
 const MOST_SYNTHESISED: usize = 8;
 
+/// Regularisations of neighbours to choose from, as shares of what the recipe says.
+const RIDGES: [f32; 2] = [1.0, 0.25];
+
 /// Negatives of all positives drawn of a user at most.
 const MAX_PAIRS: usize = 1 << 20;
 
@@ -25,8 +28,8 @@ pub(crate) struct Plan {
     pub(crate) teacher: Box<dyn Teacher>,
     /// Whether to look for more regularisation on the held-out interactions.
     pub(crate) search: bool,
-    /// Regularisation of the neighbours to be added to the teacher, if any.
-    pub(crate) neighbours: Option<f32>,
+    /// Regularisations to choose from of the neighbours to be added to the teacher, if any.
+    pub(crate) neighbours: Option<Vec<f32>>,
     /// Hops added to what the teacher gives.
     pub(crate) hops: usize,
     pub(crate) coding: Coding,
@@ -159,7 +162,12 @@ impl Plan {
                 // Where the graph decides, the setting is read either way.
                 let regularisation = (wanted || is_open)
                     .then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, recipe.neighbours));
-                regularisation.filter(|_| wanted)
+                let shares: &[f32] = match reader.is_set(&settings::TEACHER_NEIGHBOUR_REGULARISATION) {
+                    true => &[1.0],
+                    false => &RIDGES,
+                };
+                let regularisations = |most: f32| shares.iter().map(|share| share * most).collect();
+                regularisation.filter(|_| wanted).map(regularisations)
             }
             _ => None,
         };

@@ -93,7 +93,7 @@ settings! {
     TEACHER_POOLING = "teacher.pooling", Domain::Choice(&["mean", "weighted"]), "lightgcn: average the hops, or keep each with BiGeaR's weight (l + 1) / (L + 1)";
 
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
-    TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions";
+    TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";
 
     STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "bigear: passes over the training data";
     STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear: validations without a gain before stopping";

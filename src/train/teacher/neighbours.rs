@@ -31,26 +31,38 @@ impl Neighbours {
     /// # Errors
     /// `Cancelled`.
     pub(crate) fn fit(context: &Context<'_>, regularisation: f32) -> Result<Neighbours> {
+        Ok(Neighbours::fit_each(context, &[regularisation])?.swap_remove(0))
+    }
+
+    /// [`Neighbours::fit`] for each of some `regularisations`, with the counts of shared users made once.
+    pub(crate) fn fit_each(context: &Context<'_>, regularisations: &[f32]) -> Result<Vec<Neighbours>> {
         let n_items = context.graph.n_items();
-        let columns: Vec<Vec<(u32, f32)>> = (0..n_items)
+        // Of every item the neighbours, and their weights by each regularisation back to back.
+        let columns: Vec<(Vec<u32>, Vec<f32>)> = (0..n_items)
             .into_par_iter()
             .map_init(
                 || Workspace::new(context.graph, context.isa),
                 |workspace, item| {
                     context.check()?;
                     let near = workspace.nearest(item);
-                    let weights = workspace.solve(item, &near, regularisation);
-                    Ok(near.into_iter().zip(weights).collect())
+                    let weights = workspace.solve(item, &near, regularisations);
+                    Ok((near, weights))
                 },
             )
             .collect::<Result<_>>()?;
         let mut offsets = vec![0u64];
-        offsets.extend(columns.iter().scan(0, |end, column| {
-            *end += column.len() as u64;
+        offsets.extend(columns.iter().scan(0, |end, (near, _)| {
+            *end += near.len() as u64;
             Some(*end)
         }));
-        let (near, weights) = columns.into_iter().flatten().unzip();
-        Ok(Neighbours { weights: Csr::from_parts(n_items, offsets, near, Some(weights))?.transpose() })
+        let near: Vec<u32> = columns.iter().flat_map(|(near, _)| near).copied().collect();
+        (0..regularisations.len())
+            .map(|at| {
+                let weights = columns.iter().flat_map(|(near, weights)| &weights[at * near.len()..][..near.len()]);
+                let values = Some(weights.copied().collect());
+                Ok(Neighbours { weights: Csr::from_parts(n_items, offsets.clone(), near.clone(), values)?.transpose() })
+            })
+            .collect()
     }
 
     /// A model of these weights, which a row an item holds.
@@ -138,8 +150,8 @@ impl<'a> Workspace<'a> {
         near
     }
 
-    /// The weights of the neighbours.
-    fn solve(&mut self, item: usize, near: &[u32], regularisation: f32) -> Vec<f32> {
+    /// The weights of the neighbours by each regularisation, back to back.
+    fn solve(&mut self, item: usize, near: &[u32], regularisations: &[f32]) -> Vec<f32> {
         let n = near.len();
         // The last row is that of the item itself: the right-hand side.
         let mut gram = vec![0.0f32; (n + 1) * n];
@@ -161,10 +173,15 @@ impl<'a> Workspace<'a> {
                 }
             }
         }
-        (0..n).for_each(|at| gram[at * n + at] += regularisation);
-        let (gram, right) = gram.split_at_mut(n * n);
-        solve_cholesky(self.isa, gram, right);
-        right.to_vec()
+        let mut weights = Vec::with_capacity(n * regularisations.len());
+        for regularisation in regularisations {
+            let mut system = gram.clone();
+            (0..n).for_each(|at| system[at * n + at] += regularisation);
+            let (lower, right) = system.split_at_mut(n * n);
+            solve_cholesky(self.isa, lower, right);
+            weights.extend_from_slice(right);
+        }
+        weights
     }
 }
 
@@ -207,7 +224,7 @@ mod tests {
         let graph = Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap();
         for isa in Isa::available() {
             let context = Context { isa, ..context(&graph, &()) };
-            let model = Neighbours::fit(&context, lambda).unwrap();
+            let model = Neighbours::fit_each(&context, &[7.0, lambda]).unwrap().swap_remove(1);
             let x = |user: u32, item: u32| f64::from(u8::from(graph.users().row(user as usize).contains(&item)));
             let count = |a: u32, b: u32| (0..n_users).map(|user| x(user, a) * x(user, b)).sum::<f64>();
             let weight = |from: u32, to: u32| {

@@ -23,7 +23,8 @@ use crate::output::{self, Output, Table};
 /// Measure the recommendations against held-out interactions
 ///
 /// For every user of the test file, all items they do not have yet are ranked; the file's items should come out on top. Measures are averages
-/// over users, but for coverage, the share of the catalogue that was recommended to anybody.
+/// over users, but for coverage, the share of the catalogue that was recommended to anybody, the Gini index of how often its items were, and the mean
+/// rank of what was recommended by its popularity, 0 for the most popular item and 1 for the least.
 #[derive(Args)]
 pub(crate) struct Eval {
     #[command(flatten)]
@@ -128,13 +129,27 @@ pub(super) fn read(source: &Source, options: &ReaderOptions, output: &Output) ->
 
 /// The measures, a cut-off a line, and beside them the recall of popularity.
 pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> String {
-    let mut header =
-        vec![">k", ">recall", ">ndcg", ">ndcg (bigear)", ">precision", ">map", ">hit rate", ">f1", ">coverage"];
+    let mut header = vec![
+        ">k",
+        ">recall",
+        ">ndcg",
+        ">ndcg (bigear)",
+        ">precision",
+        ">map",
+        ">hit rate",
+        ">f1",
+        ">coverage",
+        ">gini",
+        ">popularity rank",
+    ];
     header.extend(popularity.map(|_| ">recall of popularity"));
     let mut table = Table::new(&header);
     for cut in &measures.cuts {
-        let Metrics { recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage, .. } = *cut;
-        let figures = [recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage];
+        let Metrics {
+            recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage, gini, popularity_rank, ..
+        } = *cut;
+        let rank = popularity_rank.unwrap_or(f64::NAN);
+        let figures = [recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage, gini, rank];
         let popular = popularity.map(|popular| popular.at(cut.k).map_or(0.0, |cut| cut.recall));
         let cells = figures.into_iter().chain(popular).map(|figure| format!("{figure:.4}"));
         table.row(std::iter::once(cut.k.to_string()).chain(cells));
