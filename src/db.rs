@@ -35,7 +35,7 @@ use crate::writer::{Operation, Pending, Stream, Writer};
 /// db.insert("alice", "grinder")?;
 /// db.insert_many([("alice", "kettle"), ("bob", "kettle")])?;
 /// let hits = db.query().user("bob").k(5).or_popular().run()?;
-/// assert_eq!(hits.as_slice()[0].id, "grinder".into());
+/// assert_eq!(hits[0].id, "grinder".into());
 /// # Ok(())
 /// # }
 /// ```

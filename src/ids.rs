@@ -38,6 +38,22 @@ impl Id {
         }
     }
 
+    /// The text of a string id.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Id::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number of an integer id.
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Id::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// The bytes the id is stored and compared under: big-endian for integers, so that byte order is the order of ids of one kind.
     pub(crate) fn key(&self) -> Key<'_> {
         match self {
@@ -207,6 +223,13 @@ mod tests {
         let ids = [Id::from(7u64), Id::from(7u32), Id::from(7usize), Id::from(7i64), Id::from(7i32), Id::from(7)];
         assert!(ids.iter().all(|id| *id == Id::Int(7)), "{ids:?}");
         assert_eq!((Id::from(i64::MAX), Id::from(0i64)), (Id::Int(i64::MAX as u64), Id::Int(0)));
+    }
+
+    #[test]
+    fn ids_give_back_what_they_were_made_of() {
+        assert_eq!((Id::from("kettle").as_str(), Id::from("kettle").as_u64()), (Some("kettle"), None));
+        assert_eq!((Id::from(7u64).as_str(), Id::from(7u64).as_u64()), (None, Some(7)));
+        assert_eq!((Id::from(-7).as_u64(), Id::from(vec![107u8]).as_str()), (None, None));
     }
 
     #[test]

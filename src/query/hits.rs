@@ -174,6 +174,15 @@ impl From<EngineKind> for Engine {
     }
 }
 
+/// The hit at a place, the best at 0; panics where there are not so many.
+impl std::ops::Index<usize> for Hits {
+    type Output = Hit;
+
+    fn index(&self, place: usize) -> &Hit {
+        &self.hits[place]
+    }
+}
+
 impl IntoIterator for Hits {
     type Item = Hit;
     type IntoIter = std::vec::IntoIter<Hit>;
