@@ -223,6 +223,22 @@ fn what_is_kept_of_a_teacher_scores_as_it_did() {
 }
 
 #[test]
+fn novelty_divides_scores_by_degrees() {
+    let graph = two_blocks();
+    let plain = train(&graph, &options(Preset::Fast), &()).unwrap();
+    let novel = train(&graph, &options(Preset::Fast).novelty(0.5), &()).unwrap();
+    let degrees = graph.items().degrees();
+    let mean = degrees.iter().sum::<u32>() as f32 / 80.0;
+    for user in [0, 70, 119] {
+        for item in 0..80 {
+            let (before, after) = (score(&plain, user, item), score(&novel, user, item));
+            let wanted = before / (degrees[item] as f32 / mean).sqrt();
+            assert!((after - wanted).abs() < 1e-4 * (1.0 + wanted.abs()), "{user} {item}: {before} {after} {wanted}");
+        }
+    }
+}
+
+#[test]
 fn the_seed_changes_the_codes() {
     let graph = two_blocks();
     let with = |seed| train(&graph, &options(Preset::Fast).seed(seed), &()).unwrap();

@@ -137,6 +137,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
             false => start()?,
         };
     }
+    tables.favour_rare(&whole.items().degrees(), options.novelty);
     let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;
     let items = tables.encode_items(&shape)?;

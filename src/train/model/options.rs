@@ -53,6 +53,7 @@ pub struct TrainOptions {
     pub(crate) threads: usize,
     pub(crate) seed: u64,
     pub(crate) memory_limit: Option<u64>,
+    pub(crate) novelty: f32,
     pub(crate) model: Model,
     pub(crate) teacher: Option<TeacherKind>,
     pub(crate) student: Option<StudentKind>,
@@ -78,6 +79,7 @@ impl TrainOptions {
             threads: 0,
             seed: 1,
             memory_limit: None,
+            novelty: 0.0,
             model: Model::Recipe,
             teacher: None,
             student: None,
@@ -155,6 +157,13 @@ impl TrainOptions {
         self
     }
 
+    /// How much less popular items are recommended, 0 to 1: every score is divided by the item's number of interactions to this power. Default 0.
+    /// What it gives in coverage and takes in recall is in `benches/RESULTS.md`; the recall a training reports is without it.
+    pub fn novelty(mut self, novelty: f32) -> TrainOptions {
+        self.novelty = novelty;
+        self
+    }
+
     /// Bytes that a training may hold. One that by its [estimate](TrainOptions::estimate) would hold more is refused before it starts. Default: what
     /// the [database](crate::Options::memory_limit) says, which is no limit unless it is given one.
     pub fn memory_limit(mut self, bytes: u64) -> TrainOptions {
@@ -186,6 +195,9 @@ impl TrainOptions {
         }
         if !(1..=MAX_PLANES).contains(&self.query_planes) {
             return refuse(format!("query_planes = {}", self.query_planes), format!("choose 1 to {MAX_PLANES}"));
+        }
+        if !(0.0..=1.0).contains(&self.novelty) {
+            return refuse(format!("novelty = {}", self.novelty), "choose a number from 0 to 1".to_owned());
         }
         self.settings.validate()?;
         // Of a graph a plan takes only defaults: what fits one of any size fits one without interactions.
@@ -269,6 +281,7 @@ mod tests {
         assert!(error.contains("teacher.rate") && error.contains("teacher.factors"), "{error}");
         assert!(base().loss(Loss::Bpr).validate().unwrap_err().to_string().contains("loss"));
         assert!(base().layers(1000).validate().unwrap_err().to_string().contains("layers"));
+        assert!(base().novelty(-0.1).validate().is_err() && base().novelty(f32::NAN).validate().is_err());
         assert!(base().query_planes(0).validate().is_err() && base().query_planes(9).validate().is_err());
     }
 }

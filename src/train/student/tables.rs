@@ -174,6 +174,18 @@ impl Tables {
         place(isa, segments, (items, item_scales), fixed, (users, degrees));
     }
 
+    /// Divides the scores of every item by its degree, as a share of the mean one, to the power `novelty`.
+    pub(crate) fn favour_rare(&mut self, degrees: &[u32], novelty: f32) {
+        let touched = degrees.iter().filter(|&&degree| degree > 0);
+        let mean = touched.clone().map(|&degree| f64::from(degree)).sum::<f64>() / touched.count().max(1) as f64;
+        self.item_scales.par_rows_mut().zip(degrees).filter(|(_, degree)| **degree > 0).for_each(
+            |(scales, &degree)| {
+                let less = novelty * (f64::from(degree) / mean).ln() as f32;
+                scales.iter_mut().for_each(|scale| *scale -= less);
+            },
+        );
+    }
+
     /// As [`Tables::place_items`], users of whom nothing was learned, by their `items`.
     pub(crate) fn place_users(&mut self, isa: Isa, items: &Csr, degrees: &[u32]) {
         let Tables { segments, users, items: fixed, user_scales, .. } = self;

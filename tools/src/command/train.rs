@@ -64,6 +64,9 @@ pub(super) struct Settings {
     /// Seed of all random numbers [default: 1]
     #[arg(long)]
     seed: Option<u64>,
+    /// How much less popular items are recommended, 0 to 1: scores are divided by an item's interactions to this power [default: 0]
+    #[arg(long, value_name = "POWER")]
+    novelty: Option<f32>,
     /// Memory a training may hold, as in 4G or 800M: one that by its estimate would hold more is refused [default: no limit]
     #[arg(long, value_name = "BYTES", value_parser = a_size)]
     memory_limit: Option<u64>,
@@ -95,6 +98,7 @@ impl Settings {
             layers: None,
             threads: None,
             seed: None,
+            novelty: None,
             memory_limit: None,
         }
     }
@@ -132,6 +136,9 @@ impl Settings {
         }
         if let Some(seed) = self.seed {
             options = options.seed(seed);
+        }
+        if let Some(novelty) = self.novelty {
+            options = options.novelty(novelty);
         }
         if let Some(bytes) = self.memory_limit {
             options = options.memory_limit(bytes);
