@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kithdb_storage::{Store, VerifyReport};
+use kithdb_storage::{JobRecord, Store, VerifyReport};
 
-use crate::compaction::{self, ImportOutcome, Job, Worker};
+use crate::compaction::{Compaction, ImportOutcome, Job, Worker};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, FullPrecision};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
+use crate::generation::stored;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::{Inserted, Interaction};
 use crate::kernel::popcount::Kernel;
@@ -21,12 +22,15 @@ use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::train::TrainOptions;
+use crate::watch::GenerationWatch;
 use crate::writer::{Operation, Pending, Stream, Writer};
 
 /// An open database: a cheap handle to share between threads.
 ///
 /// One process opens a database at a time. Writes are on the disk when they return. Dropping the last handle cancels a running training and
 /// closes the database.
+///
+/// What was trained is kept up by itself, by compactions in the background: [`Options::background`], [`Policy`](crate::Policy).
 ///
 /// ```
 /// # fn main() -> kithdb::Result<()> {
@@ -82,11 +86,12 @@ impl Db {
         let thread = |source| Error::Thread { source };
         let pool = Arc::new(Pool::start("db", 0)?);
         let mut writer = Writer::start().map_err(thread)?;
-        let mut worker = Worker::start(kernel).map_err(thread)?;
+        let policy = options.background.then(|| options.policy.clone());
+        let mut worker = Worker::start(kernel, policy).map_err(thread)?;
         let load = |store: &Store| -> Result<Live> {
             pool.run(|| {
                 let repeats = repeats(store, options)?;
-                Ok(compaction::load(store, kernel, repeats, &pool)?.with_effort(options.effort))
+                Ok(Live::load(store, kernel, repeats, &pool)?.with_effort(options.effort))
             })
         };
         let (store, live) = Store::open_checked(path, &options.store(), load)?;
@@ -263,6 +268,46 @@ impl Db {
         self.inner.worker.train(options)
     }
 
+    /// Folds what has come since the generation into the next one, in the background, and learns as much of it again as `compaction` says. Queries go on
+    /// meanwhile, on the generation before. Jobs run one after another, trainings among them.
+    ///
+    /// Minor and major ones go on from what the training before them learned, with its options and all it chose. That needs the models of the recipe,
+    /// [`Model::Recipe`](crate::Model::Recipe): after other models, and after an import, both fold the log and give new items the codes they were
+    /// answered by; before the first training there is only the log to fold.
+    ///
+    /// # Errors
+    /// What happens later is told by [`Job::wait`]: [`Error::NothingNew`] where the generation has seen everything.
+    pub fn compact(&self, compaction: Compaction) -> Result<Job> {
+        self.inner.worker.compact(compaction)
+    }
+
+    /// The last 64 jobs, oldest first: trainings, imports and compactions, those the database began by itself among them, with why each was begun, how it
+    /// ended, and, of compactions, how far the generation had moved from the one before ([`Drift`](crate::Drift)).
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub fn jobs(&self) -> Result<Vec<JobRecord>> {
+        Ok(self.inner.store.jobs()?)
+    }
+
+    /// Tells of generations as they are published from now on, for caches of answers and the like.
+    ///
+    /// ```
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use kithdb::{Compaction, Db};
+    /// let db = Db::open(dir.path().join("shop.kith"))?;
+    /// let mut news = db.watch();
+    /// db.insert("alice", "grinder")?;
+    /// db.compact(Compaction::Minor)?.wait()?;
+    /// assert_eq!(news.next(), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self) -> GenerationWatch {
+        self.live().watch()
+    }
+
     /// Publishes codes made elsewhere as the next generation, without a training; returns when it answers queries. Interactions stored before
     /// are kept, and new ids become part of the database; ids it knows that come without a code have none afterwards. Users that come with a
     /// code need no history. Jobs run one after another: an import waits for a training asked for before it.
@@ -369,7 +414,7 @@ impl Db {
     pub fn evaluate_full_precision(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
         let snapshot = self.snapshot();
         let generation = snapshot.trained().ok_or(Error::NotTrained)?;
-        let teacher = self.inner.pool.run(|| compaction::taught(&self.inner.store, generation))?;
+        let teacher = self.inner.pool.run(|| stored::taught(&self.inner.store, generation))?;
         let teacher = teacher.ok_or_else(|| Error::InvalidArgument {
             what: "full precision of a generation without a teacher".into(),
             remedy: "train, or measure the codes".into(),

@@ -21,6 +21,7 @@ use crate::kernel::dense::{Factor, Isa, View};
 use crate::pool;
 
 /// What turns vectors `[inputs x dims]` into codes of `inputs x passes` layers of one width.
+#[derive(Clone)]
 pub(crate) struct Encoder {
     shape: Arc<CodeShape>,
     inputs: usize,

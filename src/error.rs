@@ -99,6 +99,22 @@ pub enum Error {
         /// How many there are.
         interactions: u64,
     },
+    /// There is nothing to compact.
+    #[error("nothing has come since generation {generation}: insert, or train again with other options")]
+    NothingNew {
+        /// The generation that has seen everything.
+        generation: u64,
+    },
+    /// A compaction came to codes that find less than those there are, and did not publish them.
+    #[error(
+        "the codes learned find {after:.4} of what is held out, those there are {before:.4}: nothing was published; train anew"
+    )]
+    Worse {
+        /// Recall at 20 by the generation there is.
+        before: f64,
+        /// Recall at 20 by the one that was not published.
+        after: f64,
+    },
     /// A training, or another long job, was cancelled by its owner.
     #[error("the job was cancelled; what was published before it is untouched")]
     Cancelled,

@@ -67,9 +67,10 @@ mod snapshot;
 mod stats;
 mod tail;
 mod train;
+mod watch;
 mod writer;
 
-pub use compaction::{ImportOutcome, Job, PhaseTime, Progress, TrainOutcome};
+pub use compaction::{Compaction, Drift, ImportOutcome, Job, PhaseTime, Policy, Progress, TrainOutcome};
 pub use db::Db;
 pub use error::{Error, Result};
 pub use exchange::{CodeSet, Embeddings, EncodeOptions, ExportOutcome, Metric, RowIds, Vectors};
@@ -78,7 +79,7 @@ pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
 pub use interaction::{Inserted, Interaction, MAX_WEIGHT, MIN_WEIGHT};
 pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
-pub use kithdb_storage::{Error as StorageError, VerifyReport};
+pub use kithdb_storage::{Error as StorageError, JobOutcome, JobRecord, VerifyReport};
 pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
 pub use repeats::Repeats;
@@ -88,6 +89,7 @@ pub use train::{
     Domain, Epoch, Estimate, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData,
     StatePart, StudentKind, TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
 };
+pub use watch::GenerationWatch;
 
 /// Internals that benches of this package measure; no part of the interface.
 #[doc(hidden)]

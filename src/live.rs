@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kithdb_storage::Record;
+use kithdb_storage::{Record, Store};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::catalogue::Catalogues;
 use crate::error::{Error, Result};
-use crate::generation::Generation;
+use crate::generation::{Generation, stored};
 use crate::index::Effort;
+use crate::kernel::popcount::Kernel;
 use crate::pool::Pool;
+use crate::repeats::Repeats;
 use crate::snapshot::{Snapshot, State};
 use crate::tail::{Applied, Tail};
+use crate::watch::{Announcer, GenerationWatch};
 
 /// The shared state of an open database. Locks are taken in the order of the fields.
 pub(crate) struct Live {
@@ -21,6 +24,13 @@ pub(crate) struct Live {
     working: Mutex<Working>,
     /// What queries read. Held for the time it takes to copy or to set a pointer.
     current: RwLock<Arc<State>>,
+    announcer: Arc<Announcer>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.announcer.close();
+    }
 }
 
 /// The state records are applied to, ahead of what queries read or level with it.
@@ -33,6 +43,31 @@ pub(crate) struct Working {
 }
 
 impl Live {
+    /// Reads the current generation, if there is one, and replays the log after it.
+    ///
+    /// # Errors
+    /// `Storage`, and `Damaged` where what is stored does not fit together.
+    pub(crate) fn load(store: &Store, kernel: Kernel, repeats: Repeats, pool: &Arc<Pool>) -> Result<Self> {
+        let (mut catalogues, mut tail) = match stored::load(store, kernel)? {
+            None => (Catalogues::new(), Tail::new(None, 0, repeats)),
+            Some((catalogues, generation)) => {
+                let folded = generation.manifest().map_or(0, |manifest| manifest.folded_through);
+                (catalogues, Tail::new(Some(Arc::new(generation)), folded, repeats))
+            }
+        };
+        let mut outcome = Ok(());
+        store.replay(tail.applied(), &mut |sequence, record| {
+            if outcome.is_ok() {
+                outcome = catalogues.apply([&record]);
+                if outcome.is_ok() {
+                    tail.apply(sequence, [&record]);
+                }
+            }
+        })?;
+        outcome?;
+        Ok(Self::new(catalogues, tail, Arc::clone(pool)))
+    }
+
     /// Of a database that was just opened.
     pub(crate) fn new(catalogues: Catalogues, mut tail: Tail, pool: Arc<Pool>) -> Self {
         static OPENINGS: AtomicU64 = AtomicU64::new(0);
@@ -40,7 +75,8 @@ impl Live {
         let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
         let state = State { opening, catalogues, tail, effort: Effort::Exact, pool };
         let current = RwLock::new(Arc::new(state.clone()));
-        Self { working: Mutex::new(Working { state, unseen: 0, fault: None }), current }
+        let announcer = Announcer::of(state.tail.generation().map(|generation| generation.number()));
+        Self { announcer, working: Mutex::new(Working { state, unseen: 0, fault: None }), current }
     }
 
     /// The same, where queries that do not say otherwise do so much for their answer.
@@ -88,12 +124,19 @@ impl Live {
 
     /// Swaps in a `generation` made from the state that was seen at `cut`, under the tail as it is now.
     pub(crate) fn publish(&self, generation: Arc<Generation>, cut: &Snapshot) {
+        let number = generation.number();
         let mut working = self.working();
         let rebased = working.state.tail.rebase(generation, cut.tail());
         let old = std::mem::replace(&mut working.state.tail, rebased);
         let seen = self.show(working);
         // The generation before goes with them: both locks are free again.
         drop((old, seen));
+        self.announcer.announce(number);
+    }
+
+    /// Tells of generations to come.
+    pub(crate) fn watch(&self) -> GenerationWatch {
+        self.announcer.watch()
     }
 }
 

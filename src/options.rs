@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kithdb_storage::StoreOptions;
 
+use crate::compaction::Policy;
 use crate::db::Db;
 use crate::error::Result;
 use crate::index::Effort;
@@ -21,6 +22,8 @@ pub struct Options {
     pub(crate) repeats: Option<Repeats>,
     pub(crate) effort: Effort,
     pub(crate) memory_limit: Option<u64>,
+    pub(crate) background: bool,
+    pub(crate) policy: Policy,
 }
 
 impl Default for Options {
@@ -32,6 +35,8 @@ impl Default for Options {
             repeats: None,
             effort: Effort::Exact,
             memory_limit: None,
+            background: true,
+            policy: Policy::default(),
         }
     }
 }
@@ -74,6 +79,20 @@ impl Options {
     /// [options](crate::TrainOptions::memory_limit) say otherwise: one that by its estimate would hold more is refused. No limit by default.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Whether the database compacts by itself while it is open, as [`Options::policy`] says; `true` by default. It keeps up what was trained, in the
+    /// background and on one thread, and never begins a first training. `false` where every job is to be asked for, as in programs that open the
+    /// database for a moment.
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// When the database compacts by itself; [`Policy::default`] by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::catalogue::Catalogues;
 use crate::error::{Error, Result};
 use crate::eval::{self, Evaluation, Tally};
-use crate::generation::Generation;
+use crate::generation::{Cut, Generation};
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
 use crate::index::{Effort, TOGETHER};
@@ -78,12 +78,17 @@ impl Snapshot {
         self.state.effort
     }
 
+    /// What a generation made of this moment is made from. O(edges).
+    pub(crate) fn cut(&self) -> Cut {
+        Cut::of(self.catalogues(), self.tail())
+    }
+
     fn pool(&self) -> &Pool {
         &self.state.pool
     }
 
     pub(crate) fn trained(&self) -> Option<&Arc<Generation>> {
-        self.tail().generation()
+        self.tail().generation().filter(|generation| generation.is_trained())
     }
 
     /// The number of the last operation it has seen; larger for later moments of one database.

@@ -6,7 +6,7 @@ use kithdb_storage::Record;
 use roaring::RoaringBitmap;
 
 use crate::fold_in::{Arrivals, Voices};
-use crate::generation::Generation;
+use crate::generation::{Generation, Touched};
 use crate::graph::postings::{Edge, Postings, PostingsBuilder, Row};
 use crate::interaction::Inserted;
 use crate::persistent::{Counts, Tree};
@@ -263,6 +263,27 @@ impl Tail {
         self.edges
     }
 
+    /// Whether the user's edges are not as in the generation. O(log changes).
+    pub(crate) fn has_moved(&self, user: u32) -> bool {
+        self.changes.from(key(user, 0)).next().is_some_and(|(key, _)| pair(key).0 == user)
+    }
+
+    /// The rows whose edges are not as in the generation, those of forgotten users included. O(changes log).
+    pub(crate) fn touched(&self) -> Touched {
+        let (mut users, mut items) = (RoaringBitmap::new(), RoaringBitmap::new());
+        for (key, _) in self.changes.iter() {
+            let (user, item) = pair(key);
+            users.insert(user);
+            items.insert(item);
+        }
+        for user in &*self.forgotten {
+            users.insert(user);
+            let row = self.generation.as_ref().map(|generation| generation.postings().row(user));
+            items.extend(row.iter().flat_map(|row| row.items.iter().copied()));
+        }
+        Touched { users: users.iter().collect(), items: items.iter().collect() }
+    }
+
     /// The posting lists of the users below `n_users` as they are now. O(edges).
     pub(crate) fn fold(&self, n_users: u32) -> Postings {
         let mut builder = PostingsBuilder::with_capacity(n_users as usize, self.edges as usize);
@@ -343,7 +364,8 @@ impl Tail {
 
     /// Tells arrivals that (user, item), before and after, was touched since the generation and was an edge.
     fn tell_arrivals(&mut self, user: u32, item: u32, touched: (bool, bool), edge: (bool, bool)) {
-        let Some(generation) = self.generation.as_ref().filter(|generation| !generation.has_item(item)) else { return };
+        let codeless = |generation: &&Arc<Generation>| generation.is_trained() && !generation.has_item(item);
+        let Some(generation) = self.generation.as_ref().filter(codeless) else { return };
         let generation = Arc::clone(generation);
         let mut voices = Voices::of(generation.users());
         if self.arrivals.get(item).is_some() {

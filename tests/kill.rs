@@ -6,11 +6,12 @@
 mod drill;
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
 use drill::{Edges, Step, apply, expected, interaction, mix, perform, rounds, run_and_kill, step, stored, worker};
-use kithdb::{Db, Interaction, Preset, TrainOptions};
+use kithdb::{Compaction, Db, Error, Interaction, JobOutcome, Preset, TrainOptions};
 
 const BATCH: u64 = 2_000;
 
@@ -139,6 +140,60 @@ fn work_publications() {
             let options = TrainOptions::new(Preset::Fast).bits(192).threads(1);
             let generation = trainer.train(options).unwrap().wait().unwrap().generation;
             acknowledge(format_args!("generation {generation}"));
+        }
+    });
+    acknowledge(format_args!("step 100"));
+    for n in 100.. {
+        perform(&db, step(seed, n)).unwrap();
+        acknowledge(format_args!("step {}", n + 1));
+    }
+}
+
+#[test]
+fn compactions() {
+    let phases = std::cell::RefCell::new(BTreeMap::<String, u64>::new());
+    drill("work_compactions", 10, 150, |seed, before, lines, db| {
+        let last = |kind: &str| lines.iter().filter(|l| l.contains(kind)).map(|l| number(l, 1)).max();
+        let acknowledged = last("step").unwrap();
+        assert_prefix(before, |n| Some(step(seed, n)), acknowledged, acknowledged + 1, db);
+        let found = db.stats().unwrap().generation.unwrap().number;
+        assert!(last("generation").is_none_or(|generation| found >= generation), "seed {seed}: {found} is there");
+        let jobs = db.jobs().unwrap();
+        assert!(jobs.iter().all(|job| job.outcome != JobOutcome::Running), "seed {seed}: {jobs:?}");
+        if let Some(job) = jobs.iter().rev().find(|job| job.outcome == JobOutcome::Interrupted) {
+            *phases.borrow_mut().entry(job.kind.clone()).or_default() += 1;
+        }
+        // What was interrupted can be done now, and takes nothing with it.
+        let held = stored(db);
+        for kind in [Compaction::Minor, Compaction::Major] {
+            match db.compact(kind).unwrap().wait() {
+                Ok(_) | Err(Error::NothingNew { .. }) => {}
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+        }
+        assert_eq!((stored(db), db.stats().unwrap().tail_changes), (held, 0));
+    });
+    eprintln!("compactions: interrupted {:?}", phases.borrow());
+}
+
+#[test]
+#[ignore = "the process that is killed"]
+fn work_compactions() {
+    let Some((path, seed)) = worker() else { return };
+    let db = Db::options().background(false).open(path).unwrap();
+    (0..100).for_each(|n| perform(&db, step(seed, n)).unwrap());
+    if db.stats().unwrap().generation.is_none() {
+        db.train(TrainOptions::new(Preset::Balanced).bits(192).threads(1)).unwrap().wait().unwrap();
+    }
+    let compacting = db.clone();
+    std::thread::spawn(move || {
+        for round in seed.. {
+            let kind = if round % 3 == 0 { Compaction::Major } else { Compaction::Minor };
+            match compacting.compact(kind).unwrap().wait() {
+                Ok(outcome) => acknowledge(format_args!("generation {}", outcome.generation)),
+                Err(Error::NothingNew { .. }) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
         }
     });
     acknowledge(format_args!("step 100"));

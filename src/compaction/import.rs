@@ -1,22 +1,17 @@
 //! Publishing codes made elsewhere: a generation without a training.
 
-use kithdb_storage::Store;
 use serde::Serialize;
 
 use super::job::PhaseTime;
-use super::parts::{Cut, Through};
-use super::worker::{Watch, publish};
-use crate::catalogue::Catalogue;
+use super::made::{Kept, Made};
+use crate::catalogue::{Catalogue, Catalogues};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::exchange::{CodeSet, RowIds};
 use crate::fold_in::FoldInMap;
-use crate::generation::Content;
+use crate::generation::{Cut, Origin, Parent, Provenance};
 use crate::kernel::dense::Isa;
-use crate::kernel::popcount::Kernel;
-use crate::live::Live;
-use crate::train::{Monitor, TrainState};
 
 /// What an import came to.
 #[derive(Clone, Debug, Serialize)]
@@ -43,65 +38,34 @@ pub struct ImportOutcome {
     pub phases: Vec<PhaseTime>,
 }
 
-/// Folds the log and publishes `codes` over it. Their ids are in the catalogues already; whoever was forgotten since loses the code.
+/// Puts codes over a cut. Their ids are in the catalogues already; whoever was forgotten since loses the code.
 pub(super) fn import(
-    store: &Store,
-    live: &Live,
-    kernel: Kernel,
+    catalogues: &Catalogues,
+    cut: &Cut,
+    parent: Option<&Parent<'_>>,
     codes: CodeSet,
     encoder: Option<Encoder>,
-    watch: &Watch<'_>,
-) -> Result<ImportOutcome> {
-    watch.check()?;
-    watch.phase("fold", 0);
-    let snapshot = live.snapshot();
-    let user_numbers = numbers(&snapshot.catalogues().users, &codes.user_ids, codes.users.len())?;
-    let item_numbers = numbers(&snapshot.catalogues().items, &codes.item_ids, codes.items.len())?;
-    let cut = Cut::of(snapshot);
-
+) -> Result<Made> {
+    let user_numbers = numbers(&catalogues.users, &codes.user_ids, codes.users.len())?;
+    let item_numbers = numbers(&catalogues.items, &codes.item_ids, codes.items.len())?;
     let (shape, planes) = (codes.items.shape().clone(), codes.users.planes());
-    let (users, items) = (codes.users.len() as u64, codes.items.len() as u64);
     let (words, scalers) = codes.users.into_parts();
     let words = place(words, shape.words() * planes as usize, &user_numbers, cut.n_users());
     let scalers = place(scalers, shape.layers(), &user_numbers, cut.n_users());
-    let user_codes = PlaneCodes::from_parts(shape.clone(), planes, words, scalers)?;
+    let users = PlaneCodes::from_parts(shape.clone(), planes, words, scalers)?;
     let (words, scalers) = codes.items.into_parts();
     let words = place(words, shape.words(), &item_numbers, cut.n_items());
     let scalers = place(scalers, shape.layers(), &item_numbers, cut.n_items());
-    let item_codes = LayeredCodes::from_parts(shape.clone(), words, scalers)?;
-
-    watch.check()?;
-    watch.phase("publish", 0);
-    let interactions = cut.postings.items().len() as u64;
+    let items = LayeredCodes::from_parts(shape.clone(), words, scalers)?;
     let isa = Isa::chosen()?;
     let fold_in = match &encoder {
         Some(encoder) => FoldInMap::of_passes(&shape, encoder.passes(), isa),
         None => FoldInMap::identity(&shape, isa),
     };
-    let content = Content {
-        postings: cut.postings,
-        retired: cut.retired,
-        users: user_codes,
-        items: item_codes,
-        ranks: cut.ranks,
-        fold_in,
-        encoder,
-    };
     // Nothing was learned: what no training has seen, none has seen still.
-    let trained = store.manifest().map_or(0, |parent| parent.trained_through);
-    let through = Through { folded: cut.snapshot.last_sequence(), trained };
-    let manifest = publish(store, live, kernel, (&cut.ids, &cut.snapshot), content, &TrainState::default(), through)?;
-    Ok(ImportOutcome {
-        generation: manifest.generation,
-        content_hash: manifest.content_hash.clone(),
-        interactions,
-        users,
-        items,
-        layer_bits: shape.widths().to_vec(),
-        query_bits: planes,
-        without_direction: 0,
-        phases: watch.finish_phases(),
-    })
+    let trained = parent.map_or(0, |parent| parent.manifest.trained_through);
+    let (state, provenance) = (Kept::Nothing, Provenance::untrained(Origin::Import));
+    Ok(Made { users, items, fold_in, encoder, state, provenance, trained })
 }
 
 /// The dense number of each row's id; `u32::MAX`, which is nobody's, where it was forgotten since it was defined.

@@ -8,6 +8,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::drift::Drift;
 use crate::error::{Error, Result};
 use crate::train::TrainReport;
 
@@ -31,10 +32,35 @@ pub struct PhaseTime {
     pub seconds: f64,
 }
 
-/// What a training came to.
+/// How much of a generation is learned again when the log is folded into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compaction {
+    /// The rows that were touched: seconds. Others keep their codes, bit for bit.
+    Minor,
+    /// All rows, from where they are: a fraction of a training.
+    Major,
+    /// Everything from nothing, and every choice again, with the options of the training before: what [`Db::train`](crate::Db::train) does.
+    Full,
+}
+
+impl Compaction {
+    /// The name: `minor`, `major` or `full`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minor => "minor",
+            Self::Major => "major",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// What a training or a compaction came to.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct TrainOutcome {
+    /// What it was.
+    pub kind: Compaction,
     /// The generation it published.
     pub generation: u64,
     /// Hash of the generation's content: the same for the same interactions in the same order, options and seed, at any number of threads.
@@ -45,13 +71,19 @@ pub struct TrainOutcome {
     pub users: u64,
     /// Items the generation knows.
     pub items: u64,
+    /// Users whose interactions had changed since the generation before.
+    pub touched_users: u64,
+    /// Items whose interactions had changed since the generation before.
+    pub touched_items: u64,
+    /// How the generation differs from the one before, where the two can be compared; not measured of a training.
+    pub drift: Option<Drift>,
     /// Seconds per phase, in order.
     pub phases: Vec<PhaseTime>,
-    /// What training chose and how it went.
+    /// What training chose and how it went; of a minor or major compaction the settings that were kept, and nothing where nothing was learned.
     pub training: TrainReport,
 }
 
-/// A background training, from [`Db::train`](crate::Db::train). Dropping it lets the job run on.
+/// A background training or compaction, from [`Db::train`](crate::Db::train) or [`Db::compact`](crate::Db::compact). Dropping it lets the job run on.
 #[derive(Debug)]
 pub struct Job {
     state: Arc<JobState>,
@@ -161,6 +193,11 @@ impl JobState {
             None => inner.phases.push(PhaseTime { phase: ended, seconds }),
         }
         inner.since = Instant::now();
+    }
+
+    /// What it is doing.
+    pub(super) fn current_phase(&self) -> String {
+        self.inner.lock().progress.phase.clone()
     }
 
     pub(super) fn step(&self, step: u64) {

@@ -5,22 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use kithdb_storage::{Manifest, Store};
 
+use super::drift::Drift;
+use super::full::full;
+use super::history::Entry;
 use super::import::{ImportOutcome, import};
-use super::job::{Job, JobState, Owed, PhaseTime, TrainOutcome, owed};
-use super::parts::{self, Through};
+use super::job::{Compaction, Job, JobState, Owed, PhaseTime, TrainOutcome, owed};
+use super::made::Made;
+use super::major::major;
+use super::minor::minor;
+use super::policy::{Policy, Situation};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
-use crate::generation::{Content, Derived, Generation};
-use crate::graph::Bipartite;
+use crate::generation::{Cut, Derived, Generation, Origin, Parent, Provenance, stored};
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
-use crate::train::{Monitor, TrainOptions, TrainState, Trained, train_here};
+use crate::train::{Monitor, TrainOptions, TrainReport};
 
 /// A job that waits for its turn, and whom to tell how it ended.
 struct Request {
@@ -30,6 +37,7 @@ struct Request {
 
 enum Task {
     Train(TrainOptions, Arc<Owed<TrainOutcome>>),
+    Compact(Compaction, Arc<Owed<TrainOutcome>>),
     Import(Box<(CodeSet, Option<Encoder>)>, Arc<Owed<ImportOutcome>>),
 }
 
@@ -44,14 +52,16 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the thread, which waits for its database.
-    pub(crate) fn start(kernel: Kernel) -> std::io::Result<Self> {
+    ///
+    /// With a policy it begins compactions by itself.
+    pub(crate) fn start(kernel: Kernel, policy: Option<Policy>) -> std::io::Result<Self> {
         let (begin, database) = bounded::<(Arc<Store>, Arc<Live>)>(1);
         let (requests, receiver) = unbounded();
         let closing = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closing);
         let thread = std::thread::Builder::new().name("kithdb-compaction".into()).spawn(move || {
             if let Ok((store, live)) = database.recv() {
-                run(&store, &live, kernel, &flag, &receiver);
+                run(&Place { store: &store, live: &live, kernel }, policy.as_ref(), &flag, &receiver);
             }
         })?;
         Ok(Self { begin: Some(begin), requests: Some(requests), closing, thread: Some(thread) })
@@ -70,6 +80,13 @@ impl Worker {
         let (owed, result) = owed();
         let given_up = Arc::downgrade(&owed);
         Ok(Job::new(self.send(Task::Train(options, owed))?, given_up, result))
+    }
+
+    /// Queues a compaction.
+    pub(crate) fn compact(&self, kind: Compaction) -> Result<Job> {
+        let (owed, result) = owed();
+        let given_up = Arc::downgrade(&owed);
+        Ok(Job::new(self.send(Task::Compact(kind, owed))?, given_up, result))
     }
 
     /// Publishes codes whose ids are defined, with the encoder they were made by, after the jobs before it.
@@ -99,9 +116,30 @@ impl Drop for Worker {
     }
 }
 
-fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, requests: &Receiver<Request>) {
+fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, requests: &Receiver<Request>) {
+    let store = place.store;
     let mut threads = Threads::default();
-    while let Ok(Request { task, state }) = requests.recv() {
+    let mut clock = Clock::new();
+    loop {
+        let next = match policy {
+            None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(policy) => requests.recv_timeout((policy.pause / 4).clamp(LEAST_GLANCE, GLANCE)),
+        };
+        let Request { task, state } = match (next, policy) {
+            (Ok(request), _) => request,
+            (Err(RecvTimeoutError::Disconnected), _) => return,
+            (Err(RecvTimeoutError::Timeout), None) => continue,
+            (Err(RecvTimeoutError::Timeout), Some(policy)) => {
+                let Some((kind, why)) = policy.decide(&clock.situation(place.live)) else { continue };
+                let state = JobState::new();
+                let watch = Watch { state: &state, closing };
+                let pool = threads.pool(policy.threads);
+                let compact = || pool?.run(|| place.compact(kind, &why, &watch));
+                let outcome = tidied(store, guarded("compaction", compact));
+                clock.ended(outcome.is_ok());
+                continue;
+            }
+        };
         let watch = Watch { state: &state, closing };
         // Whoever has given up waiting needs no answer.
         match task {
@@ -109,18 +147,68 @@ fn run(store: &Store, live: &Live, kernel: Kernel, closing: &AtomicBool, request
                 // Cancelled before its turn, it has ended already.
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
-                let compact = || pool?.run(|| compact(store, live, kernel, &options, &watch));
-                let _ = result.send(tidied(store, guarded("training", compact)));
+                let train = || pool?.run(|| place.train(&options, &watch));
+                let _ = result.send(tidied(store, guarded("training", train)));
+            }
+            Task::Compact(kind, owed) => {
+                let Some(result) = owed.lock().take() else { continue };
+                let pool = threads.pool(0);
+                let compact = || pool?.run(|| place.compact(kind, "asked for", &watch));
+                let _ = result.send(tidied(store, guarded("compaction", compact)));
             }
             Task::Import(made, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
-                let import = || pool?.run(|| import(store, live, kernel, codes, encoder, &watch));
+                let import = || pool?.run(|| place.import(codes, encoder, &watch));
                 let _ = result.send(tidied(store, guarded("import", import)));
             }
         }
         state.finish();
+        clock.ended(true);
+    }
+}
+
+/// How often a policy is asked at most, and at least.
+const GLANCE: Duration = Duration::from_secs(5);
+const LEAST_GLANCE: Duration = Duration::from_millis(10);
+/// How many pauses there are after a compaction that failed.
+const AFTER_FAILURE: u32 = 10;
+
+/// What a policy needs of the time.
+struct Clock {
+    /// Since when there has been no job.
+    quiet: Instant,
+    /// Since when there have been changes.
+    changed: Option<Instant>,
+    failed: bool,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { quiet: Instant::now(), changed: None, failed: false }
+    }
+
+    fn ended(&mut self, well: bool) {
+        *self = Self { failed: !well, changed: self.changed.filter(|_| !well), ..Self::new() };
+    }
+
+    fn situation(&mut self, live: &Live) -> Situation {
+        let snapshot = live.snapshot();
+        let (tail, generation) = (snapshot.tail(), snapshot.tail().generation());
+        let provenance = generation.and_then(|generation| generation.manifest());
+        let provenance = provenance.and_then(|manifest| Provenance::read(&manifest.attributes));
+        let changes = tail.changes();
+        self.changed = if changes == 0 { None } else { self.changed.or_else(|| Some(Instant::now())) };
+        let quiet = self.quiet.elapsed();
+        Situation {
+            learns: provenance.as_ref().is_some_and(|provenance| provenance.options.is_some()),
+            interactions: generation.map_or(0, |generation| generation.postings().items().len() as u64),
+            changes,
+            unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
+            age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
+            quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },
+        }
     }
 }
 
@@ -171,6 +259,11 @@ impl Watch<'_> {
         if self.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
+    /// What the job is doing.
+    fn current_phase(&self) -> String {
+        self.state.current_phase()
+    }
+
     /// Ends the last phase; the seconds of all of them.
     pub(super) fn finish_phases(&self) -> Vec<PhaseTime> {
         self.state.finish_phases()
@@ -191,79 +284,195 @@ impl Monitor for Watch<'_> {
     }
 }
 
-/// Folds, trains, publishes.
-fn compact(
-    store: &Store,
-    live: &Live,
+/// The database that jobs work on.
+struct Place<'a> {
+    store: &'a Store,
+    live: &'a Live,
     kernel: Kernel,
-    options: &TrainOptions,
-    watch: &Watch<'_>,
-) -> Result<TrainOutcome> {
-    watch.check()?;
-    watch.phase("fold", 0);
-    let cut = parts::Cut::of(live.snapshot());
-    let interactions = cut.postings.items().len() as u64;
-    let trained = if interactions > 0 {
-        let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
-        let trained = train_here(&graph, options, watch)?;
-        Trained { state: trained.state.of_active(&graph), ..trained }
-    } else if cut.has_forgotten() {
-        // What was forgotten has to leave the disk, though nothing is left to learn from.
-        Trained::nothing(cut.n_users() as usize, cut.n_items() as usize, options)?
-    } else {
-        return Err(Error::NothingToTrain { interactions });
-    };
-
-    watch.check()?;
-    watch.phase("publish", 0);
-    let (users, items) = (u64::from(cut.n_users()), u64::from(cut.n_items()));
-    let content = Content {
-        postings: cut.postings,
-        retired: cut.retired,
-        users: trained.users,
-        items: trained.items,
-        ranks: cut.ranks,
-        fold_in: trained.fold_in,
-        encoder: None,
-    };
-    let folded = cut.snapshot.last_sequence();
-    let through = Through { folded, trained: folded };
-    let manifest = publish(store, live, kernel, (&cut.ids, &cut.snapshot), content, &trained.state, through)?;
-    Ok(TrainOutcome {
-        generation: manifest.generation,
-        content_hash: manifest.content_hash.clone(),
-        interactions,
-        users,
-        items,
-        phases: watch.finish_phases(),
-        training: trained.report,
-    })
 }
 
-/// Makes `content` the generation that answers: stored first, with the ids of the snapshot it was made from, then under the live tail.
-pub(super) fn publish(
-    store: &Store,
-    live: &Live,
-    kernel: Kernel,
-    (ids, snapshot): (&parts::Ids, &Snapshot),
-    content: Content,
-    state: &TrainState,
-    through: Through,
-) -> Result<Arc<Manifest>> {
-    live.check()?;
-    // All that can fail comes before the manifest names the result.
-    let derived = Derived::new(&content, kernel)?;
-    let manifest = parts::publish(store, ids, &content, derived.item_index(), state, through)?;
-    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
-    live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
-    Ok(manifest)
+/// What was published.
+struct Published {
+    manifest: Arc<Manifest>,
+    interactions: u64,
+    users: u64,
+    items: u64,
+    /// Users and items whose interactions had changed.
+    touched: (u64, u64),
+    drift: Option<Drift>,
+}
+
+impl Place<'_> {
+    /// Folds the log, and publishes what `make` makes of it and of the generation before. With a `guard`, which is told how the two differ, what is
+    /// much worse is not published, unless somebody was forgotten: that never waits.
+    fn produce(
+        &self,
+        watch: &Watch<'_>,
+        guard: Option<&mut Entry<'_>>,
+        make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
+    ) -> Result<Published> {
+        watch.check()?;
+        watch.phase("fold", 0);
+        let snapshot = self.live.snapshot();
+        let cut = snapshot.cut();
+        let parent = Parent::of(self.store, snapshot.tail().generation());
+        let made = make(&snapshot, &cut, parent.as_ref())?;
+        drop(parent);
+        watch.check()?;
+        let (interactions, users, items) = (cut.interactions(), u64::from(cut.n_users()), u64::from(cut.n_items()));
+        let touched = (cut.touched.users.len() as u64, cut.touched.items.len() as u64);
+        let (manifest, drift) = self.publish(&snapshot, made, cut, guard, watch)?;
+        Ok(Published { manifest, interactions, users, items, touched, drift })
+    }
+
+    /// Makes what was made of a `cut` the generation that answers: stored first, then under the live tail.
+    fn publish(
+        &self,
+        snapshot: &Snapshot,
+        made: Made,
+        cut: Cut,
+        guard: Option<&mut Entry<'_>>,
+        watch: &Watch<'_>,
+    ) -> Result<(Arc<Manifest>, Option<Drift>)> {
+        watch.phase("index", 0);
+        self.live.check()?;
+        let has_forgotten = cut.has_forgotten();
+        let (content, ids, state, provenance, through) = made.of(cut);
+        // All that can fail comes before the manifest names the result.
+        let derived = Derived::new(&content, self.kernel)?;
+        let mut drift = None;
+        if let (Some(entry), Some(parent)) = (guard, snapshot.trained()) {
+            watch.phase("compare", 0);
+            drift = Drift::of(parent, &content, &derived)?;
+            drift.iter().for_each(|drift| entry.drift(drift));
+            let worse = drift.as_ref().filter(|drift| !has_forgotten && drift.is_below(WORST));
+            if let Some(&Drift { recall_before: before, recall_after: after, .. }) = worse {
+                return Err(Error::Worse { before, after });
+            }
+        }
+        watch.check()?;
+        watch.phase("publish", 0);
+        let index = derived.item_index();
+        let manifest = stored::publish(self.store, &ids, &content, index, state.as_ref(), &provenance, through)?;
+        let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
+        self.live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
+        Ok((manifest, drift))
+    }
+
+    /// Trains from nothing.
+    fn train(&self, options: &TrainOptions, watch: &Watch<'_>) -> Result<TrainOutcome> {
+        let entry = Entry::begin(self.store, "train", "asked for");
+        let mut training = TrainReport::default();
+        let published = self.produce(watch, None, |_, cut, _| {
+            let (made, report) = full(cut, options, watch)?;
+            training = report;
+            Ok(made)
+        });
+        entry.end(watch.current_phase(), &published, Published::generation);
+        Ok(published?.outcome(Compaction::Full, training, watch))
+    }
+
+    /// Folds the log into the generation before, and learns as much again as was asked for.
+    fn compact(&self, kind: Compaction, why: &str, watch: &Watch<'_>) -> Result<TrainOutcome> {
+        self.check_news(kind)?;
+        let mut entry = Entry::begin(self.store, kind.name(), why);
+        let mut training = TrainReport::default();
+        let guard = (kind != Compaction::Full).then_some(&mut entry);
+        let published = self.produce(watch, guard, |snapshot, cut, parent| {
+            let (made, report) = match kind {
+                Compaction::Minor => minor(snapshot, cut, parent, watch)?,
+                Compaction::Major => major(snapshot, cut, parent, watch)?,
+                Compaction::Full => {
+                    let provenance = parent.and_then(|parent| parent.provenance.as_ref());
+                    let options = provenance.and_then(|provenance| provenance.options.clone());
+                    full(cut, &options.unwrap_or_default(), watch)?
+                }
+            };
+            training = report;
+            Ok(made)
+        });
+        if let Ok(published) = &published {
+            entry.found("touched_users", published.touched.0);
+            entry.found("touched_items", published.touched.1);
+            entry.found("bytes", published.manifest.bytes());
+        }
+        entry.end(watch.current_phase(), &published, Published::generation);
+        Ok(published?.outcome(kind, training, watch))
+    }
+
+    /// That there is something to compact: only then is there a job.
+    fn check_news(&self, kind: Compaction) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let Some(parent) = Parent::of(self.store, snapshot.tail().generation()) else { return Ok(()) };
+        // A major compaction may follow one that has seen everything and left most rows where they were, but not itself.
+        let origin = parent.provenance.as_ref().map(|provenance| provenance.origin);
+        let done = match kind {
+            Compaction::Minor => true,
+            Compaction::Major => origin != Some(Origin::Minor),
+            Compaction::Full => false,
+        };
+        if done && snapshot.last_sequence() == parent.manifest.folded_through {
+            return Err(Error::NothingNew { generation: parent.manifest.generation });
+        }
+        Ok(())
+    }
+
+    /// Takes in codes made elsewhere.
+    fn import(&self, codes: CodeSet, encoder: Option<Encoder>, watch: &Watch<'_>) -> Result<ImportOutcome> {
+        let (shape, planes) = (codes.items.shape().clone(), codes.users.planes());
+        let (users, items) = (codes.users.len() as u64, codes.items.len() as u64);
+        let entry = Entry::begin(self.store, "import", "asked for");
+        let published = self
+            .produce(watch, None, |snapshot, cut, parent| import(snapshot.catalogues(), cut, parent, codes, encoder));
+        entry.end(watch.current_phase(), &published, Published::generation);
+        let published = published?;
+        Ok(ImportOutcome {
+            generation: published.manifest.generation,
+            content_hash: published.manifest.content_hash.clone(),
+            interactions: published.interactions,
+            users,
+            items,
+            layer_bits: shape.widths().to_vec(),
+            query_bits: planes,
+            without_direction: 0,
+            phases: watch.finish_phases(),
+        })
+    }
+}
+
+/// The share of its parent's recall that a compaction has to reach to be published: less than chance takes from a few hundred interactions is damage.
+const WORST: f64 = 0.8;
+
+impl Published {
+    fn generation(&self) -> u64 {
+        self.manifest.generation
+    }
+
+    fn outcome(self, kind: Compaction, training: TrainReport, watch: &Watch<'_>) -> TrainOutcome {
+        let Self { manifest, interactions, users, items, touched, drift } = self;
+        TrainOutcome {
+            kind,
+            generation: manifest.generation,
+            content_hash: manifest.content_hash.clone(),
+            interactions,
+            users,
+            items,
+            touched_users: touched.0,
+            touched_items: touched.1,
+            drift,
+            phases: watch.finish_phases(),
+            training,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::made::Kept;
     use super::*;
     use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
     use crate::fold_in::FoldInMap;
+    use crate::generation::Provenance;
     use crate::kernel::dense::Isa;
     use crate::repeats::Repeats;
 
@@ -272,21 +481,24 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("db.kith"), &kithdb_storage::StoreOptions::default()).unwrap();
         let (kernel, pool) = (Kernel::from_env().unwrap(), Arc::new(Pool::start("test", 1).unwrap()));
-        let live = parts::load(&store, kernel, Repeats::Last, &pool).unwrap();
+        let live = Live::load(&store, kernel, Repeats::Last, &pool).unwrap();
         let shape = Arc::new(CodeShape::new(vec![64], vec![1.0]).unwrap());
+        let place = Place { store: &store, live: &live, kernel };
         for (ranks, published) in [(vec![0], false), (vec![0, 1], true)] {
-            let cut = parts::Cut::of(live.snapshot());
-            let content = Content {
-                postings: cut.postings,
-                retired: cut.retired,
+            let snapshot = live.snapshot();
+            let cut = Cut { ranks: ranks.into(), ..snapshot.cut() };
+            let made = Made {
                 users: PlaneCodes::encode(Arc::clone(&shape), &[&[]], 1).unwrap(),
                 items: LayeredCodes::encode(Arc::clone(&shape), &[&[1.0; 128]]).unwrap(),
-                ranks: ranks.into(),
                 fold_in: FoldInMap::identity(&shape, Isa::chosen().unwrap()),
                 encoder: None,
+                state: Kept::Nothing,
+                provenance: Provenance::untrained(Origin::Import),
+                trained: 0,
             };
-            let (of, through) = ((&cut.ids, &cut.snapshot), Through { folded: 0, trained: 0 });
-            let outcome = publish(&store, &live, kernel, of, content, &TrainState::default(), through);
+            let (state, closing) = (JobState::new(), AtomicBool::new(false));
+            let watch = Watch { state: &state, closing: &closing };
+            let outcome = place.publish(&snapshot, made, cut, None, &watch);
             assert_eq!((outcome.is_ok(), store.manifest().is_some()), (published, published));
             assert_eq!(live.snapshot().trained().is_some(), published);
         }

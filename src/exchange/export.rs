@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::folder::{ITEMS, QUERIES, file};
 use crate::catalogue::Catalogue;
 use crate::code::CodeShape;
-use crate::compaction;
 use crate::error::{Error, Result};
+use crate::generation::stored;
 use crate::ids::{Id, IdKind};
 use crate::npy::{Dtype, NpyError, NpyWriter};
 use crate::snapshot::Snapshot;
@@ -96,7 +96,7 @@ pub(crate) fn export(snapshot: &Snapshot, store: &Store, folder: &Path) -> Resul
         let row = |user: usize, out: &mut Vec<u64>| out.extend(&generation.users().words()[user * all..][..all]);
         users.write_codes(folder, name, shape, planes, &extents, row)?;
     }
-    let learned = compaction::taught(store, generation)?;
+    let learned = stored::taught(store, generation)?;
     let float_dims = match &learned {
         Some(teacher) => {
             let (of_users, of_items) = teacher.vectors();

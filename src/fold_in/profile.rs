@@ -60,6 +60,11 @@ impl Profile {
         map.apply(&self.values)
     }
 
+    /// The profile less another, `[bits]`.
+    pub(crate) fn minus(&self, other: &Self) -> Vec<f32> {
+        self.values.iter().zip(&other.values).map(|(a, b)| a - b).collect()
+    }
+
     /// How much each item adds to the inner product of [`Profile::vector`] with `direction`, `[bits]`: since the map is linear, these add up to
     /// it. In the order of the items. O(items x bits + bits^2).
     pub(crate) fn pulls(&self, map: &FoldInMap, direction: &[f32]) -> Vec<(u32, f64)> {

@@ -124,6 +124,21 @@ impl Csr {
         self.values.as_deref()
     }
 
+    /// The rows `rows`, in that order.
+    pub(crate) fn gather(&self, rows: &[u32]) -> Csr {
+        let mut offsets = vec![0];
+        let mut targets = Vec::new();
+        let mut values = self.values.as_ref().map(|_| Vec::new());
+        for &row in rows {
+            targets.extend_from_slice(self.row(row as usize));
+            offsets.push(targets.len() as u64);
+            if let Some((values, own)) = values.as_mut().zip(self.row_values(row as usize)) {
+                values.extend_from_slice(own);
+            }
+        }
+        Csr { n_cols: self.n_cols, offsets, targets, values }
+    }
+
     /// The transpose, built in parallel. O(edges + rows + columns).
     pub fn transpose(&self) -> Csr {
         let grouped =

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
-use super::fold_in::{Folded, fold_in};
+use super::fold_in::{Folded, fold_in, moved};
 use super::popularity::popular;
-use super::vector::vector_query;
+use super::vector::{encode_segments, vector_query};
 use super::{Basis, Engine, Hit, Hits, ItemSet};
 use crate::code::QueryCode;
 use crate::error::{Error, Result};
@@ -348,7 +348,14 @@ impl<'a> Query<'a> {
         };
         let planes = generation.users().planes();
         if generation.has_user(user) {
-            let query = generation.users().query(user as usize, self.query_bits.unwrap_or(planes).min(planes))?;
+            let asked = self.query_bits.unwrap_or(planes).min(planes);
+            let has_moved = self.snapshot.tail().has_moved(user);
+            let vector = has_moved.then(|| moved(&self.snapshot, generation, user, &history)).transpose()?.flatten();
+            if let Some(vector) = vector {
+                let query = Some(encode_segments(generation.shape(), &vector, asked)?);
+                return Ok((Resolved { query, basis: Basis::Moved, seen, unknown_items: Vec::new() }, None));
+            }
+            let query = generation.users().query(user as usize, asked)?;
             return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
         }
         let weighted: Vec<(u32, f32)> = history.iter().map(|&(item, edge)| (item, edge.weight)).collect();

@@ -63,11 +63,11 @@ pub(crate) fn explain(snapshot: &Snapshot, user: &Id, item: &Id) -> Result<Expla
     let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
     let dense_user = catalogues.users.get(user)?.ok_or_else(|| Error::UnknownUser { user: user.clone() })?;
     let dense_item = catalogues.items.get(item)?.ok_or_else(|| Error::UnknownItem { item: item.clone() })?;
-    if tail.generation().is_some_and(|generation| !generation.has_codes()) {
+    if snapshot.trained().is_some_and(|generation| !generation.has_codes()) {
         return Err(Error::NoItemCodes);
     }
     let (resolved, error) = snapshot.query().resolve_user(user)?;
-    let (Some(query), Some(generation)) = (&resolved.query, tail.generation()) else {
+    let (Some(query), Some(generation)) = (&resolved.query, snapshot.trained()) else {
         return Err(error.unwrap_or(Error::NotTrained));
     };
     let code = match generation.has_item(dense_item) {
@@ -92,7 +92,7 @@ pub(crate) fn explain(snapshot: &Snapshot, user: &Id, item: &Id) -> Result<Expla
         }
         let vector = profile.vector(generation.fold_in());
         let ratio = match resolved.basis {
-            Basis::Code => {
+            Basis::Code | Basis::Moved => {
                 let folded = size(code.shape(), means(code.shape(), &vector));
                 let trained = generation.users().scalers().chunks_exact(code.shape().layers()).nth(dense_user as usize);
                 let trained = trained.into_iter().flatten().map(|&scaler| f64::from(scaler));

@@ -2,8 +2,9 @@
 
 use super::vector::encode_segments;
 use crate::code::{CodeError, QueryCode};
-use crate::fold_in::{Profile, Touched};
+use crate::fold_in::{Profile, Touched, inner, segments};
 use crate::generation::Generation;
+use crate::graph::postings::Edge;
 use crate::snapshot::Snapshot;
 
 /// What a history of items comes to.
@@ -30,6 +31,38 @@ pub(super) fn fold_in(
         return Ok(Folded::Nowhere);
     }
     encode_segments(generation.shape(), &vector, planes).map(Folded::Query)
+}
+
+/// The vector of a user with a trained code whose `history` is not what the generation has: the trained vector plus what the fold-in map makes of the
+/// difference of the two profiles, each of length 1. Both ends of the difference have the map's error, which the trained vector has not. `None`
+/// where the map was not learned, so that its scale says nothing, where either history has no item with a code, and where nothing is left.
+/// O(histories x bits + bits^2).
+pub(crate) fn moved(
+    snapshot: &Snapshot,
+    generation: &Generation,
+    user: u32,
+    history: &[(u32, Edge)],
+) -> Result<Option<Vec<f32>>, CodeError> {
+    if generation.fold_in().weights().is_none() {
+        return Ok(None);
+    }
+    let weighted = |edges: &mut dyn Iterator<Item = (u32, Edge)>| -> Vec<(u32, f32)> {
+        edges.map(|(item, edge)| (item, edge.weight)).collect()
+    };
+    let before = weighted(&mut generation.postings().row(user).edges());
+    let now = weighted(&mut history.iter().copied());
+    let profiles = profile(snapshot, generation, &before).zip(profile(snapshot, generation, &now));
+    let Some((before, now)) = profiles else { return Ok(None) };
+    let shape = generation.shape();
+    let mut vector = vec![0.0; shape.bits() as usize];
+    for (layer, range) in segments(shape).enumerate() {
+        generation.users().decode_into(user as usize, layer, &mut vector[range])?;
+    }
+    // The map's vectors are those of users of length 1.
+    let length = inner(&vector, &vector).sqrt() as f32;
+    let change = generation.fold_in().apply(&now.minus(&before));
+    vector.iter_mut().zip(&change).for_each(|(x, change)| *x += length * change);
+    Ok(vector.iter().any(|&x| x != 0.0).then_some(vector))
 }
 
 /// The profile of a history; `None` where no item of it has a code. Items are summed in a fixed order, trained ones by external id and arrivals

@@ -63,6 +63,8 @@ impl Engine {
 pub enum Basis {
     /// The code training gave the user or item.
     Code,
+    /// That of a user whose interactions have changed since, moved by what changed.
+    Moved,
     /// A code made on the spot from interactions.
     FoldIn,
     /// A vector given with the query.

@@ -15,6 +15,7 @@ pub use builder::Query;
 pub(crate) use builder::check_effort;
 pub(crate) use explain::explain;
 pub use explain::{Explanation, LayerShare, Pull};
+pub(crate) use fold_in::moved;
 pub use hits::{Basis, Engine, Hit, Hits};
 pub use item_set::ItemSet;
 pub(crate) use similar_users::similar_users;

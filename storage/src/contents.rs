@@ -7,6 +7,7 @@ use crate::directory::{ACKED, FORMAT};
 use crate::engine::Engine;
 use crate::error::{Error, RESTORE, RESTORE_GENERATION, Result};
 use crate::identity::{Birth, Identity};
+use crate::jobs::{self, JobRecord};
 use crate::log;
 use crate::manifest::{self, Manifest};
 use crate::witness::{Acked, Testimony};
@@ -17,6 +18,7 @@ pub(crate) struct Contents {
     pub(crate) manifest: Option<Manifest>,
     /// The last record of the log, and the generation.
     pub(crate) reached: Acked,
+    jobs: Vec<JobRecord>,
     /// The values of the log that no generation holds.
     log: Vec<(u64, Vec<u8>)>,
 }
@@ -52,7 +54,9 @@ impl Contents {
             log.push((sequence, payload));
             Ok(())
         })?;
-        Ok(Contents { birth, manifest, reached, log })
+        let mut jobs = jobs::read(engine)?;
+        jobs::interrupt(&mut jobs);
+        Ok(Contents { birth, manifest, reached, jobs, log })
     }
 
     /// Writes everything into a store that is empty. Not yet durable.
@@ -61,6 +65,7 @@ impl Contents {
         if let Some(manifest) = &self.manifest {
             manifest::write(engine, manifest)?;
         }
+        jobs::write(engine, &self.jobs)?;
         log::write(engine, &self.log)
     }
 }

@@ -139,7 +139,7 @@ struct Current {
 }
 
 /// Keys of `meta`: a tag, a generation, a piece number; 13 bytes, big-endian.
-fn key(tag: u8, generation: u64, piece: u32) -> [u8; 13] {
+pub(crate) fn key(tag: u8, generation: u64, piece: u32) -> [u8; 13] {
     let mut key = [0; 13];
     key[0] = tag;
     key[1..9].copy_from_slice(&generation.to_be_bytes());
@@ -150,6 +150,7 @@ fn key(tag: u8, generation: u64, piece: u32) -> [u8; 13] {
 const CURRENT: u8 = 0;
 const MANIFEST: u8 = 1;
 const BIRTH: u8 = 2;
+pub(crate) const JOB: u8 = 3;
 
 /// Writes what database a store belongs to. Not yet durable.
 pub(crate) fn write_birth(engine: &Engine, birth: &Birth) -> Result<()> {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::directory::{self, Entry, entries, generation_name, remove, size, store_name};
 use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
 use crate::error::Result;
+use crate::jobs;
 use crate::log;
 use crate::manifest::{self, Manifest};
 use crate::standing::Standing;
@@ -130,6 +131,7 @@ impl Store {
         let fresh = Engine::create(&self.root().join(store_name(number)), &TREES, self.options.cache_bytes)?;
         manifest::write_birth(&fresh, &self.birth)?;
         manifest::write(&fresh, &manifest)?;
+        jobs::write(&fresh, &jobs::read(&old.engine)?)?;
         let reached = self.last_sequence();
         copy_log(&old.engine, &fresh, manifest.folded_through, reached, &mut || self.let_appends_pass())?;
         fresh.sync()?;

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Chunk = 4,
     /// What database a store belongs to.
     Birth = 5,
+    /// The record of a job.
+    Job = 6,
 }
 
 /// The first bytes of every value of a kind.

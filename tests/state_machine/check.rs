@@ -127,7 +127,12 @@ fn nearest(snapshot: &Snapshot, oracle: &Oracle, user: &Id, filters: &Filters<'_
         return first(&format!("{what} or popular"), &popular, |k| query().k(k).or_popular().run(), dice);
     }
     let Some(found) = found else { return Ok(()) };
-    let stands_on = if oracle.has_code(user) { kithdb::Basis::Code } else { kithdb::Basis::FoldIn };
+    let stands_on = match (oracle.has_code(user), oracle.has_moved(user)) {
+        (_, None) => found.basis(),
+        (_, Some(true)) => kithdb::Basis::Moved,
+        (true, Some(false)) => kithdb::Basis::Code,
+        (false, Some(false)) => kithdb::Basis::FoldIn,
+    };
     same(format!("{what}: basis"), found.basis(), stands_on)?;
     if !found.is_empty() {
         explained(snapshot, user, &dice.pick(found.as_slice()), &seen)?;

@@ -249,6 +249,26 @@ impl Oracle {
         codes.zip(self.users.get(user)).is_some_and(|(codes, number)| codes.contains_key(number))
     }
 
+    /// Whether a user's code is moved by what has changed since the generation: where a map was learned and their histories then and now have an item
+    /// with a code. `None` where that cannot be told, since an item may have a code nobody can look up.
+    pub fn has_moved(&self, user: &Id) -> Option<bool> {
+        let known = self.generation.as_ref().zip(self.users.get(user));
+        let Some((generation, &number)) = known else { return Some(false) };
+        let own = |edges: &Edges| -> BTreeMap<Id, Edge> {
+            edges.iter().filter(|(key, _)| key.0 == number).map(|((_, item), edge)| (item.clone(), *edge)).collect()
+        };
+        let (before, now) = (own(&generation.edges), own(&self.edges));
+        let arrivals = self.arrivals(generation);
+        if !generation.learned || !generation.users.contains_key(&number) || before == now {
+            return Some(false);
+        }
+        let coded = |item: &Id| generation.items.contains_key(item) || arrivals.contains_key(item);
+        match before.keys().any(coded) && now.keys().any(coded) {
+            false if before.keys().chain(now.keys()).any(|item| generation.hidden.contains(item)) => None,
+            told => Some(told),
+        }
+    }
+
     /// What a query of a user stands on.
     pub fn basis_of_user(&self, id: &Id) -> Basis {
         let Some(&number) = self.users.get(id) else { return Basis::Refused(Refusal::UnknownUser) };
@@ -256,6 +276,10 @@ impl Oracle {
             Ok(generation) => generation,
             Err(basis) => return basis,
         };
+        if self.has_moved(id) != Some(false) {
+            // What the map makes of the difference is not recomputed.
+            return Basis::Learned;
+        }
         if let Some(code) = generation.users.get(&number) {
             return Basis::Query(code.probe(&generation.shape));
         }

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    Bench, Demo, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings, Load, Query, Remove, Retire,
-    Similar, Split, Stats, Train, Unretire, Verify,
+    Bench, Compact, Demo, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings, Jobs, Load, Query,
+    Remove, Retire, Similar, Split, Stats, Train, Unretire, Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -31,6 +31,8 @@ struct Cli {
 enum Command {
     Load(Load),
     Train(Train),
+    Compact(Compact),
+    Jobs(Jobs),
     Export(Export),
     ImportCodes(ImportCodes),
     ImportEmbeddings(ImportEmbeddings),
@@ -66,6 +68,8 @@ pub fn run() -> ExitCode {
     let outcome = match command {
         Command::Load(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
+        Command::Compact(command) => command.run(&output),
+        Command::Jobs(command) => command.run(&output),
         Command::Export(command) => command.run(&output),
         Command::ImportCodes(command) => command.run(&output),
         Command::ImportEmbeddings(command) => command.run(&output),

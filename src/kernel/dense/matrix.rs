@@ -82,6 +82,25 @@ impl Matrix {
         out
     }
 
+    /// Puts the rows of `from` in the places of the rows `rows`, in that order.
+    pub(crate) fn scatter(&mut self, rows: &[u32], from: &Matrix) {
+        for (at, &row) in rows.iter().enumerate() {
+            self.row_mut(row as usize).copy_from_slice(from.row(at));
+        }
+    }
+
+    /// The same with rows of `value` after the last, for `rows` in all.
+    pub(crate) fn grown(self, rows: usize, value: f32) -> Matrix {
+        if rows <= self.rows {
+            return self;
+        }
+        let mut grown = Matrix::zeros(rows, self.cols);
+        let (head, tail) = grown.data_mut().split_at_mut(self.rows * self.cols);
+        head.copy_from_slice(self.data());
+        tail.fill(value);
+        grown
+    }
+
     /// Whether every element is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.data().par_chunks(1 << 16).all(|chunk| chunk.iter().fold(0.0, |sum, x| sum + x * 0.0) == 0.0)

@@ -46,6 +46,7 @@ impl<'a> From<&'a Matrix> for View<'a> {
 
 /// The right factor of a product (`inner x cols`), packed into panels of the width the instruction set wants: by depth
 /// block, then panel, then term, then column; short panels are filled up with zeros.
+#[derive(Clone)]
 pub(crate) struct Factor {
     isa: Isa,
     inner: usize,

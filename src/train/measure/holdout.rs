@@ -37,6 +37,11 @@ impl Holdout {
     }
 }
 
+/// Whether a training on a graph of so many interactions holds this one out.
+pub(crate) fn is_held_out(user: u32, item: u32, n_edges: u64) -> bool {
+    user > 0 && hash(user, item) < threshold(n_edges)
+}
+
 /// Hashes below it are held out.
 fn threshold(n_edges: u64) -> u64 {
     let share = u64::MAX / 1000 * SHARE;

@@ -7,6 +7,7 @@ pub(crate) mod recipe;
 pub(crate) mod report;
 pub(crate) mod settings;
 pub(crate) mod size;
+mod written;
 
 use std::fmt;
 use std::str::FromStr;

@@ -33,6 +33,20 @@ pub struct TrainReport {
     pub refit: bool,
 }
 
+impl TrainReport {
+    /// Of a training that goes on from another with its settings, on `trained_edges` interactions, to codes of layers of these widths.
+    pub(crate) fn kept(widths: &[u32], trained_edges: u64, settings: &[(String, SettingValue)]) -> TrainReport {
+        TrainReport {
+            teacher: "implicit ALS".to_owned(),
+            student: "discrete coordinate descent".to_owned(),
+            widths: widths.to_vec(),
+            trained_edges,
+            settings: settings.to_vec(),
+            ..TrainReport::default()
+        }
+    }
+}
+
 /// One epoch of a student, or of a teacher trained by gradients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {

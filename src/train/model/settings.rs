@@ -131,6 +131,11 @@ impl Settings {
         self.0.insert(name, value);
     }
 
+    /// What was set, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Checks names and values.
     ///
     /// # Errors

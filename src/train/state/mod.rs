@@ -2,15 +2,18 @@
 
 pub(crate) mod taught;
 
+use kithdb_storage::State;
+
+use crate::error::Result;
 use crate::graph::Bipartite;
 use crate::kernel::dense::Matrix;
 
 /// Arrays with a row per user, and with one per item.
-const OF_USERS: [&str; 3] = ["teacher.users", "student.users", "student.user_scales"];
+const OF_USERS: [&str; 4] = ["teacher.users", "student.users", "student.user_scales", "student.user_targets"];
 const OF_ITEMS: [&str; 3] = ["teacher.items", "student.items", "student.item_scales"];
 /// What names the rows of these that are stored, where those are not all.
-const USERS: &str = "rows.users";
-const ITEMS: &str = "rows.items";
+pub(crate) const USERS: &str = "rows.users";
+pub(crate) const ITEMS: &str = "rows.items";
 
 /// Named arrays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,7 +51,7 @@ impl TrainState {
     /// What is worth storing of a training on `graph`: the rows of users and items with interactions. Who has none, as those who were forgotten,
     /// has nothing that was learned. Where rows are left out, `rows.users` and `rows.items` name those that stay. O(rows stored).
     pub(crate) fn of_active(mut self, graph: &Bipartite) -> TrainState {
-        for (side, names, name) in [(graph.users(), OF_USERS, USERS), (graph.items(), OF_ITEMS, ITEMS)] {
+        for (side, names, name) in [(graph.users(), &OF_USERS[..], USERS), (graph.items(), &OF_ITEMS[..], ITEMS)] {
             let active: Vec<u32> = (0..side.n_rows() as u32).filter(|&row| side.degree(row as usize) > 0).collect();
             if active.len() == side.n_rows() {
                 continue;
@@ -74,4 +77,31 @@ impl TrainState {
         };
         self.parts.push(StatePart { name: name.to_owned(), shape: [1, length as u64], data });
     }
+}
+
+/// Reads an array with a row for each of `rows` nodes, of which `named` tells those that are stored; `None` where the state has none of so many.
+///
+/// # Errors
+/// `Storage`.
+pub(crate) fn read_table(state: &State, name: &str, named: &str, rows: usize) -> Result<Option<Matrix>> {
+    let &[held, cols] = state.shape(name).unwrap_or_default() else { return Ok(None) };
+    let Some(data) = state.part(name)?.filter(|_| cols > 0) else { return Ok(None) };
+    let Some(stored) = Matrix::from_data(held as usize, cols as usize, data) else { return Ok(None) };
+    match state.part::<u32>(named)? {
+        None => Ok(Some(stored).filter(|stored| stored.rows() == rows)),
+        Some(numbers) if numbers.len() != stored.rows() => Ok(None),
+        Some(numbers) => Ok(spread(&stored, &numbers, rows)),
+    }
+}
+
+/// A table of `rows` rows from those stored, whose numbers rise; zeros elsewhere. `None` where the numbers are none of such rows.
+fn spread(stored: &Matrix, numbers: &[u32], rows: usize) -> Option<Matrix> {
+    if !numbers.is_sorted_by(|a, b| a < b) || numbers.last().is_some_and(|&last| last as usize >= rows) {
+        return None;
+    }
+    let mut table = Matrix::zeros(rows, stored.cols());
+    for (at, &number) in numbers.iter().enumerate() {
+        table.row_mut(number as usize).copy_from_slice(stored.row(at));
+    }
+    Some(table)
 }

@@ -2,7 +2,7 @@
 
 use kithdb_storage::State;
 
-use super::{ITEMS, StateData, TrainState, USERS};
+use super::{ITEMS, StateData, TrainState, USERS, read_table};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
@@ -45,18 +45,8 @@ impl Taught {
     /// # Errors
     /// `Storage` and `Damaged`.
     pub(crate) fn read(state: &State, n_users: usize, n_items: usize) -> Result<Option<Taught>> {
-        let table = |name: &str, named: &str, rows: usize| -> Result<Option<Matrix>> {
-            let &[held, dims] = state.shape(name).unwrap_or_default() else { return Ok(None) };
-            let Some(data) = state.part(name)?.filter(|_| dims > 0) else { return Ok(None) };
-            let Some(stored) = Matrix::from_data(held as usize, dims as usize, data) else { return Ok(None) };
-            match state.part::<u32>(named)? {
-                None => Ok(Some(stored).filter(|stored| stored.rows() == rows)),
-                Some(numbers) if numbers.len() != stored.rows() => Ok(None),
-                Some(numbers) => Ok(spread(&stored, &numbers, rows)),
-            }
-        };
-        let users = table("teacher.users", USERS, n_users)?;
-        let items = table("teacher.items", ITEMS, n_items)?;
+        let users = read_table(state, "teacher.users", USERS, n_users)?;
+        let items = read_table(state, "teacher.items", ITEMS, n_items)?;
         let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
             return Ok(None);
         };
@@ -76,6 +66,11 @@ impl Taught {
         Ok(Some(Taught { users, items, neighbours }))
     }
 
+    /// Taken apart: the vectors of users and of items, and the neighbours.
+    pub(crate) fn into_parts(self) -> (Matrix, Matrix, Option<Neighbours>) {
+        (self.users, self.items, self.neighbours)
+    }
+
     /// The vectors of users and items. Their inner product is the score but for what neighbours add.
     pub(crate) fn vectors(&self) -> (&Matrix, &Matrix) {
         (&self.users, &self.items)
@@ -85,18 +80,6 @@ impl Taught {
     pub(crate) fn scorer(&self, isa: Isa) -> Scorer<'_> {
         Scorer { taught: self, isa, items: Factor::pack(isa, View::from(&self.items).transposed()) }
     }
-}
-
-/// A table of `rows` rows from those stored, whose numbers rise; zeros elsewhere. `None` where the numbers are none of such rows.
-fn spread(stored: &Matrix, numbers: &[u32], rows: usize) -> Option<Matrix> {
-    if !numbers.is_sorted_by(|a, b| a < b) || numbers.last().is_some_and(|&last| last as usize >= rows) {
-        return None;
-    }
-    let mut table = Matrix::zeros(rows, stored.cols());
-    for (at, &number) in numbers.iter().enumerate() {
-        table.row_mut(number as usize).copy_from_slice(stored.row(at));
-    }
-    Some(table)
 }
 
 /// Scores of a [`Taught`] teacher.

@@ -5,7 +5,7 @@ mod discrete;
 pub(crate) mod fold_in;
 pub(crate) mod rotation;
 mod signs;
-mod tables;
+pub(crate) mod tables;
 
 pub(crate) use bigear::{Among, BiGear, Distillation, Ranking};
 pub(crate) use discrete::Discrete;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use kithdb_storage::State;
 use rayon::prelude::*;
 
 use super::rotation::rotation;
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, multiply_by, sum_abs, write_signs};
 use crate::train::context::Context;
-use crate::train::state::TrainState;
+use crate::train::state::{ITEMS, TrainState, USERS, read_table};
 use crate::train::teacher::layers::{Layers, centre_rows, row_norms};
 
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
@@ -22,6 +23,9 @@ const CLIP: f32 = 1.0;
 
 /// Rows rotated at once.
 const BLOCK: usize = 96;
+
+/// Columns of [`Tables::targets`].
+pub(crate) const TARGETS: usize = 3;
 
 /// One layer's columns in the tables.
 pub(crate) type Segment = Range<usize>;
@@ -44,6 +48,8 @@ pub(crate) struct Tables {
     pub(crate) item_scales: Matrix,
     /// What users' magnitudes are clipped to where queries have several planes: past it they say nothing.
     pub(crate) clip: f32,
+    /// What fits a user again: see [`discrete`](super::discrete). Without columns where the student needs none.
+    pub(crate) targets: Matrix,
 }
 
 impl Tables {
@@ -63,6 +69,7 @@ impl Tables {
             segments: segments.clone(),
             weights: vec![1.0; widths.len()],
             clip: CLIP,
+            targets: Matrix::zeros(0, 0),
         };
         for (layer, segment) in segments.iter().enumerate() {
             let (users, mut items) = (&teacher.users[layer], teacher.items[layer].clone());
@@ -117,7 +124,8 @@ impl Tables {
         let (users, user_scales) = side(&layers.users, |_| 1.0);
         let (items, item_scales) = side(&layers.items, |width| width as f32);
         let weights = layers.weights.iter().map(|weight| weight.sqrt()).collect();
-        Tables { segments, weights, users, items, user_scales, item_scales, clip: CLIP }
+        let targets = Matrix::zeros(0, 0);
+        Tables { segments, weights, users, items, user_scales, item_scales, clip: CLIP, targets }
     }
 
     /// Scales a row's layer to the mean magnitude every layer starts with.
@@ -263,6 +271,64 @@ impl Tables {
         state.push("student.items", self.items);
         state.push("student.user_scales", self.user_scales);
         state.push("student.item_scales", self.item_scales);
+        if self.targets.cols() > 0 {
+            state.push("student.user_targets", self.targets);
+        }
+    }
+
+    /// Reads them back, of codes with layers of these widths and weights; `None` where the state holds none of so many users and items.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub(crate) fn read(
+        state: &State,
+        (widths, weights): (&[u32], &[f32]),
+        (n_users, n_items): (usize, usize),
+    ) -> Result<Option<Tables>> {
+        let widths: Vec<usize> = widths.iter().map(|&width| width as usize).collect();
+        let (bits, layers) = (widths.iter().sum::<usize>(), widths.len());
+        let table = |name: &str, named: &str, rows: usize, cols: usize| -> Result<Option<Matrix>> {
+            Ok(read_table(state, name, named, rows)?.filter(|table| table.cols() == cols))
+        };
+        let users = table("student.users", USERS, n_users, bits)?;
+        let items = table("student.items", ITEMS, n_items, bits)?;
+        let user_scales = table("student.user_scales", USERS, n_users, layers)?;
+        let item_scales = table("student.item_scales", ITEMS, n_items, layers)?;
+        let targets = table("student.user_targets", USERS, n_users, TARGETS)?;
+        let (Some(users), Some(items), Some(user_scales), Some(item_scales)) = (users, items, user_scales, item_scales)
+        else {
+            return Ok(None);
+        };
+        let targets = targets.unwrap_or_else(|| Matrix::zeros(0, 0));
+        let (segments, weights) = (segments(&widths), weights.to_vec());
+        Ok(Some(Tables { segments, weights, users, items, user_scales, item_scales, clip: CLIP, targets }))
+    }
+
+    /// With rows of nodes that have no vector after the last.
+    pub(crate) fn grown(self, n_users: usize, n_items: usize) -> Tables {
+        let targets = if self.targets.cols() > 0 { self.targets.grown(n_users, 0.0) } else { self.targets };
+        Tables {
+            users: self.users.grown(n_users, 0.0),
+            items: self.items.grown(n_items, 0.0),
+            user_scales: self.user_scales.grown(n_users, f32::NEG_INFINITY),
+            item_scales: self.item_scales.grown(n_items, f32::NEG_INFINITY),
+            targets,
+            ..self
+        }
+    }
+
+    /// The rows of some users and items, as tables of their own.
+    pub(crate) fn gather(&self, users: &[u32], items: &[u32]) -> Tables {
+        Tables {
+            segments: self.segments.clone(),
+            weights: self.weights.clone(),
+            users: self.users.gather(users),
+            items: self.items.gather(items),
+            user_scales: self.user_scales.gather(users),
+            item_scales: self.item_scales.gather(items),
+            clip: self.clip,
+            targets: Matrix::zeros(0, 0),
+        }
     }
 }
 

@@ -91,8 +91,9 @@ impl ImplicitAls {
         Ok(Fit { layers, epochs: Vec::new(), chosen: Vec::new(), settled: None })
     }
 
-    /// Improves the vectors of one side, `solved`, with those of the other, `fixed`, held. `rows` are the edges of the side.
-    fn solve(&self, context: &Context<'_>, rows: &Csr, fixed: &Matrix, solved: &mut Matrix) -> Result<()> {
+    /// Improves the vectors of one side, `solved`, with those of the other, `fixed`, held. `rows` are the edges of the side, or some of its rows,
+    /// whose solutions depend on no other.
+    pub(crate) fn solve(&self, context: &Context<'_>, rows: &Csr, fixed: &Matrix, solved: &mut Matrix) -> Result<()> {
         let (isa, d) = (context.isa, self.factors);
         let mut gram = product(isa, View::from(fixed).transposed(), fixed.into());
         gram.data_mut().iter_mut().for_each(|x| *x *= self.unobserved);

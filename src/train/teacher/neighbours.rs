@@ -65,6 +65,54 @@ impl Neighbours {
             .collect()
     }
 
+    /// The items that each of `items` is predicted from, rising, with weights: solved where `wanted` of an item and its nearest, otherwise empty.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn columns(
+        context: &Context<'_>,
+        items: &[u32],
+        regularisation: f32,
+        wanted: impl Fn(u32, &[u32]) -> bool + Sync,
+    ) -> Result<Vec<Vec<(u32, f32)>>> {
+        items
+            .par_iter()
+            .map_init(
+                || Workspace::new(context.graph, context.isa),
+                |workspace, &item| {
+                    context.check()?;
+                    let near = workspace.nearest(item as usize);
+                    if !wanted(item, &near) {
+                        return Ok(Vec::new());
+                    }
+                    let weights = workspace.solve(item as usize, &near, &[regularisation]);
+                    Ok(near.into_iter().zip(weights).collect())
+                },
+            )
+            .collect()
+    }
+
+    /// A model of the items that each item is predicted from, rising, with weights.
+    ///
+    /// # Errors
+    /// When they are none of such items, or a weight is not finite.
+    pub(crate) fn of_columns(columns: Vec<Vec<(u32, f32)>>) -> Result<Neighbours> {
+        let n_items = columns.len();
+        let mut offsets = vec![0u64];
+        offsets.extend(columns.iter().scan(0, |end, column| {
+            *end += column.len() as u64;
+            Some(*end)
+        }));
+        let (near, weights) = columns.into_iter().flatten().unzip();
+        Ok(Neighbours { weights: Csr::from_parts(n_items, offsets, near, Some(weights))?.transpose() })
+    }
+
+    /// The items that each item is predicted from, rising, with weights.
+    pub(crate) fn into_columns(self) -> Vec<Vec<(u32, f32)>> {
+        let columns = self.weights.transpose();
+        (0..columns.n_rows()).map(|item| columns.entries(item).collect()).collect()
+    }
+
     /// A model of these weights, which a row an item holds.
     pub(crate) fn of(weights: Csr) -> Neighbours {
         Neighbours { weights }

@@ -73,6 +73,23 @@ impl Product<'_> {
     }
 }
 
+impl Product<'_> {
+    /// The rows `rows`, in that order. Parallel, at a cost that follows them.
+    pub(crate) fn rows(&self, rows: &[u32]) -> Matrix {
+        let mut out = Matrix::zeros(rows.len(), self.cols());
+        let cols = self.cols().max(1);
+        out.data_mut().par_chunks_mut(BLOCK * cols).zip(rows.par_chunks(BLOCK)).for_each(|(out, rows)| {
+            self.inner.multiply((&self.vectors.gather(rows)).into(), out, false);
+            if let Some((edges, by, weighed)) = &self.sparse {
+                for (&row, out) in rows.iter().zip(out.chunks_exact_mut(cols)) {
+                    add_row(self.isa, edges, row as usize, *weighed, by, out);
+                }
+            }
+        });
+        out
+    }
+}
+
 impl<'a> Scores<'a> {
     pub(crate) fn new(context: &Context<'a>, teacher: &'a Layers) -> Scores<'a> {
         let (users, items) = teacher.joined();
@@ -150,11 +167,25 @@ impl<'a> Scores<'a> {
         items: &[u32],
         visit: impl Fn(usize, &mut [f32]) -> T + Sync,
     ) -> Result<Vec<T>> {
+        let users: Vec<u32> = (0..self.users.rows() as u32).collect();
+        self.map_some(context, &users, items, visit)
+    }
+
+    /// As [`Scores::map_users`], of some users, in their order.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn map_some<T: Send>(
+        &self,
+        context: &Context<'_>,
+        users: &[u32],
+        items: &[u32],
+        visit: impl Fn(usize, &mut [f32]) -> T + Sync,
+    ) -> Result<Vec<T>> {
         let all = items.len() == self.items.rows();
         let vectors = if all { None } else { Some(self.items.gather(items)) };
         let factor = Factor::pack(self.isa, View::from(vectors.as_ref().unwrap_or(&*self.items)).transposed());
         let position = |item: u32| if all { Some(item as usize) } else { items.binary_search(&item).ok() };
-        let users: Vec<u32> = (0..self.users.rows() as u32).collect();
         let blocks: Vec<Vec<T>> = users
             .par_chunks(BLOCK)
             .map(|block| {
@@ -167,6 +198,48 @@ impl<'a> Scores<'a> {
                         neighbours.add_scores(self.graph.users().row(user as usize), position, row);
                     }
                     visit(user as usize, row)
+                });
+                Ok(rows.collect())
+            })
+            .collect::<Result<_>>()?;
+        Ok(blocks.into_iter().flatten().collect())
+    }
+}
+
+impl Scores<'_> {
+    /// What `visit` makes of the scores that each of `items` has with `users`, which are rising; items in order.
+    /// O(users items width + what the items' neighbours are held by), parallel.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn map_items<T: Send>(
+        &self,
+        context: &Context<'_>,
+        items: &[u32],
+        users: &[u32],
+        visit: impl Fn(u32, &[f32]) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        let factor = Factor::pack(self.isa, View::from(&self.users.gather(users)).transposed());
+        let mut place = vec![u32::MAX; self.users.rows()];
+        users.iter().zip(0..).for_each(|(&user, at)| place[user as usize] = at);
+        let blocks: Vec<Vec<T>> = items
+            .par_chunks(BLOCK)
+            .map(|block| {
+                context.check()?;
+                let mut scores = Matrix::zeros(block.len(), users.len());
+                factor.multiply((&self.items.gather(block)).into(), scores.data_mut(), false);
+                let rows = block.iter().enumerate().map(|(at, &item)| {
+                    let row = scores.row_mut(at);
+                    if let Some((_, columns)) = &self.neighbours {
+                        for (near, weight) in columns.entries(item as usize) {
+                            for &user in self.graph.items().row(near as usize) {
+                                if let Some(score) = row.get_mut(place[user as usize] as usize) {
+                                    *score += weight;
+                                }
+                            }
+                        }
+                    }
+                    visit(item, row)
                 });
                 Ok(rows.collect())
             })

@@ -17,7 +17,8 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn open(&self) -> kithdb::Result<Db> {
-        Db::options().create(false).open(&self.path)
+        // Who opens it for a moment gets no job that was not asked for.
+        Db::options().create(false).background(false).open(&self.path)
     }
 }
 

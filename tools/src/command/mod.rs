@@ -1,6 +1,7 @@
 //! The subcommands, one a file: its arguments, what it does, what it prints.
 
 mod bench;
+mod compact;
 mod database;
 mod demo;
 mod dry_run;
@@ -14,6 +15,7 @@ mod import_codes;
 mod import_embeddings;
 mod intake;
 mod item_list;
+mod jobs;
 mod layout;
 mod load;
 mod query;
@@ -28,6 +30,7 @@ mod train;
 mod verify;
 
 pub(crate) use bench::Bench;
+pub(crate) use compact::Compact;
 pub(crate) use demo::Demo;
 pub(crate) use eval::Eval;
 pub(crate) use explain::Explain;
@@ -36,6 +39,7 @@ pub(crate) use forget::Forget;
 pub(crate) use history::History;
 pub(crate) use import_codes::ImportCodes;
 pub(crate) use import_embeddings::ImportEmbeddings;
+pub(crate) use jobs::Jobs;
 pub(crate) use load::Load;
 pub(crate) use query::Query;
 pub(crate) use remove::Remove;

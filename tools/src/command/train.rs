@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use kithdb::{Db, Estimate, Loss, Model, SETTINGS, Sampler, StudentKind, TeacherKind, TrainOptions, TrainOutcome};
+use kithdb::{Db, Estimate, Job, Loss, Model, SETTINGS, Sampler, StudentKind, TeacherKind, TrainOptions, TrainOutcome};
 use serde::Serialize;
 
 use super::database::Database;
@@ -227,7 +227,12 @@ pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
     let start = Instant::now();
     let options = settings.options();
     let estimate = estimate(db, &options)?;
-    let job = db.train(options.clone())?;
+    let outcome = followed(db.train(options.clone())?)?;
+    Ok(Trained { options, estimate, outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
+}
+
+/// What a job comes to, with a progress bar meanwhile.
+pub(super) fn followed(job: Job) -> anyhow::Result<TrainOutcome> {
     let bar = output::steps_bar();
     while !job.wait_timeout(GLANCE) {
         let progress = job.progress();
@@ -236,8 +241,7 @@ pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
         bar.set_position(progress.step);
     }
     bar.finish_and_clear();
-    let outcome = job.wait()?;
-    Ok(Trained { options, estimate, outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
+    Ok(job.wait()?)
 }
 
 /// The most memory this process has had resident, in bytes, where the system keeps a `/proc`.

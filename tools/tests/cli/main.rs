@@ -6,6 +6,7 @@ mod bad_questions;
 mod bench;
 mod broken_pipe;
 mod changes;
+mod compact;
 mod compressed;
 mod damage;
 mod demo;

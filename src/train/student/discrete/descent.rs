@@ -44,6 +44,16 @@ impl<'a> Side<'a> {
         Side { isa, segments, vectors, shift, gram, factors }
     }
 
+    /// A vector to start from where there is none: the signs of `cross = W't`, at a magnitude that is not above that of least squares.
+    pub(super) fn start(&self, cross: &[f32], vector: &mut [f32]) {
+        let trace: f32 = (0..self.gram.rows()).map(|k| self.gram.row(k)[k]).sum();
+        let total: f32 = cross.iter().map(|x| x.abs()).sum();
+        let size = total / (trace * cross.len() as f32);
+        if size.is_finite() && size > 0.0 {
+            vector.iter_mut().zip(cross).for_each(|(x, &cross)| *x = if cross >= 0.0 { size } else { -size });
+        }
+    }
+
     /// The images `W'W y` of each layer's part of some vectors, back to back in `vectors`: a matrix a layer, a row a vector.
     pub(super) fn images(&self, vectors: &[f32]) -> Images {
         let bits = self.gram.cols();

@@ -145,7 +145,7 @@ impl Lists {
 }
 
 /// The `most` items of the largest scores, ties by position, in the order of `items`. O(scores).
-fn best(items: &[u32], scores: &[f32], most: usize) -> Vec<(u32, f32)> {
+pub(super) fn best(items: &[u32], scores: &[f32], most: usize) -> Vec<(u32, f32)> {
     let mut best = TopK::new(most, scores.len());
     for (at, &score) in (0..).zip(scores) {
         if score >= best.threshold() {

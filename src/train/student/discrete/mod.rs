@@ -2,6 +2,7 @@
 
 mod descent;
 mod lists;
+mod rows;
 
 use rayon::prelude::*;
 
@@ -10,10 +11,12 @@ use crate::error::Result;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
+use crate::train::student::tables::TARGETS;
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::scores::Scores;
 use descent::{Descent, Side, Workspace, column_sum};
 use lists::{Drawn, Lists};
+use rows::Target;
 
 /// Entries of all lists together.
 const MOST_ENTRIES: usize = 1 << 25;
@@ -97,6 +100,8 @@ struct Training<'a> {
     means: Vec<f32>,
     /// The items of every user's list, with their targets.
     lists: Lists,
+    /// Of every user: the least score of the list.
+    least: Vec<f32>,
     by_item: Lists,
     /// Weight of an entry of a list.
     weight: f32,
@@ -117,6 +122,7 @@ impl<'a> Training<'a> {
         let units: Vec<f32> =
             (0..n_users).map(|user| if is_active(user) { 1.0 / deviations[user] } else { 0.0 }).collect();
         means.iter_mut().zip(&units).for_each(|(mean, unit)| *mean *= unit);
+        let least = found.iter().map(|list| list.iter().map(|entry| entry.1).fold(f32::INFINITY, f32::min)).collect();
         let mut lists = Lists::default();
         for (user, list) in found.into_iter().enumerate() {
             let entries = list.into_iter().map(|(item, score)| (item, score * units[user] - means[user]));
@@ -131,6 +137,7 @@ impl<'a> Training<'a> {
             units,
             means,
             lists,
+            least,
         })
     }
 
@@ -240,6 +247,10 @@ impl<'a> Training<'a> {
             self.each_user(|descent| descent.relax())?;
         }
         let (isa, mut tables) = (self.context.isa, self.codes);
+        tables.targets = Matrix::zeros(self.units.len(), TARGETS);
+        for (user, (&unit, (&mean, &least))) in self.units.iter().zip(self.means.iter().zip(&self.least)).enumerate() {
+            tables.targets.row_mut(user).copy_from_slice(&Target { unit, mean, least }.row());
+        }
         for side in [&mut tables.users, &mut tables.items] {
             side.par_rows_mut().for_each(|row| {
                 tables.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));

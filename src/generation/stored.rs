@@ -1,104 +1,45 @@
 //! What a generation is stored as: the named parts of its manifest, written and read back.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
-use crate::catalogue::{self, Catalogue, Catalogues};
+use super::cut::Ids;
+use super::rows::CodedRows;
+use super::{Content, Derived, Generation, Provenance};
+use crate::catalogue::{Catalogue, Catalogues};
 use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
-use crate::generation::{Content, Derived, Generation};
 use crate::graph::postings::Postings;
 use crate::index::{Calibration, Index, Order};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
-use crate::live::Live;
-use crate::pool::Pool;
-use crate::repeats::Repeats;
-use crate::snapshot::Snapshot;
-use crate::tail::Tail;
 use crate::train::{StateData, Taught, TrainState};
-
-/// The interactions, ids and retirements up to one point of the log.
-pub(super) struct Cut {
-    /// The state it is of.
-    pub(super) snapshot: Snapshot,
-    pub(super) postings: Postings,
-    pub(super) retired: RoaringBitmap,
-    pub(super) ranks: Arc<[u32]>,
-    pub(super) ids: Ids,
-}
-
-/// Both sides' catalogues as columns.
-pub(super) struct Ids {
-    /// Whether somebody was forgotten since the generation before.
-    forgotten: bool,
-    users: Column,
-    items: Column,
-}
-
-struct Column {
-    kind: Option<IdKind>,
-    keys: Vec<u8>,
-    ends: Vec<u64>,
-}
-
-impl Column {
-    fn of(catalogue: &Catalogue) -> Self {
-        let (keys, ends) = catalogue.encode();
-        Self { kind: catalogue.kind(), keys, ends }
-    }
-}
-
-impl Cut {
-    /// Everything a snapshot has seen. O(edges); nobody waits for it.
-    pub(super) fn of(snapshot: Snapshot) -> Self {
-        let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
-        let postings = tail.fold(catalogues.users.len());
-        let (users, items) = (Column::of(&catalogues.users), Column::of(&catalogues.items));
-        let ids = Ids { forgotten: tail.has_forgotten(), users, items };
-        let ranks = catalogue::ranks(&ids.items.keys, &ids.items.ends).into();
-        Self { postings, retired: tail.retired().clone(), ranks, ids, snapshot }
-    }
-
-    /// Whether somebody was forgotten since the generation before.
-    pub(super) fn has_forgotten(&self) -> bool {
-        self.ids.forgotten
-    }
-
-    pub(super) fn n_users(&self) -> u32 {
-        self.ids.users.ends.len() as u32
-    }
-
-    pub(super) fn n_items(&self) -> u32 {
-        self.ids.items.ends.len() as u32
-    }
-}
 
 /// The records of the log a generation has taken in.
 #[derive(Clone, Copy)]
-pub(super) struct Through {
+pub(crate) struct Through {
     /// The last one its posting lists hold.
-    pub(super) folded: u64,
+    pub(crate) folded: u64,
     /// The last one a training has seen.
-    pub(super) trained: u64,
+    pub(crate) trained: u64,
 }
 
-/// Writes a generation and makes it the current one.
-pub(super) fn publish(
+/// Writes a generation and makes it the current one. Without a `state` that of the one before is kept.
+pub(crate) fn publish(
     store: &Store,
     ids: &Ids,
     content: &Content,
     index: &Index,
-    state: &TrainState,
+    state: Option<&TrainState>,
+    provenance: &Provenance,
     through: Through,
 ) -> Result<Arc<Manifest>> {
     let mut writer = store.begin_generation()?;
-    let mut attributes = std::collections::BTreeMap::new();
+    let mut attributes = provenance.attributes();
     for (side, column) in [("users", &ids.users), ("items", &ids.items)] {
         writer.part(&format!("{side}.ids"), &[column.keys.len() as u64], &column.keys)?;
         writer.part(&format!("{side}.id_ends"), &[column.ends.len() as u64], &column.ends)?;
@@ -148,7 +89,10 @@ pub(super) fn publish(
     writer.part("users.words", &[coded.numbers.len() as u64, words * planes], &coded.gather(users.words()))?;
     writer.part("users.scalers", &[coded.numbers.len() as u64, layers], &coded.gather(users.scalers()))?;
     attributes.insert("users.planes".into(), planes.to_string());
-    for part in &state.parts {
+    if state.is_none() {
+        writer.share_state();
+    }
+    for part in state.iter().flat_map(|state| &state.parts) {
         match &part.data {
             StateData::Floats(data) => writer.state_part(&part.name, &part.shape, data)?,
             StateData::Integers(data) => writer.state_part(&part.name, &part.shape, data)?,
@@ -166,49 +110,33 @@ pub(crate) fn taught(store: &Store, generation: &Generation) -> Result<Option<Ta
     Taught::read(&state, generation.users().len(), generation.n_items())
 }
 
-/// Reads the current generation, if there is one, and replays the log after it.
-pub(crate) fn load(store: &Store, kernel: Kernel, repeats: Repeats, pool: &Arc<Pool>) -> Result<Live> {
-    let (mut catalogues, mut tail) = match store.manifest() {
-        None => (Catalogues::new(), Tail::new(None, 0, repeats)),
-        Some(manifest) => {
-            let reader = store.read_generation(Arc::clone(&manifest));
-            let (users, items) =
-                (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
-            let catalogues = Catalogues { users, items };
-            let content = read(&reader, &manifest, &catalogues)?;
-            let order = Order { rows: reader.part("items.order")?, bands: reader.part("items.band_cuts")? };
-            let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
-            // Generations of before it was measured have none.
-            let calibration = match manifest.part("items.budgets") {
-                Some(_) => Some(
-                    Calibration::from_parts(reader.part("items.budgets")?)
-                        .ok_or_else(|| damaged("items.budgets are no measurement"))?,
-                ),
-                None => None,
-            };
-            let derived = Derived::of(&content, order, kernel).and_then(|derived| match calibration {
-                Some(calibration) => derived.calibrated(calibration, &content),
-                None => Ok(derived),
-            });
-            let derived = derived.map_err(|error| damaged(&error.to_string()))?;
-            let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
-            (
-                catalogues,
-                Tail::new(Some(Arc::new(generation.keeping(Arc::clone(&manifest)))), manifest.folded_through, repeats),
-            )
-        }
+/// Reads the current generation and its ids, if there is one.
+///
+/// # Errors
+/// `Storage`, and `Damaged` where parts do not fit one another.
+pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Option<(Catalogues, Generation)>> {
+    let Some(manifest) = store.manifest() else { return Ok(None) };
+    let reader = store.read_generation(Arc::clone(&manifest));
+    let (users, items) = (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
+    let catalogues = Catalogues { users, items };
+    let content = read(&reader, &manifest, &catalogues)?;
+    let order = Order { rows: reader.part("items.order")?, bands: reader.part("items.band_cuts")? };
+    let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
+    // Generations of before it was measured have none.
+    let calibration = match manifest.part("items.budgets") {
+        Some(_) => Some(
+            Calibration::from_parts(reader.part("items.budgets")?)
+                .ok_or_else(|| damaged("items.budgets are no measurement"))?,
+        ),
+        None => None,
     };
-    let mut outcome = Ok(());
-    store.replay(tail.applied(), &mut |sequence, record| {
-        if outcome.is_ok() {
-            outcome = catalogues.apply([&record]);
-            if outcome.is_ok() {
-                tail.apply(sequence, [&record]);
-            }
-        }
-    })?;
-    outcome?;
-    Ok(Live::new(catalogues, tail, Arc::clone(pool)))
+    let derived = Derived::of(&content, order, kernel).and_then(|derived| match calibration {
+        Some(calibration) => derived.calibrated(calibration, &content),
+        None => Ok(derived),
+    });
+    let derived = derived.map_err(|error| damaged(&error.to_string()))?;
+    let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
+    Ok(Some((catalogues, generation.keeping(manifest))))
 }
 
 fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalogues) -> Result<Content> {
@@ -258,41 +186,6 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
     let retired: Vec<u32> = reader.part("items.retired")?;
     let (retired, ranks) = (retired.into_iter().collect(), ranks.into());
     Ok(Content { postings, retired, users, items, ranks, fold_in, encoder })
-}
-
-/// The rows of a side that have a code: only these are stored, since who has none, as those who were forgotten, has only zeros.
-struct CodedRows {
-    rows: usize,
-    numbers: Vec<u32>,
-}
-
-impl CodedRows {
-    fn of(codes: &PlaneCodes) -> Self {
-        let rows = (0..).zip(codes.scalers().chunks_exact(codes.shape().layers()));
-        let numbers = rows.filter(|(_, scalers)| scalers.iter().any(|&s| s > 0.0)).map(|(row, _)| row).collect();
-        Self { rows: codes.len(), numbers }
-    }
-
-    /// The values of these rows alone; borrowed where they are all.
-    fn gather<'a, T: Copy>(&self, values: &'a [T]) -> Cow<'a, [T]> {
-        if self.numbers.len() == self.rows {
-            return Cow::Borrowed(values);
-        }
-        let width = values.len() / self.rows;
-        self.numbers.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
-    }
-
-    /// The values of all rows, `width` each, from those of these; `None` where they do not fit.
-    fn spread<T: Copy + Default>(&self, values: &[T], width: usize) -> Option<Vec<T>> {
-        let fits = self.numbers.is_sorted_by(|a, b| a < b)
-            && self.numbers.last().is_none_or(|&last| (last as usize) < self.rows)
-            && values.len() == self.numbers.len() * width;
-        let mut spread = fits.then(|| vec![T::default(); self.rows * width])?;
-        for (&row, values) in self.numbers.iter().zip(values.chunks_exact(width)) {
-            spread[row as usize * width..][..width].copy_from_slice(values);
-        }
-        Some(spread)
-    }
 }
 
 /// The encoder the codes were made by, if they were made from vectors.

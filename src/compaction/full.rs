@@ -1,0 +1,32 @@
+//! A training from nothing.
+
+use super::made::{Kept, Made};
+use super::worker::Watch;
+use crate::error::{Error, Result};
+use crate::generation::{Cut, Origin, Provenance};
+use crate::graph::Bipartite;
+use crate::train::{TrainOptions, TrainReport, Trained, train_here};
+
+/// Learns everything of a cut anew, and makes every choice again.
+///
+/// # Errors
+/// As [`train`](crate::train()), and `NothingToTrain`.
+pub(super) fn full(cut: &Cut, options: &TrainOptions, watch: &Watch<'_>) -> Result<(Made, TrainReport)> {
+    let trained = if cut.interactions() > 0 {
+        let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+        let trained = train_here(&graph, options, watch)?;
+        Trained { state: trained.state.of_active(&graph), ..trained }
+    } else if cut.has_forgotten() {
+        // What was forgotten has to leave the disk, though nothing is left to learn from.
+        Trained::nothing(cut.n_users() as usize, cut.n_items() as usize, options)?
+    } else {
+        return Err(Error::NothingToTrain { interactions: 0 });
+    };
+    let Trained { users, items, fold_in, report, state } = trained;
+    let options = Some(options.clone().threads(0));
+    let provenance =
+        Provenance { origin: Origin::Full, parent: None, options, choices: report.settings.clone(), unlearned: 0 };
+    let made =
+        Made { users, items, fold_in, encoder: None, state: Kept::State(state), provenance, trained: cut.sequence };
+    Ok((made, report))
+}

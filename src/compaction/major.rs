@@ -1,0 +1,45 @@
+//! The log folded, and all rows learned again from where they are.
+
+use super::made::{Kept, Made};
+use super::minor::{minor, resumable};
+use super::worker::Watch;
+use crate::error::Result;
+use crate::generation::{Cut, Origin, Parent};
+use crate::graph::Bipartite;
+use crate::snapshot::Snapshot;
+use crate::train::{Resumed, TrainReport, resume_all};
+
+/// Folds a cut into the generation before and learns on, with all it chose. Of models that cannot go on, and where nothing was trained yet, as a
+/// minor compaction.
+///
+/// # Errors
+/// `NothingToTrain`, `Cancelled`, `Diverged`, `Storage`.
+pub(super) fn major(
+    snapshot: &Snapshot,
+    cut: &Cut,
+    parent: Option<&Parent<'_>>,
+    watch: &Watch<'_>,
+) -> Result<(Made, TrainReport)> {
+    let resumed = match parent {
+        Some(known) if known.generation.is_trained() => resumable(known)?.map(|resumed| (known, resumed)),
+        _ => None,
+    };
+    let Some((parent, (provenance, choices, learned))) = resumed else { return minor(snapshot, cut, parent, watch) };
+    let generation = &parent.generation;
+    let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+    let planes = generation.users().planes();
+    let Resumed { learned, users, items, fold_in, epochs } =
+        resume_all(&graph, &choices, learned, &cut.touched.items, planes, watch)?;
+    let settings = &provenance.choices;
+    let report = TrainReport { epochs, ..TrainReport::kept(generation.shape().widths(), cut.interactions(), settings) };
+    let made = Made {
+        users,
+        items,
+        fold_in,
+        encoder: None,
+        state: Kept::State(learned.save(&graph)),
+        provenance: provenance.child(Origin::Major, generation.content_hash(), cut.changes),
+        trained: cut.sequence,
+    };
+    Ok((made, report))
+}

@@ -1,0 +1,182 @@
+//! The log folded, and what it touched learned again.
+
+use std::sync::Arc;
+
+use super::made::{Kept, Made};
+use super::worker::Watch;
+use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
+use crate::error::{Error, Result};
+use crate::fold_in::{FoldInMap, segments};
+use crate::generation::{Cut, Origin, Parent, Provenance};
+use crate::graph::Bipartite;
+use crate::kernel::dense::Isa;
+use crate::query::moved;
+use crate::snapshot::Snapshot;
+use crate::train::{Choices, Learned, Recoded, Rows, TrainReport, refit};
+
+/// Bits of the codes that a generation has whose users and items have none.
+const UNTRAINED_BITS: u32 = 64;
+
+/// Folds a cut into the generation before. Rows that were touched since are fitted again where the models have rows that can be, which are those of the
+/// recipe; of other models users are moved as queries of them are, new items keep the codes they were folded in with, and new users are folded in as before. Where nothing was trained
+/// yet there is nothing but the fold.
+///
+/// # Errors
+/// `NothingToTrain`, `Cancelled`, `Storage`.
+pub(super) fn minor(
+    snapshot: &Snapshot,
+    cut: &Cut,
+    parent: Option<&Parent<'_>>,
+    watch: &Watch<'_>,
+) -> Result<(Made, TrainReport)> {
+    let Some(parent) = parent else {
+        return match cut.sequence {
+            0 => Err(Error::NothingToTrain { interactions: 0 }),
+            _ => Ok((fold(cut)?, TrainReport::default())),
+        };
+    };
+    if !parent.generation.is_trained() {
+        return Ok((fold(cut)?, TrainReport::default()));
+    }
+    match resumable(parent)? {
+        Some((provenance, choices, learned)) => {
+            let made = refitted(cut, parent, &choices, learned, provenance, watch)?;
+            let report = TrainReport::kept(parent.generation.shape().widths(), cut.interactions(), &provenance.choices);
+            Ok((made, report))
+        }
+        None => Ok((folded_over(snapshot, cut, parent)?, TrainReport::default())),
+    }
+}
+
+/// How the parent was made, with which choices, and what it learned; `None` where that is not kept, or its models have no rows that can be fitted
+/// again.
+pub(super) fn resumable<'p>(parent: &'p Parent<'_>) -> Result<Option<(&'p Provenance, Choices, Learned)>> {
+    let Some(provenance) = &parent.provenance else { return Ok(None) };
+    let choices = provenance.options.as_ref().and_then(|options| Choices::of(options, &provenance.choices));
+    let Some((choices, state)) = choices.zip(parent.state()?) else { return Ok(None) };
+    let generation = &parent.generation;
+    let known = (generation.users().len(), generation.n_items());
+    let learned = Learned::read(&state, &choices, generation.shape(), known)?;
+    Ok(learned.map(|learned| (provenance, choices, learned)))
+}
+
+/// Codes of nobody.
+fn fold(cut: &Cut) -> Result<Made> {
+    let shape = Arc::new(CodeShape::new(vec![UNTRAINED_BITS], vec![1.0])?);
+    let (n_users, n_items) = (cut.n_users() as usize, cut.n_items() as usize);
+    Ok(Made {
+        users: PlaneCodes::from_parts(Arc::clone(&shape), 1, vec![0; n_users], vec![0.0; n_users])?,
+        items: LayeredCodes::from_parts(Arc::clone(&shape), vec![0; n_items], vec![0.0; n_items])?,
+        fold_in: FoldInMap::identity(&shape, Isa::chosen()?),
+        encoder: None,
+        state: Kept::Nothing,
+        provenance: Provenance::untrained(Origin::Fold),
+        trained: 0,
+    })
+}
+
+/// The parent's codes with the touched rows fitted again.
+fn refitted(
+    cut: &Cut,
+    parent: &Parent<'_>,
+    choices: &Choices,
+    learned: Learned,
+    provenance: &Provenance,
+    watch: &Watch<'_>,
+) -> Result<Made> {
+    let generation = &parent.generation;
+    let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+    let rows = Rows { users: &cut.touched.users, items: &cut.touched.items };
+    let (learned, Recoded { users, items }) =
+        refit(&graph, choices, learned, &rows, generation.users().planes(), watch)?;
+    let shape = generation.shape();
+    let planes = generation.users().planes();
+    let widths = (shape.words() * planes as usize, shape.words());
+    let (words, scalers) = (generation.users().words(), generation.users().scalers());
+    let user_words = patched(words.to_vec(), widths.0, cut.n_users(), rows.users, users.words());
+    let user_scalers = patched(scalers.to_vec(), shape.layers(), cut.n_users(), rows.users, users.scalers());
+    let (words, scalers) = generation.item_codes().into_parts();
+    let item_words = patched(words, widths.1, cut.n_items(), rows.items, items.words());
+    let item_scalers = patched(scalers, shape.layers(), cut.n_items(), rows.items, items.scalers());
+    Ok(Made {
+        users: PlaneCodes::from_parts(Arc::clone(shape), planes, user_words, user_scalers)?,
+        items: LayeredCodes::from_parts(Arc::clone(shape), item_words, item_scalers)?,
+        fold_in: generation.fold_in().clone(),
+        encoder: None,
+        state: Kept::State(learned.save(&graph)),
+        provenance: provenance.child(Origin::Minor, generation.content_hash(), cut.changes),
+        trained: cut.sequence,
+    })
+}
+
+/// The parent's codes, of users as their changes have moved them, and those of items that came since as they were folded in.
+fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>) -> Result<Made> {
+    let generation = &parent.generation;
+    let (shape, planes) = (generation.shape(), generation.users().planes());
+    let (mut arrived, mut arrived_words, mut arrived_scalers) = (Vec::new(), Vec::new(), Vec::new());
+    for &item in &cut.touched.items {
+        if let Some(code) = snapshot.tail().arrivals().get(item).and_then(|arrival| arrival.code()) {
+            arrived.push(item);
+            arrived_words.extend_from_slice(code.words());
+            arrived_scalers.extend_from_slice(code.scalers());
+        }
+    }
+    let (words, scalers) = (generation.users().words().to_vec(), generation.users().scalers().to_vec());
+    let moved = moved_users(snapshot, cut, parent)?;
+    let width = shape.words() * planes as usize;
+    let user_words = patched(words, width, cut.n_users(), &moved.rows, moved.codes.words());
+    let mut user_scalers = patched(scalers, shape.layers(), cut.n_users(), &moved.rows, moved.codes.scalers());
+    // Who was forgotten since has no code.
+    for &user in cut.touched.users.iter().filter(|&&user| cut.postings.row(user).items.is_empty()) {
+        user_scalers[user as usize * shape.layers()..][..shape.layers()].fill(0.0);
+    }
+    let (words, scalers) = generation.item_codes().into_parts();
+    let item_words = patched(words, shape.words(), cut.n_items(), &arrived, &arrived_words);
+    let item_scalers = patched(scalers, shape.layers(), cut.n_items(), &arrived, &arrived_scalers);
+    let same_rows =
+        cut.n_users() as usize == generation.users().len() && cut.n_items() as usize == generation.n_items();
+    let provenance = parent.provenance.clone().unwrap_or_else(|| Provenance::untrained(Origin::Fold));
+    Ok(Made {
+        users: PlaneCodes::from_parts(Arc::clone(shape), planes, user_words, user_scalers)?,
+        items: LayeredCodes::from_parts(Arc::clone(shape), item_words, item_scalers)?,
+        fold_in: generation.fold_in().clone(),
+        encoder: generation.encoder().cloned(),
+        // State has a row for every node it knows, and nothing for others.
+        state: if same_rows && !cut.has_forgotten() { Kept::Parents } else { Kept::Nothing },
+        provenance: provenance.child(Origin::Minor, generation.content_hash(), cut.changes),
+        trained: parent.manifest.trained_through,
+    })
+}
+
+/// Codes of some users.
+struct MovedUsers {
+    rows: Vec<u32>,
+    codes: PlaneCodes,
+}
+
+/// The users with a code that their changes have moved, as queries see them.
+fn moved_users(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>) -> Result<MovedUsers> {
+    let generation = &parent.generation;
+    let mut rows = Vec::new();
+    let mut layers: Vec<Vec<f32>> = vec![Vec::new(); generation.shape().layers()];
+    for &user in cut.touched.users.iter().filter(|&&user| generation.has_user(user)) {
+        let history = snapshot.tail().history(user);
+        if let Some(vector) = moved(snapshot, generation, user, &history)? {
+            rows.push(user);
+            let ranges = segments(generation.shape());
+            layers.iter_mut().zip(ranges).for_each(|(layer, range)| layer.extend_from_slice(&vector[range]));
+        }
+    }
+    let layers: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();
+    let codes = PlaneCodes::encode(Arc::clone(generation.shape()), &layers, generation.users().planes())?;
+    Ok(MovedUsers { rows, codes })
+}
+
+/// Rows of `width` values with some of them, `rows`, replaced by those of `by`, and zeros after the last for `n` in all.
+fn patched<T: Copy + Default>(mut values: Vec<T>, width: usize, n: u32, rows: &[u32], by: &[T]) -> Vec<T> {
+    values.resize(n as usize * width, T::default());
+    for (&row, by) in rows.iter().zip(by.chunks_exact(width)) {
+        values[row as usize * width..][..width].copy_from_slice(by);
+    }
+    values
+}

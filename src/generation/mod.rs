@@ -1,0 +1,223 @@
+//! A generation: one immutable, published result of training, wholly in memory.
+//!
+//! Its [`Content`] is what is stored, beside the ids; [`Derived`] follows from it. A [`Cut`] is the state of the log it is made from,
+//! [`Provenance`] says how it was made, and a [`Parent`] is the one the next is made from. [`stored`] knows its parts by name.
+
+mod content;
+mod cut;
+mod index;
+mod parent;
+mod provenance;
+mod rows;
+mod scalers;
+pub(crate) mod stored;
+
+use std::sync::{Arc, OnceLock};
+
+use kithdb_storage::Manifest;
+use roaring::RoaringBitmap;
+
+pub(crate) use content::Content;
+pub(crate) use cut::{Cut, Ids, Touched};
+pub(crate) use index::Derived;
+pub(crate) use parent::Parent;
+pub(crate) use provenance::{Origin, Provenance};
+pub(crate) use stored::Through;
+
+use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes};
+use crate::encoder::Encoder;
+use crate::fold_in::FoldInMap;
+use crate::graph::postings::Postings;
+use crate::index::{Index, Linear};
+use crate::kernel::popcount::Kernel;
+use index::{MEASURED_USERS, sample_users};
+
+/// Codes of all users and items, the interactions they were learned from, and the index over the items.
+pub(crate) struct Generation {
+    number: u64,
+    content_hash: String,
+    /// What it is stored as: as long as this is held, so are its files.
+    manifest: Option<Arc<Manifest>>,
+    trained: bool,
+    postings: Postings,
+    retired: RoaringBitmap,
+    users: PlaneCodes,
+    ranks: Arc<[u32]>,
+    fold_in: FoldInMap,
+    encoder: Option<Encoder>,
+    derived: Derived,
+    user_index: OnceLock<Linear>,
+}
+
+impl Generation {
+    /// The generation of a content and what follows from it: from now on the index alone holds the items' codes.
+    pub(crate) fn new(number: u64, content_hash: String, content: Content, derived: Derived) -> Self {
+        let Content { postings, retired, users, ranks, fold_in, encoder, items: _ } = content;
+        let (manifest, user_index) = (None, OnceLock::new());
+        Self {
+            number,
+            content_hash,
+            manifest,
+            trained: true,
+            postings,
+            retired,
+            users,
+            ranks,
+            fold_in,
+            encoder,
+            derived,
+            user_index,
+        }
+    }
+
+    /// The generation, stored as `manifest` says.
+    pub(crate) fn keeping(self, manifest: Arc<Manifest>) -> Self {
+        let provenance = Provenance::read(&manifest.attributes);
+        let trained = provenance.is_none_or(|provenance| provenance.origin != Origin::Fold);
+        Self { manifest: Some(manifest), trained, ..self }
+    }
+
+    /// What it is stored as.
+    pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {
+        self.manifest.as_ref()
+    }
+
+    /// Its number; later generations have larger ones.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The hash over its parts.
+    pub(crate) fn content_hash(&self) -> &str {
+        &self.content_hash
+    }
+
+    /// The interactions it has seen.
+    pub(crate) fn postings(&self) -> &Postings {
+        &self.postings
+    }
+
+    /// Items retired before it.
+    pub(crate) fn retired(&self) -> &RoaringBitmap {
+        &self.retired
+    }
+
+    /// What gives users who came later a vector.
+    pub(crate) fn fold_in(&self) -> &FoldInMap {
+        &self.fold_in
+    }
+
+    /// What turns vectors into codes like these, where they were made from vectors.
+    pub(crate) fn encoder(&self) -> Option<&Encoder> {
+        self.encoder.as_ref()
+    }
+
+    /// Users' codes.
+    pub(crate) fn users(&self) -> &PlaneCodes {
+        &self.users
+    }
+
+    /// The shape of the codes.
+    pub(crate) fn shape(&self) -> &Arc<CodeShape> {
+        self.derived.item_index.shape()
+    }
+
+    /// How many items there are, with a code or without.
+    pub(crate) fn n_items(&self) -> usize {
+        self.derived.item_index.len()
+    }
+
+    /// The code of one item, as the only row. O(bits).
+    ///
+    /// # Panics
+    /// If there is no such item.
+    pub(crate) fn item(&self, item: u32) -> LayeredCodes {
+        self.derived.item_index.code(item)
+    }
+
+    /// The codes of all items, by number. O(items x bits).
+    pub(crate) fn item_codes(&self) -> LayeredCodes {
+        let shape = self.shape();
+        let (mut words, mut scalers) = (Vec::new(), Vec::new());
+        for item in 0..self.n_items() as u32 {
+            let code = self.item(item);
+            words.extend_from_slice(code.words());
+            scalers.extend_from_slice(code.scalers());
+        }
+        LayeredCodes::from_valid(Arc::clone(shape), words, scalers)
+    }
+
+    /// Whether there was a training or an import yet: until then the log is folded, and nobody has a code.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.trained
+    }
+
+    /// The index over the items.
+    pub(crate) fn item_index(&self) -> &Index {
+        &self.derived.item_index
+    }
+
+    /// The index over the users' signs, built when it is first asked for, which works on rayon: call it without a lock. `ranks` gives those of
+    /// the users' external ids. O(users x bits) then.
+    pub(crate) fn user_index(&self, ranks: impl FnOnce() -> Vec<u32>) -> Result<&Linear, CodeError> {
+        if let Some(index) = self.user_index.get() {
+            return Ok(index);
+        }
+        let mut ranks = ranks();
+        ranks.truncate(self.users().len());
+        let index = Linear::build(&self.users().signs(), ranks, self.derived.kernel)?;
+        Ok(self.user_index.get_or_init(|| index))
+    }
+
+    /// The users it was measured on what a budget finds.
+    pub(crate) fn measured_users(&self) -> Vec<u32> {
+        sample_users(&self.users, MEASURED_USERS).into_iter().map(|user| user as u32).collect()
+    }
+
+    /// Items without a code: no query returns them.
+    pub(crate) fn codeless(&self) -> &RoaringBitmap {
+        &self.derived.codeless
+    }
+
+    /// Whether any item has a code.
+    pub(crate) fn has_codes(&self) -> bool {
+        self.derived.codeless.len() < self.n_items() as u64
+    }
+
+    /// The users of an item without a code, ascending.
+    pub(crate) fn holders(&self, item: u32) -> &[u32] {
+        self.derived.holders.get(&item).map_or(&[], Vec::as_slice)
+    }
+
+    /// The kernel its indexes use.
+    pub(crate) fn kernel(&self) -> Kernel {
+        self.derived.kernel
+    }
+
+    /// How many users have each item: `[n_items]`.
+    pub(crate) fn item_degrees(&self) -> &[u32] {
+        &self.derived.item_degrees
+    }
+
+    /// Each item's rank in the order of external ids.
+    pub(crate) fn ranks(&self) -> &[u32] {
+        &self.ranks
+    }
+
+    /// Whether training gave the user a code.
+    pub(crate) fn has_user(&self, user: u32) -> bool {
+        let layers = self.users().shape().layers();
+        let row = self.users().scalers().get(user as usize * layers..(user as usize + 1) * layers);
+        row.is_some_and(|scalers| scalers.iter().any(|&scaler| scaler > 0.0))
+    }
+
+    /// Whether training gave the item a code.
+    pub(crate) fn has_item(&self, item: u32) -> bool {
+        (item as usize) < self.n_items() && !self.derived.codeless.contains(item)
+    }
+
+    /// The scalers an item of `degree` users can expect: `[layers]`.
+    pub(crate) fn expected_scalers(&self, degree: u32) -> &[f32] {
+        self.derived.scaler_profile.at(degree)
+    }
+}

@@ -1,0 +1,51 @@
+//! What a training came to, so that others can go on with it.
+
+use crate::train::model::options::TrainOptions;
+use crate::train::model::settings::{self, Setting, SettingValue};
+use crate::train::student::Discrete;
+use crate::train::teacher::ImplicitAls;
+
+/// The models of a training whose rows can be fitted again: implicit ALS, neighbours beside it or not, and codes by discrete descent. A child keeps
+/// all of it, the width of the factors included, which the recipe would take from the size of the graph: what is chosen on held-out interactions
+/// cannot be chosen again by a child of a training that has seen them.
+#[derive(Clone, Debug)]
+pub(crate) struct Choices {
+    pub(crate) teacher: ImplicitAls,
+    /// Regularisation and weight of the neighbours, where they are added to the teacher.
+    pub(crate) neighbours: Option<(f32, f32)>,
+    pub(crate) student: Discrete,
+    pub(crate) seed: u64,
+}
+
+impl Choices {
+    /// Those of a training with `options` that came to `settings`; `None` where it had other models.
+    pub(crate) fn of(options: &TrainOptions, settings: &[(String, SettingValue)]) -> Option<Choices> {
+        let number = |name: &str| {
+            settings.iter().find(|(known, _)| known == name).and_then(|(_, value)| match value {
+                SettingValue::Number(number) => Some(*number),
+                _ => None,
+            })
+        };
+        let float = |setting: &Setting| number(setting.name).map(|number| number as f32);
+        let count = |setting: &Setting| number(setting.name).map(|number| number as usize);
+        let teacher = ImplicitAls {
+            factors: count(&settings::TEACHER_FACTORS)?,
+            sweeps: count(&settings::TEACHER_SWEEPS)?,
+            steps: count(&settings::TEACHER_STEPS)?,
+            unobserved: float(&settings::TEACHER_UNOBSERVED)?,
+            regularisation: float(&settings::TEACHER_REGULARISATION)?,
+            exponent: float(&settings::TEACHER_EXPONENT)?,
+        };
+        let student = Discrete {
+            sweeps: count(&settings::STUDENT_SWEEPS)?,
+            list: count(&settings::STUDENT_LIST)?,
+            emphasis: float(&settings::STUDENT_EMPHASIS)?,
+        };
+        let weight = number(NEIGHBOUR_WEIGHT).map(|weight| weight as f32);
+        let neighbours = float(&settings::TEACHER_NEIGHBOUR_REGULARISATION).zip(weight);
+        Some(Choices { teacher, neighbours, student, seed: options.seed })
+    }
+}
+
+/// The choice that says how much neighbours weigh; no setting, since no caller makes it.
+pub(super) const NEIGHBOUR_WEIGHT: &str = "teacher.neighbour_weight";

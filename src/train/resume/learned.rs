@@ -1,0 +1,82 @@
+//! What a training learned, as its state holds it.
+
+use kithdb_storage::State;
+
+use super::Choices;
+use crate::code::CodeShape;
+use crate::error::Result;
+use crate::graph::Bipartite;
+use crate::kernel::dense::Matrix;
+use crate::train::state::TrainState;
+use crate::train::state::taught::Taught;
+use crate::train::student::Tables;
+use crate::train::teacher::Neighbours;
+use crate::train::teacher::layers::Layers;
+
+/// The teacher and the student's tables of a generation of the models of [`Choices`], with a row for every node.
+pub(crate) struct Learned {
+    /// Factors of users.
+    pub(super) users: Matrix,
+    /// Factors of items.
+    pub(super) items: Matrix,
+    /// The neighbours, times their weight.
+    pub(super) neighbours: Option<Neighbours>,
+    pub(super) tables: Tables,
+}
+
+impl Learned {
+    /// Reads what a generation of `known` users and items, with codes of this shape, was trained to; `None` where its state does not hold it.
+    ///
+    /// # Errors
+    /// `Storage` and `Damaged`.
+    pub(crate) fn read(
+        state: &State,
+        choices: &Choices,
+        shape: &CodeShape,
+        known: (usize, usize),
+    ) -> Result<Option<Learned>> {
+        let Some(taught) = Taught::read(state, known.0, known.1)? else { return Ok(None) };
+        let Some(tables) = Tables::read(state, (shape.widths(), shape.weights()), known)? else { return Ok(None) };
+        let (users, items, neighbours) = taught.into_parts();
+        let fits = users.cols() == choices.teacher.factors && neighbours.is_some() == choices.neighbours.is_some();
+        Ok(fits.then_some(Learned { users, items, neighbours, tables }))
+    }
+
+    /// With rows for nodes that came since: zeros, as of a node nothing is known of.
+    pub(super) fn grown(self, n_users: usize, n_items: usize) -> Result<Learned> {
+        let Learned { users, items, neighbours, tables } = self;
+        let grown = match neighbours {
+            Some(neighbours) if items.rows() < n_items => {
+                let mut columns = neighbours.into_columns();
+                columns.resize(n_items, Vec::new());
+                Some(Neighbours::of_columns(columns)?)
+            }
+            same => same,
+        };
+        Ok(Learned {
+            users: users.grown(n_users, 0.0),
+            items: items.grown(n_items, 0.0),
+            neighbours: grown,
+            tables: tables.grown(n_users, n_items),
+        })
+    }
+
+    /// The teacher, for a student.
+    pub(super) fn teacher(&self) -> Layers {
+        Layers {
+            users: vec![self.users.clone()],
+            items: vec![self.items.clone()],
+            weights: vec![1.0],
+            neighbours: self.neighbours.clone(),
+        }
+    }
+
+    /// As training state.
+    pub(crate) fn save(self, graph: &Bipartite) -> TrainState {
+        let mut state = TrainState::default();
+        let Learned { users, items, neighbours, tables } = self;
+        tables.save(&mut state);
+        Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours }.save(&mut state);
+        state.of_active(graph)
+    }
+}

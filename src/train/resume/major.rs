@@ -1,0 +1,120 @@
+//! All rows, from where they are.
+
+use std::sync::Arc;
+
+use super::{Choices, Learned};
+use crate::code::{LayeredCodes, PlaneCodes};
+use crate::error::{Error, Result};
+use crate::fold_in::FoldInMap;
+use crate::graph::Bipartite;
+use crate::kernel::dense::{Isa, Matrix};
+use crate::train::context::Context;
+use crate::train::measure::monitor::Monitor;
+use crate::train::measure::validation::Validation;
+use crate::train::model::report::Epoch;
+use crate::train::student::{Discrete, Student, Tables, fold_in};
+use crate::train::teacher::{ImplicitAls, Neighbours};
+
+/// Sweeps of the teacher. From factors that were nearly right, one sweep moves them most of the way.
+const TEACHER_SWEEPS: usize = 1;
+/// Sweeps of the student.
+const STUDENT_SWEEPS: usize = 1;
+
+/// What a warm start came to.
+pub(crate) struct Resumed {
+    pub(crate) learned: Learned,
+    pub(crate) users: PlaneCodes,
+    pub(crate) items: LayeredCodes,
+    pub(crate) fold_in: FoldInMap,
+    pub(crate) epochs: Vec<Epoch>,
+}
+
+/// Goes on from what was `learned` with all of `graph`: sweeps of the teacher, the neighbours of items that were `touched`, rising, or are predicted from
+/// others now, a sweep of the student from the codes there are, and the fold-in map anew. Nothing is held out and nothing is chosen.
+///
+/// # Errors
+/// `Cancelled`, `Diverged`.
+pub(crate) fn major(
+    graph: &Bipartite,
+    choices: &Choices,
+    learned: Learned,
+    touched: &[u32],
+    planes: u32,
+    monitor: &dyn Monitor,
+) -> Result<Resumed> {
+    let (validation, isa) = (Validation::none(), Isa::chosen()?);
+    let (popcount, seed) = (super::kernel()?, choices.seed);
+    let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
+    let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
+    sweep(&context, &choices.teacher, &mut learned)?;
+    if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
+        let mut columns = neighbours.into_columns();
+        let moved = |item: u32, near: &[u32]| {
+            let kept = columns[item as usize].iter().map(|entry| entry.0);
+            touched.binary_search(&item).is_ok() || !kept.eq(near.iter().copied())
+        };
+        let items: Vec<u32> = (0..graph.n_items() as u32).collect();
+        let fitted = Neighbours::columns(&context, &items, regularisation, moved)?;
+        for (column, fitted) in columns.iter_mut().zip(fitted).filter(|(_, fitted)| !fitted.is_empty()) {
+            *column = fitted;
+            column.iter_mut().for_each(|entry| entry.1 *= weight);
+        }
+        // An item that lost its last interaction is predicted from nothing.
+        let degrees = graph.items().degrees();
+        columns.iter_mut().zip(degrees).filter(|(_, degree)| *degree == 0).for_each(|(column, _)| column.clear());
+        learned.neighbours = Some(Neighbours::of_columns(columns)?);
+    }
+    let teacher = learned.teacher();
+    if !teacher.is_finite() {
+        let phase = "a sweep".into();
+        return Err(Error::Diverged { model: "implicit ALS", phase, lower: "the confidences" });
+    }
+    started(&context, &mut learned)?;
+    let student = Discrete { sweeps: STUDENT_SWEEPS, ..choices.student.clone() };
+    let (tables, epochs) = student.distil(&context, &teacher, learned.tables, true)?;
+    let shape = Arc::new(tables.shape()?);
+    let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
+    let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;
+    Ok(Resumed { learned: Learned { tables, ..learned }, users, items, fold_in, epochs })
+}
+
+/// Sweeps of the teacher over all rows.
+fn sweep(context: &Context<'_>, als: &ImplicitAls, learned: &mut Learned) -> Result<()> {
+    context.monitor.phase("teacher", TEACHER_SWEEPS as u64);
+    for sweep in 0..TEACHER_SWEEPS {
+        als.solve(context, context.graph.users(), &learned.items, &mut learned.users)?;
+        als.solve(context, context.graph.items(), &learned.users, &mut learned.items)?;
+        context.monitor.advance(sweep as u64 + 1);
+    }
+    Ok(())
+}
+
+/// Gives nodes that have interactions and no code the one a training from nothing would start with, and takes codes from nodes that have no
+/// interactions any more.
+fn started(context: &Context<'_>, learned: &mut Learned) -> Result<()> {
+    let widths: Vec<usize> = learned.tables.segments.iter().map(|segment| segment.len()).collect();
+    let mut teacher = learned.teacher();
+    teacher.propagate(context.isa, context.graph, widths.len() - 1);
+    let start = Tables::rotated(context, &teacher, &widths);
+    let Tables { users, items, user_scales, item_scales, .. } = &mut learned.tables;
+    for (graph, latents, scales, from, from_scales) in [
+        (context.graph.users(), users, user_scales, &start.users, &start.user_scales),
+        (context.graph.items(), items, item_scales, &start.items, &start.item_scales),
+    ] {
+        for row in 0..latents.rows() {
+            let is_blank = |scales: &Matrix| scales.row(row).iter().all(|scale| *scale == f32::NEG_INFINITY);
+            match graph.degree(row) {
+                0 => {
+                    latents.row_mut(row).fill(0.0);
+                    scales.row_mut(row).fill(f32::NEG_INFINITY);
+                }
+                _ if is_blank(scales) => {
+                    latents.row_mut(row).copy_from_slice(from.row(row));
+                    scales.row_mut(row).copy_from_slice(from_scales.row(row));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,447 @@
+//! Some rows fitted again, all others held.
+//!
+//! A user's row depends on the items' codes and on the teacher's scores of that user; an item's on the users' codes and on the scores of that
+//! item, shifted and scaled as each user's are. What that takes of users who are not fitted again is kept of them: the mean and the deviation of their
+//! scores, and the least score of their list, which tells whether an item is in it.
+
+use rayon::prelude::*;
+
+use super::descent::{Descent, Side, Workspace};
+use super::lists::best;
+use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean};
+use crate::error::Result;
+use crate::kernel::dense::{Matrix, add_scaled, dot, multiply_by};
+use crate::train::context::Context;
+use crate::train::student::tables::TARGETS;
+use crate::train::student::{Segment, Tables};
+use crate::train::teacher::layers::Layers;
+use crate::train::teacher::scores::Scores;
+
+/// What a user's row and column of targets are measured by.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    /// What the teacher's scores are multiplied by: one over their deviation, or zero where there is nothing to fit.
+    pub(super) unit: f32,
+    /// The mean of the scores so multiplied.
+    pub(super) mean: f32,
+    /// The least of the teacher's scores in the user's list.
+    pub(super) least: f32,
+}
+
+impl Target {
+    const NONE: Target = Target { unit: 0.0, mean: 0.0, least: f32::INFINITY };
+
+    pub(super) fn row(self) -> [f32; TARGETS] {
+        [self.unit, self.mean, self.least]
+    }
+
+    fn of(row: &[f32]) -> Target {
+        match *row {
+            [unit, mean, least] => Target { unit, mean, least },
+            _ => Target::NONE,
+        }
+    }
+}
+
+impl Discrete {
+    /// Fits the rows of `users` and `items`, both rising, to the teacher's scores: users to the items as they are, items to the users as they are
+    /// then, and the magnitudes of these users again. All other rows stay as they are. `tables` has a row for every node; one that is all zeros is
+    /// started anew. O(rows (bits (bits + list) + width nodes) + nodes (bits + width)^2).
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn fit_rows(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        tables: Tables,
+        users: &[u32],
+        items: &[u32],
+    ) -> Result<Tables> {
+        context.monitor.phase("student", 4);
+        let mut rows = Rows::new(self, context, teacher, tables);
+        // What was never measured, as of generations of before it was kept, is measured now.
+        let unknown: Vec<u32> = rows.unmeasured();
+        rows.aim(&unknown)?;
+        let lists = rows.aim(users)?;
+        context.monitor.advance(1);
+        let fitted = rows.fit_users(users, &lists, rows.users.gather(users), |descent| descent.fit())?;
+        rows.users.scatter(users, &fitted);
+        context.monitor.advance(2);
+        rows.fit_items(items, users, &lists)?;
+        context.monitor.advance(3);
+        let magnitudes = rows.fit_users(users, &lists, fitted, |descent| descent.relax())?;
+        context.monitor.advance(4);
+        Ok(rows.tables(users, &magnitudes, items))
+    }
+}
+
+struct Rows<'a> {
+    context: &'a Context<'a>,
+    scores: Scores<'a>,
+    /// All items.
+    candidates: Vec<u32>,
+    /// Length of a list.
+    most: usize,
+    /// Weight of an entry of a list.
+    weight: f32,
+    targets: Vec<Target>,
+    /// Whether a target is known.
+    measured: bool,
+    /// Code vectors: signs times scalers.
+    users: Matrix,
+    items: Matrix,
+    tables: Tables,
+}
+
+impl<'a> Rows<'a> {
+    fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, tables: Tables) -> Rows<'a> {
+        let (n_users, n_items) = (tables.users.rows(), tables.items.rows());
+        let isa = context.isa;
+        let codes = tables.clone().into_code_vectors(isa);
+        let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
+        let measured = tables.targets.cols() == TARGETS;
+        let targets = match measured {
+            true => (0..n_users).map(|user| Target::of(tables.targets.row(user))).collect(),
+            false => vec![Target::NONE; n_users],
+        };
+        Rows {
+            users: codes.users,
+            items: codes.items,
+            candidates: (0..n_items as u32).collect(),
+            weight: model.emphasis * n_items as f32 / most as f32,
+            scores: Scores::new(context, teacher),
+            context,
+            most,
+            targets,
+            measured,
+            tables,
+        }
+    }
+
+    /// Users with interactions whose targets are not known.
+    fn unmeasured(&self) -> Vec<u32> {
+        let users = self.context.graph.users();
+        (0..users.n_rows() as u32).filter(|&user| !self.measured && users.degree(user as usize) > 0).collect()
+    }
+
+    /// Measures what these users are fitted to, and finds their lists, with targets: a row for each of them.
+    fn aim(&mut self, users: &[u32]) -> Result<Lists> {
+        let mut lists = Lists::default();
+        if users.is_empty() {
+            return Ok(lists);
+        }
+        let n_items = self.items.rows();
+        let mut ones = Matrix::zeros(n_items, 1);
+        ones.data_mut().fill(1.0 / n_items.max(1) as f32);
+        let means = self.scores.times(&ones).rows(users).into_data();
+        let graph = self.context.graph.users();
+        let at = |user: usize| users.binary_search(&(user as u32)).map_or(0.0, |at| means[at]);
+        let found = self.scores.map_some(self.context, users, &self.candidates, |user, row| {
+            let mean = at(user);
+            let squares = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
+            let deviation = (squares / row.len().max(1) as f32).sqrt();
+            if graph.degree(user) == 0 || deviation <= f32::MIN_POSITIVE {
+                return (Target::NONE, Vec::new());
+            }
+            let unit = 1.0 / deviation;
+            let mut list = best(&self.candidates, row, self.most);
+            let least = list.iter().map(|entry| entry.1).fold(f32::INFINITY, f32::min);
+            list.iter_mut().for_each(|entry| entry.1 = entry.1 * unit - mean * unit);
+            (Target { unit, mean: mean * unit, least }, list)
+        })?;
+        for (&user, (target, list)) in users.iter().zip(found) {
+            self.targets[user as usize] = target;
+            lists.push(list.into_iter());
+        }
+        Ok(lists)
+    }
+
+    /// The vectors of `users` after `visit` of the descent of each that has something to fit, from `vectors`.
+    fn fit_users(
+        &self,
+        users: &[u32],
+        lists: &Lists,
+        mut vectors: Matrix,
+        visit: impl Fn(&mut Descent<'_>) + Sync,
+    ) -> Result<Matrix> {
+        let (isa, context) = (self.context.isa, self.context);
+        let (n_items, bits) = (self.items.rows() as f32, self.items.cols());
+        let mean = column_mean(isa, &self.items);
+        let mut cross = self.scores.times(&self.items).rows(users);
+        let side = Side::new(isa, &self.tables.segments, &self.items, mean.clone());
+        let block = (BLOCK * bits).max(1);
+        let blocks = vectors.data_mut().par_chunks_mut(block).zip(cross.data_mut().par_chunks_mut(block));
+        blocks.enumerate().try_for_each_init(
+            Workspace::default,
+            |workspace, (block, (vectors, cross))| -> Result<()> {
+                let rows = || users.iter().skip(block * BLOCK);
+                for ((vector, cross), &user) in
+                    vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).zip(rows())
+                {
+                    let target = self.targets[user as usize];
+                    if target.unit > 0.0 {
+                        // Of centred items: S (W - 1 m') = S W - (S 1) m'.
+                        multiply_by(isa, cross, target.unit);
+                        add_scaled(isa, cross, -n_items * target.mean, &mean);
+                        start(&side, cross, vector);
+                    } else {
+                        vector.fill(0.0);
+                    }
+                }
+                let images = side.images(vectors);
+                let both = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact(bits));
+                for (at, ((vector, cross), &user)) in both.zip(rows()).enumerate() {
+                    context.check()?;
+                    if self.unit(user) > 0.0 {
+                        let list = lists.row(block * BLOCK + at).map(|(&item, &goal)| (item, goal));
+                        visit(&mut Descent::new(&side, workspace, vector, (&images, at), cross, list, self.weight));
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        Ok(vectors)
+    }
+
+    /// Fits `items` to all users. `lists` are those of `users`.
+    fn fit_items(&mut self, items: &[u32], users: &[u32], lists: &Lists) -> Result<()> {
+        let (isa, context) = (self.context.isa, self.context);
+        let entries = self.entries(items, users, lists)?;
+        let mean = column_mean(isa, &self.items);
+        // What the mean item adds to a user's scores; the targets are raised by it in place of centring the items.
+        let offsets: Vec<f32> = self.users.par_rows().map(|row| dot(isa, row, &mean)).collect();
+        let units: Vec<f32> = self.targets.iter().map(|target| target.unit).collect();
+        let mut cross = self.scores.transposed_times(&self.users, &units).rows(items);
+        let bits = mean.len();
+        let mut shift = vec![0.0; bits];
+        for (user, target) in self.targets.iter().enumerate() {
+            add_scaled(isa, &mut shift, offsets[user] - target.mean, self.users.row(user));
+        }
+        let side = Side::new(isa, &self.tables.segments, &self.users, vec![0.0; bits]);
+        let mut vectors = self.items.gather(items);
+        let block = (BLOCK * bits).max(1);
+        let blocks = vectors.data_mut().par_chunks_mut(block).zip(cross.data_mut().par_chunks_mut(block));
+        blocks.enumerate().try_for_each_init(
+            Workspace::default,
+            |workspace, (block, (vectors, cross))| -> Result<()> {
+                let rows = || items.iter().zip(&entries).skip(block * BLOCK);
+                let has_edges = |item: u32| context.graph.items().degree(item as usize) > 0;
+                for ((vector, cross), (&item, _)) in
+                    vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).zip(rows())
+                {
+                    add_scaled(isa, cross, 1.0, &shift);
+                    if has_edges(item) { start(&side, cross, vector) } else { vector.fill(0.0) }
+                }
+                let images = side.images(vectors);
+                let both = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact(bits));
+                for (at, ((vector, cross), (&item, own))) in both.zip(rows()).enumerate() {
+                    context.check()?;
+                    if !has_edges(item) {
+                        continue;
+                    }
+                    let step = own.len().div_ceil(MOST_OF_ITEM).max(1);
+                    let list = own.iter().step_by(step).map(|&(user, goal)| (user, goal + offsets[user as usize]));
+                    let weight = self.weight * own.len() as f32 / own.len().div_ceil(step).max(1) as f32;
+                    Descent::new(&side, workspace, vector, (&images, at), cross, list, weight).fit();
+                }
+                Ok(())
+            },
+        )?;
+        self.items.scatter(items, &vectors);
+        Ok(())
+    }
+
+    /// The users in whose list each of `items` is, rising, with targets: `users` by their `lists`, all others by the least score of theirs.
+    fn entries(&self, items: &[u32], users: &[u32], lists: &Lists) -> Result<Vec<Vec<(u32, f32)>>> {
+        let others: Vec<u32> = (0..self.users.rows() as u32)
+            .filter(|user| self.unit(*user) > 0.0 && users.binary_search(user).is_err())
+            .collect();
+        let by_item = lists.transposed(self.items.rows());
+        self.scores.map_items(self.context, items, &others, |item, scores| {
+            let own = by_item.row(item as usize).map(|(&at, &goal)| (users[at as usize], goal));
+            let mut entries: Vec<(u32, f32)> = own.collect();
+            let listed = others.iter().zip(scores).filter_map(|(&user, &score)| {
+                let target = self.targets[user as usize];
+                (score >= target.least).then_some((user, score * target.unit - target.mean))
+            });
+            entries.extend(listed);
+            entries.sort_unstable_by_key(|&(user, _)| user);
+            entries
+        })
+    }
+
+    fn unit(&self, user: u32) -> f32 {
+        self.targets[user as usize].unit
+    }
+
+    /// The tables with the rows that were fitted. The latents of `users` are `magnitudes`, which have the signs of their codes.
+    fn tables(self, users: &[u32], magnitudes: &Matrix, items: &[u32]) -> Tables {
+        let isa = self.context.isa;
+        let mut tables = self.tables;
+        let Tables { segments, weights, .. } = &tables;
+        let (segments, weights): (Vec<Segment>, Vec<f32>) = (segments.clone(), weights.clone());
+        for (layer, segment) in segments.iter().enumerate() {
+            let (square, width) = (weights[layer] * weights[layer], segment.len() as f32);
+            let place = |latents: &mut [f32], scale: &mut f32, vector: &[f32], from: &[f32], factor: f32| {
+                *scale = (vector[segment.start].abs() * factor).ln();
+                let latent = &mut latents[segment.clone()];
+                latent.copy_from_slice(&from[segment.clone()]);
+                Tables::spread(isa, latent);
+            };
+            for (at, &user) in users.iter().enumerate() {
+                let user = user as usize;
+                let scale = &mut tables.user_scales.row_mut(user)[layer];
+                place(tables.users.row_mut(user), scale, self.users.row(user), magnitudes.row(at), 1.0 / square);
+            }
+            for &item in items {
+                let item = item as usize;
+                let scale = &mut tables.item_scales.row_mut(item)[layer];
+                place(tables.items.row_mut(item), scale, self.items.row(item), self.items.row(item), width);
+            }
+        }
+        let mut targets = Matrix::zeros(self.targets.len(), TARGETS);
+        targets.par_rows_mut().zip(&self.targets).for_each(|(row, target)| row.copy_from_slice(&target.row()));
+        Tables { targets, ..tables }
+    }
+}
+
+/// Gives a vector that is all zeros something to descend from.
+fn start(side: &Side<'_>, cross: &[f32], vector: &mut [f32]) {
+    if vector.iter().all(|&x| x == 0.0) {
+        side.start(cross, vector);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Training;
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::optim::random::{below, normal_matrix};
+    use crate::train::teacher::Neighbours;
+
+    fn graph(n_users: u32, n_items: u32) -> Bipartite {
+        let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
+        let mut rng = crate::train::tests::context(&empty, &()).rng("rows");
+        let edges: Vec<(u32, u32, f32)> = (0..n_users)
+            .flat_map(|user| (0..n_items).map(move |item| (user, item, 1.0)))
+            .filter(|edge| edge.0 != 7 && edge.1 != 5 && below(&mut rng, 5) == 0)
+            .collect();
+        Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap()
+    }
+
+    fn teacher(context: &Context<'_>) -> Layers {
+        let mut rng = context.rng("teacher");
+        let mut users = normal_matrix(&mut rng, context.graph.n_users(), 6, 1.0);
+        let mut items = normal_matrix(&mut rng, context.graph.n_items(), 6, 1.0);
+        // Nothing is learned of nodes without interactions.
+        users.row_mut(7).fill(0.0);
+        items.row_mut(5).fill(0.0);
+        Layers {
+            users: vec![users],
+            items: vec![items],
+            weights: vec![1.0],
+            neighbours: Some(Neighbours::fit(context, 2.0).unwrap().scaled(0.3).unwrap()),
+        }
+    }
+
+    /// All rows fitted again are, bit for bit, those of a whole sweep of the student.
+    #[test]
+    fn all_rows_are_a_sweep() {
+        let graph = graph(50, 40);
+        let context = crate::train::tests::context(&graph, &());
+        let mut teacher = teacher(&context);
+        teacher.propagate(context.isa, &graph, 1);
+        let model = Discrete { sweeps: 1, list: 6, emphasis: 0.5 };
+        let start = Tables::rotated(&context, &teacher, &[64, 64]);
+        let start = Tables { weights: vec![1.0, 0.5], ..start };
+        let (whole, _) = super::super::Student::distil(&model, &context, &teacher, start.clone(), true).unwrap();
+        let (users, items): (Vec<u32>, Vec<u32>) = ((0..50).collect(), (0..40).collect());
+        let again = model.fit_rows(&context, &teacher, start, &users, &items).unwrap();
+        for (user, degree) in graph.users().degrees().into_iter().enumerate().filter(|&(_, degree)| degree > 0) {
+            assert_eq!(again.users.row(user), whole.users.row(user), "user {user} of {degree}");
+            assert_eq!(again.user_scales.row(user), whole.user_scales.row(user));
+            assert_eq!(again.targets.row(user), whole.targets.row(user));
+        }
+        for (item, _) in graph.items().degrees().into_iter().enumerate().filter(|&(_, degree)| degree > 0) {
+            assert_eq!(again.items.row(item), whole.items.row(item), "item {item}");
+            assert_eq!(again.item_scales.row(item), whole.item_scales.row(item));
+        }
+    }
+
+    /// Some rows fitted again are those of a sweep over all in which the others are held, and the others are not touched.
+    #[test]
+    fn some_rows_are_those_of_all_and_leave_the_others() {
+        let graph = graph(50, 40);
+        let context = crate::train::tests::context(&graph, &());
+        let teacher = teacher(&context);
+        let model = Discrete { sweeps: 2, list: 6, emphasis: 0.5 };
+        let start = Tables::rotated(&context, &teacher, &[64]);
+        let (parent, _) = super::super::Student::distil(&model, &context, &teacher, start, true).unwrap();
+        let (users, items) = (vec![2, 3, 30], vec![0, 9, 39]);
+        let child = model.fit_rows(&context, &teacher, parent.clone(), &users, &items).unwrap();
+        for user in (0..50u32).filter(|user| !users.contains(user)) {
+            assert_eq!(child.users.row(user as usize), parent.users.row(user as usize));
+            assert_eq!(child.user_scales.row(user as usize), parent.user_scales.row(user as usize));
+            assert_eq!(child.targets.row(user as usize), parent.targets.row(user as usize));
+        }
+        for item in (0..40u32).filter(|item| !items.contains(item)) {
+            assert_eq!(child.items.row(item as usize), parent.items.row(item as usize));
+            assert_eq!(child.item_scales.row(item as usize), parent.item_scales.row(item as usize));
+        }
+        // The oracle: all items fitted to the same users.
+        let mut training = Training::new(&model, &context, &teacher, parent.clone()).unwrap();
+        let (held, before) = (training.codes.users.clone(), training.codes.items.clone());
+        training.fit_users().unwrap();
+        let mut mixed = held;
+        let fitted = training.codes.users.gather(&users);
+        mixed.scatter(&users, &fitted);
+        (training.codes.users, training.codes.items) = (mixed, before);
+        training.fit_items().unwrap();
+        let want = training.finish(false).unwrap();
+        for &item in &items {
+            assert_eq!(child.items.row(item as usize), want.items.row(item as usize), "item {item}");
+            assert_eq!(child.item_scales.row(item as usize), want.item_scales.row(item as usize));
+        }
+        for &user in &users {
+            let signs =
+                |tables: &Tables| -> Vec<bool> { tables.users.row(user as usize).iter().map(|x| *x > 0.0).collect() };
+            assert_eq!(signs(&child), signs(&want), "user {user}");
+            assert_eq!(child.user_scales.row(user as usize), want.user_scales.row(user as usize));
+        }
+        // Targets that were not kept are measured.
+        let forgotten = Tables { targets: Matrix::zeros(0, 0), ..parent };
+        let again = model.fit_rows(&context, &teacher, forgotten, &users, &items).unwrap();
+        assert_eq!(again.items, child.items);
+        assert_eq!(again.targets, child.targets);
+    }
+
+    /// A row without a code is started from what it is to be fitted to, and comes near it.
+    #[test]
+    fn a_new_row_gets_a_code() {
+        let graph = graph(60, 40);
+        let context = crate::train::tests::context(&graph, &());
+        let teacher = Layers { neighbours: None, ..teacher(&context) };
+        let model = Discrete { sweeps: 2, list: 6, emphasis: 0.5 };
+        let (parent, _) = super::super::Student::distil(
+            &model,
+            &context,
+            &teacher,
+            Tables::rotated(&context, &teacher, &[128]),
+            true,
+        )
+        .unwrap();
+        let mut blank = parent.clone();
+        let (user, item) = (12usize, 17usize);
+        blank.users.row_mut(user).fill(0.0);
+        blank.user_scales.row_mut(user).fill(f32::NEG_INFINITY);
+        blank.items.row_mut(item).fill(0.0);
+        blank.item_scales.row_mut(item).fill(f32::NEG_INFINITY);
+        let child = model.fit_rows(&context, &teacher, blank, &[user as u32], &[item as u32]).unwrap();
+        let agreement = |a: &[f32], b: &[f32]| a.iter().zip(b).filter(|(a, b)| (**a > 0.0) == (**b > 0.0)).count();
+        assert!(agreement(child.users.row(user), parent.users.row(user)) > 90);
+        assert!(agreement(child.items.row(item), parent.items.row(item)) > 90);
+        assert!(child.user_scales.row(user)[0].is_finite() && child.item_scales.row(item)[0].is_finite());
+    }
+}

@@ -1,0 +1,243 @@
+//! What a compaction keeps, and what it learns again.
+#![allow(clippy::unwrap_used)]
+
+mod shop;
+
+use std::time::Duration;
+
+use kithdb::{Compaction, Db, Error, Interaction, Model, Policy, Preset, TrainOptions};
+
+/// The shop without its last users and items, trained, and what was left out.
+fn begun(options: TrainOptions) -> (tempfile::TempDir, Db, Vec<Interaction>) {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    let late = |x: &Interaction| late(x);
+    db.insert_many(shop::interactions().filter(|x| !late(x))).unwrap();
+    db.train(options).unwrap().wait().unwrap();
+    let rest = shop::interactions().filter(late).collect();
+    (directory, db, rest)
+}
+
+fn number(id: &kithdb::Id) -> u64 {
+    id.to_string().parse().unwrap()
+}
+
+/// One in forty users and items come later, with all they have.
+fn late(x: &Interaction) -> bool {
+    number(&x.user).is_multiple_of(40) || number(&x.item).is_multiple_of(40)
+}
+
+/// How many of the best ten items of these users are of their taste.
+fn of_taste(db: &Db, users: impl Iterator<Item = u64>) -> f64 {
+    let (mut own, mut all) = (0, 0);
+    for user in users {
+        for hit in db.nearest(user, 10).unwrap() {
+            own += u64::from(shop::taste(number(&hit.id)) == shop::taste(user));
+            all += 1;
+        }
+    }
+    own as f64 / all as f64
+}
+
+fn minor(db: &Db) -> kithdb::TrainOutcome {
+    db.compact(Compaction::Minor).unwrap().wait().unwrap()
+}
+
+#[test]
+fn a_minor_compaction_gives_new_users_and_items_codes() {
+    for options in [shop::options(), TrainOptions::new(Preset::Balanced).bits(192), shop::options().layers(1).bits(256)]
+    {
+        let (directory, db, rest) = begun(options);
+        db.insert_many(rest.clone()).unwrap();
+        let outcome = minor(&db);
+        assert_eq!((outcome.kind, outcome.generation), (Compaction::Minor, 2));
+        assert_eq!(db.stats().unwrap().tail_changes, 0);
+        assert!(outcome.touched_users > 6 && outcome.touched_items > 4, "{outcome:?}");
+        let new = || (0..shop::USERS).filter(|user| user.is_multiple_of(40));
+        assert!(of_taste(&db, new()) > 0.9, "{}", of_taste(&db, new()));
+        for user in new() {
+            assert_eq!(db.query().user(user).k(3).run().unwrap().basis(), kithdb::Basis::Code);
+        }
+        let hits = db.similar_items(40u64, 5).unwrap();
+        assert!(hits.into_iter().filter(|hit| shop::taste(number(&hit.id)) == shop::taste(40)).count() >= 4);
+        // It is there after it is opened again, and can be gone on from.
+        let hash = outcome.content_hash;
+        drop(db);
+        let db = Db::open(directory.path().join("shop.kith")).unwrap();
+        assert_eq!(db.stats().unwrap().generation.unwrap().content_hash, hash);
+        assert!(db.verify().unwrap().is_sound());
+        db.insert(3u64, 40u64).unwrap();
+        assert_eq!(minor(&db).generation, 3);
+        assert!(of_taste(&db, new()) > 0.9);
+    }
+}
+
+/// Scores of a user with every item, whatever they have.
+fn scores(db: &Db, user: u64) -> Vec<(String, u32)> {
+    let hits = db.query().user(user).k(shop::ITEMS as usize).include_seen().run().unwrap();
+    hits.into_iter().map(|hit| (hit.id.to_string(), hit.score.to_bits())).collect()
+}
+
+#[test]
+fn rows_that_were_not_touched_keep_their_codes() {
+    let (_directory, db) = shop::trained();
+    let before: Vec<_> = (0..shop::USERS).map(|user| scores(&db, user)).collect();
+    let (user, items) = (5u64, [2u64, 3, 7]);
+    items.iter().for_each(|&item| db.insert(user, item).unwrap());
+    let outcome = minor(&db);
+    assert!(outcome.touched_users == 1 && (1..=3).contains(&outcome.touched_items), "{outcome:?}");
+    let touched: Vec<String> = items.iter().map(u64::to_string).collect();
+    let untouched = |list: &[(String, u32)]| -> std::collections::BTreeMap<String, u32> {
+        list.iter().filter(|(item, _)| !touched.contains(item)).cloned().collect()
+    };
+    for other in (0..shop::USERS).filter(|&other| other != user) {
+        assert_eq!(untouched(&scores(&db, other)), untouched(&before[other as usize]), "user {other}");
+    }
+    assert_ne!(untouched(&scores(&db, user)), untouched(&before[user as usize]));
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    // The worker takes a thread a processor for a compaction, so that what differs is where the process may run.
+    let hash = || {
+        let (_directory, db, rest) = begun(TrainOptions::new(Preset::Balanced).bits(192));
+        db.insert_many(rest).unwrap();
+        minor(&db).content_hash
+    };
+    assert_eq!(hash(), hash());
+}
+
+#[test]
+fn before_the_first_training_a_minor_compaction_folds_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.kith");
+    let db = Db::open(&path).unwrap();
+    assert!(matches!(db.compact(Compaction::Minor).unwrap().wait(), Err(Error::NothingToTrain { .. })));
+    db.insert_many(shop::interactions()).unwrap();
+    let edges = db.stats().unwrap().interactions;
+    minor(&db);
+    assert_eq!(db.stats().unwrap().tail_changes, 0);
+    drop(db);
+    let db = Db::open(&path).unwrap();
+    assert_eq!(db.stats().unwrap().interactions, edges);
+    assert!(matches!(db.nearest(3u64, 5), Err(Error::NotTrained)));
+    assert_eq!(db.query().user(3u64).k(5).or_popular().run().unwrap().len(), 5);
+    assert!(matches!(db.compact(Compaction::Minor).unwrap().wait(), Err(Error::NothingNew { generation: 1 })));
+    assert!(db.remove(0u64, 4u64).is_ok());
+    db.insert(1000u64, 4u64).unwrap();
+    assert_eq!(db.query().user(1000u64).k(5).or_popular().run().unwrap().len(), 5);
+    minor(&db);
+    db.train(shop::options()).unwrap().wait().unwrap();
+    assert_eq!(db.nearest(3u64, 5).unwrap().len(), 5);
+}
+
+#[test]
+fn after_other_models_new_items_keep_what_they_were_answered_by() {
+    for model in [Model::LightGcn, Model::Ials] {
+        let options = TrainOptions::new(Preset::Fast).bits(192).model(model);
+        let options = if model == Model::LightGcn { options.set("teacher.epochs", 10) } else { options };
+        let (_directory, db, rest) = begun(options);
+        db.insert_many(rest).unwrap();
+        let before: Vec<_> = (0..shop::USERS).map(|user| scores(&db, user)).collect();
+        minor(&db);
+        let changed = (0..shop::USERS).filter(|&user| scores(&db, user) != before[user as usize]).count();
+        // Users without a code are folded in from items that may have come to some; all others see what they saw.
+        assert!(changed as u64 <= shop::USERS / 40 + 1, "{model}: {changed}");
+        assert!(db.similar_items(40u64, 5).is_ok());
+    }
+}
+
+#[test]
+fn who_was_forgotten_has_no_code_afterwards() {
+    for options in [shop::options(), shop::options().model(Model::Ials)] {
+        let (_directory, db, rest) = begun(options);
+        db.insert_many(rest).unwrap();
+        db.forget_user(9u64).unwrap();
+        db.forget_user(40u64).unwrap();
+        minor(&db);
+        assert!(matches!(db.nearest(9u64, 5), Err(Error::UnknownUser { .. })));
+        db.insert(9u64, 40u64).unwrap();
+        assert_eq!(db.query().user(9u64).k(5).run().unwrap().basis(), kithdb::Basis::FoldIn);
+        minor(&db);
+        assert!(db.verify().unwrap().is_sound());
+    }
+}
+
+#[test]
+fn a_database_compacts_by_itself_as_its_policy_says() {
+    let (directory, db, rest) = begun(shop::options());
+    drop(db);
+    let path = directory.path().join("shop.kith");
+    let quick = || Policy::default().pause(Duration::ZERO).minor_changes(1).minor_share(0.0).threads(2);
+    let open = |policy| Db::options().policy(policy).open(&path).unwrap();
+    let patience = Duration::from_secs(60);
+
+    // A minor compaction for a few changes.
+    let db = open(quick().major_share(2.0));
+    let mut news = db.watch();
+    db.insert_many(rest).unwrap();
+    let first = news.wait_timeout(patience).unwrap();
+    assert!(first >= 2);
+    while db.stats().unwrap().tail_changes > 0 {
+        assert!(news.wait_timeout(patience).is_some());
+    }
+    let jobs = db.jobs().unwrap();
+    assert_eq!(jobs[0].kind, "train");
+    assert!(jobs[1..].iter().all(|job| job.kind == "minor" && job.why.contains("interactions changed")), "{jobs:?}");
+    drop(db);
+    assert_eq!(news.wait_timeout(patience), None, "a closed database has no news");
+
+    // A major one for what those took in.
+    let db = open(quick().major_share(0.01));
+    let mut news = db.watch();
+    db.insert(3u64, 40u64).unwrap();
+    assert!(news.wait_timeout(patience).is_some());
+    assert_eq!(db.jobs().unwrap().last().unwrap().kind, "major");
+    drop(db);
+
+    // None where it is turned off.
+    let db = Db::options().background(false).policy(quick()).open(&path).unwrap();
+    let mut news = db.watch();
+    db.insert(3u64, 39u64).unwrap();
+    assert_eq!(news.wait_timeout(Duration::from_millis(300)), None);
+}
+
+#[test]
+fn a_compaction_tells_how_far_it_moved() {
+    let (_directory, db, rest) = begun(TrainOptions::new(Preset::Balanced).bits(192));
+    db.insert_many(rest).unwrap();
+    let drift = minor(&db).drift.unwrap();
+    assert!(drift.users > 50 && drift.held_out >= drift.users, "{drift:?}");
+    assert!((drift.recall_after - drift.recall_before).abs() < 0.2 && drift.recall_before > 0.1, "{drift:?}");
+    assert!(drift.bits_flipped < 0.3 && drift.neighbours_changed < 0.9, "{drift:?}");
+    // One user's change moves next to nothing.
+    db.insert(3u64, 2u64).unwrap();
+    let small = minor(&db).drift.unwrap();
+    assert!(small.bits_flipped < drift.bits_flipped && small.bits_flipped > 0.0, "{small:?}");
+    let jobs = db.jobs().unwrap();
+    assert_eq!(jobs.last().unwrap().found["recall_after"], format!("{:.4}", small.recall_after));
+}
+
+#[test]
+fn major_compactions_learn_on() {
+    for options in [shop::options(), TrainOptions::new(Preset::Balanced).bits(192), shop::options().layers(1).bits(256)]
+    {
+        let (_directory, db, rest) = begun(options);
+        db.insert_many(rest).unwrap();
+        let major = || db.compact(Compaction::Major).unwrap().wait();
+        let outcome = major().unwrap();
+        assert_eq!((outcome.kind, outcome.generation), (Compaction::Major, 2));
+        assert!(of_taste(&db, 0..shop::USERS) > 0.9);
+        for user in (0..shop::USERS).filter(|user| user.is_multiple_of(40)) {
+            assert_eq!(db.query().user(user).k(3).run().unwrap().basis(), kithdb::Basis::Code);
+        }
+        assert!(matches!(major(), Err(Error::NothingNew { generation: 2 })));
+        // After a minor one, which leaves most rows where they were, there is something to do though nothing has come.
+        db.insert(3u64, 40u64).unwrap();
+        minor(&db);
+        assert_eq!(major().unwrap().generation, 4);
+        let full = db.compact(Compaction::Full).unwrap().wait().unwrap();
+        assert_eq!(full.kind, Compaction::Full);
+        assert!(of_taste(&db, 0..shop::USERS) > 0.9);
+    }
+}

@@ -1,0 +1,168 @@
+//! How good recommendations are after interactions came to a trained database, and what it takes to keep them so, beside a training of everything:
+//! the tables of upkeep in `benches/RESULTS.md`.
+//!
+//! ```text
+//! cargo bench --bench upkeep -- --data FOLDER [--sets ml-100k,gowalla] [--shares 0.1,0.01] [--preset balanced] [--seed 1]
+//! ```
+//!
+//! A first part is loaded and trained, a second inserted; then copies of that database are asked as they are, after a minor and after a major
+//! compaction, and a database of both parts is trained from nothing. All are measured on the same third part.
+
+#![allow(missing_docs)]
+
+mod parts;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::Parser;
+use kithdb::{Compaction, Db, Preset, TrainOptions};
+
+use parts::{Parts, SETS};
+
+/// The cut-off of recall.
+const K: usize = 20;
+
+/// Measure minor and major compactions beside trainings from nothing
+#[derive(Parser)]
+struct Arguments {
+    /// A folder of data sets, each a folder of its own; without it nothing is done
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Data sets [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = SETS)]
+    sets: Vec<String>,
+    /// Shares of all interactions before the test that are inserted after the first training
+    #[arg(long, value_delimiter = ',', default_values_t = [0.1, 0.01])]
+    shares: Vec<f64>,
+    /// What the databases are trained with
+    #[arg(long, default_value = "balanced", value_parser = ["fast", "balanced", "best"])]
+    preset: String,
+    /// Seed of trainings, and of which interactions come later where times do not tell
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Compactions measured
+    #[arg(long, value_delimiter = ',', default_values = ["minor", "major"], value_parser = ["minor", "major"])]
+    compactions: Vec<String>,
+    /// Set by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let Some(data) = &arguments.data else {
+        println!("upkeep: nothing to do; name a folder of data sets with --data");
+        return Ok(());
+    };
+    println!("| set | inserted | | recall@20, 1-bit | all bits | of a retrain's | processor, s | of a retrain's | s |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for set in SETS.iter().filter(|set| arguments.sets.is_empty() || arguments.sets.iter().any(|name| name == *set)) {
+        for &share in &arguments.shares {
+            match Parts::of(set, data, share, arguments.seed) {
+                Some(parts) => measure(set, share, &parts?, &arguments)?,
+                None => println!("{set}: skipped, {} has no folder of it", data.display()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Recall of a database, and what it took to come to it.
+struct Row {
+    name: String,
+    recall: [f64; 2],
+    processor: f64,
+    seconds: f64,
+}
+
+impl Row {
+    /// Runs `work` on a database and measures both.
+    fn of(name: &str, db: &Db, parts: &Parts, work: impl FnOnce(&Db) -> kithdb::Result<()>) -> anyhow::Result<Row> {
+        let (start, before) = (Instant::now(), processor_seconds());
+        work(db).with_context(|| name.to_owned())?;
+        let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - before);
+        let recall = |bits| -> anyhow::Result<f64> {
+            let measures = db.evaluate(&parts.truth, &[K], bits)?;
+            Ok(measures.at(K).context("no such cut-off")?.recall)
+        };
+        Ok(Row { name: name.to_owned(), recall: [recall(Some(1))?, recall(None)?], processor, seconds })
+    }
+}
+
+fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyhow::Result<()> {
+    let preset = match arguments.preset.as_str() {
+        "fast" => Preset::Fast,
+        "best" => Preset::Best,
+        _ => Preset::Balanced,
+    };
+    let options = || TrainOptions::new(preset).seed(arguments.seed);
+    let scratch = tempfile::tempdir()?;
+    let path = |name: &str| scratch.path().join(name);
+    let first = Db::open(path("first"))?;
+    first.insert_many(parts.first.iter().copied())?;
+    let mut rows = vec![Row::of("as trained", &first, parts, |db| db.train(options())?.wait().map(drop))?];
+    first.insert_many(parts.inserted.iter().copied())?;
+    rows.push(Row::of("stale", &first, parts, |_| Ok(()))?);
+    drop(first);
+    for name in &arguments.compactions {
+        copy(&path("first"), &path(name))?;
+        let db = Db::open(path(name))?;
+        let kind = if name == "minor" { Compaction::Minor } else { Compaction::Major };
+        let mut phases = Vec::new();
+        rows.push(Row::of(name, &db, parts, |db| {
+            phases = db.compact(kind)?.wait()?.phases;
+            Ok(())
+        })?);
+        eprintln!("{name}: {phases:?}");
+    }
+    let all = Db::open(path("all"))?;
+    all.insert_many(parts.first.iter().chain(&parts.inserted).copied())?;
+    let mut phases = Vec::new();
+    rows.push(Row::of("retrained", &all, parts, |db| {
+        phases = db.train(options())?.wait()?.phases;
+        Ok(())
+    })?);
+    eprintln!("retrained: {phases:?}");
+    let Some(whole) = rows.last() else { return Ok(()) };
+    for row in &rows {
+        let of = |own: f64, whole: f64| format!("{:.1} %", 100.0 * own / whole);
+        println!(
+            "| {set} | {} % | {} | {:.4} | {:.4} | {}, {} | {:.1} | {} | {:.1} |",
+            100.0 * share,
+            row.name,
+            row.recall[0],
+            row.recall[1],
+            of(row.recall[0], whole.recall[0]),
+            of(row.recall[1], whole.recall[1]),
+            row.processor,
+            of(row.processor, whole.processor),
+            row.seconds
+        );
+    }
+    Ok(())
+}
+
+/// Copies a folder and all below it.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Seconds of all processors that this process has used, where the system keeps a `/proc`.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name before it may hold anything; user and system time are the 14th and 15th field, in hundredths.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}

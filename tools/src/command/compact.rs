@@ -1,0 +1,83 @@
+//! `kithdb compact`: what has come since, taken into the next generation.
+
+use std::time::Instant;
+
+use clap::Args;
+use kithdb::{Compaction, TrainOutcome};
+use serde::Serialize;
+
+use super::database::Database;
+use super::train::followed;
+use crate::cli::Answer;
+use crate::output::{self, Output, Table};
+
+/// Fold what has come since the last generation into the next one, and learn as much again as is asked for
+///
+/// Minor and major ones go on from what `kithdb train` learned, with its options and all it chose, where it was the default model. After other
+/// models, and after an import, both fold what has come and give new items the codes they were answered by.
+#[derive(Args)]
+pub(crate) struct Compact {
+    #[command(flatten)]
+    database: Database,
+    /// Learn again only what was touched: seconds [default]
+    #[arg(long, conflicts_with_all = ["major", "full"])]
+    minor: bool,
+    /// Learn all rows again from where they are: a fraction of a training
+    #[arg(long, conflicts_with = "full")]
+    major: bool,
+    /// Learn everything from nothing, with the options of the last training
+    #[arg(long)]
+    full: bool,
+}
+
+/// What a compaction came to, as printed.
+#[derive(Serialize)]
+struct Compacted {
+    #[serde(flatten)]
+    outcome: TrainOutcome,
+    seconds: f64,
+}
+
+impl Compact {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let db = self.database.open()?;
+        let kind = match (self.full, self.major) {
+            (true, _) => Compaction::Full,
+            (_, true) => Compaction::Major,
+            _ => Compaction::Minor,
+        };
+        let start = Instant::now();
+        let outcome = followed(db.compact(kind)?)?;
+        output.result(&Compacted { outcome, seconds: start.elapsed().as_secs_f64() }, text)?;
+        Ok(Answer::Yes)
+    }
+}
+
+fn text(compacted: &Compacted) -> String {
+    let Compacted { outcome, seconds } = compacted;
+    let mut phases = Table::new(&["phase", ">seconds"]);
+    for phase in &outcome.phases {
+        phases.row([phase.phase.to_owned(), format!("{:.2}", phase.seconds)]);
+    }
+    let drift = outcome.drift.as_ref().map_or_else(String::new, |drift| {
+        format!(
+            "\nrecall@20 of {} held-out interactions: {:.4}, before {:.4}; {:.1} % of the bits and {:.1} % of the nearest items are others",
+            output::count(drift.held_out),
+            drift.recall_after,
+            drift.recall_before,
+            100.0 * drift.bits_flipped,
+            100.0 * drift.neighbours_changed
+        )
+    });
+    format!(
+        "published generation {} ({}) in {}\n{} interactions; of {} users and {} items they had changed{drift}\ncontent {}\n\n{}",
+        outcome.generation,
+        outcome.kind.name(),
+        output::seconds(*seconds),
+        output::count(outcome.interactions),
+        output::count(outcome.touched_users),
+        output::count(outcome.touched_items),
+        outcome.content_hash,
+        phases.text(),
+    )
+}

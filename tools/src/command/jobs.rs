@@ -1,0 +1,58 @@
+//! `kithdb jobs`: trainings, imports and compactions, and how they ended.
+
+use clap::Args;
+use jiff::Timestamp;
+use kithdb::{JobOutcome, JobRecord};
+use serde::Serialize;
+
+use super::database::Database;
+use crate::cli::Answer;
+use crate::output::{Output, Table};
+
+/// Show the last 64 trainings, imports and compactions, why they were begun and how they ended
+#[derive(Args)]
+pub(crate) struct Jobs {
+    #[command(flatten)]
+    database: Database,
+}
+
+/// All of them, as printed.
+#[derive(Serialize)]
+struct Listed {
+    jobs: Vec<JobRecord>,
+}
+
+impl Jobs {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let jobs = self.database.open()?.jobs()?;
+        let answer = if jobs.is_empty() { Answer::No } else { Answer::Yes };
+        output.result(&Listed { jobs }, text)?;
+        Ok(answer)
+    }
+}
+
+fn text(listed: &Listed) -> String {
+    let mut table = Table::new(&[">job", "kind", "begun", ">seconds", "outcome", "why", "found"]);
+    for job in &listed.jobs {
+        let begun = Timestamp::from_millisecond(job.begun).map_or_else(|_| job.begun.to_string(), |at| at.to_string());
+        let seconds = job.ended.map(|ended| format!("{:.1}", (ended - job.begun) as f64 / 1000.0)).unwrap_or_default();
+        let outcome = match &job.outcome {
+            JobOutcome::Running => "running".to_owned(),
+            JobOutcome::Done { generation } => format!("generation {generation}"),
+            JobOutcome::Failed { reason, .. } => format!("failed: {reason}"),
+            JobOutcome::Cancelled => "cancelled".to_owned(),
+            JobOutcome::Interrupted => format!("interrupted: {}", job.phase),
+        };
+        let found: Vec<String> = job.found.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        table.row([
+            job.number.to_string(),
+            job.kind.clone(),
+            begun,
+            seconds,
+            outcome,
+            job.why.clone(),
+            found.join(", "),
+        ]);
+    }
+    table.text()
+}
