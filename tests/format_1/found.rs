@@ -53,6 +53,16 @@ pub fn describe(db: &Db, coded: &[Id]) -> String {
     text
 }
 
+/// What of a description a later version has to find: not the lists of users whose interactions have changed since the training, whom it may place as
+/// it sees fit.
+pub fn without_moved(expected: &str, db: &Db) -> String {
+    let is_moved = |user: &Id| db.query().user(user).run().is_ok_and(|hits| hits.basis() == Basis::Moved);
+    let moved: Vec<String> =
+        db.users().iter().filter(|user| is_moved(user)).map(|user| format!("nearest {} ", id(user))).collect();
+    let kept = expected.lines().filter(|line| !moved.iter().any(|moved| line.starts_with(moved)));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
 /// Counts and histories alone: what a training changes nothing of.
 pub fn histories(db: &Db) -> String {
     let mut text = String::new();

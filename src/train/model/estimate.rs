@@ -12,11 +12,13 @@ use crate::train::measure::search::ENOUGH;
 /// Neighbours' weights of an item.
 const NEIGHBOURS: f64 = 128.0;
 /// Sweeps of a teacher's refit, as a share of its sweeps; sweeps of a student's.
-const REFIT: (f64, f64) = (0.2, 0.5);
+const REFIT: (f64, f64) = (0.34, 0.5);
 /// Fits of a teacher while its regularisation is searched, usually, and where there are more interactions than it is searched for.
 const SEARCHED: (f64, f64) = (2.0, 1.0);
 /// What every process holds.
 const BASE: f64 = 100e6;
+/// How many times what is in use a process holds, as measured: what is freed is not all given back, and parts overlap while they are made.
+const HELD: f64 = 1.6;
 
 /// What a training will take, about.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -38,7 +40,7 @@ struct Work {
 }
 
 impl TrainOptions {
-    /// What a training on so many users, items and interactions will take, about: bytes within a fifth, seconds within a half of what the recipe took where it was
+    /// What a training on so many users, items and interactions will take, about: bytes within a third, seconds within a half of what the recipe took where it was
     /// measured, up to 10 M interactions. Of the models trained by gradients it is only the size of things.
     ///
     /// # Errors
@@ -120,7 +122,7 @@ impl Work {
         let copies = if self.number(&settings::TEACHER_EPOCHS).is_some() { 6.0 } else { 1.0 };
         let vectors = 4.0 * copies * self.nodes() * self.factors();
         let lists = 3.0 * 8.0 * self.users * self.number(&settings::STUDENT_LIST).unwrap_or(0.0).min(self.items);
-        BASE + edges + vectors + neighbours + 4.0 * self.nodes() * self.bits + lists
+        BASE + HELD * (edges + vectors + neighbours + 4.0 * self.nodes() * self.bits + lists)
     }
 
     /// Seconds: operations of every part over what was measured of them a second.

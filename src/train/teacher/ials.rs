@@ -17,7 +17,7 @@ const LEAST: usize = 12;
 /// Bytes that the vectors of a block's edges should take, so that the steps after the first find them in the second-level cache.
 const CACHED: usize = 1 << 20;
 /// One of so many sweeps is enough from vectors of nearly the same graph on.
-const REFIT: usize = 5;
+const REFIT: usize = 3;
 
 /// Matrix factorisation of implicit feedback (Hu, Koren, Volinsky 2008) in the notation of Rendle et al., "Revisiting the
 /// Performance of iALS on Item Recommendation Benchmarks" (2022, equations 1 to 4):
