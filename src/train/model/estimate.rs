@@ -46,6 +46,7 @@ impl TrainOptions {
     /// # Errors
     /// `InvalidArgument` for bad options.
     pub fn estimate(&self, users: u64, items: u64, interactions: u64) -> Result<Estimate> {
+        self.validate()?;
         let size = Size {
             users: users as usize,
             items: items as usize,

@@ -205,7 +205,7 @@ impl Train {
         }
         let estimate = estimate(&db, &self.settings.options())?;
         let (seconds, bytes) = (output::seconds(estimate.processor_seconds), output::bytes(estimate.bytes));
-        output.note(&format!("about {seconds} of processor time and {bytes} of memory"));
+        output.ahead(&format!("about {seconds} of processor time and {bytes} of memory"));
         let trained = train(&db, &self.settings)?;
         if let Some(path) = &self.report {
             let report = serde_json::to_string_pretty(&trained)? + "\n";

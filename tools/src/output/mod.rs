@@ -6,7 +6,7 @@ mod id_strings;
 mod progress;
 mod table;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -54,6 +54,13 @@ impl Output {
     /// Tells of something that is worth knowing and no failure.
     pub(crate) fn note(&self, text: &str) {
         tell(&format!("kithdb: {text}"));
+    }
+
+    /// Tells whoever watches what is about to happen; nobody, where stderr is no terminal.
+    pub(crate) fn ahead(&self, text: &str) {
+        if io::stderr().is_terminal() {
+            self.note(text);
+        }
     }
 
     /// Tells why a run failed: on stderr, and as `{"error": ...}` where JSON was asked for, so that stdout always holds an object.
