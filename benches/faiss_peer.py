@@ -15,7 +15,8 @@ codes by Hamming distance.
 Files are in LightGCN's format.
 
 `grow`: more items, each with the code of one that exists, bits of which are drawn anew with a probability of up to a fifth, and a scaler that differs a
-little: a catalogue that is as clustered as what was trained, or more.
+little: a catalogue that is as clustered as what was trained, or more. With `--vectors` the vectors grow alike, turned by as much of a half circle as there
+are bits that differ. What FAISS builds of a folder is kept there, with the seconds it took, since a graph of a million vectors takes its time.
 """
 import argparse
 import json
@@ -61,15 +62,24 @@ def tuned(graph, queries, recall, target, build_s):
     return {"p50_us": p50, "efSearch": value, "recall": share, "build_s": build_s}
 
 
-def built(make):
-    """An index made on all threads, and the seconds that took."""
+def built(folder, name, make):
+    """An index made on all threads, or before and kept in `folder`, and the seconds that took."""
     import faiss
 
+    path = os.path.join(folder, f"{name}.faiss")
+    read, write = (faiss.read_index_binary, faiss.write_index_binary) if "binary" in name else (faiss.read_index, faiss.write_index)
+    if os.path.exists(path):
+        with open(path + ".json") as file:
+            return read(path), json.load(file)
     faiss.omp_set_num_threads(os.cpu_count())
     start = time.perf_counter()
     index = make()
+    seconds = time.perf_counter() - start
     faiss.omp_set_num_threads(1)
-    return index, time.perf_counter() - start
+    write(index, path)
+    with open(path + ".json", "w") as file:
+        json.dump(seconds, file)
+    return index, seconds
 
 
 EF = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048, 4096]
@@ -90,7 +100,7 @@ def faiss_child(folder, target, links):
     if os.path.exists(os.path.join(folder, "items_float.npy")):
         items = load(folder, "items_float")
         queries = np.ascontiguousarray(load(folder, "queries_float")[pick])
-        result |= of_vectors(items, queries, target, links)
+        result |= of_vectors(folder, items, queries, target, links)
     else:
         few = query_codes[:500]
         # Many codes are as far as the last of a list: any of them will do.
@@ -103,12 +113,12 @@ def faiss_child(folder, target, links):
                 graph.add(codes)
                 return graph
 
-            graph, build = built(graph)
+            graph, build = built(folder, f"binary_hnsw{links}", graph)
             result[f"IndexBinaryHNSW{links}"] = tuned(graph, few, lambda found, _: float(np.mean(found <= last)), target, build)
     print(json.dumps(result))
 
 
-def of_vectors(items, queries, target, links):
+def of_vectors(folder, items, queries, target, links):
     import faiss
 
     result = {}
@@ -116,23 +126,27 @@ def of_vectors(items, queries, target, links):
     inner.add(items)
     exact = inner.search(queries, K)[1]
     result["IndexFlatIP"] = {"p50_us": median_us(lambda row: inner.search(row, K), queries, 200)}
+    del inner
     for links in links:
 
         def graph():
             graph = faiss.IndexHNSWFlat(items.shape[1], links, faiss.METRIC_INNER_PRODUCT)
-            graph.hnsw.efConstruction = 200
+            graph.hnsw.efConstruction = 200 if len(items) < 500_000 else 80
             graph.add(items)
             return graph
 
-        graph, build = built(graph)
+        graph, build = built(folder, f"hnsw{links}", graph)
         result[f"HNSW{links}"] = tuned(graph, queries, lambda _, found: recall_of(found, exact), target, build)
-    start = time.perf_counter()
     lists = int(4 * len(items) ** 0.5)
-    ivf = faiss.index_factory(items.shape[1], f"IVF{lists},PQ{items.shape[1] // 4}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
-    ivf.train(items)
-    ivf.add(items)
+
+    def inverted():
+        ivf = faiss.index_factory(items.shape[1], f"IVF{lists},PQ{items.shape[1] // 4}x4fs,RFlat", faiss.METRIC_INNER_PRODUCT)
+        ivf.train(items)
+        ivf.add(items)
+        return ivf
+
+    ivf, build = built(folder, "ivf", inverted)
     ivf.k_factor = 10
-    build = time.perf_counter() - start
     base = faiss.downcast_index(ivf.base_index)
     for probes in [4, 8, 16, 32, 64, 128, 256, 512]:
         base.nprobe = min(probes, lists)
@@ -252,7 +266,8 @@ def grow(args):
     rng = np.random.default_rng(1)
     codes, scalers = load(args.folder, "items_codes"), load(args.folder, "items_scalers")
     os.makedirs(args.out, exist_ok=True)
-    made, sizes = [], []
+    floats = load(args.folder, "items_float") if args.vectors else None
+    made, sizes, vectors = [], [], []
     for start in range(0, args.items, 100_000):
         which = rng.integers(0, len(codes), min(100_000, args.items - start))
         noise = rng.random((len(which), 1, 1), dtype=np.float32) * 0.1
@@ -260,9 +275,17 @@ def grow(args):
         made.append(codes[which] ^ np.packbits(flips, axis=2, bitorder="little")[:, :, 0])
         jitter = np.exp(rng.standard_normal((len(which), 1), dtype=np.float32) * 0.05)
         sizes.append(scalers[which].reshape(len(which), -1) * jitter)
+        if args.vectors:
+            norms = np.linalg.norm(floats[which], axis=1, keepdims=True)
+            aside = rng.standard_normal((len(which), floats.shape[1]), dtype=np.float32)
+            aside *= norms / np.linalg.norm(aside, axis=1, keepdims=True)
+            angles = np.pi * noise[:, :, 0]
+            vectors.append((np.cos(angles) * floats[which] + np.sin(angles) * aside) * jitter)
     np.save(os.path.join(args.out, "items_codes.npy"), np.concatenate(made))
     np.save(os.path.join(args.out, "items_scalers.npy"), np.concatenate(sizes).astype(scalers.dtype))
-    for name in ["queries_codes", "queries_planes", "queries_scalers", "layer_weights"]:
+    if args.vectors:
+        np.save(os.path.join(args.out, "items_float.npy"), np.concatenate(vectors).astype(np.float32))
+    for name in ["queries_codes", "queries_planes", "queries_scalers", "layer_weights"] + ["queries_float"] * args.vectors:
         if os.path.exists(os.path.join(args.folder, f"{name}.npy")):
             shutil.copy(os.path.join(args.folder, f"{name}.npy"), args.out)
 
@@ -279,6 +302,7 @@ def main():
     parser.add_argument("--recall", type=float, default=0.985)
     parser.add_argument("--links", default="16,32")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--vectors", action="store_true")
     parser.add_argument("--no-faiss", action="store_true")
     args = parser.parse_args()
     match args.what:

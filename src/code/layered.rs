@@ -21,7 +21,7 @@ pub struct LayeredCodes {
 }
 
 /// One row of [`LayeredCodes`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Row<'a> {
     /// The row's words, layer after layer.
     pub words: &'a [u64],

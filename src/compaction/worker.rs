@@ -339,7 +339,8 @@ impl Place<'_> {
         let has_forgotten = cut.has_forgotten();
         let (content, ids, state, provenance, through) = made.of(cut);
         // All that can fail comes before the manifest names the result.
-        let derived = Derived::new(&content, self.kernel)?;
+        let parent = snapshot.tail().generation().filter(|_| guard.is_some());
+        let derived = Derived::new(&content, parent.map(Arc::as_ref), self.kernel)?;
         let mut drift = None;
         if let (Some(entry), Some(parent)) = (guard, snapshot.trained()) {
             watch.phase("compare", 0);

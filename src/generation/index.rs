@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
+use super::Generation;
 use super::content::Content;
 use super::scalers::ScalerProfile;
 use crate::code::{CodeError, PlaneCodes, QueryCode};
@@ -47,11 +48,20 @@ impl Derived {
         Ok(Self { item_degrees, codeless, holders, kernel, item_index, scaler_profile })
     }
 
-    /// Builds the index over `content` in the order that suits it, and measures what searches by a budget find. O(items x bits x log).
+    /// Builds the index over `content` in the order that suits it, that of `parent` mended where its codes were the start of these, and measures what
+    /// searches by a budget find. O(items x bits x log).
     ///
     /// # Errors
     /// If there is not one rank an item.
-    pub(crate) fn new(content: &Content, kernel: Kernel) -> Result<Self, CodeError> {
+    pub(crate) fn new(content: &Content, parent: Option<&Generation>, kernel: Kernel) -> Result<Self, CodeError> {
+        let mended = parent.and_then(|parent| {
+            let index = parent.item_index();
+            let order = Order { rows: index.order().to_vec(), bands: index.bands().to_vec() };
+            order.mended(&parent.item_codes(), &content.items)
+        });
+        if let Some(order) = mended {
+            return Self::of(content, order, kernel)?.measured(content);
+        }
         let derived = Self::of(content, Order::of(&content.items), kernel)?;
         let banded = content.items.shape().layers() == 1 && derived.item_index.bands().len() > 1;
         if banded && derived.item_index.is_scanned(content.users.planes()) {

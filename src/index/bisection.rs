@@ -11,6 +11,9 @@ const ROUNDS: usize = 6;
 /// Of more rows, about so many settle where the centres lie.
 const SAMPLE: usize = 1 << 14;
 
+/// Rows of each half, at most, that tell where rows belong that have changed.
+const MENDED_BY: usize = 256;
+
 /// Puts rows so that every block and every node of the index, of each size, holds items that score alike.
 ///
 /// Balanced k-means with k = 2, again and again, down to single blocks. Of the vectors `alpha sigma` those with the largest product with the
@@ -29,6 +32,30 @@ pub(super) fn order(items: &LayeredCodes, rows: &mut [u32]) {
     }
     let (first, second) = rows.split_at_mut(half);
     rayon::join(|| order(items, first), || order(items, second));
+}
+
+/// Finds places for rows of which some have changed since [`order`] put them where they are. Those share the places of one another, so that nothing else
+/// moves: in each half as many as before, those with the largest products with the difference of the means of some of either half in the first.
+///
+/// `moved` has the places of what changed, ascending, counted from `first`. O(moved x log n x bits), parallel.
+pub(super) fn mend(items: &LayeredCodes, rows: &mut [u32], first: u32, moved: &[u32]) {
+    let Some(half) = half(rows.len()).filter(|_| moved.len() > 1) else { return };
+    let middle = first + half as u32;
+    let in_front = moved.partition_point(|&place| place < middle);
+    if in_front > 0 && in_front < moved.len() {
+        let some = |rows: &[u32]| {
+            let every = rows.len().div_ceil(MENDED_BY);
+            let some: Vec<usize> = rows.iter().step_by(every).map(|&row| row as usize).collect();
+            mean(items, some.into_iter())
+        };
+        let (front, back) = rows.split_at(half);
+        let apart = difference(&some(front), &some(back));
+        let mut changed: Vec<u32> = moved.iter().map(|&place| rows[(place - first) as usize]).collect();
+        part(items, &mut changed, in_front, &apart);
+        moved.iter().zip(changed).for_each(|(&place, row)| rows[(place - first) as usize] = row);
+    }
+    let ((front, back), (moved_front, moved_back)) = (rows.split_at_mut(half), moved.split_at(in_front));
+    rayon::join(|| mend(items, front, first, moved_front), || mend(items, back, middle, moved_back));
 }
 
 /// Parts rows in two, of which the first has `half`; returns the difference of their means.
@@ -130,6 +157,39 @@ mod tests {
             order(&items, &mut ordered);
             let (found, random) = (scatter(&items, &ordered), scatter(&items, &unordered));
             prop_assert!(found < 0.6 * random, "{found} of {random}");
+        }
+
+        #[test]
+        fn what_is_mended_lies_together_and_the_rest_stays(share in 0..20usize, new in 0..50usize, seed: u64) {
+            // Some rows change to the codes of others, and some are new.
+            let shape = Arc::new(CodeShape::hops(256, 0).unwrap());
+            let of = |words: Vec<u64>| {
+                let scalers = vec![1.0; words.len() / shape.words()];
+                LayeredCodes::from_parts(Arc::clone(&shape), words, scalers).unwrap()
+            };
+            let before = of(flipped_items(&shape, 1024, 32, 10, seed).words().to_vec());
+            let mut left: Vec<u32> = (0..1024).map(|i| i * 397 % 1024).collect();
+            order(&before, &mut left);
+            left.extend(1024..1024 + new as u32);
+            let changed = |row: u32| row >= 1024 || row as usize * 31 % 100 < share;
+            let from = |row: u32| if changed(row) { row * 7 % 1024 } else { row };
+            let items = of((0..left.len() as u32).flat_map(|row| before.row(from(row) as usize).words.to_vec()).collect());
+            let moved: Vec<u32> = (0..).zip(&left).filter(|&(_, &row)| changed(row)).map(|(place, _)| place).collect();
+            let mut mended = left.clone();
+            mend(&items, &mut mended, 0, &moved);
+            for (place, (&now, &then)) in mended.iter().zip(&left).enumerate() {
+                prop_assert!(now == then || moved.contains(&(place as u32)), "{place}");
+            }
+            let (found, before) = (scatter(&items, &mended), scatter(&items, &left));
+            let mut anew: Vec<u32> = (0..left.len() as u32).collect();
+            order(&items, &mut anew);
+            let best = scatter(&items, &anew);
+            prop_assert!(found <= 1.001 * before, "{before} to {found}");
+            // A few have nowhere to go; of what more have lost at least half is there again.
+            let most = 0.5 * (before - best).max(0.0) + 0.05 * best;
+            prop_assert!(moved.len() < 100 || found - best <= most, "{before} to {found}, anew {best}");
+            mended.sort_unstable();
+            prop_assert!(mended.into_iter().eq(0..left.len() as u32));
         }
     }
 

@@ -12,6 +12,12 @@ const FEW_BANDS: u32 = 4;
 /// How much longer than those of the next band the items of a band of one-layer codes are, by the middle ones, or the two bands are one.
 const APART: f32 = 1.09;
 
+/// One new row for so many that are stored, at most, or an order is made from nothing; new rows come to lie among those that have changed and one another.
+const NEW: usize = 16;
+
+/// One row of so many, at most, may have changed, new ones included, or an order is made from nothing.
+const CHANGED: usize = 4;
+
 /// Rows the statistics of the bits are taken from.
 const SAMPLE: usize = 4096;
 
@@ -44,6 +50,33 @@ impl Order {
     /// The order of codes of one layer for searches by a budget alone: one band, where clusters are whole. Otherwise as [`Order::of`].
     pub fn without_bands(items: &LayeredCodes) -> Self {
         Self::in_bands(items, false)
+    }
+
+    /// The order of `items`, most of which are stored in this one and have the codes they had `before`: these stay where they are, so that buckets and
+    /// bands are reused, and the others share the places that are left. `None` for codes of several layers, and where so much is new or has changed that an
+    /// order is better made from nothing. O(n x words + changed x log n x bits), parallel.
+    ///
+    /// # Panics
+    /// If `before` has not as many rows as this order.
+    pub fn mended(&self, before: &LayeredCodes, items: &LayeredCodes) -> Option<Self> {
+        let is_other = before.shape() != items.shape() || items.len() < before.len() || items.shape().layers() > 1;
+        if is_other || items.len() - before.len() > before.len() / NEW {
+            return None;
+        }
+        let mut rows = self.rows.clone();
+        rows.extend(before.len() as u32..items.len() as u32);
+        let changed = |row: usize| row >= before.len() || before.row(row) != items.row(row);
+        let moved: Vec<u32> =
+            (0..).zip(&rows).filter(|&(_, &row)| changed(row as usize)).map(|(place, _)| place).collect();
+        if moved.len() > items.len() / CHANGED {
+            return None;
+        }
+        bisection::mend(items, &mut rows, 0, &moved);
+        let mut bands = self.bands.clone();
+        if let Some(last) = bands.last_mut() {
+            *last = rows.len() as u32;
+        }
+        Some(Self { rows, bands })
     }
 
     fn in_bands(items: &LayeredCodes, banded: bool) -> Self {
