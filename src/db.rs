@@ -281,6 +281,19 @@ impl Db {
         self.inner.worker.compact(compaction)
     }
 
+    /// Goes back to the codes of an earlier generation that is kept ([`Options::kept_generations`], [`Stats::kept_generations`]): they answer from then
+    /// on, as the newest generation, whose number is returned.
+    ///
+    /// Codes go back, and nothing else does: every insert, removal, retirement and forgetting that was acknowledged holds as before, and who came since is
+    /// placed as somebody who came after a training. Compactions go on from what that generation had learned. The generation before is kept in its turn, so
+    /// that this can be taken back. Jobs run one after another; it returns when it is done.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where it is not kept, with those that are; [`Error::Storage`] where it is damaged, which changes nothing.
+    pub fn rollback(&self, generation: u64) -> Result<u64> {
+        self.inner.worker.rollback(generation)
+    }
+
     /// The last 64 jobs, oldest first: trainings, imports and compactions, those the database began by itself among them, with why each was begun, how it
     /// ended, and, of compactions, how far the generation had moved from the one before ([`Drift`](crate::Drift)).
     ///

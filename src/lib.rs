@@ -84,7 +84,7 @@ pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
 pub use repeats::Repeats;
 pub use snapshot::Snapshot;
-pub use stats::{DiskStats, GenerationStats, Stats};
+pub use stats::{DiskStats, GenerationStats, KeptGeneration, Stats};
 pub use train::{
     Domain, Epoch, Estimate, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData,
     StatePart, StudentKind, TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,

@@ -24,6 +24,7 @@ pub struct Options {
     pub(crate) memory_limit: Option<u64>,
     pub(crate) background: bool,
     pub(crate) policy: Policy,
+    pub(crate) kept_generations: usize,
 }
 
 impl Default for Options {
@@ -37,6 +38,7 @@ impl Default for Options {
             memory_limit: None,
             background: true,
             policy: Policy::default(),
+            kept_generations: 2,
         }
     }
 }
@@ -96,11 +98,19 @@ impl Options {
         self
     }
 
+    /// Generations that a publication leaves on the disk for [`Db::rollback`], the one published among them; 2 by default, at least 1 and at most 16. One
+    /// after somebody was forgotten leaves none of those before it, since they know who that was.
+    pub fn kept_generations(mut self, generations: usize) -> Self {
+        self.kept_generations = generations;
+        self
+    }
+
     pub(crate) fn store(&self) -> StoreOptions {
         StoreOptions {
             create: self.create,
             cache_bytes: self.cache_bytes,
             allow_abort: self.allow_abort,
+            kept_generations: self.kept_generations,
             properties: self
                 .repeats
                 .map(|repeats| (REPEATS.to_owned(), repeats.name().to_owned()))

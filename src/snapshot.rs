@@ -83,6 +83,13 @@ impl Snapshot {
         Cut::of(self.catalogues(), self.tail())
     }
 
+    /// The same moment by another generation.
+    pub(crate) fn over(&self, generation: Arc<Generation>) -> Self {
+        let users = &self.catalogues().users;
+        let tail = self.tail().over(generation, users.forgotten(), users.len());
+        Self::of(Arc::new(State { tail, ..State::clone(&self.state) }))
+    }
+
     fn pool(&self) -> &Pool {
         &self.state.pool
     }

@@ -1,9 +1,10 @@
 //! Counts and sizes of a database.
 
-use kithdb_storage::Store;
+use kithdb_storage::{Manifest, Store};
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::generation::Provenance;
 use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 
@@ -27,8 +28,35 @@ pub struct Stats {
     pub last_sequence: u64,
     /// The generation that answers queries, if there is one.
     pub generation: Option<GenerationStats>,
+    /// The generations before it that are kept, newest first: [`Db::rollback`](crate::Db::rollback) goes back to one.
+    pub kept_generations: Vec<KeptGeneration>,
     /// Bytes on disk.
     pub disk: DiskStats,
+}
+
+/// A generation that is kept on the disk and does not answer.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct KeptGeneration {
+    /// Its number.
+    pub number: u64,
+    /// The hash of its content.
+    pub content_hash: String,
+    /// What made it: `full`, `major`, `minor`, `fold`, `import` or `rollback`; nothing where it does not say.
+    pub made_by: Option<&'static str>,
+    /// The last operation it has seen.
+    pub sequence: u64,
+}
+
+impl KeptGeneration {
+    fn of(manifest: &Manifest) -> Self {
+        Self {
+            number: manifest.generation,
+            content_hash: manifest.content_hash.clone(),
+            made_by: Provenance::read(&manifest.attributes).map(|provenance| provenance.origin.name()),
+            sequence: manifest.folded_through,
+        }
+    }
 }
 
 /// Bytes on disk.
@@ -43,7 +71,7 @@ pub struct DiskStats {
     pub generations: u64,
     /// Training state, which costs no answer if it is lost.
     pub training_state: u64,
-    /// Of all that, what counts: live log records and the current generation.
+    /// Of all that, what counts: live log records, the current generation and those that are kept.
     pub live: u64,
 }
 
@@ -96,6 +124,7 @@ impl Stats {
             retired_items: tail.retired().len(),
             last_sequence: store.last_sequence(),
             generation,
+            kept_generations: store.kept().iter().map(|manifest| KeptGeneration::of(manifest)).collect(),
             disk: DiskStats {
                 total: disk.total(),
                 store: disk.store,

@@ -315,6 +315,28 @@ impl Tail {
         tail
     }
 
+    /// This tail over another `generation`, whatever that was made from; `gone` are the numbers of users who were forgotten. O(edges log).
+    pub(crate) fn over(&self, generation: Arc<Generation>, gone: &RoaringBitmap, n_users: u32) -> Self {
+        let mut tail = Self::new(Some(Arc::clone(&generation)), self.applied, self.repeats);
+        tail.retired = Arc::clone(&self.retired);
+        let known =
+            |user: u32| user < generation.postings().n_users() && !generation.postings().row(user).items.is_empty();
+        for user in gone.iter().filter(|&user| known(user) || generation.has_user(user)) {
+            tail.forget(user);
+        }
+        for user in (0..n_users).filter(|&user| !gone.contains(user)) {
+            let below: Vec<u32> = tail.below(user).map_or_else(Vec::new, |row| row.items.to_vec());
+            for item in below {
+                tail.set(user, item, self.edge(user, item));
+            }
+            for (item, edge) in self.history(user) {
+                tail.set(user, item, Some(edge));
+            }
+        }
+        tail.settle();
+        tail
+    }
+
     /// Sets what (user, item) is now; the edge it was before.
     fn set(&mut self, user: u32, item: u32, edge: Option<Edge>) -> Option<Edge> {
         let below = self.below(user).and_then(|row| row.get(item));

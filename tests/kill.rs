@@ -188,6 +188,14 @@ fn work_compactions() {
     let compacting = db.clone();
     std::thread::spawn(move || {
         for round in seed.. {
+            if round % 5 == 4
+                && let Some(kept) = compacting.stats().unwrap().kept_generations.first()
+            {
+                match compacting.rollback(kept.number) {
+                    Ok(generation) => acknowledge(format_args!("generation {generation}")),
+                    Err(error) => panic!("{error}"),
+                }
+            }
             let kind = if round % 3 == 0 { Compaction::Major } else { Compaction::Minor };
             match compacting.compact(kind).unwrap().wait() {
                 Ok(outcome) => acknowledge(format_args!("generation {}", outcome.generation)),

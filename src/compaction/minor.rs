@@ -44,7 +44,7 @@ pub(super) fn minor(
             let report = TrainReport::kept(parent.generation.shape().widths(), cut.interactions(), &provenance.choices);
             Ok((made, report))
         }
-        None => Ok((folded_over(snapshot, cut, parent)?, TrainReport::default())),
+        None => Ok((folded_over(snapshot, cut, parent, Origin::Minor)?, TrainReport::default())),
     }
 }
 
@@ -110,7 +110,7 @@ fn refitted(
 }
 
 /// The parent's codes, of users as their changes have moved them, and those of items that came since as they were folded in.
-fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>) -> Result<Made> {
+pub(super) fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>, origin: Origin) -> Result<Made> {
     let generation = &parent.generation;
     let (shape, planes) = (generation.shape(), generation.users().planes());
     let (mut arrived, mut arrived_words, mut arrived_scalers) = (Vec::new(), Vec::new(), Vec::new());
@@ -143,7 +143,7 @@ fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>) -> Result<Ma
         encoder: generation.encoder().cloned(),
         // State has a row for every node it knows, and nothing for others.
         state: if same_rows && !cut.has_forgotten() { Kept::Parents } else { Kept::Nothing },
-        provenance: provenance.child(Origin::Minor, generation.content_hash(), cut.changes),
+        provenance: provenance.child(origin, generation.content_hash(), cut.changes),
         trained: parent.manifest.trained_through,
     })
 }

@@ -10,6 +10,7 @@ mod made;
 mod major;
 mod minor;
 mod policy;
+mod rollback;
 mod worker;
 
 pub use drift::Drift;

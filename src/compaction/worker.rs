@@ -19,6 +19,7 @@ use super::made::Made;
 use super::major::major;
 use super::minor::minor;
 use super::policy::{Policy, Situation};
+use super::rollback::rollback;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
@@ -39,6 +40,7 @@ enum Task {
     Train(TrainOptions, Arc<Owed<TrainOutcome>>),
     Compact(Compaction, Arc<Owed<TrainOutcome>>),
     Import(Box<(CodeSet, Option<Encoder>)>, Arc<Owed<ImportOutcome>>),
+    Rollback(u64, Arc<Owed<u64>>),
 }
 
 /// Handle of the worker's thread. Dropping it cancels what is queued and running, and waits for the thread.
@@ -93,6 +95,13 @@ impl Worker {
     pub(crate) fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
         let (owed, result) = owed();
         self.send(Task::Import(Box::new((codes, encoder)), owed))?;
+        result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
+    }
+
+    /// Publishes the codes of a kept generation over the interactions of now, after the jobs before it; the number they have from then on.
+    pub(crate) fn rollback(&self, generation: u64) -> Result<u64> {
+        let (owed, result) = owed();
+        self.send(Task::Rollback(generation, owed))?;
         result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
     }
 
@@ -162,6 +171,12 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| place.import(codes, encoder, &watch));
                 let _ = result.send(tidied(store, guarded("import", import)));
+            }
+            Task::Rollback(generation, owed) => {
+                let Some(result) = owed.lock().take() else { continue };
+                let pool = threads.pool(0);
+                let rollback = || pool?.run(|| place.rollback(generation, &watch));
+                let _ = result.send(tidied(store, guarded("rollback", rollback)));
             }
         }
         state.finish();
@@ -409,13 +424,52 @@ impl Place<'_> {
         let origin = parent.provenance.as_ref().map(|provenance| provenance.origin);
         let done = match kind {
             Compaction::Minor => true,
-            Compaction::Major => origin != Some(Origin::Minor),
+            Compaction::Major => !matches!(origin, Some(Origin::Minor | Origin::Rollback)),
             Compaction::Full => false,
         };
         if done && snapshot.last_sequence() == parent.manifest.folded_through {
             return Err(Error::NothingNew { generation: parent.manifest.generation });
         }
         Ok(())
+    }
+
+    /// Goes back to the codes of a generation that is kept.
+    fn rollback(&self, generation: u64, watch: &Watch<'_>) -> Result<u64> {
+        let kept = self.store.kept();
+        let Some(manifest) = kept.iter().find(|manifest| manifest.generation == generation) else {
+            let numbers: Vec<String> = kept.iter().map(|manifest| manifest.generation.to_string()).collect();
+            let remedy = if kept.is_empty() {
+                "none is kept beside the current one; Options::kept_generations says how many are, and none is from before something was forgotten"
+                    .to_owned()
+            } else {
+                format!("pass one that is kept beside the current one: {}", numbers.join(", "))
+            };
+            return Err(Error::InvalidArgument { what: format!("generation {generation} to go back to"), remedy });
+        };
+        let entry = Entry::begin(self.store, "rollback", &format!("to generation {generation}, asked for"));
+        let published = self.roll_back(manifest, watch);
+        entry.end(watch.current_phase(), &published, Published::generation);
+        Ok(published?.generation())
+    }
+
+    fn roll_back(&self, manifest: &Arc<Manifest>, watch: &Watch<'_>) -> Result<Published> {
+        watch.check()?;
+        watch.phase("fold", 0);
+        let (_, kept) = stored::load_from(self.store, Arc::clone(manifest), self.kernel)?;
+        let kept = Arc::new(kept);
+        let snapshot = self.live.snapshot();
+        let over = snapshot.over(Arc::clone(&kept));
+        let mut cut = over.cut();
+        cut.forget_also(snapshot.tail().has_forgotten());
+        let parent = Parent::of(self.store, Some(&kept));
+        let parent =
+            parent.ok_or_else(|| Error::Damaged { what: "a kept generation without a manifest".to_owned() })?;
+        let made = rollback(&over, &cut, &parent)?;
+        drop(parent);
+        let (interactions, users, items) = (cut.interactions(), u64::from(cut.n_users()), u64::from(cut.n_items()));
+        let touched = (cut.touched.users.len() as u64, cut.touched.items.len() as u64);
+        let (manifest, drift) = self.publish(&snapshot, made, cut, None, watch)?;
+        Ok(Published { manifest, interactions, users, items, touched, drift })
     }
 
     /// Takes in codes made elsewhere.

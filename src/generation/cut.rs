@@ -68,6 +68,11 @@ impl Cut {
         self.ids.forgotten
     }
 
+    /// Takes in that somebody was forgotten since the current generation, though perhaps not since the one it is a cut over.
+    pub(crate) fn forget_also(&mut self, forgotten: bool) {
+        self.ids.forgotten |= forgotten;
+    }
+
     /// Users that have a number, those that were forgotten included.
     pub(crate) fn n_users(&self) -> u32 {
         self.ids.users.ends.len() as u32

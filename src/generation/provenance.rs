@@ -24,10 +24,12 @@ pub(crate) enum Origin {
     Fold,
     /// Codes made elsewhere.
     Import,
+    /// The codes of an earlier generation over the interactions of now.
+    Rollback,
 }
 
 impl Origin {
-    const ALL: [Self; 5] = [Self::Full, Self::Major, Self::Minor, Self::Fold, Self::Import];
+    const ALL: [Self; 6] = [Self::Full, Self::Major, Self::Minor, Self::Fold, Self::Import, Self::Rollback];
 
     /// The name.
     pub(crate) fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Origin {
             Self::Minor => "minor",
             Self::Fold => "fold",
             Self::Import => "import",
+            Self::Rollback => "rollback",
         }
     }
 }

@@ -115,7 +115,14 @@ pub(crate) fn taught(store: &Store, generation: &Generation) -> Result<Option<Ta
 /// # Errors
 /// `Storage`, and `Damaged` where parts do not fit one another.
 pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Option<(Catalogues, Generation)>> {
-    let Some(manifest) = store.manifest() else { return Ok(None) };
+    store.manifest().map(|manifest| load_from(store, manifest, kernel)).transpose()
+}
+
+/// Reads a generation that is stored, the current one or one that is kept beside it, and its ids.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) -> Result<(Catalogues, Generation)> {
     let reader = store.read_generation(Arc::clone(&manifest));
     let (users, items) = (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
     let catalogues = Catalogues { users, items };
@@ -136,7 +143,7 @@ pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Option<(Catalogues, 
     });
     let derived = derived.map_err(|error| damaged(&error.to_string()))?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
-    Ok(Some((catalogues, generation.keeping(manifest))))
+    Ok((catalogues, generation.keeping(manifest)))
 }
 
 fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalogues) -> Result<Content> {

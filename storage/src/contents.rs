@@ -16,6 +16,8 @@ use crate::witness::{Acked, Testimony};
 pub(crate) struct Contents {
     pub(crate) birth: Birth,
     pub(crate) manifest: Option<Manifest>,
+    /// The generations that are kept beside the current one, newest first.
+    pub(crate) kept: Vec<Manifest>,
     /// The last record of the log, and the generation.
     pub(crate) reached: Acked,
     jobs: Vec<JobRecord>,
@@ -54,20 +56,34 @@ impl Contents {
             log.push((sequence, payload));
             Ok(())
         })?;
+        let mut kept = manifest::read_kept(engine)?;
+        kept.retain(|kept| kept.parts.iter().all(|part| root.join(&part.directory).is_dir()));
         let mut jobs = jobs::read(engine)?;
         jobs::interrupt(&mut jobs);
-        Ok(Contents { birth, manifest, reached, jobs, log })
+        Ok(Contents { birth, manifest, kept, reached, jobs, log })
     }
 
     /// Writes everything into a store that is empty. Not yet durable.
     pub(crate) fn write(&self, engine: &Engine) -> Result<()> {
         manifest::write_birth(engine, &self.birth)?;
-        if let Some(manifest) = &self.manifest {
-            manifest::write(engine, manifest)?;
-        }
+        write_manifests(engine, self.manifest.as_ref(), self.kept.iter())?;
         jobs::write(engine, &self.jobs)?;
         log::write(engine, &self.log)
     }
+}
+
+/// Writes the manifests of the current generation and of those kept beside it into a store that has none. Not yet durable.
+pub(crate) fn write_manifests<'a>(
+    engine: &Engine,
+    manifest: Option<&Manifest>,
+    kept: impl Iterator<Item = &'a Manifest>,
+) -> Result<()> {
+    let mut numbers = Vec::new();
+    for kept in kept {
+        manifest::write_kept(engine, kept)?;
+        numbers.push(kept.generation);
+    }
+    manifest.map_or(Ok(()), |manifest| manifest::write(engine, manifest, &numbers))
 }
 
 /// Whose database it is: `FORMAT`, `ACKED` and the store have to agree. A database of format 1 gets an identity; while it is being given to its

@@ -151,6 +151,7 @@ const CURRENT: u8 = 0;
 const MANIFEST: u8 = 1;
 const BIRTH: u8 = 2;
 pub(crate) const JOB: u8 = 3;
+const KEPT: u8 = 4;
 
 /// Writes what database a store belongs to. Not yet durable.
 pub(crate) fn write_birth(engine: &Engine, birth: &Birth) -> Result<()> {
@@ -170,29 +171,60 @@ pub(crate) fn read_birth(engine: &Engine) -> Result<Option<Birth>> {
     }
 }
 
-/// Inserts a manifest and makes it current, in one batch, which also deletes the manifest it follows. Not yet durable.
-pub(crate) fn write(engine: &Engine, manifest: &Manifest) -> Result<()> {
-    let bytes = layout().serialize(manifest).map_err(|e| Error::invalid(format!("the manifest is too large: {e}")))?;
-    let mut operations = Vec::new();
-    if let Some(old) = read_current(engine)? {
-        for piece in 0..old.chunks {
-            operations.push(Operation::Delete { key: key(MANIFEST, old.generation, piece).to_vec() });
+/// Inserts a manifest and makes it current, in one batch. Of those that were there before, the generations `kept` stay, and the others are deleted.
+/// Not yet durable.
+pub(crate) fn write(engine: &Engine, manifest: &Manifest, kept: &[u64]) -> Result<()> {
+    let (mut operations, pointer) = pieces(manifest)?;
+    operations.push(put_pointer(key(CURRENT, 0, 0), &pointer)?);
+    let (mut stay, mut go) = (Vec::new(), Vec::new());
+    stay.extend(read_current(engine)?);
+    for pointer in read_kept_pointers(engine)? {
+        if !kept.contains(&pointer.generation) {
+            operations.push(Operation::Delete { key: key(KEPT, pointer.generation, 0).to_vec() });
+        }
+        stay.push(pointer);
+    }
+    for old in stay {
+        if kept.contains(&old.generation) {
+            operations.push(put_pointer(key(KEPT, old.generation, 0), &old)?);
+        } else if old.generation != manifest.generation {
+            go.extend((0..old.chunks).map(|piece| key(MANIFEST, old.generation, piece).to_vec()));
         }
     }
-    for (piece, payload) in (0..).zip(bytes.chunks(MAX_PAYLOAD)) {
+    engine.apply(Tree::Meta, operations)?;
+    // Nothing leads to these any more.
+    go.chunks(MAX_BATCH).try_for_each(|keys| {
+        let delete = |key: &Vec<u8>| Operation::Delete { key: key.clone() };
+        engine.apply(Tree::Meta, keys.iter().map(delete).collect())
+    })
+}
+
+/// Inserts the manifest of a generation that is kept beside the current one. Not yet durable.
+pub(crate) fn write_kept(engine: &Engine, manifest: &Manifest) -> Result<()> {
+    let (mut operations, pointer) = pieces(manifest)?;
+    operations.push(put_pointer(key(KEPT, manifest.generation, 0), &pointer)?);
+    engine.apply(Tree::Meta, operations)
+}
+
+/// What inserts the pieces of a manifest, and a pointer to them.
+fn pieces(manifest: &Manifest) -> Result<(Vec<Operation>, Current)> {
+    let bytes = layout().serialize(manifest).map_err(|e| Error::invalid(format!("the manifest is too large: {e}")))?;
+    let put = |(piece, payload): (u32, &[u8])| {
         let key = key(MANIFEST, manifest.generation, piece).to_vec();
-        operations.push(Operation::Put { key, kind: Kind::Manifest, payload: payload.to_vec() });
-    }
-    let current = Current {
+        Operation::Put { key, kind: Kind::Manifest, payload: payload.to_vec() }
+    };
+    let pointer = Current {
         generation: manifest.generation,
         chunks: bytes.len().div_ceil(MAX_PAYLOAD) as u32,
         bytes: bytes.len() as u64,
         hash: xxh3_128(&bytes),
     };
-    let payload = layout().serialize(&current).map_err(|e| Error::invalid(e.to_string()))?;
-    operations.push(Operation::Put { key: key(CURRENT, 0, 0).to_vec(), kind: Kind::Current, payload });
-    debug_assert!(operations.len() <= MAX_BATCH);
-    engine.apply(Tree::Meta, operations)
+    Ok(((0..).zip(bytes.chunks(MAX_PAYLOAD)).map(put).collect(), pointer))
+}
+
+fn put_pointer(key: [u8; 13], pointer: &Current) -> Result<Operation> {
+    let payload = layout().serialize(pointer).map_err(|e| Error::invalid(e.to_string()))?;
+    Ok(Operation::Put { key: key.to_vec(), kind: Kind::Current, payload })
 }
 
 fn read_current(engine: &Engine) -> Result<Option<Current>> {
@@ -203,9 +235,30 @@ fn read_current(engine: &Engine) -> Result<Option<Current>> {
     }
 }
 
+fn read_kept_pointers(engine: &Engine) -> Result<Vec<Current>> {
+    let mut pointers = Vec::new();
+    engine.scan(Tree::Meta, &key(KEPT, 0, 0), &key(KEPT, u64::MAX, u32::MAX), Kind::Current, |_, payload| {
+        pointers.extend(layout().deserialize::<Current>(payload).ok());
+        Ok(true)
+    })?;
+    Ok(pointers)
+}
+
 /// Reads the current manifest.
 pub(crate) fn read(engine: &Engine) -> Result<Option<Manifest>> {
-    let Some(current) = read_current(engine)? else { return Ok(None) };
+    read_current(engine)?.map(|current| read_at(engine, &current)).transpose()
+}
+
+/// Reads the manifests of the generations that are kept beside the current one, newest first. No answer needs them: one that cannot be read is kept
+/// no longer.
+pub(crate) fn read_kept(engine: &Engine) -> Result<Vec<Manifest>> {
+    let mut kept: Vec<Manifest> =
+        read_kept_pointers(engine)?.iter().filter_map(|pointer| read_at(engine, pointer).ok()).collect();
+    kept.sort_by_key(|manifest| std::cmp::Reverse(manifest.generation));
+    Ok(kept)
+}
+
+fn read_at(engine: &Engine, current: &Current) -> Result<Manifest> {
     let generation = current.generation;
     let bad = |what: String| {
         Error::corrupt(engine.path(), format!("the manifest of generation {generation} {what}"), RESTORE)
@@ -224,7 +277,7 @@ pub(crate) fn read(engine: &Engine) -> Result<Option<Manifest>> {
     if manifest.generation != generation || !manifest.parts.iter().all(Part::is_consistent) {
         return Err(bad("contradicts itself".to_owned()));
     }
-    Ok(Some(manifest))
+    Ok(manifest)
 }
 
 #[cfg(test)]

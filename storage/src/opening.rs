@@ -111,7 +111,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         let _ = remove(&root.join(store_name(number + 1))).and_then(|()| remove(&root.join(store_name(number))));
     }
     let (live, contents) = rebuilt?;
-    let Contents { birth, manifest, reached, .. } = contents;
+    let Contents { birth, manifest, kept, reached, .. } = contents;
     let manifest = manifest.map(Arc::new);
     let store = Store {
         root,
@@ -120,6 +120,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         live: RwLock::new(Arc::new(live)),
         held: Mutex::new(manifest.iter().map(Arc::downgrade).collect()),
         manifest: RwLock::new(manifest),
+        kept: RwLock::new(kept.into_iter().map(Arc::new).collect()),
         changing: Mutex::new(()),
         standing: Mutex::new(Standing::Unaccepted(current)),
         is_old: format.is_none() || testimony.identity.is_none(),

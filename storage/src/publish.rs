@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::contents::write_manifests;
 use crate::directory::{self, Entry, entries, generation_name, remove, size, store_name};
 use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
 use crate::error::Result;
@@ -30,7 +31,9 @@ impl Store {
         let owed = self.manifest().map_or(0, |current| current.retired_store);
         manifest.retired_store = if rewrite { live.number } else { owed };
         let acked = Acked { sequence: self.last_sequence(), generation: manifest.generation };
-        let written = manifest::write(&live.engine, &manifest)
+        let kept = self.kept_after(rewrite);
+        let numbers: Vec<u64> = kept.iter().map(|manifest| manifest.generation).collect();
+        let written = manifest::write(&live.engine, &manifest, &numbers)
             .and_then(|()| live.engine.sync())
             .and_then(|()| live.engine.check_place())
             .and_then(|()| self.testify(acked))
@@ -40,8 +43,15 @@ impl Store {
         let mut held = self.held.lock();
         held.retain(|manifest| manifest.strong_count() > 0);
         held.push(Arc::downgrade(&manifest));
+        *self.kept.write() = kept;
         *self.manifest.write() = Some(Arc::clone(&manifest));
         Ok(manifest)
+    }
+
+    /// The generations that a publication keeps beside what it publishes. One that was made before something was forgotten has it still, and goes.
+    fn kept_after(&self, forgets: bool) -> Vec<Arc<Manifest>> {
+        let before = self.manifest().into_iter().chain(self.kept());
+        before.take(if forgets { 0 } else { self.options.kept_beside() }).collect()
     }
 
     /// Drops what is no longer needed: the log up to `folded_through`; if something was forgotten or most of it is dead, the store, which is copied
@@ -130,7 +140,7 @@ impl Store {
         let number = taken.unwrap_or(0).max(old.number) + 1;
         let fresh = Engine::create(&self.root().join(store_name(number)), &TREES, self.options.cache_bytes)?;
         manifest::write_birth(&fresh, &self.birth)?;
-        manifest::write(&fresh, &manifest)?;
+        write_manifests(&fresh, Some(&manifest), self.kept().iter().map(AsRef::as_ref))?;
         jobs::write(&fresh, &jobs::read(&old.engine)?)?;
         let reached = self.last_sequence();
         copy_log(&old.engine, &fresh, manifest.folded_through, reached, &mut || self.let_appends_pass())?;
@@ -150,7 +160,8 @@ impl Store {
 
     /// Removes stores, generations and state files that are named by nobody, and whatever was never finished.
     fn remove_unnamed(&self) -> Result<()> {
-        let held: Vec<Arc<Manifest>> = self.held.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
+        let mut held: Vec<Arc<Manifest>> = self.held.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
+        held.extend(self.kept());
         let names =
             |name: &str| held.iter().any(|m| m.owns(name) || m.state.as_ref().is_some_and(|state| state.file == name));
         for name in entries(self.root())? {

@@ -1,5 +1,6 @@
 //! Looking at a database as a whole: verification and disk usage.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::directory::{Entry, entries, size};
@@ -19,7 +20,7 @@ pub struct VerifyReport {
     pub parts: u64,
     /// Bytes of those parts.
     pub bytes: u64,
-    /// What costs time but no answer: training state that is missing or damaged.
+    /// What costs time but no answer: training state that is missing or damaged, and damage of generations that are kept beside the current one.
     pub warnings: Vec<String>,
     /// What is damaged. Empty when the database is sound.
     pub damage: Vec<Error>,
@@ -44,7 +45,7 @@ pub struct DiskUsage {
     pub state: u64,
     /// The reserve and the small files.
     pub other: u64,
-    /// Bytes of content: log values above the folded sequence, parts and state of the current generation.
+    /// Bytes of content: log values above the folded sequence, parts and state of the current generation and of those kept beside it.
     pub live: u64,
 }
 
@@ -90,6 +91,15 @@ impl Store {
                 Err(error) => report.warnings.push(error.to_string()),
             }
         }
+        for kept in self.kept() {
+            let reader = self.read_generation(Arc::clone(&kept));
+            let mut parts = kept.parts.iter().filter(|part| !manifest.parts.contains(part));
+            if let Err(error) = parts.try_for_each(|part| reader.chunks(part, |_| ())) {
+                report
+                    .warnings
+                    .push(format!("generation {} is kept and cannot be gone back to: {error}", kept.generation));
+            }
+        }
         Ok(report)
     }
 
@@ -111,9 +121,12 @@ impl Store {
         }
         let (bytes, manifest) = self.tail(|live, after, last| log::bytes(&live.engine, after, last));
         usage.live = bytes?;
-        if let Some(manifest) = manifest {
-            usage.live += manifest.bytes() + manifest.state.as_ref().map_or(0, |state| state.bytes);
-        }
+        let generations: Vec<Arc<Manifest>> = manifest.into_iter().chain(self.kept()).collect();
+        let parts = generations.iter().flat_map(|manifest| &manifest.parts);
+        let parts: HashMap<_, _> = parts.map(|part| ((&part.directory, part.number), part.bytes)).collect();
+        let states = generations.iter().filter_map(|manifest| manifest.state.as_ref());
+        let states: HashMap<_, _> = states.map(|state| (&state.file, state.bytes)).collect();
+        usage.live += parts.values().sum::<u64>() + states.values().sum::<u64>();
         Ok(usage)
     }
 }

@@ -37,15 +37,34 @@ pub struct StoreOptions {
     pub create: bool,
     /// Open although the program is built with `panic = "abort"`, under which a damaged file ends the process (default `false`).
     pub allow_abort: bool,
+    /// Generations that stay on the disk after a publication, the current one among them (default 2, at least 1, at most 16). After one that forgets
+    /// something none of those before it does.
+    pub kept_generations: usize,
     /// What a database that is created now is to remember for ever; [`Store::properties`] tells it. Not looked at where there is one already.
     pub properties: BTreeMap<String, String>,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { cache_bytes: 64 << 20, create: true, allow_abort: false, properties: BTreeMap::new() }
+        StoreOptions {
+            cache_bytes: 64 << 20,
+            create: true,
+            allow_abort: false,
+            kept_generations: 2,
+            properties: BTreeMap::new(),
+        }
     }
 }
+
+impl StoreOptions {
+    /// How many generations stay beside the current one.
+    pub(crate) fn kept_beside(&self) -> usize {
+        self.kept_generations.clamp(1, MOST_KEPT) - 1
+    }
+}
+
+/// Generations that may be kept: their names go into one batch.
+const MOST_KEPT: usize = 16;
 
 /// An open database directory: the log of interactions and the current generation.
 ///
@@ -73,6 +92,8 @@ pub struct Store {
     pub(crate) is_old: bool,
     pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) manifest: RwLock<Option<Arc<Manifest>>>,
+    /// The generations kept beside it, newest first.
+    pub(crate) kept: RwLock<Vec<Arc<Manifest>>>,
     /// Manifests that were current in this opening. What one that is still held by somebody needs stays on the disk.
     pub(crate) held: Mutex<Vec<Weak<Manifest>>>,
     /// Held by whoever changes the log or the manifest.
@@ -199,6 +220,11 @@ impl Store {
         self.manifest.read().clone()
     }
 
+    /// The generations that are kept beside the current one, newest first: their parts and state can be read as its own.
+    pub fn kept(&self) -> Vec<Arc<Manifest>> {
+        self.kept.read().clone()
+    }
+
     /// What the database was told to remember when it was created.
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.birth.properties
@@ -258,11 +284,10 @@ impl Store {
 
     /// Refuses drafts whose sequences do not fit the log.
     pub(crate) fn check_draft(&self, draft: &Draft) -> Result<()> {
-        let current = self.manifest();
-        let (folded, trained) = current.map_or((0, 0), |m| (m.folded_through, m.trained_through));
+        // The log before it is gone. What training has seen may go back: to that of a generation that is kept.
+        let folded = self.manifest().map_or(0, |manifest| manifest.folded_through);
         let last = self.last_sequence();
-        for (what, from, to) in [("folded", folded, draft.folded_through), ("trained", trained, draft.trained_through)]
-        {
+        for (what, from, to) in [("folded", folded, draft.folded_through), ("trained", 0, draft.trained_through)] {
             if to < from || to > last {
                 return Err(Error::invalid(format!(
                     "a generation {what} through {to} does not fit a log from {from} to {last}"

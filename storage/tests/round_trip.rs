@@ -160,7 +160,10 @@ fn a_part_can_be_shared_with_the_parent() {
         assert_eq!(next.part("codes").unwrap().directory, "gen-1");
         assert_ne!(next.content_hash, first.content_hash);
         store.tidy().unwrap();
-        assert!(!dir.path().join(format!("gen-{}", round - 1)).exists() || round == 2);
+        // The one before is kept, and of the first the part that is shared.
+        let before = |back: u32| dir.path().join(format!("gen-{}", round.saturating_sub(back))).exists();
+        assert!(before(1) && (!before(2) || round == 3), "generation {round}");
+        assert_eq!(store.kept().iter().map(|kept| kept.generation).collect::<Vec<_>>(), [u64::from(round) - 1]);
     }
     store.close().unwrap();
     let store = open(dir.path());

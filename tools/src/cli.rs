@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     Bench, Compact, Demo, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings, Jobs, Load, Query,
-    Remove, Retire, Similar, Split, Stats, Train, Unretire, Verify,
+    Remove, Retire, Rollback, Similar, Split, Stats, Train, Unretire, Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -32,6 +32,7 @@ enum Command {
     Load(Load),
     Train(Train),
     Compact(Compact),
+    Rollback(Rollback),
     Jobs(Jobs),
     Export(Export),
     ImportCodes(ImportCodes),
@@ -69,6 +70,7 @@ pub fn run() -> ExitCode {
         Command::Load(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
         Command::Compact(command) => command.run(&output),
+        Command::Rollback(command) => command.run(&output),
         Command::Jobs(command) => command.run(&output),
         Command::Export(command) => command.run(&output),
         Command::ImportCodes(command) => command.run(&output),

@@ -61,6 +61,11 @@ impl Learned {
         })
     }
 
+    /// As training state of a graph that has grown, with nothing learned of what it has more.
+    pub(crate) fn carried(self, graph: &Bipartite) -> Result<TrainState> {
+        Ok(self.grown(graph.users().n_rows(), graph.items().n_rows())?.save(graph))
+    }
+
     /// The teacher, for a student.
     pub(super) fn teacher(&self) -> Layers {
         Layers {

@@ -50,6 +50,13 @@ fn text(stats: &kithdb::Stats) -> String {
             ]);
         }
     }
+    if !stats.kept_generations.is_empty() {
+        let kept = stats.kept_generations.iter();
+        let kept: Vec<String> = kept
+            .map(|kept| format!("{} ({})", kept.number, kept.made_by.unwrap_or("before origins were noted")))
+            .collect();
+        lines.push(("kept", kept.join(", ")));
+    }
     lines.push(("on disk", format!("{}, of which {} are in use", bytes(stats.disk.total), bytes(stats.disk.live))));
     lines.iter().map(|(name, value)| format!("{name:<14} {value}")).collect::<Vec<_>>().join("\n")
 }

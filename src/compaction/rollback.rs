@@ -1,0 +1,28 @@
+//! An earlier generation's codes over the interactions of now.
+
+use super::made::{Kept, Made};
+use super::minor::{folded_over, resumable};
+use crate::error::Result;
+use crate::generation::{Cut, Origin, Parent};
+use crate::graph::Bipartite;
+use crate::snapshot::Snapshot;
+
+/// The codes of `kept` as a tail over it would have them answer: of users as their changes since have moved them, and those of items that came since
+/// as they were folded in. `snapshot` is the moment of now over that generation, and `cut` its cut. What the generation had learned goes along, with
+/// nothing learned of who came since, so that compactions can go on from it.
+///
+/// # Errors
+/// `Storage`.
+pub(super) fn rollback(snapshot: &Snapshot, cut: &Cut, kept: &Parent<'_>) -> Result<Made> {
+    // Codes of nobody stay what they are.
+    let origin = if kept.generation.is_trained() { Origin::Rollback } else { Origin::Fold };
+    let made = folded_over(snapshot, cut, kept, origin)?;
+    match resumable(kept)? {
+        Some((_, _, learned)) => {
+            let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+            Ok(Made { state: Kept::State(learned.carried(&graph)?), ..made })
+        }
+        // The state that belongs to the generation now current is none of its.
+        None => Ok(Made { state: Kept::Nothing, ..made }),
+    }
+}
