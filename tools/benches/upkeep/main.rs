@@ -102,7 +102,7 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
     let path = |name: &str| scratch.path().join(name);
     let first = Db::open(path("first"))?;
     first.insert_many(parts.first.iter().copied())?;
-    let mut rows = vec![Row::of("as trained", &first, parts, |db| db.train(options())?.wait().map(drop))?];
+    let mut rows = vec![Row::of("as trained", &first, parts, |db| train(db, options()))?];
     first.insert_many(parts.inserted.iter().copied())?;
     rows.push(Row::of("stale", &first, parts, |_| Ok(()))?);
     drop(first);
@@ -119,12 +119,7 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
     }
     let all = Db::open(path("all"))?;
     all.insert_many(parts.first.iter().chain(&parts.inserted).copied())?;
-    let mut phases = Vec::new();
-    rows.push(Row::of("retrained", &all, parts, |db| {
-        phases = db.train(options())?.wait()?.phases;
-        Ok(())
-    })?);
-    eprintln!("retrained: {phases:?}");
+    rows.push(Row::of("retrained", &all, parts, |db| train(db, options()))?);
     let Some(whole) = rows.last() else { return Ok(()) };
     for row in &rows {
         let of = |own: f64, whole: f64| format!("{:.1} %", 100.0 * own / whole);
@@ -141,6 +136,13 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
             row.seconds
         );
     }
+    Ok(())
+}
+
+/// Trains from nothing, and tells what that chose.
+fn train(db: &Db, options: TrainOptions) -> kithdb::Result<()> {
+    let outcome = db.train(options)?.wait()?;
+    eprintln!("trained: {:?}; {:?}", outcome.training.settings, outcome.phases);
     Ok(())
 }
 
