@@ -6,11 +6,17 @@
 //! ```
 //!
 //! A first part is loaded and trained, a second inserted; then copies of that database are asked as they are, after a minor and after a major
-//! compaction, and a database of both parts is trained from nothing. All are measured on the same third part.
+//! compaction, and a database of both parts is trained from nothing. All are measured on the same third part. With `--keep FOLDER` what was trained
+//! stays there for the next time.
+//!
+//! With `--stream`, seven tenths are trained, the rest comes in thirty slices of a hundredth, and the database keeps up by itself; after every slice it
+//! is measured, and on three days beside a training of all there is. `--figure FILE` draws that.
 
 #![allow(missing_docs)]
 
+mod figure;
 mod parts;
+mod stream;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,7 +25,7 @@ use anyhow::Context;
 use clap::Parser;
 use kithdb::{Compaction, Db, Preset, TrainOptions};
 
-use parts::{Parts, SETS};
+use parts::{Pair, Parts, SETS};
 
 /// The cut-off of recall.
 const K: usize = 20;
@@ -45,6 +51,18 @@ struct Arguments {
     /// Compactions measured
     #[arg(long, value_delimiter = ',', default_values = ["minor", "major"], value_parser = ["minor", "major"])]
     compactions: Vec<String>,
+    /// A folder for what is trained first, which is used again where it is there
+    #[arg(long)]
+    keep: Option<PathBuf>,
+    /// Measure a stream of slices in place of two parts
+    #[arg(long)]
+    stream: bool,
+    /// Days on which the stream is measured beside a training from nothing
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 20, 30])]
+    retrains: Vec<usize>,
+    /// Where the stream is drawn, as SVG
+    #[arg(long, requires = "stream")]
+    figure: Option<PathBuf>,
     /// Set by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -56,9 +74,18 @@ fn main() -> anyhow::Result<()> {
         println!("upkeep: nothing to do; name a folder of data sets with --data");
         return Ok(());
     };
+    let sets = SETS.iter().filter(|set| arguments.sets.is_empty() || arguments.sets.iter().any(|name| name == *set));
+    if arguments.stream {
+        for set in sets {
+            if let Some(parts) = Parts::of(set, data, 0.0, arguments.seed) {
+                stream::measure(set, parts?, &arguments)?;
+            }
+        }
+        return Ok(());
+    }
     println!("| set | inserted | | recall@20, 1-bit | all bits | of a retrain's | processor, s | of a retrain's | s |");
     println!("|---|---|---|---|---|---|---|---|---|");
-    for set in SETS.iter().filter(|set| arguments.sets.is_empty() || arguments.sets.iter().any(|name| name == *set)) {
+    for set in sets {
         for &share in &arguments.shares {
             match Parts::of(set, data, share, arguments.seed) {
                 Some(parts) => measure(set, share, &parts?, &arguments)?,
@@ -91,24 +118,54 @@ impl Row {
     }
 }
 
+impl Arguments {
+    fn options(&self) -> TrainOptions {
+        let preset = match self.preset.as_str() {
+            "fast" => Preset::Fast,
+            "best" => Preset::Best,
+            _ => Preset::Balanced,
+        };
+        TrainOptions::new(preset).seed(self.seed)
+    }
+
+    /// A database of these interactions, trained: one that was kept under `name`, or a new one that is. What training took, where it was.
+    fn trained(&self, name: &str, path: &Path, pairs: impl Iterator<Item = Pair>) -> anyhow::Result<f64> {
+        let kept = self.keep.as_ref().map(|folder| folder.join(format!("{name}-{}-{}", self.preset, self.seed)));
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_dir()) {
+            copy(kept, path)?;
+            return Ok(std::fs::read_to_string(kept.with_extension("seconds"))?.parse()?);
+        }
+        let db = quiet(path)?;
+        db.insert_many(pairs)?;
+        let before = processor_seconds();
+        train(&db, self.options())?;
+        let processor = processor_seconds() - before;
+        drop(db);
+        if let Some(kept) = kept {
+            copy(path, &kept)?;
+            std::fs::write(kept.with_extension("seconds"), processor.to_string())?;
+        }
+        Ok(processor)
+    }
+}
+
+/// A database that does nothing by itself.
+fn quiet(path: &Path) -> kithdb::Result<Db> {
+    Db::options().background(false).open(path)
+}
+
 fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyhow::Result<()> {
-    let preset = match arguments.preset.as_str() {
-        "fast" => Preset::Fast,
-        "best" => Preset::Best,
-        _ => Preset::Balanced,
-    };
-    let options = || TrainOptions::new(preset).seed(arguments.seed);
     let scratch = tempfile::tempdir()?;
     let path = |name: &str| scratch.path().join(name);
-    let first = Db::open(path("first"))?;
-    first.insert_many(parts.first.iter().copied())?;
-    let mut rows = vec![Row::of("as trained", &first, parts, |db| train(db, options()))?];
+    let processor = arguments.trained(&format!("{set}-{share}"), &path("first"), parts.first.iter().copied())?;
+    let first = quiet(&path("first"))?;
+    let mut rows = vec![Row { processor, ..Row::of("as trained", &first, parts, |_| Ok(()))? }];
     first.insert_many(parts.inserted.iter().copied())?;
     rows.push(Row::of("stale", &first, parts, |_| Ok(()))?);
     drop(first);
     for name in &arguments.compactions {
         copy(&path("first"), &path(name))?;
-        let db = Db::open(path(name))?;
+        let db = quiet(&path(name))?;
         let kind = if name == "minor" { Compaction::Minor } else { Compaction::Major };
         let mut phases = Vec::new();
         rows.push(Row::of(name, &db, parts, |db| {
@@ -117,9 +174,9 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
         })?);
         eprintln!("{name}: {phases:?}");
     }
-    let all = Db::open(path("all"))?;
-    all.insert_many(parts.first.iter().chain(&parts.inserted).copied())?;
-    rows.push(Row::of("retrained", &all, parts, |db| train(db, options()))?);
+    let both = parts.first.iter().chain(&parts.inserted).copied();
+    let processor = arguments.trained(&format!("{set}-{share}-all"), &path("all"), both)?;
+    rows.push(Row { processor, ..Row::of("retrained", &quiet(&path("all"))?, parts, |_| Ok(()))? });
     let Some(whole) = rows.last() else { return Ok(()) };
     for row in &rows {
         let of = |own: f64, whole: f64| format!("{:.1} %", 100.0 * own / whole);

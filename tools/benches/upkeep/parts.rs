@@ -8,13 +8,13 @@ use kithdb::{Id, IdKind, Interaction};
 use kithdb_tools::input::{Columns, Format, IdKinds, Reader, ReaderOptions, Row, Source};
 
 /// The data sets.
-pub const SETS: [&str; 2] = ["ml-100k", "gowalla"];
+pub const SETS: [&str; 3] = ["ml-100k", "ml-1m", "gowalla"];
 
 /// The share of all interactions by time that is measured on.
 const TEST: f64 = 0.2;
 
 /// A user and an item.
-type Pair = (u64, u64);
+pub type Pair = (u64, u64);
 
 /// A data set in three parts.
 pub struct Parts {
@@ -27,7 +27,8 @@ pub struct Parts {
 impl Parts {
     /// Those of a set in its folder of `data`; `None` where there is none.
     pub fn of(set: &str, data: &Path, share: f64, seed: u64) -> Option<anyhow::Result<Parts>> {
-        let folder = data.join(set);
+        let folder =
+            [set.to_owned(), format!("{set}-bigear")].map(|name| data.join(name)).into_iter().find(|f| f.is_dir())?;
         let file = |name: &str| {
             ["", ".zst", ".gz"].map(|end| folder.join(format!("{name}{end}"))).into_iter().find(|path| path.is_file())
         };
@@ -65,6 +66,18 @@ impl Parts {
         inserted.extend(rest.drain(rest.len() - missing.saturating_sub(inserted.len())..));
         rest.sort_unstable();
         Ok(Parts::new(rest, inserted, &test))
+    }
+
+    /// The interactions of both parts at random, as they come day by day: those of the time before, and as many slices of `share` of all as `days`
+    /// says. Measured are users of the time before.
+    pub fn days(self, days: usize, share: f64, seed: u64) -> (Vec<Pair>, Vec<Vec<Pair>>, Vec<(Id, Vec<Id>)>) {
+        let mut all: Vec<Pair> = self.first.into_iter().chain(self.inserted).collect();
+        all.sort_by_key(|&(user, item)| mix(mix(seed ^ 0x5eed) ^ user << 32 ^ item));
+        let slice = (share * all.len() as f64) as usize;
+        let late = all.split_off(all.len() - days * slice);
+        let known: BTreeSet<Id> = all.iter().map(|pair| pair.0.into()).collect();
+        let truth = self.truth.into_iter().filter(|(user, _)| known.contains(user)).collect();
+        (all, late.chunks(slice).map(<[Pair]>::to_vec).collect(), truth)
     }
 
     fn new(first: Vec<Pair>, inserted: Vec<Pair>, test: &[Pair]) -> Parts {

@@ -158,6 +158,11 @@ impl<'a> Descent<'a> {
         Descent { side, state, stride, vector, cross }
     }
 
+    /// The vector as it is now.
+    pub(super) fn vector(&self) -> &[f32] {
+        self.vector
+    }
+
     /// Follows a change of `vector[k]`, in a layer, by `delta`.
     fn add(&mut self, layer: usize, k: usize, delta: f32) {
         let (isa, bits, stride) = (self.side.isa, self.vector.len(), self.stride);

@@ -56,9 +56,34 @@ pub(super) fn draw(
     })?;
     let (deviations, mut lists): (Vec<f32>, Vec<Vec<(u32, f32)>>) = sampled.into_iter().unzip();
     if !is_all {
-        lists = Candidates::new(context, start)?.lists(context, scores, most)?;
+        let users: Vec<u32> = (0..context.graph.n_users() as u32).collect();
+        lists = Candidates::new(context, start)?.lists(context, scores, &users, most)?;
     }
     Ok(Drawn { lists, deviations })
+}
+
+/// Whether lists are drawn from candidates, among so many items.
+pub(super) fn has_candidates(n_items: usize) -> bool {
+    n_items > MOST_SCORED
+}
+
+/// As [`draw`], of some users, all of whom have a code in `tables`, where there are candidates to draw from. `means` are those of these users.
+/// O(users (items words + (candidates + sample) width)).
+pub(super) fn draw_some(
+    context: &Context<'_>,
+    scores: &Scores<'_>,
+    tables: &Tables,
+    (users, means): (&[u32], &[f32]),
+    most: usize,
+) -> Result<Drawn> {
+    let sample = subset(&mut context.rng("candidates"), tables.items.rows(), SAMPLE);
+    let mean = |user: usize| users.binary_search(&(user as u32)).map_or(0.0, |at| means[at]);
+    let deviations = scores.map_some(context, users, &sample, |user, row| {
+        let mean = mean(user);
+        let squares = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
+        (squares / row.len().max(1) as f32).sqrt()
+    })?;
+    Ok(Drawn { lists: Candidates::new(context, tables)?.lists(context, scores, users, most)?, deviations })
 }
 
 /// Where candidates come from.
@@ -75,13 +100,21 @@ impl Candidates {
         Ok(Candidates { users: start.encode_users(&shape, 1)?, items: Linear::build(&items, ranks, context.popcount)? })
     }
 
-    fn lists(&self, context: &Context<'_>, scores: &Scores<'_>, most: usize) -> Result<Vec<Vec<(u32, f32)>>> {
-        (0..context.graph.n_users())
-            .into_par_iter()
+    /// The lists of some users.
+    fn lists(
+        &self,
+        context: &Context<'_>,
+        scores: &Scores<'_>,
+        users: &[u32],
+        most: usize,
+    ) -> Result<Vec<Vec<(u32, f32)>>> {
+        users
+            .par_iter()
             .map_init(
                 || scores.nothing_added(),
-                |added, user| {
+                |added, &user| {
                     context.check()?;
+                    let user = user as usize;
                     if context.graph.users().degree(user) == 0 {
                         return Ok(Vec::new());
                     }

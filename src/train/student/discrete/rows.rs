@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::descent::{Descent, Side, Workspace};
-use super::lists::best;
+use super::lists::{self, Drawn, best};
 use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean};
 use crate::error::Result;
 use crate::kernel::dense::{Matrix, add_scaled, dot, multiply_by};
@@ -44,8 +44,8 @@ impl Target {
 }
 
 impl Discrete {
-    /// Fits the rows of `users` and `items`, both rising, to the teacher's scores: users to the items as they are, items to the users as they are
-    /// then, and the magnitudes of these users again. All other rows stay as they are. `tables` has a row for every node; one that is all zeros is
+    /// Fits the rows of `users` and `items`, both rising, to the teacher's scores: users to the items as they are, and items to the users as they are
+    /// then. All other rows stay as they are. `tables` has a row for every node; one that is all zeros is
     /// started anew. O(rows (bits (bits + list) + width nodes) + nodes (bits + width)^2).
     ///
     /// # Errors
@@ -58,20 +58,18 @@ impl Discrete {
         users: &[u32],
         items: &[u32],
     ) -> Result<Tables> {
-        context.monitor.phase("student", 4);
+        context.monitor.phase("student", 3);
         let mut rows = Rows::new(self, context, teacher, tables);
         // What was never measured, as of generations of before it was kept, is measured now.
         let unknown: Vec<u32> = rows.unmeasured();
         rows.aim(&unknown)?;
         let lists = rows.aim(users)?;
         context.monitor.advance(1);
-        let fitted = rows.fit_users(users, &lists, rows.users.gather(users), |descent| descent.fit())?;
+        let (fitted, magnitudes) = rows.fit_users(users, &lists)?;
         rows.users.scatter(users, &fitted);
         context.monitor.advance(2);
         rows.fit_items(items, users, &lists)?;
         context.monitor.advance(3);
-        let magnitudes = rows.fit_users(users, &lists, fitted, |descent| descent.relax())?;
-        context.monitor.advance(4);
         Ok(rows.tables(users, &magnitudes, items))
     }
 }
@@ -93,6 +91,9 @@ struct Rows<'a> {
     items: Matrix,
     tables: Tables,
 }
+
+/// A user, what they are fitted to, and their list with targets.
+type Aim = (u32, Target, Vec<(u32, f32)>);
 
 impl<'a> Rows<'a> {
     fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, tables: Tables) -> Rows<'a> {
@@ -125,7 +126,8 @@ impl<'a> Rows<'a> {
         (0..users.n_rows() as u32).filter(|&user| !self.measured && users.degree(user as usize) > 0).collect()
     }
 
-    /// Measures what these users are fitted to, and finds their lists, with targets: a row for each of them.
+    /// Measures what these users, rising, are fitted to, and finds their lists, with targets: a row for each of them. Where lists are drawn from
+    /// candidates, those of users without a code are drawn from all items.
     fn aim(&mut self, users: &[u32]) -> Result<Lists> {
         let mut lists = Lists::default();
         if users.is_empty() {
@@ -135,46 +137,66 @@ impl<'a> Rows<'a> {
         let mut ones = Matrix::zeros(n_items, 1);
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
         let means = self.scores.times(&ones).rows(users).into_data();
-        let graph = self.context.graph.users();
-        let at = |user: usize| users.binary_search(&(user as u32)).map_or(0.0, |at| means[at]);
-        let found = self.scores.map_some(self.context, users, &self.candidates, |user, row| {
-            let mean = at(user);
-            let squares = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
-            let deviation = (squares / row.len().max(1) as f32).sqrt();
-            if graph.degree(user) == 0 || deviation <= f32::MIN_POSITIVE {
-                return (Target::NONE, Vec::new());
-            }
-            let unit = 1.0 / deviation;
-            let mut list = best(&self.candidates, row, self.most);
-            let least = list.iter().map(|entry| entry.1).fold(f32::INFINITY, f32::min);
-            list.iter_mut().for_each(|entry| entry.1 = entry.1 * unit - mean * unit);
-            (Target { unit, mean: mean * unit, least }, list)
-        })?;
-        for (&user, (target, list)) in users.iter().zip(found) {
+        let has_candidates = lists::has_candidates(n_items);
+        let is_coded = |user: u32| has_candidates && self.users.row(user as usize).iter().any(|&x| x != 0.0);
+        let (coded, others): (Vec<(u32, f32)>, Vec<(u32, f32)>) =
+            users.iter().copied().zip(means).partition(|&(user, _)| is_coded(user));
+        let mut found = self.drawn(coded.into_iter().unzip())?;
+        found.extend(self.scored(others.into_iter().unzip())?);
+        found.sort_unstable_by_key(|&(user, ..)| user);
+        for (user, target, list) in found {
             self.targets[user as usize] = target;
             lists.push(list.into_iter());
         }
         Ok(lists)
     }
 
-    /// The vectors of `users` after `visit` of the descent of each that has something to fit, from `vectors`.
-    fn fit_users(
-        &self,
-        users: &[u32],
-        lists: &Lists,
-        mut vectors: Matrix,
-        visit: impl Fn(&mut Descent<'_>) + Sync,
-    ) -> Result<Matrix> {
+    /// The targets and lists of some users, from candidates.
+    fn drawn(&self, (users, means): (Vec<u32>, Vec<f32>)) -> Result<Vec<Aim>> {
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of = (&users[..], &means[..]);
+        let Drawn { lists, deviations } = lists::draw_some(self.context, &self.scores, &self.tables, of, self.most)?;
+        let all = users.iter().zip(means).zip(lists.into_iter().zip(deviations));
+        Ok(all.map(|((&user, mean), (list, deviation))| self.aimed(user, mean, deviation, || list)).collect())
+    }
+
+    /// The same, from the scores of all items.
+    fn scored(&self, (users, means): (Vec<u32>, Vec<f32>)) -> Result<Vec<Aim>> {
+        let mean_of = |user: usize| users.binary_search(&(user as u32)).map_or(0.0, |at| means[at]);
+        self.scores.map_some(self.context, &users, &self.candidates, |user, row| {
+            let mean = mean_of(user);
+            let squares = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
+            let deviation = (squares / row.len().max(1) as f32).sqrt();
+            self.aimed(user as u32, mean, deviation, || best(&self.candidates, row, self.most))
+        })
+    }
+
+    /// What a user is fitted to whose scores have this mean and deviation.
+    fn aimed(&self, user: u32, mean: f32, deviation: f32, list: impl FnOnce() -> Vec<(u32, f32)>) -> Aim {
+        if self.context.graph.users().degree(user as usize) == 0 || deviation <= f32::MIN_POSITIVE {
+            return (user, Target::NONE, Vec::new());
+        }
+        let (unit, mut list) = (1.0 / deviation, list());
+        let least = list.iter().map(|entry| entry.1).fold(f32::INFINITY, f32::min);
+        list.iter_mut().for_each(|entry| entry.1 = entry.1 * unit - mean * unit);
+        (user, Target { unit, mean: mean * unit, least }, list)
+    }
+
+    /// The code vectors of `users`, fitted, and the magnitudes that go with their signs.
+    fn fit_users(&self, users: &[u32], lists: &Lists) -> Result<(Matrix, Matrix)> {
+        let (mut vectors, mut magnitudes) = (self.users.gather(users), Matrix::zeros(users.len(), self.users.cols()));
         let (isa, context) = (self.context.isa, self.context);
         let (n_items, bits) = (self.items.rows() as f32, self.items.cols());
         let mean = column_mean(isa, &self.items);
         let mut cross = self.scores.times(&self.items).rows(users);
         let side = Side::new(isa, &self.tables.segments, &self.items, mean.clone());
         let block = (BLOCK * bits).max(1);
-        let blocks = vectors.data_mut().par_chunks_mut(block).zip(cross.data_mut().par_chunks_mut(block));
-        blocks.enumerate().try_for_each_init(
+        let blocks = vectors.data_mut().par_chunks_mut(block).zip(magnitudes.data_mut().par_chunks_mut(block));
+        blocks.zip(cross.data_mut().par_chunks_mut(block)).enumerate().try_for_each_init(
             Workspace::default,
-            |workspace, (block, (vectors, cross))| -> Result<()> {
+            |workspace, (block, ((vectors, magnitudes), cross))| -> Result<()> {
                 let rows = || users.iter().skip(block * BLOCK);
                 for ((vector, cross), &user) in
                     vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).zip(rows())
@@ -190,18 +212,23 @@ impl<'a> Rows<'a> {
                     }
                 }
                 let images = side.images(vectors);
-                let both = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact(bits));
-                for (at, ((vector, cross), &user)) in both.zip(rows()).enumerate() {
+                magnitudes.copy_from_slice(vectors);
+                let both = vectors.chunks_exact_mut(bits).zip(magnitudes.chunks_exact_mut(bits));
+                for (at, ((vector, magnitudes), &user)) in both.zip(rows()).enumerate() {
                     context.check()?;
                     if self.unit(user) > 0.0 {
                         let list = lists.row(block * BLOCK + at).map(|(&item, &goal)| (item, goal));
-                        visit(&mut Descent::new(&side, workspace, vector, (&images, at), cross, list, self.weight));
+                        let (place, cross) = ((&images, at), &cross[at * bits..][..bits]);
+                        let mut descent = Descent::new(&side, workspace, magnitudes, place, cross, list, self.weight);
+                        descent.fit();
+                        vector.copy_from_slice(descent.vector());
+                        descent.relax();
                     }
                 }
                 Ok(())
             },
         )?;
-        Ok(vectors)
+        Ok((vectors, magnitudes))
     }
 
     /// Fits `items` to all users. `lists` are those of `users`.
