@@ -86,8 +86,8 @@ impl Db {
         let thread = |source| Error::Thread { source };
         let pool = Arc::new(Pool::start("db", 0)?);
         let mut writer = Writer::start().map_err(thread)?;
-        let policy = options.background.then(|| options.policy.clone());
-        let mut worker = Worker::start(kernel, policy).map_err(thread)?;
+        options.policy.check()?;
+        let mut worker = Worker::start(kernel, options.policy.clone(), options.background).map_err(thread)?;
         let load = |store: &Store| -> Result<Live> {
             pool.run(|| {
                 let repeats = repeats(store, options)?;

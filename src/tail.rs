@@ -243,6 +243,11 @@ impl Tail {
         !self.forgotten.is_empty()
     }
 
+    /// Whether an interaction of the generation is one no more. O(changes).
+    pub(crate) fn takes_back(&self) -> bool {
+        self.has_forgotten() || self.changes.from(0).any(|(_, change)| change.edge().is_none())
+    }
+
     /// Items no query returns: those retired before the generation and since.
     pub(crate) fn retired(&self) -> &RoaringBitmap {
         &self.retired

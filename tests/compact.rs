@@ -249,3 +249,48 @@ fn major_compactions_learn_on() {
         assert!(of_taste(&db, 0..shop::USERS) > 0.9);
     }
 }
+
+/// Whatever a compaction learns finds too little here.
+fn of_refusals() -> kithdb::Options {
+    Db::options().background(false).policy(Policy::default().least_recall(1e6))
+}
+
+#[test]
+fn what_finds_too_little_is_not_published_and_no_removal_waits_for_it() {
+    let (directory, db, rest) = begun(shop::options());
+    drop(db);
+    let db = of_refusals().open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(rest).unwrap();
+    for kind in [Compaction::Minor, Compaction::Major] {
+        let error = db.compact(kind).unwrap().wait().unwrap_err();
+        assert!(matches!(error, Error::Worse { .. }), "{error}");
+        assert_eq!(db.stats().unwrap().generation.unwrap().number, 1);
+    }
+    let codes = scores(&db, 1);
+    let gone = db.history(2u64).unwrap()[0].clone();
+    assert!(db.remove(2u64, gone.item.clone()).unwrap());
+    assert!(db.forget_user(5u64).unwrap());
+    let outcome = minor(&db);
+    let stats = db.stats().unwrap();
+    assert_eq!((outcome.generation, stats.tail_changes), (2, 0));
+    assert_eq!(scores(&db, 1), codes, "a user nothing came of has the code they had");
+    let job = db.jobs().unwrap().pop().unwrap();
+    assert!(job.found["refused"].contains("find"), "{job:?}");
+    assert!(db.history(2u64).unwrap().iter().all(|x| x.item != gone.item));
+    assert!(db.history(5u64).unwrap().is_empty());
+    // What was learned is gone on from, once that may be published.
+    drop(db);
+    let db = Db::options().background(false).open(directory.path().join("shop.kith")).unwrap();
+    assert_eq!(db.compact(Compaction::Major).unwrap().wait().unwrap().generation, 3);
+    let new = (0..shop::USERS).filter(|user| user.is_multiple_of(40));
+    assert!(of_taste(&db, new) > 0.9);
+}
+
+#[test]
+fn a_policy_whose_shares_say_nothing_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for policy in [Policy::default().least_recall(f64::NAN), Policy::default().minor_share(-0.1)] {
+        let error = Db::options().policy(policy).open(directory.path().join("db.kith")).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
+    }
+}

@@ -86,6 +86,12 @@ impl Drift {
         }))
     }
 
+    /// The share of recall that was kept, by a record of it; `None` where too little was looked for to tell.
+    pub(super) fn kept(found: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+        let (before, after) = (found("recall_before")?, found("recall_after")?);
+        (found("held_out")? >= LEAST as f64 && before > 0.0).then_some(after / before)
+    }
+
     /// Whether it finds less than `share` of what its parent finds, where enough was looked for to tell.
     pub(super) fn is_below(&self, share: f64) -> bool {
         self.held_out >= LEAST && self.recall_after < share * self.recall_before

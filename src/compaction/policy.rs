@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::job::Compaction;
+use crate::error::{Error, Result};
 
 /// When a database compacts in the background by itself, from [`Options::policy`](crate::Options::policy). The defaults suit a shop whose
 /// recommendations should follow a working day. It never begins a first training, which is asked for with [`Db::train`](crate::Db::train), nor
@@ -22,6 +23,8 @@ pub struct Policy {
     pub(crate) minor_share: f64,
     pub(crate) minor_age: Duration,
     pub(crate) major_share: f64,
+    pub(crate) major_recall: f64,
+    pub(crate) least_recall: f64,
     pub(crate) pause: Duration,
     pub(crate) threads: usize,
 }
@@ -34,6 +37,8 @@ impl Default for Policy {
             minor_share: 0.01,
             minor_age: Duration::from_secs(600),
             major_share: 0.1,
+            major_recall: 0.9,
+            least_recall: 0.8,
             pause: Duration::from_secs(60),
             threads: 1,
         }
@@ -72,6 +77,23 @@ impl Policy {
         self
     }
 
+    /// The share of recall, of what it was when all rows were last learned, below which a compaction is a major one: what minor ones find of held-out
+    /// interactions ([`Drift`](crate::Drift)), each of what the one before found, multiplied. A single one differs by some hundredths by chance. 0.9 by default; 0 never begins one for
+    /// that.
+    pub fn major_recall(mut self, share: f64) -> Self {
+        self.major_recall = share;
+        self
+    }
+
+    /// The share of its parent's recall ([`Drift`](crate::Drift)) that a compaction has to reach to be published, one that was asked for too. One that
+    /// does not ends in [`Error::Worse`](crate::Error::Worse), and the next that the policy begins is a major one; but where something was removed or somebody forgotten the
+    /// interactions are folded under the codes there are. A training is published whatever it finds. 0.8 by default: on a few hundred interactions less is
+    /// not chance; 0 publishes everything.
+    pub fn least_recall(mut self, share: f64) -> Self {
+        self.least_recall = share;
+        self
+    }
+
     /// How long after opening, and after the end of a job, none is begun. A minute by default; after one that failed, ten times as long.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
@@ -84,10 +106,37 @@ impl Policy {
         self
     }
 
+    /// That every threshold says something.
+    ///
+    /// # Errors
+    /// `InvalidArgument`.
+    pub(crate) fn check(&self) -> Result<()> {
+        let shares = [
+            ("minor_share", self.minor_share),
+            ("major_share", self.major_share),
+            ("major_recall", self.major_recall),
+            ("least_recall", self.least_recall),
+        ];
+        match shares.into_iter().find(|(_, share)| !(*share >= 0.0)) {
+            Some((name, share)) => Err(Error::InvalidArgument {
+                what: format!("a policy with {name}({share})"),
+                remedy: "pass a share of 0 or more".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// What to begin, and why.
     pub(super) fn decide(&self, now: &Situation) -> Option<(Compaction, String)> {
-        let Situation { learns, interactions, changes, unlearned, age, quiet } = *now;
-        if quiet < self.pause || changes == 0 {
+        let Situation { learns, interactions, changes, unlearned, age, quiet, refused, recall_kept } = *now;
+        if quiet < self.pause {
+            return None;
+        }
+        if learns && recall_kept < self.major_recall {
+            let why = format!("{:.0} % of recall is left since all rows were learned", 100.0 * recall_kept);
+            return Some((Compaction::Major, why));
+        }
+        if changes == 0 {
             return None;
         }
         if !learns {
@@ -96,6 +145,9 @@ impl Policy {
         }
         if changes < self.minor_changes {
             return None;
+        }
+        if refused == Some(Compaction::Minor) {
+            return Some((Compaction::Major, "what a minor compaction learned found too little".to_owned()));
         }
         let share = |changes: u64| changes as f64 / interactions.max(1) as f64;
         if share(unlearned) >= self.major_share {
@@ -125,6 +177,10 @@ pub(super) struct Situation {
     pub(super) age: Duration,
     /// How long there has been no job.
     pub(super) quiet: Duration,
+    /// What the last job was that found too little.
+    pub(super) refused: Option<Compaction>,
+    /// Share of recall left since all rows were learned.
+    pub(super) recall_kept: f64,
 }
 
 #[cfg(test)]
@@ -142,6 +198,8 @@ mod tests {
             unlearned: 0,
             age: Duration::ZERO,
             quiet: hour,
+            refused: None,
+            recall_kept: 1.0,
         };
         let of = |now: Situation| policy.decide(&now).map(|(kind, _)| kind);
         assert_eq!(of(calm), None);
@@ -151,6 +209,10 @@ mod tests {
         assert_eq!(of(Situation { changes: 1_000, age: hour, ..calm }), Some(Compaction::Minor));
         assert_eq!(of(Situation { changes: 999, age: hour, unlearned: 500_000, ..calm }), None);
         assert_eq!(of(Situation { changes: 1_000, unlearned: 100_000, ..calm }), Some(Compaction::Major));
+        let refused = Situation { changes: 1_000, refused: Some(Compaction::Minor), ..calm };
+        assert_eq!(of(refused), Some(Compaction::Major));
+        assert_eq!(of(Situation { recall_kept: 0.89, ..calm }), Some(Compaction::Major));
+        assert_eq!(of(Situation { recall_kept: 0.91, ..calm }), None);
         let untrained = Situation { learns: false, interactions: 0, ..calm };
         assert_eq!(of(Situation { changes: 1 << 19, age: hour, unlearned: 1 << 19, ..untrained }), None);
         assert_eq!(of(Situation { changes: 1 << 20, ..untrained }), Some(Compaction::Minor));

@@ -12,7 +12,7 @@ use kithdb_storage::{Manifest, Store};
 
 use super::drift::Drift;
 use super::full::full;
-use super::history::Entry;
+use super::history::{Entry, recall_kept};
 use super::import::{ImportOutcome, import};
 use super::job::{Compaction, Job, JobState, Owed, PhaseTime, TrainOutcome, owed};
 use super::made::Made;
@@ -55,15 +55,16 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts the thread, which waits for its database.
     ///
-    /// With a policy it begins compactions by itself.
-    pub(crate) fn start(kernel: Kernel, policy: Option<Policy>) -> std::io::Result<Self> {
+    /// Where it works in the `background` it begins compactions by itself.
+    pub(crate) fn start(kernel: Kernel, policy: Policy, background: bool) -> std::io::Result<Self> {
         let (begin, database) = bounded::<(Arc<Store>, Arc<Live>)>(1);
         let (requests, receiver) = unbounded();
         let closing = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closing);
         let thread = std::thread::Builder::new().name("kithdb-compaction".into()).spawn(move || {
             if let Ok((store, live)) = database.recv() {
-                run(&Place { store: &store, live: &live, kernel }, policy.as_ref(), &flag, &receiver);
+                let place = Place { store: &store, live: &live, kernel, least_recall: policy.least_recall };
+                run(&place, Some(&policy).filter(|_| background), &flag, &receiver);
             }
         })?;
         Ok(Self { begin: Some(begin), requests: Some(requests), closing, thread: Some(thread) })
@@ -128,7 +129,7 @@ impl Drop for Worker {
 fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, requests: &Receiver<Request>) {
     let store = place.store;
     let mut threads = Threads::default();
-    let mut clock = Clock::new();
+    let mut clock = Clock::new(recall_kept(store));
     loop {
         let next = match policy {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -145,7 +146,8 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let pool = threads.pool(policy.threads);
                 let compact = || pool?.run(|| place.compact(kind, &why, &watch));
                 let outcome = tidied(store, guarded("compaction", compact));
-                clock.ended(outcome.is_ok());
+                let refused = matches!(outcome, Err(Error::Worse { .. })).then_some(kind);
+                clock = Clock { refused, ..clock.after(outcome.is_ok(), recall_kept(store)) };
                 continue;
             }
         };
@@ -180,7 +182,7 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
             }
         }
         state.finish();
-        clock.ended(true);
+        clock = clock.after(true, recall_kept(store));
     }
 }
 
@@ -190,22 +192,27 @@ const LEAST_GLANCE: Duration = Duration::from_millis(10);
 /// How many pauses there are after a compaction that failed.
 const AFTER_FAILURE: u32 = 10;
 
-/// What a policy needs of the time.
+/// What a policy needs of the time, and of what was before.
 struct Clock {
     /// Since when there has been no job.
     quiet: Instant,
     /// Since when there have been changes.
     changed: Option<Instant>,
     failed: bool,
+    /// What the last job would have been, had its codes not found too little.
+    refused: Option<Compaction>,
+    /// The share of recall that the compactions since all rows were learned have left.
+    recall_kept: f64,
 }
 
 impl Clock {
-    fn new() -> Self {
-        Self { quiet: Instant::now(), changed: None, failed: false }
+    fn new(recall_kept: f64) -> Self {
+        Self { quiet: Instant::now(), changed: None, failed: false, refused: None, recall_kept }
     }
 
-    fn ended(&mut self, well: bool) {
-        *self = Self { failed: !well, changed: self.changed.filter(|_| !well), ..Self::new() };
+    /// After a job.
+    fn after(self, well: bool, recall_kept: f64) -> Self {
+        Self { failed: !well, changed: self.changed.filter(|_| !well), ..Self::new(recall_kept) }
     }
 
     fn situation(&mut self, live: &Live) -> Situation {
@@ -223,6 +230,8 @@ impl Clock {
             unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
             age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
             quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },
+            refused: self.refused,
+            recall_kept: self.recall_kept,
         }
     }
 }
@@ -304,6 +313,8 @@ struct Place<'a> {
     store: &'a Store,
     live: &'a Live,
     kernel: Kernel,
+    /// The share of its parent's recall that a compaction has to reach to be published.
+    least_recall: f64,
 }
 
 /// What was published.
@@ -319,7 +330,7 @@ struct Published {
 
 impl Place<'_> {
     /// Folds the log, and publishes what `make` makes of it and of the generation before. With a `guard`, which is told how the two differ, what is
-    /// much worse is not published, unless somebody was forgotten: that never waits.
+    /// much worse is not published.
     fn produce(
         &self,
         watch: &Watch<'_>,
@@ -351,7 +362,6 @@ impl Place<'_> {
     ) -> Result<(Arc<Manifest>, Option<Drift>)> {
         watch.phase("index", 0);
         self.live.check()?;
-        let has_forgotten = cut.has_forgotten();
         let (content, ids, state, provenance, through) = made.of(cut);
         // All that can fail comes before the manifest names the result.
         let parent = snapshot.tail().generation().filter(|_| guard.is_some());
@@ -361,7 +371,7 @@ impl Place<'_> {
             watch.phase("compare", 0);
             drift = Drift::of(parent, &content, &derived)?;
             drift.iter().for_each(|drift| entry.drift(drift));
-            let worse = drift.as_ref().filter(|drift| !has_forgotten && drift.is_below(WORST));
+            let worse = drift.as_ref().filter(|drift| drift.is_below(self.least_recall));
             if let Some(&Drift { recall_before: before, recall_after: after, .. }) = worse {
                 return Err(Error::Worse { before, after });
             }
@@ -394,7 +404,9 @@ impl Place<'_> {
         let mut entry = Entry::begin(self.store, kind.name(), why);
         let mut training = TrainReport::default();
         let guard = (kind != Compaction::Full).then_some(&mut entry);
-        let published = self.produce(watch, guard, |snapshot, cut, parent| {
+        let mut takes_back = false;
+        let mut published = self.produce(watch, guard, |snapshot, cut, parent| {
+            takes_back = cut.takes_back;
             let (made, report) = match kind {
                 Compaction::Minor => minor(snapshot, cut, parent, watch)?,
                 Compaction::Major => major(snapshot, cut, parent, watch)?,
@@ -407,6 +419,15 @@ impl Place<'_> {
             training = report;
             Ok(made)
         });
+        // What was taken back waits for nothing: the interactions are folded, under the codes there are.
+        if let (Err(refused @ Error::Worse { .. }), true) = (&published, takes_back) {
+            entry.found("refused", refused);
+            training = TrainReport::default();
+            published = self.produce(watch, None, |snapshot, cut, parent| match parent {
+                Some(parent) => rollback(snapshot, cut, parent),
+                None => Err(Error::NothingToTrain { interactions: cut.interactions() }),
+            });
+        }
         if let Ok(published) = &published {
             entry.found("touched_users", published.touched.0);
             entry.found("touched_items", published.touched.1);
@@ -495,9 +516,6 @@ impl Place<'_> {
     }
 }
 
-/// The share of its parent's recall that a compaction has to reach to be published: less than chance takes from a few hundred interactions is damage.
-const WORST: f64 = 0.8;
-
 impl Published {
     fn generation(&self) -> u64 {
         self.manifest.generation
@@ -538,7 +556,7 @@ mod tests {
         let (kernel, pool) = (Kernel::from_env().unwrap(), Arc::new(Pool::start("test", 1).unwrap()));
         let live = Live::load(&store, kernel, Repeats::Last, &pool).unwrap();
         let shape = Arc::new(CodeShape::new(vec![64], vec![1.0]).unwrap());
-        let place = Place { store: &store, live: &live, kernel };
+        let place = Place { store: &store, live: &live, kernel, least_recall: 0.8 };
         for (ranks, published) in [(vec![0], false), (vec![0, 1], true)] {
             let snapshot = live.snapshot();
             let cut = Cut { ranks: ranks.into(), ..snapshot.cut() };

@@ -21,6 +21,8 @@ pub(crate) struct Cut {
     pub(crate) changes: u64,
     /// Whose interactions are not as in the generation before.
     pub(crate) touched: Touched,
+    /// Whether something was taken back since the generation before: an interaction, or all of somebody's.
+    pub(crate) takes_back: bool,
 }
 
 /// Rows whose edges have changed since a generation, ascending.
@@ -60,7 +62,8 @@ impl Cut {
         let ids = Ids { forgotten: tail.has_forgotten(), users, items };
         let ranks = catalogue::ranks(&ids.items.keys, &ids.items.ends).into();
         let (retired, touched) = (tail.retired().clone(), tail.touched());
-        Self { postings, retired, ranks, ids, sequence: tail.applied(), changes: tail.changes(), touched }
+        let (sequence, changes, takes_back) = (tail.applied(), tail.changes(), tail.takes_back());
+        Self { postings, retired, ranks, ids, sequence, changes, touched, takes_back }
     }
 
     /// Whether somebody was forgotten since the generation before.
