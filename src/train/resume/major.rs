@@ -12,13 +12,11 @@ use crate::train::context::Context;
 use crate::train::measure::monitor::Monitor;
 use crate::train::measure::validation::Validation;
 use crate::train::model::report::Epoch;
-use crate::train::student::{Discrete, Student, Tables, fold_in};
+use crate::train::student::{Tables, fold_in};
 use crate::train::teacher::{ImplicitAls, Neighbours};
 
 /// Sweeps of the teacher. From factors that were nearly right, one sweep moves them most of the way.
 const TEACHER_SWEEPS: usize = 1;
-/// Sweeps of the student.
-const STUDENT_SWEEPS: usize = 1;
 
 /// What a warm start came to.
 pub(crate) struct Resumed {
@@ -70,8 +68,8 @@ pub(crate) fn major(
         return Err(Error::Diverged { model: "implicit ALS", phase, lower: "the confidences" });
     }
     started(&context, &mut learned)?;
-    let student = Discrete { sweeps: STUDENT_SWEEPS, ..choices.student.clone() };
-    let (tables, epochs) = student.distil(&context, &teacher, learned.tables, true)?;
+    let (tables, loss) = choices.student.resume(&context, &teacher, learned.tables)?;
+    let epochs = vec![Epoch { loss, recall: None }];
     let shape = Arc::new(tables.shape()?);
     let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
     let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;

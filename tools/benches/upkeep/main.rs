@@ -11,10 +11,13 @@
 //!
 //! With `--stream`, seven tenths are trained, the rest comes in thirty slices of a hundredth, and the database keeps up by itself; after every slice it
 //! is measured, and on three days beside a training of all there is. `--figure FILE` draws that.
+//!
+//! With `--newcomers`, a tenth of the users comes after the training, and is measured beside a training of all.
 
 #![allow(missing_docs)]
 
 mod figure;
+mod newcomers;
 mod parts;
 mod stream;
 
@@ -57,6 +60,9 @@ struct Arguments {
     /// Measure a stream of slices in place of two parts
     #[arg(long)]
     stream: bool,
+    /// Measure users who come after the training in place of two parts
+    #[arg(long)]
+    newcomers: bool,
     /// Days on which the stream is measured beside a training from nothing
     #[arg(long, value_delimiter = ',', default_values_t = [10, 20, 30])]
     retrains: Vec<usize>,
@@ -75,10 +81,12 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     };
     let sets = SETS.iter().filter(|set| arguments.sets.is_empty() || arguments.sets.iter().any(|name| name == *set));
-    if arguments.stream {
+    if arguments.stream || arguments.newcomers {
         for set in sets {
-            if let Some(parts) = Parts::of(set, data, 0.0, arguments.seed) {
-                stream::measure(set, parts?, &arguments)?;
+            let Some(parts) = Parts::of(set, data, 0.0, arguments.seed) else { continue };
+            match arguments.stream {
+                true => stream::measure(set, parts?, &arguments)?,
+                false => newcomers::measure(set, &parts?, &arguments)?,
             }
         }
         return Ok(());

@@ -68,6 +68,11 @@ impl Parts {
         Ok(Parts::new(rest, inserted, &test))
     }
 
+    /// A number drawn for a user, the same every time.
+    pub fn draw(&self, user: u64) -> u64 {
+        mix(mix(0xf01d) ^ user)
+    }
+
     /// The interactions of both parts at random, as they come day by day: those of the time before, and as many slices of `share` of all as `days`
     /// says. Measured are users of the time before.
     pub fn days(self, days: usize, share: f64, seed: u64) -> (Vec<Pair>, Vec<Vec<Pair>>, Vec<(Id, Vec<Id>)>) {

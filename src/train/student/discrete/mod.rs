@@ -6,7 +6,7 @@ mod rows;
 
 use rayon::prelude::*;
 
-use super::{Student, Tables};
+use super::{Segment, Student, Tables};
 use crate::error::Result;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
@@ -91,6 +91,24 @@ impl Student for Discrete {
     }
 }
 
+impl Discrete {
+    /// Goes on from codes that were nearly right with one sweep: the items first, to the users as they are, then the users, with their magnitudes.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn resume(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, f64)> {
+        context.monitor.phase("student", 3);
+        let mut training = Training::new(self, context, teacher, start)?;
+        context.monitor.advance(1);
+        let loss = training.fit_items()?;
+        training.read_item_scales();
+        context.monitor.advance(2);
+        training.settle_users()?;
+        context.monitor.advance(3);
+        Ok((training.into_tables(), loss))
+    }
+}
+
 struct Training<'a> {
     context: &'a Context<'a>,
     scores: Scores<'a>,
@@ -143,25 +161,40 @@ impl<'a> Training<'a> {
 
     /// Fits every user to the items.
     fn fit_users(&mut self) -> Result<()> {
-        self.each_user(|descent| descent.fit())
+        self.each_user(|descent, _| descent.fit())
     }
 
-    /// Runs `visit` on the descent of every user with something to fit.
-    fn each_user(&mut self, visit: impl Fn(&mut Descent<'_>) + Sync) -> Result<()> {
+    /// Fits every user to the items, and gives their vectors magnitudes at once, where nothing is fitted after them.
+    fn settle_users(&mut self) -> Result<()> {
+        let Tables { segments, weights, .. } = &self.codes;
+        let (segments, weights) = (segments.clone(), weights.clone());
+        self.each_user(|descent, scales| {
+            descent.fit();
+            for ((scale, segment), weight) in scales.iter_mut().zip(&segments).zip(&weights) {
+                *scale = (descent.vector()[segment.start].abs() / (weight * weight)).ln();
+            }
+            descent.relax();
+        })
+    }
+
+    /// Runs `visit` on the descent of every user with something to fit, and on the logarithms of their scalers.
+    fn each_user(&mut self, visit: impl Fn(&mut Descent<'_>, &mut [f32]) + Sync) -> Result<()> {
         let (isa, context) = (self.context.isa, self.context);
         let (units, means, lists, weight) = (&self.units, &self.means, &self.lists, self.weight);
-        let Tables { segments, users, items, .. } = &mut self.codes;
-        let (n_items, bits) = (items.rows() as f32, items.cols());
+        let Tables { segments, users, items, user_scales, .. } = &mut self.codes;
+        let (n_items, bits, layers) = (items.rows() as f32, items.cols(), segments.len());
         let mean = column_mean(isa, items);
         let cross_of = self.scores.times(items);
         let side = Side::new(isa, segments, items, mean.clone());
-        let blocks = users.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
-        blocks.try_for_each_init(Workspace::default, |workspace, (block, vectors)| {
+        let blocks = users.data_mut().par_chunks_mut((BLOCK * bits).max(1));
+        let scales = user_scales.data_mut().par_chunks_mut(BLOCK * layers);
+        blocks.zip(scales).enumerate().try_for_each_init(Workspace::default, |workspace, (block, (vectors, scales))| {
             let first = block * BLOCK;
             let mut cross = vec![0.0; vectors.len()];
             cross_of.write(first, &mut cross);
             let images = side.images(vectors);
-            for (at, (vector, cross)) in vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).enumerate() {
+            let both = vectors.chunks_exact_mut(bits).zip(scales.chunks_exact_mut(layers));
+            for (at, ((vector, scales), cross)) in both.zip(cross.chunks_exact_mut(bits)).enumerate() {
                 context.check()?;
                 let user = first + at;
                 if units[user] > 0.0 {
@@ -169,7 +202,7 @@ impl<'a> Training<'a> {
                     multiply_by(isa, cross, units[user]);
                     add_scaled(isa, cross, -n_items * means[user], &mean);
                     let list = lists.row(user).map(|(&item, &goal)| (item, goal));
-                    visit(&mut Descent::new(&side, workspace, vector, (&images, at), cross, list, weight));
+                    visit(&mut Descent::new(&side, workspace, vector, (&images, at), cross, list, weight), scales);
                 }
             }
             Ok(())
@@ -230,22 +263,31 @@ impl<'a> Training<'a> {
 
     /// Makes the scales those of the code vectors.
     fn read_scales(&mut self) {
-        let Tables { segments, weights, users, items, user_scales, item_scales, .. } = &mut self.codes;
-        for (layer, segment) in segments.iter().enumerate() {
-            let (square, width) = (weights[layer] * weights[layer], segment.len() as f32);
-            for (vectors, scales, factor) in [(&*users, &mut *user_scales, 1.0 / square), (items, item_scales, width)] {
-                let rows = scales.par_rows_mut().zip(vectors.par_rows());
-                rows.for_each(|(scales, vector)| scales[layer] = (vector[segment.start].abs() * factor).ln());
-            }
-        }
+        self.read_user_scales();
+        self.read_item_scales();
+    }
+
+    fn read_user_scales(&mut self) {
+        let Tables { segments, weights, users, user_scales, .. } = &mut self.codes;
+        read_scales(segments, users, user_scales, |layer| 1.0 / (weights[layer] * weights[layer]));
+    }
+
+    fn read_item_scales(&mut self) {
+        let Tables { segments, items, item_scales, .. } = &mut self.codes;
+        read_scales(segments, items, item_scales, |layer| segments[layer].len() as f32);
     }
 
     /// The tables of the codes. The last time, the latents of users have magnitudes: the same signs, for queries of several planes.
     fn finish(mut self, last: bool) -> Result<Tables> {
         self.read_scales();
         if last {
-            self.each_user(|descent| descent.relax())?;
+            self.each_user(|descent, _| descent.relax())?;
         }
+        Ok(self.into_tables())
+    }
+
+    /// The tables of codes whose scales have been read.
+    fn into_tables(self) -> Tables {
         let (isa, mut tables) = (self.context.isa, self.codes);
         tables.targets = Matrix::zeros(self.units.len(), TARGETS);
         for (user, (&unit, (&mean, &least))) in self.units.iter().zip(self.means.iter().zip(&self.least)).enumerate() {
@@ -256,8 +298,17 @@ impl<'a> Training<'a> {
                 tables.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
             });
         }
-        Ok(tables)
+        tables
     }
+}
+
+/// Makes the scales of a side the logarithms of its vectors' magnitudes, times a factor a layer.
+fn read_scales(segments: &[Segment], vectors: &Matrix, scales: &mut Matrix, factor: impl Fn(usize) -> f32 + Sync) {
+    scales.par_rows_mut().zip(vectors.par_rows()).for_each(|(scales, vector)| {
+        for (layer, (scale, segment)) in scales.iter_mut().zip(segments).enumerate() {
+            *scale = (vector[segment.start].abs() * factor(layer)).ln();
+        }
+    });
 }
 
 fn column_mean(isa: Isa, matrix: &Matrix) -> Vec<f32> {
