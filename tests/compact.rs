@@ -294,3 +294,26 @@ fn a_policy_whose_shares_say_nothing_is_refused() {
         assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
     }
 }
+
+/// What is asked for at the training holds after compactions: popular items stay less recommended.
+#[test]
+fn compactions_keep_novelty() {
+    let degrees = |db: &Db| {
+        let mut degrees = std::collections::HashMap::new();
+        shop::interactions().for_each(|x| *degrees.entry(x.item).or_insert(0) += 1);
+        let users = (0..shop::USERS).filter(|user| !user.is_multiple_of(40));
+        let hits: Vec<i32> = users
+            .flat_map(|user| db.nearest(user, 5).unwrap().iter().map(|hit| degrees[&hit.id]).collect::<Vec<_>>())
+            .collect();
+        hits.iter().map(|&degree| f64::from(degree)).sum::<f64>() / hits.len() as f64
+    };
+    for kind in [Compaction::Minor, Compaction::Major, Compaction::Full] {
+        let [plain, novel] = [0.0, 1.0].map(|novelty| {
+            let (_directory, db, rest) = begun(shop::options().novelty(novelty));
+            db.insert_many(rest).unwrap();
+            db.compact(kind).unwrap().wait().unwrap();
+            degrees(&db)
+        });
+        assert!(novel < 0.97 * plain, "{kind:?}: {novel} with novelty, {plain} without");
+    }
+}

@@ -13,7 +13,7 @@ use crate::train::{TrainOptions, TrainReport, Trained, train_here};
 /// As [`train`](crate::train()), and `NothingToTrain`.
 pub(super) fn full(cut: &Cut, options: &TrainOptions, watch: &Watch<'_>) -> Result<(Made, TrainReport)> {
     let trained = if cut.interactions() > 0 {
-        let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+        let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), options.decay())?;
         let trained = train_here(&graph, options, watch)?;
         Trained { state: trained.state.of_active(&graph), ..trained }
     } else if cut.has_forgotten() {

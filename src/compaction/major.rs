@@ -26,7 +26,7 @@ pub(super) fn major(
     };
     let Some((parent, (provenance, choices, learned))) = resumed else { return minor(snapshot, cut, parent, watch) };
     let generation = &parent.generation;
-    let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+    let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
     let planes = generation.users().planes();
     let Resumed { learned, users, items, fold_in, epochs } =
         resume_all(&graph, &choices, learned, &cut.touched.items, planes, watch)?;

@@ -85,7 +85,7 @@ fn refitted(
     watch: &Watch<'_>,
 ) -> Result<Made> {
     let generation = &parent.generation;
-    let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+    let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
     let rows = Rows { users: &cut.touched.users, items: &cut.touched.items };
     let (learned, Recoded { users, items }) =
         refit(&graph, choices, learned, &rows, generation.users().planes(), watch)?;

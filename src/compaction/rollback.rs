@@ -18,8 +18,8 @@ pub(super) fn rollback(snapshot: &Snapshot, cut: &Cut, kept: &Parent<'_>) -> Res
     let origin = if kept.generation.is_trained() { Origin::Rollback } else { Origin::Fold };
     let made = folded_over(snapshot, cut, kept, origin)?;
     match resumable(kept)? {
-        Some((_, _, learned)) => {
-            let graph = Bipartite::from_postings(&cut.postings, cut.n_items())?;
+        Some((_, choices, learned)) => {
+            let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
             Ok(Made { state: Kept::State(learned.carried(&graph)?), ..made })
         }
         // The state that belongs to the generation now current is none of its.

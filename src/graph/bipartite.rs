@@ -1,5 +1,7 @@
 //! The graph of users and items.
 
+use std::time::Duration;
+
 use super::Csr;
 use super::postings::Postings;
 use crate::error::{Error, Result};
@@ -26,10 +28,10 @@ impl Bipartite {
         if edges.len() < MANY { build() } else { pool::within(0, build) }
     }
 
-    /// From posting lists of items below `n_items`.
-    pub(crate) fn from_postings(postings: &Postings, n_items: u32) -> Result<Bipartite> {
+    /// From posting lists of items below `n_items`, with confidences for weights ([`Postings::confidences`]).
+    pub(crate) fn from_postings(postings: &Postings, n_items: u32, half_life: Option<Duration>) -> Result<Bipartite> {
         let (offsets, items) = (postings.offsets().to_vec(), postings.items().to_vec());
-        let weights = postings.weights().map(<[f32]>::to_vec);
+        let weights = postings.confidences(half_life);
         Bipartite::from_users(Csr::from_parts(n_items as usize, offsets, items, weights)?)
     }
 

@@ -2,6 +2,7 @@
 
 mod adjacency;
 mod bipartite;
+mod confidence;
 mod csr;
 pub(crate) mod postings;
 mod scatter;

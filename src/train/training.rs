@@ -60,16 +60,25 @@ impl Trained {
     }
 }
 
-/// Learns layered codes of every user and item of a graph. Runs on a thread pool of its own and returns when done.
+/// Learns layered codes of every user and item of a graph, whose weights are confidences. Runs on a thread pool of its own and returns when done.
 ///
 /// # Errors
-/// `InvalidArgument` for bad options, a graph without interactions and a limit of memory that is too low, `Thread`, `Cancelled`, `Diverged`.
+/// `InvalidArgument` for bad options, a half-life, since a graph has no times, a graph without interactions and a limit of memory that is too low, `Thread`, `Cancelled`, `Diverged`.
 pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
     options.validate()?;
-    Pool::start("train", options.threads)?.run(|| train_here(graph, options, monitor))
+    if options.decay().is_some() {
+        return Err(Error::InvalidArgument {
+            what: "a half-life for a graph, whose interactions have no times".to_owned(),
+            remedy: "train a database, or give older interactions less weight".to_owned(),
+        });
+    }
+    Pool::start("train", options.threads)?.run(|| match graph.confident() {
+        Some(confident) => train_here(&confident, options, monitor),
+        None => train_here(graph, options, monitor),
+    })
 }
 
-/// [`train`] on the threads of the calling pool.
+/// [`train`] on the threads of the calling pool, with weights that are shares of their mean.
 pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
     if graph.n_edges() == 0 {
         return Err(Error::InvalidArgument {
@@ -137,7 +146,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
             false => start()?,
         };
     }
-    tables.favour_rare(&whole.items().degrees(), options.novelty);
+    let plain = tables.favour_rare(&whole.items().degrees(), options.novelty);
     let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;
     let items = tables.encode_items(&shape)?;
@@ -157,6 +166,7 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
         recall,
         refit,
     };
+    tables.item_scales = plain;
     let mut state = TrainState::default();
     tables.save(&mut state);
     layers.save(&mut state);

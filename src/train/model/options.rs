@@ -1,5 +1,7 @@
 //! What a caller asks of a training.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::plan::Plan;
@@ -54,6 +56,7 @@ pub struct TrainOptions {
     pub(crate) seed: u64,
     pub(crate) memory_limit: Option<u64>,
     pub(crate) novelty: f32,
+    pub(crate) half_life_ms: Option<u64>,
     pub(crate) model: Model,
     pub(crate) teacher: Option<TeacherKind>,
     pub(crate) student: Option<StudentKind>,
@@ -80,6 +83,7 @@ impl TrainOptions {
             seed: 1,
             memory_limit: None,
             novelty: 0.0,
+            half_life_ms: None,
             model: Model::Recipe,
             teacher: None,
             student: None,
@@ -164,6 +168,15 @@ impl TrainOptions {
         self
     }
 
+    /// How long it takes for an interaction to count half as much, to the millisecond; an age is counted from the newest time that is stored, and what has no time
+    /// is as new as that. Weights, decayed or not, are confidences (Hu, Koren, Volinsky 2008): how much it costs a teacher to miss an interaction, in
+    /// shares of the mean of all. They steer implicit ALS and neighbours, and through their scores the codes; teachers trained by gradients know
+    /// none. Default: no decay.
+    pub fn half_life(mut self, half_life: Duration) -> TrainOptions {
+        self.half_life_ms = Some(u64::try_from(half_life.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
     /// Bytes that a training may hold. One that by its [estimate](TrainOptions::estimate) would hold more is refused before it starts. Default: what
     /// the [database](crate::Options::memory_limit) says, which is no limit unless it is given one.
     pub fn memory_limit(mut self, bytes: u64) -> TrainOptions {
@@ -199,9 +212,17 @@ impl TrainOptions {
         if !(0.0..=1.0).contains(&self.novelty) {
             return refuse(format!("novelty = {}", self.novelty), "choose a number from 0 to 1".to_owned());
         }
+        if self.half_life_ms == Some(0) {
+            return refuse("half_life = 0".to_owned(), "choose at least a millisecond, or no half-life".to_owned());
+        }
         self.settings.validate()?;
         // Of a graph a plan takes only defaults: what fits one of any size fits one without interactions.
         Plan::new(self, Size::default()).map(drop)
+    }
+
+    /// The half-life of interactions, if they have one.
+    pub(crate) fn decay(&self) -> Option<Duration> {
+        self.half_life_ms.map(Duration::from_millis)
     }
 
     /// Hops of propagation.
@@ -282,6 +303,9 @@ mod tests {
         assert!(base().loss(Loss::Bpr).validate().unwrap_err().to_string().contains("loss"));
         assert!(base().layers(1000).validate().unwrap_err().to_string().contains("layers"));
         assert!(base().novelty(-0.1).validate().is_err() && base().novelty(f32::NAN).validate().is_err());
+        assert!(base().half_life(Duration::ZERO).validate().unwrap_err().to_string().contains("half_life"));
+        let day = Duration::from_secs(86_400);
+        assert!(base().half_life(day).validate().is_ok() && base().model(Model::Mf).half_life(day).validate().is_err());
         assert!(base().query_planes(0).validate().is_err() && base().query_planes(9).validate().is_err());
     }
 }

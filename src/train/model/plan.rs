@@ -100,6 +100,12 @@ impl Plan {
                 });
             }
         }
+        if is_gradient && options.half_life_ms.is_some() {
+            return Err(Error::InvalidArgument {
+                what: format!("a half-life for the teacher {}, which takes all interactions alike", parts.teacher),
+                remedy: "leave it out, or choose the teacher ials".to_owned(),
+            });
+        }
         let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
         let teacher: Box<dyn Teacher> = match parts.teacher {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),

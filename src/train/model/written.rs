@@ -24,6 +24,8 @@ impl TrainOptions {
         write("seed", self.seed.to_string());
         write("model", self.model.to_string());
         let optional = [
+            ("novelty", (self.novelty > 0.0).then(|| self.novelty.to_string())),
+            ("half_life_ms", self.half_life_ms.map(|half_life| half_life.to_string())),
             ("layers", self.layers.map(|layers| layers.to_string())),
             ("teacher", self.teacher.map(|teacher| teacher.to_string())),
             ("student", self.student.map(|student| student.to_string())),
@@ -53,6 +55,8 @@ impl TrainOptions {
                 "query_planes" => options.query_planes = value.parse().ok()?,
                 "seed" => options.seed = value.parse().ok()?,
                 "model" => options.model = value.parse().ok()?,
+                "novelty" => options.novelty = value.parse().ok()?,
+                "half_life_ms" => options.half_life_ms = Some(value.parse().ok()?),
                 "layers" => options.layers = Some(value.parse().ok()?),
                 "teacher" => options.teacher = Some(value.parse().ok()?),
                 "student" => options.student = Some(value.parse().ok()?),
@@ -101,7 +105,8 @@ mod tests {
             .sampler(Sampler::Dynamic)
             .set("teacher.rate", 0.1 + 0.2)
             .set("refit", "on");
-        for options in [TrainOptions::default(), plain, rich] {
+        let aged = TrainOptions::default().novelty(0.1).half_life(std::time::Duration::from_secs(7));
+        for options in [TrainOptions::default(), plain, rich, aged] {
             let read = TrainOptions::read(&options.clone().threads(3).written());
             assert_eq!(read, Some(options));
         }

@@ -1,5 +1,7 @@
 //! What a training came to, so that others can go on with it.
 
+use std::time::Duration;
+
 use crate::train::model::options::TrainOptions;
 use crate::train::model::settings::{self, Setting, SettingValue};
 use crate::train::student::Discrete;
@@ -15,6 +17,10 @@ pub(crate) struct Choices {
     pub(crate) neighbours: Option<(f32, f32)>,
     pub(crate) student: Discrete,
     pub(crate) seed: u64,
+    /// How much less popular items are recommended.
+    pub(crate) novelty: f32,
+    /// The half-life of interactions.
+    pub(crate) half_life: Option<Duration>,
 }
 
 impl Choices {
@@ -43,7 +49,14 @@ impl Choices {
         };
         let weight = number(NEIGHBOUR_WEIGHT).map(|weight| weight as f32);
         let neighbours = float(&settings::TEACHER_NEIGHBOUR_REGULARISATION).zip(weight);
-        Some(Choices { teacher, neighbours, student, seed: options.seed })
+        Some(Choices {
+            teacher,
+            neighbours,
+            student,
+            seed: options.seed,
+            novelty: options.novelty,
+            half_life: options.decay(),
+        })
     }
 }
 

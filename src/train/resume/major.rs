@@ -68,11 +68,13 @@ pub(crate) fn major(
         return Err(Error::Diverged { model: "implicit ALS", phase, lower: "the confidences" });
     }
     started(&context, &mut learned)?;
-    let (tables, loss) = choices.student.resume(&context, &teacher, learned.tables)?;
+    let (mut tables, loss) = choices.student.resume(&context, &teacher, learned.tables)?;
     let epochs = vec![Epoch { loss, recall: None }];
+    let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
     let shape = Arc::new(tables.shape()?);
     let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
     let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;
+    tables.item_scales = plain;
     Ok(Resumed { learned: Learned { tables, ..learned }, users, items, fold_in, epochs })
 }
 

@@ -54,8 +54,10 @@ pub(crate) fn minor(
     }
     context.monitor.advance(4);
     let teacher = learned.teacher();
-    let tables = choices.student.fit_rows(&context, &teacher, learned.tables, rows.users, rows.items)?;
+    let mut tables = choices.student.fit_rows(&context, &teacher, learned.tables, rows.users, rows.items)?;
+    let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
     let recoded = Recoded::of(&tables, rows.users, rows.items, planes)?;
+    tables.item_scales = plain;
     Ok((Learned { tables, ..learned }, recoded))
 }
 

@@ -182,8 +182,10 @@ impl Tables {
         place(isa, segments, (items, item_scales), fixed, (users, degrees));
     }
 
-    /// Divides the scores of every item by its degree, as a share of the mean one, to the power `novelty`.
-    pub(crate) fn favour_rare(&mut self, degrees: &[u32], novelty: f32) {
+    /// Divides the scores of every item by its degree, as a share of the mean one, to the power `novelty`. Returns the items' scales as they were, which is
+    /// what can be learned on from.
+    pub(crate) fn favour_rare(&mut self, degrees: &[u32], novelty: f32) -> Matrix {
+        let plain = self.item_scales.clone();
         let touched = degrees.iter().filter(|&&degree| degree > 0);
         let mean = touched.clone().map(|&degree| f64::from(degree)).sum::<f64>() / touched.count().max(1) as f64;
         self.item_scales.par_rows_mut().zip(degrees).filter(|(_, degree)| **degree > 0).for_each(
@@ -192,6 +194,7 @@ impl Tables {
                 scales.iter_mut().for_each(|scale| *scale -= less);
             },
         );
+        plain
     }
 
     /// As [`Tables::place_items`], users of whom nothing was learned, by their `items`.

@@ -24,7 +24,7 @@ const REFIT: usize = 3;
 ///
 /// `sum over observed (u, i) of c_ui (1 - <p_u, q_i>)^2 + a0 sum over all (u, i) of <p_u, q_i>^2 + sum over nodes x of reg_x |v_x|^2`
 ///
-/// with the edge's weight as confidence `c_ui` and `reg_x = regularisation (degree_x + a0 n_other)^exponent`. A sweep solves
+/// with the edge's weight as confidence `c_ui` and `reg_x = regularisation (degree_x + a0 n_other)^exponent`, a degree being the sum of confidences. A sweep solves
 /// all users, then all items, each by a few steps of conjugate gradients from the last solution (Takács, Pilászy, Tikk 2011).
 /// A sweep costs O(steps (edges d + nodes d^2)).
 #[derive(Clone, Debug)]
@@ -105,13 +105,18 @@ impl ImplicitAls {
             context.check()?;
             let first = block * block_rows;
             let regularisation: Vec<f32> = (first..first + solved.len() / d)
-                .map(|row| self.regularisation * (rows.degree(row) as f32 + all_terms).powf(self.exponent))
+                .map(|row| self.regularisation * (confidence(rows, row) + all_terms).powf(self.exponent))
                 .collect();
             let system = System { isa, rows, first, fixed, gram: &gram, regularisation };
             system.improve(solved, self.steps);
             Ok(())
         })
     }
+}
+
+/// The sum of the confidences of a row: without weights, its degree.
+fn confidence(rows: &Csr, row: usize) -> f32 {
+    rows.row_values(row).map_or(rows.degree(row) as f32, |weights| weights.iter().sum())
 }
 
 /// The normal equations of a block of rows, `(a0 Q^T Q + reg_u I + sum over i of c_ui q_i q_i^T) p_u = sum over i of c_ui q_i`.
@@ -182,7 +187,8 @@ mod tests {
     fn direct(graph: &Bipartite, items: &Matrix, user: usize, model: &ImplicitAls) -> Vec<f64> {
         let d = items.cols();
         let reg = model.regularisation
-            * (graph.users().degree(user) as f32 + model.unobserved * items.rows() as f32).powf(model.exponent);
+            * (graph.users().entries(user).map(|edge| edge.1).sum::<f32>() + model.unobserved * items.rows() as f32)
+                .powf(model.exponent);
         let mut system = vec![vec![0.0f64; d + 1]; d];
         for (a, row) in system.iter_mut().enumerate() {
             row[a] += f64::from(reg);

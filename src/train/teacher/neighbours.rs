@@ -16,7 +16,10 @@ const LONGEST: usize = 4096;
 /// regression `(G_NN + lambda I) w = G_Ni`, with G the counts of users two items share and N the neighbours of i. With all items as
 /// neighbours this is SLIM (Ning and Karypis 2011) with a quadratic penalty, which has EASE (Steck 2019) for its closed form; the support makes it cost
 /// O(items k^3) in place of O(items^3). The neighbours are those of the largest
-/// `sum over shared users v of d_v^-1/2`, over `sqrt(d_i d_j)`.
+/// `sum over shared users v of c_vi d_v^-1/2`, over `sqrt(d_i d_j)`.
+///
+/// Confidences weigh residuals, as in implicit ALS: what is minimised over w is `sum over users v of c_vi (x_vi - <w, x_vN>)^2 + lambda |w|^2`, with c_vi the
+/// weight of v's interaction with i and 1 where there is none, x being 0 or 1. Without weights that is the system above.
 ///
 /// What factors smooth over, a pair of items that goes together, is what it holds, so the sum of both beats either.
 #[derive(Clone, Debug)]
@@ -169,12 +172,12 @@ impl<'a> Workspace<'a> {
     /// The nearest items of one, rising.
     fn nearest(&mut self, item: usize) -> Vec<u32> {
         let mut found = Vec::new();
-        for &user in self.items.row(item) {
+        for (user, confidence) in self.items.entries(item) {
             let history = self.users.row(user as usize);
             if history.len() > LONGEST {
                 continue;
             }
-            let weight = 1.0 / (history.len() as f32).sqrt();
+            let weight = confidence / (history.len() as f32).sqrt();
             for &other in history {
                 let count = &mut self.counts[other as usize];
                 if *count == 0.0 {
@@ -208,17 +211,18 @@ impl<'a> Workspace<'a> {
                 self.touched[user as usize].push(position as u32);
             }
         }
-        for &user in self.items.row(item) {
-            self.touched[user as usize].iter().for_each(|&at| gram[n * n + at as usize] += 1.0);
+        let weighted = self.items.row_values(item).is_some();
+        for (user, confidence) in self.items.entries(item) {
+            let touched = &self.touched[user as usize];
+            touched.iter().for_each(|&at| gram[n * n + at as usize] += confidence);
+            if weighted {
+                add_pairs(&mut gram, n, touched, confidence - 1.0);
+            }
         }
         for &other in near {
             for &user in self.items.row(other as usize) {
-                // Positions rise, so this fills the lower triangle.
                 let touched = std::mem::take(&mut self.touched[user as usize]);
-                for (at, &row) in touched.iter().enumerate() {
-                    let row = &mut gram[row as usize * n..];
-                    touched[..=at].iter().for_each(|&column| row[column as usize] += 1.0);
-                }
+                add_pairs(&mut gram, n, &touched, 1.0);
             }
         }
         let mut weights = Vec::with_capacity(n * regularisations.len());
@@ -230,6 +234,14 @@ impl<'a> Workspace<'a> {
             weights.extend_from_slice(right);
         }
         weights
+    }
+}
+
+/// Adds `count` to a matrix of `n` columns, in its lower triangle, at every pair of `positions`, which rise.
+fn add_pairs(gram: &mut [f32], n: usize, positions: &[u32], count: f32) {
+    for (at, &row) in positions.iter().enumerate() {
+        let row = &mut gram[row as usize * n..];
+        positions[..=at].iter().for_each(|&column| row[column as usize] += count);
     }
 }
 
@@ -290,6 +302,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The normal equations of the weighted squares hold, and weights of 1 change no bit.
+    #[test]
+    fn confidences_weigh_residuals() {
+        let (n_users, n_items, lambda) = (50u32, 9u32, 1.5f32);
+        let base = Bipartite::from_edges(1, 1, &[]).unwrap();
+        let mut rng = context(&base, &()).rng("test");
+        let edges: Vec<(u32, u32, f32)> = (0..n_users)
+            .flat_map(|user| (0..n_items).map(move |item| (user, item)))
+            .filter(|_| below(&mut rng, 3) == 0)
+            .map(|(user, item)| (user, item, 0.25 + (user * 7 + item) as f32 % 5.0))
+            .collect();
+        let graph = Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap();
+        let columns = Neighbours::fit(&context(&graph, &()), lambda).unwrap().into_columns();
+        let x = |user: u32, item: u32| f64::from(u8::from(graph.users().row(user as usize).contains(&item)));
+        for (item, column) in (0..n_items).zip(&columns) {
+            for &(other, weight) in column {
+                let gradient = (0..n_users).map(|user| {
+                    let known = graph.users().entries(user as usize).find(|entry| entry.0 == item);
+                    let predicted: f64 = column.iter().map(|&(from, weight)| f64::from(weight) * x(user, from)).sum();
+                    known.map_or(1.0, |entry| f64::from(entry.1)) * x(user, other) * (x(user, item) - predicted)
+                });
+                let gradient = gradient.sum::<f64>() - f64::from(lambda * weight);
+                assert!(gradient.abs() < 1e-3, "{item} from {other}: {gradient}");
+            }
+        }
+        let ones = graph.users().values().map(|values| vec![1.0; values.len()]);
+        let (offsets, targets) = (graph.users().offsets().to_vec(), graph.users().targets().to_vec());
+        let ones = Bipartite::from_users(Csr::from_parts(9, offsets.clone(), targets.clone(), ones).unwrap()).unwrap();
+        let plain = Bipartite::from_users(Csr::from_parts(9, offsets, targets, None).unwrap()).unwrap();
+        let columns = |graph: &Bipartite| Neighbours::fit(&context(graph, &()), lambda).unwrap().into_columns();
+        assert_eq!(columns(&ones), columns(&plain));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const SEED: u64 = 1;
 /// its interactions becomes, drawn at random, of which 2 % are to test with. Degrees keep their distribution, `copies` times as large; copies of
 /// an item say of each other what no real set says of two items, so that teachers do well on it. The same set gives the same files.
 pub fn expand(files: &Files, copies: u64, folder: &Path) -> anyhow::Result<Files> {
-    let parts = Files { train: folder.join("train.txt"), test: folder.join("test.txt") };
+    let parts = Files { train: folder.join("train.txt"), test: folder.join("test.txt"), format: "lightgcn" };
     let mut train = BufWriter::new(File::create_new(&parts.train)?);
     let mut test = BufWriter::new(File::create_new(&parts.test)?);
     let mut random = Xoshiro256PlusPlus::seed_from_u64(SEED);

@@ -1,7 +1,7 @@
 //! Re-makes the tables of recommendation quality in `benches/RESULTS.md`:
 //!
 //! ```text
-//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --expand 4]
+//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --expand 4 | --decay]
 //! ```
 //!
 //! Every figure is of a process of its own: `kithdb load`, `kithdb train`, `kithdb eval` on what was not loaded. A part of the table is made
@@ -9,7 +9,9 @@
 
 #![allow(missing_docs)]
 
+mod decay;
 mod expand;
+mod plot;
 mod program;
 mod sets;
 mod table;
@@ -52,6 +54,9 @@ struct Arguments {
     /// Make sets of so many copies of every user and item first, and measure on interactions held out of them
     #[arg(long, conflicts_with = "ablations", value_parser = clap::value_parser!(u64).range(2..=64))]
     expand: Option<u64>,
+    /// Measure half-lives of interactions on MovieLens 100k split by time instead
+    #[arg(long, conflicts_with_all = ["ablations", "expand", "sets", "models"])]
+    decay: bool,
     /// The file whose tables are replaced
     #[arg(long, default_value = RESULTS)]
     results: PathBuf,
@@ -74,6 +79,11 @@ fn main() -> anyhow::Result<()> {
         anyhow::bail!("no model {unknown}: choose of {}", known.join(", "));
     }
     let program = Program { limit: Duration::from_secs(60 * arguments.minutes) };
+    if arguments.decay {
+        let mut table = Table::read(&arguments.results, "decay", &decay::HEADER)?;
+        decay::rows(&program, data, arguments.seeds)?.into_iter().for_each(|row| table.put(row));
+        return table.write(&arguments.results);
+    }
     for (set, folders) in SETS.iter().filter(|(set, _)| wanted(&arguments.sets, set)) {
         let Some(files) = Files::find(data, folders) else {
             println!("{set}: skipped, {} has no folder {} of it", data.display(), folders.join(" or "));
@@ -95,7 +105,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// The cells of a row; `None` where the program has no such model.
-fn measure(program: &Program, files: &Files, variant: &Variant, seeds: u64) -> anyhow::Result<Option<Vec<String>>> {
+fn measure(program: &Program, files: &Files, variant: &Variant<'_>, seeds: u64) -> anyhow::Result<Option<Vec<String>>> {
     if variant.flags.is_none() {
         return Ok(Some(program.popularity(files)?.cells()));
     }
@@ -120,7 +130,7 @@ fn measure(program: &Program, files: &Files, variant: &Variant, seeds: u64) -> a
 }
 
 /// Puts a row into its table.
-fn put(arguments: &Arguments, set: &str, variant: &Variant, cells: Vec<String>) -> anyhow::Result<()> {
+fn put(arguments: &Arguments, set: &str, variant: &Variant<'_>, cells: Vec<String>) -> anyhow::Result<()> {
     let rank = |row: &[String]| {
         let set = SETS.iter().position(|set| set.0 == row[0]);
         let name = MODELS.iter().chain(ABLATIONS).position(|variant| variant.name == row[1]);
@@ -135,5 +145,8 @@ fn put(arguments: &Arguments, set: &str, variant: &Variant, cells: Vec<String>) 
         }
     }
     table.sort_by_key(rank);
+    if !arguments.ablations {
+        plot::write(&arguments.results.with_file_name("quality.svg"), table.rows())?;
+    }
     table.write(&arguments.results)
 }

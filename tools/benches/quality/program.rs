@@ -30,7 +30,7 @@ pub struct Measured {
     /// With as many bits as are stored.
     stored: [f64; 2],
     /// Of the float teacher.
-    teacher: [f64; 2],
+    pub teacher: [f64; 2],
     bits: u64,
     /// Of the teacher and the student.
     epochs: [usize; 2],
@@ -143,12 +143,12 @@ impl Program {
     }
 
     fn load(&self, db: &Path, files: &Files) -> anyhow::Result<()> {
-        let flags = ["--format", "lightgcn", "--id-type", "u64"].map(OsStr::new);
+        let flags = ["--format", files.format, "--id-type", "u64"].map(OsStr::new);
         self.run([&[OsStr::new("load"), db.as_os_str(), files.train.as_os_str()], &flags[..]].concat()).map(drop)
     }
 
     /// Trains a model with a seed and measures it.
-    pub fn measure(&self, files: &Files, variant: &Variant, seed: u64) -> anyhow::Result<Measured> {
+    pub fn measure(&self, files: &Files, variant: &Variant<'_>, seed: u64) -> anyhow::Result<Measured> {
         let directory = tempfile::tempdir()?;
         let db = directory.path().join("db.kith");
         let (start, before) = (Instant::now(), processor_seconds());
@@ -160,7 +160,7 @@ impl Program {
         let eval = |flags: &[&str]| -> anyhow::Result<[f64; 2]> {
             let args = [OsStr::new("eval"), db.as_os_str(), OsStr::new("--test"), files.test.as_os_str()];
             let k = K.to_string();
-            let flags = ["--format", "lightgcn", "-k", &k].into_iter().chain(flags.iter().copied()).map(OsStr::new);
+            let flags = ["--format", files.format, "-k", &k].into_iter().chain(flags.iter().copied()).map(OsStr::new);
             let measures = self.run(args.into_iter().chain(flags))?;
             let measure = |name: &str| measures[format!("{name}@{K}")].as_f64().with_context(|| format!("no {name}"));
             Ok([measure("recall")?, measure("ndcg")?])
@@ -201,10 +201,16 @@ impl Program {
 
     /// Splits a tenth off every user's training data.
     pub fn hold_out(&self, files: &Files, folder: &Path) -> anyhow::Result<Files> {
-        let flags = ["--format", "lightgcn", "--test-share", "0.1", "--out"].map(OsStr::new);
-        let args = [OsStr::new("split"), files.train.as_os_str()];
-        self.run(args.into_iter().chain(flags).chain([folder.as_os_str()]))?;
-        Ok(Files { train: folder.join("train.txt"), test: folder.join("test.txt") })
+        self.split(&files.train, &["--format", files.format, "--test-share", "0.1"], folder)
+    }
+
+    /// Splits a file as the flags say, into a folder.
+    pub fn split(&self, file: &Path, flags: &[&str], folder: &Path) -> anyhow::Result<Files> {
+        let args = [OsStr::new("split"), file.as_os_str(), OsStr::new("--out"), folder.as_os_str()];
+        self.run(args.into_iter().chain(flags.iter().map(OsStr::new)))?;
+        let format = if flags.contains(&"csv") { "csv" } else { "lightgcn" };
+        let part = |name: &str| folder.join(name).with_extension(if format == "csv" { "csv" } else { "txt" });
+        Ok(Files { train: part("train"), test: part("test"), format })
     }
 }
 

@@ -11,19 +11,19 @@ pub const SETS: [(&str, &[&str]); 4] = [
 ];
 
 /// A model as trained: `kithdb train` with these flags, or plain popularity.
-pub struct Variant {
-    pub model: &'static str,
+pub struct Variant<'a> {
+    pub model: &'a str,
     /// In the table.
-    pub name: &'static str,
-    pub flags: Option<&'static [&'static str]>,
+    pub name: &'a str,
+    pub flags: Option<&'a [&'a str]>,
 }
 
-const fn model(name: &'static str, flags: &'static [&'static str]) -> Variant {
+const fn model(name: &'static str, flags: &'static [&'static str]) -> Variant<'static> {
     Variant { model: name, name, flags: Some(flags) }
 }
 
 /// The rows of the table, in order.
-pub const MODELS: &[Variant] = &[
+pub const MODELS: &[Variant<'static>] = &[
     Variant { model: "popularity", name: "popularity", flags: None },
     model("ials", &["--model", "ials"]),
     model("mf", &["--model", "mf"]),
@@ -33,18 +33,24 @@ pub const MODELS: &[Variant] = &[
     model("fast", &["--preset", "fast"]),
     model("balanced", &["--preset", "balanced"]),
     model("best", &["--preset", "best"]),
+    Variant { model: "parts", name: "balanced, ALS alone", flags: Some(&["--set", "teacher.neighbours=off"]) },
+    Variant {
+        model: "parts",
+        name: "balanced, neighbours and one factor",
+        flags: Some(&["--set", "teacher.factors=1"]),
+    },
 ];
 
-const fn recipe(name: &'static str, flags: &'static [&'static str]) -> Variant {
+const fn recipe(name: &'static str, flags: &'static [&'static str]) -> Variant<'static> {
     Variant { model: "recipe", name, flags: Some(flags) }
 }
 
-const fn bigear(name: &'static str, flags: &'static [&'static str]) -> Variant {
+const fn bigear(name: &'static str, flags: &'static [&'static str]) -> Variant<'static> {
     Variant { model: "bigear", name, flags: Some(flags) }
 }
 
 /// The rows of the table of ablations, in order.
-pub const ABLATIONS: &[Variant] = &[
+pub const ABLATIONS: &[Variant<'static>] = &[
     recipe("recipe", &[]),
     recipe("without neighbours", &["--set", "teacher.neighbours=off"]),
     recipe("signs of iALS, no student", &["--student", "signs"]),
@@ -106,10 +112,17 @@ pub const PUBLISHED: &[Published] = &[
     Published { set: "ml-1m", name: "BiGeaR (as in arXiv 2506.02750)", recall: "0.2557", ndcg: "", full: false },
     full("gowalla", "LightGCN (arXiv 2002.02126)", "0.1830", "0.1554"),
     full("gowalla", "UltraGCN (arXiv 2110.15114)", "0.1862", "0.1580"),
+    full("gowalla", "LightGCN + BSL (ICDE 2024)", "0.1892", "0.1590"),
     full("gowalla", "BSPM (arXiv 2211.09708)", "0.1920", "0.1597"),
+    full("gowalla", "ChebyCF (SIGIR 2025)", "0.1941", "0.1616"),
 ];
 
 impl Published {
+    /// Its name and recall.
+    pub fn line(&self) -> (&'static str, f64) {
+        (self.name, self.recall.parse().unwrap_or(f64::NAN))
+    }
+
     /// As a row of the table.
     pub fn row(&self) -> Vec<String> {
         let (codes, teacher) =
@@ -123,6 +136,8 @@ impl Published {
 pub struct Files {
     pub train: PathBuf,
     pub test: PathBuf,
+    /// What both are written in.
+    pub format: &'static str,
 }
 
 impl Files {
@@ -132,6 +147,8 @@ impl Files {
             let at = |end: &str| data.join(folder).join(format!("{name}.txt{end}"));
             ["", ".zst", ".gz"].map(at).into_iter().find(|path| path.is_file())
         };
-        folders.iter().find_map(|folder| Some(Files { train: file(folder, "train")?, test: file(folder, "test")? }))
+        folders.iter().find_map(|folder| {
+            Some(Files { train: file(folder, "train")?, test: file(folder, "test")?, format: "lightgcn" })
+        })
     }
 }

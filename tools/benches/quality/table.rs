@@ -45,6 +45,11 @@ impl Table {
         self.rows.sort_by_key(|row| key(row));
     }
 
+    /// The rows.
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
     /// Writes the file.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));

@@ -67,6 +67,9 @@ pub(super) struct Settings {
     /// How much less popular items are recommended, 0 to 1: scores are divided by an item's interactions to this power [default: 0]
     #[arg(long, value_name = "POWER")]
     novelty: Option<f32>,
+    /// How long it takes for an interaction to count half as much, as in 90d, 36h or 20m; ages are counted from the newest time [default: no decay]
+    #[arg(long, value_name = "TIME", value_parser = a_duration)]
+    half_life: Option<Duration>,
     /// Memory a training may hold, as in 4G or 800M: one that by its estimate would hold more is refused [default: no limit]
     #[arg(long, value_name = "BYTES", value_parser = a_size)]
     memory_limit: Option<u64>,
@@ -99,6 +102,7 @@ impl Settings {
             threads: None,
             seed: None,
             novelty: None,
+            half_life: None,
             memory_limit: None,
         }
     }
@@ -140,6 +144,9 @@ impl Settings {
         if let Some(novelty) = self.novelty {
             options = options.novelty(novelty);
         }
+        if let Some(half_life) = self.half_life {
+            options = options.half_life(half_life);
+        }
         if let Some(bytes) = self.memory_limit {
             options = options.memory_limit(bytes);
         }
@@ -167,6 +174,25 @@ fn a_size(text: &str) -> Result<u64, String> {
         Ok(bytes as u64)
     } else {
         Err("pass more than nothing, and less than 1e18".into())
+    }
+}
+
+/// A time span: a number and its unit, of seconds, minutes, hours, days or weeks.
+fn a_duration(text: &str) -> Result<Duration, String> {
+    let usage = || "write a number and s, m, h, d or w, as in 90d".to_owned();
+    let (at, unit) = text.char_indices().last().ok_or_else(usage)?;
+    let seconds = match unit {
+        's' => 1.0,
+        'm' => 60.0,
+        'h' => 3_600.0,
+        'd' => 86_400.0,
+        'w' => 7.0 * 86_400.0,
+        _ => return Err(usage()),
+    };
+    let number: f64 = text[..at].parse().map_err(|_| usage())?;
+    match number * seconds {
+        span if (1e-3..1e12).contains(&span) => Ok(Duration::from_secs_f64(span)),
+        _ => Err("pass from a millisecond to 30,000 years".to_owned()),
     }
 }
 
@@ -280,6 +306,17 @@ mod tests {
         assert_eq!(super::a_size("4096"), Ok(4096));
         for bad in ["", "G", "-1G", "0", "four", "1e30"] {
             assert!(super::a_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans_have_units() {
+        let seconds = |text| super::a_duration(text).map(|span| span.as_secs());
+        assert_eq!(seconds("90d"), Ok(90 * 86_400));
+        assert_eq!(seconds("1.5h"), Ok(5_400));
+        assert_eq!(seconds("2w"), Ok(14 * 86_400));
+        for bad in ["", "d", "90", "-1d", "0s", "1e30d", "NaNs", "3y"] {
+            assert!(super::a_duration(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,0 +1,77 @@
+//! Interactions that count less as they age.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use kithdb::{Bipartite, Db, Hit, Interaction, Preset, TrainOptions, train};
+
+const DAY: i64 = 86_400_000;
+/// Items of each of two tastes; the second's follow the first's.
+const ITEMS: u64 = 40;
+/// Users of each taste, and after them those who went from the first to the second.
+const USERS: u64 = 80;
+const CHANGED: u64 = 30;
+
+fn options() -> TrainOptions {
+    TrainOptions::new(Preset::Balanced).bits(192).threads(2)
+}
+
+/// Two in three of each user's taste; who changed had the first a year ago, and a quarter as much of the second since.
+fn interactions(timed: bool) -> Vec<Interaction> {
+    let mut all = Vec::new();
+    let mut push = |user: u64, item: u64, day: i64| {
+        let interaction = Interaction::new(user, item);
+        all.push(if timed { interaction.time(day * DAY) } else { interaction });
+    };
+    let mixed = |user: u64, item: u64| (user * 31 + item * 17 + user * item * 7) % 12;
+    for user in 0..2 * USERS + CHANGED {
+        for item in 0..ITEMS {
+            let (mixed, changed) = (mixed(user, item), user >= 2 * USERS);
+            if changed && mixed < 8 {
+                push(user, item, 20_000);
+            }
+            if changed && mixed < 2 {
+                push(user, item + ITEMS, 20_365);
+            }
+            if !changed && mixed < 8 {
+                push(user, item + ITEMS * (user / USERS), 20_365);
+            }
+        }
+    }
+    all
+}
+
+/// What is recommended to everybody.
+fn recommended(interactions: Vec<Interaction>, options: TrainOptions) -> Vec<Vec<Hit>> {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(interactions).unwrap();
+    db.train(options).unwrap().wait().unwrap();
+    (0..2 * USERS + CHANGED).map(|user| db.nearest(user, 10).unwrap().iter().cloned().collect()).collect()
+}
+
+#[test]
+fn who_changed_is_known_by_what_came_last() {
+    let of_second = |options| {
+        let hits = recommended(interactions(true), options);
+        let changed: Vec<&Hit> = hits[2 * USERS as usize..].iter().flatten().collect();
+        let second = changed.iter().filter(|hit| hit.id.to_string().parse::<u64>().unwrap() >= ITEMS).count();
+        second as f64 / changed.len() as f64
+    };
+    let (plain, decayed) =
+        (of_second(options()), of_second(options().half_life(Duration::from_secs(60 * DAY as u64 / 1000))));
+    assert!(decayed > plain + 0.3, "{plain} without decay, {decayed} with it");
+}
+
+#[test]
+fn without_times_a_half_life_changes_nothing() {
+    let day = Duration::from_secs(86_400);
+    assert_eq!(recommended(interactions(false), options()), recommended(interactions(false), options().half_life(day)));
+}
+
+#[test]
+fn a_graph_has_no_times_to_decay_by() {
+    let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0), (1, 1, 1.0)]).unwrap();
+    let error = train(&graph, &options().half_life(Duration::from_secs(1)), &()).unwrap_err().to_string();
+    assert!(error.contains("half-life") && error.contains("database"), "{error}");
+}
