@@ -441,9 +441,19 @@ impl Db {
         self.snapshot().id_kind(side)
     }
 
-    /// Every user's id, in no particular order: for tools that walk the whole database.
+    /// Every user's id, in the order in which they came.
     pub fn users(&self) -> Vec<Id> {
         self.snapshot().users()
+    }
+
+    /// Every item's id, in the order in which they came.
+    pub fn items(&self) -> Vec<Id> {
+        self.snapshot().items()
+    }
+
+    /// The ids of items that are retired, in the order in which they came.
+    pub fn retired_items(&self) -> Vec<Id> {
+        self.snapshot().retired_items()
     }
 
     /// The users [`Query::recall`] was calibrated on: leave them out where you measure it yourself. None where the search is always exact.

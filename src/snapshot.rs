@@ -90,7 +90,7 @@ impl Snapshot {
         Self::of(Arc::new(State { tail, ..State::clone(&self.state) }))
     }
 
-    fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         &self.state.pool
     }
 
@@ -131,7 +131,7 @@ impl Snapshot {
 
     /// [`Snapshot::nearest`] for many users at once, on all cores, as [`Db::nearest_batch`](crate::Db::nearest_batch).
     pub fn nearest_batch<U: Into<Id> + Clone + Sync>(&self, users: &[U], k: usize) -> Vec<Result<Hits>> {
-        self.pool().run(|| query::nearest_batch(self, users, k))
+        self.query().k(k).run_for(users)
     }
 
     /// The `k` items most similar to an item.
@@ -172,10 +172,21 @@ impl Snapshot {
         Ok(self.tail().history(dense).into_iter().filter_map(interaction).collect())
     }
 
-    /// Every user's id, in no particular order.
+    /// Every user's id, in the order in which they came.
     pub fn users(&self) -> Vec<Id> {
         let users = &self.catalogues().users;
         (0..users.len()).filter_map(|user| users.id(user)).collect()
+    }
+
+    /// Every item's id, in the order in which they came.
+    pub fn items(&self) -> Vec<Id> {
+        let items = &self.catalogues().items;
+        (0..items.len()).filter_map(|item| items.id(item)).collect()
+    }
+
+    /// The ids of items that are retired, in the order in which they came.
+    pub fn retired_items(&self) -> Vec<Id> {
+        self.tail().retired().iter().filter_map(|item| self.catalogues().items.id(item)).collect()
     }
 
     /// The users [`Query::recall`] was calibrated on: leave them out where you measure it yourself. None where the search is always exact.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -146,6 +146,23 @@ impl Job {
         true
     }
 
+    /// The outcome, once, if the job has ended; `None` while it has not.
+    ///
+    /// # Errors
+    /// As [`Job::wait`]; [`Error::Stopped`] where it was taken before.
+    pub fn try_wait(&self) -> Option<Result<TrainOutcome>> {
+        match self.result.try_recv() {
+            Ok(outcome) => Some(outcome),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(Error::Stopped { thread: "training" })),
+        }
+    }
+
+    /// Has `listener` told of every step from now on, on the thread that works: it is to be quick, and not to wait for the job.
+    pub fn on_progress(&self, listener: impl FnMut(&Progress) + Send + 'static) {
+        self.state.listeners.lock().0.push(Box::new(listener));
+    }
+
     /// Waits for the job to end.
     ///
     /// # Errors
@@ -162,6 +179,20 @@ pub(super) struct JobState {
     ended: parking_lot::Condvar,
     cancelled: AtomicBool,
     finished: AtomicBool,
+    listeners: Mutex<Listeners>,
+}
+
+/// Somebody who is told of progress.
+type Listener = Box<dyn FnMut(&Progress) + Send>;
+
+/// Who is told of progress.
+#[derive(Default)]
+struct Listeners(Vec<Listener>);
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} listeners", self.0.len())
+    }
 }
 
 #[derive(Debug)]
@@ -179,6 +210,18 @@ impl JobState {
             ended: parking_lot::Condvar::new(),
             cancelled: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            listeners: Mutex::new(Listeners::default()),
+        }
+    }
+
+    /// Tells whoever listens how far it has come.
+    fn tell(&self) {
+        // Outside the lock, so that a listener may ask for another one.
+        let mut listeners = std::mem::take(&mut *self.listeners.lock());
+        if !listeners.0.is_empty() {
+            let progress = self.inner.lock().progress.clone();
+            listeners.0.iter_mut().for_each(|listener| listener(&progress));
+            self.listeners.lock().0.append(&mut listeners.0);
         }
     }
 
@@ -193,6 +236,8 @@ impl JobState {
             None => inner.phases.push(PhaseTime { phase: ended, seconds }),
         }
         inner.since = Instant::now();
+        drop(inner);
+        self.tell();
     }
 
     /// What it is doing.
@@ -202,6 +247,7 @@ impl JobState {
 
     pub(super) fn step(&self, step: u64) {
         self.inner.lock().progress.step = step;
+        self.tell();
     }
 
     pub(super) fn cancelled(&self) -> bool {

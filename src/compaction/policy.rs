@@ -117,7 +117,7 @@ impl Policy {
             ("major_recall", self.major_recall),
             ("least_recall", self.least_recall),
         ];
-        match shares.into_iter().find(|(_, share)| !(*share >= 0.0)) {
+        match shares.into_iter().find(|(_, share)| share.is_nan() || *share < 0.0) {
             Some((name, share)) => Err(Error::InvalidArgument {
                 what: format!("a policy with {name}({share})"),
                 remedy: "pass a share of 0 or more".to_owned(),

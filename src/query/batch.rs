@@ -6,16 +6,19 @@ use super::{Hits, Query};
 use crate::error::Result;
 use crate::ids::Id;
 use crate::index::TOGETHER;
-use crate::snapshot::Snapshot;
 
-/// The nearest items of every user, in their order.
-pub(crate) fn nearest_batch<U>(snapshot: &Snapshot, users: &[U], k: usize) -> Vec<Result<Hits>>
+/// `query` for every user, in their order.
+pub(crate) fn run_for<U>(query: &Query<'_>, users: &[U]) -> Vec<Result<Hits>>
 where
     U: Into<Id> + Clone + Sync,
 {
+    let (snapshot, k) = query.asks();
     let together = |users: &[U]| {
-        let queries: Vec<Query<'_>> = users.iter().map(|user| snapshot.query().user(user.clone()).k(k)).collect();
-        Query::run_together(snapshot, &queries, k)
+        let queries = users.iter().map(|user| query.clone().user(user.clone()));
+        if query.has_engine() {
+            return queries.map(Query::run).collect();
+        }
+        Query::run_together(snapshot, &queries.collect::<Vec<_>>(), k)
     };
     users.par_chunks(TOGETHER).flat_map_iter(together).collect()
 }

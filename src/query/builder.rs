@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
+use super::batch;
 use super::fold_in::{Folded, fold_in, moved};
 use super::popularity::popular;
 use super::vector::{encode_segments, vector_query};
@@ -15,7 +16,8 @@ use crate::ids::Id;
 use crate::index::{Effort, Filter, Found, Match, Seen};
 use crate::snapshot::Snapshot;
 
-/// A query under construction, from [`Db::query`](crate::Db::query) or [`Snapshot::query`]. It ends with [`run`](Query::run).
+/// A query under construction, from [`Db::query`](crate::Db::query) or [`Snapshot::query`]. It ends with [`run`](Query::run), or with
+/// [`run_for`](Query::run_for) for many users; a clone of it asks the same of the same moment.
 ///
 /// ```
 /// # fn main() -> kithdb::Result<()> {
@@ -28,6 +30,7 @@ use crate::snapshot::Snapshot;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 #[must_use = "a query does nothing until it is run"]
 pub struct Query<'a> {
     snapshot: Snapshot,
@@ -45,6 +48,7 @@ pub struct Query<'a> {
 }
 
 /// Whom or what the items are to be near to.
+#[derive(Clone)]
 enum Subject {
     User(Id),
     Items(Vec<Id>),
@@ -210,6 +214,25 @@ impl<'a> Query<'a> {
             _ => (popular(&self.snapshot, self.k, &filter), Engine::Popularity),
         };
         Ok(self.finish(found, engine, resolved))
+    }
+
+    /// The query for each of several users, in their order, on all cores: what [`Query::run`] says of each. All are answered from one moment, and those that
+    /// are best answered by a scan share one, which is why this is quicker.
+    ///
+    /// # Errors
+    /// Each answer has its own, as [`Query::run`].
+    pub fn run_for<U: Into<Id> + Clone + Sync>(&self, users: &[U]) -> Vec<Result<Hits>> {
+        self.snapshot.pool().run(|| batch::run_for(self, users))
+    }
+
+    /// Whether an engine was asked for.
+    pub(super) fn has_engine(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// The moment it asks about, and how many items for.
+    pub(super) fn asks(&self) -> (&Snapshot, usize) {
+        (&self.snapshot, self.k)
     }
 
     /// [`Query::run`] of several queries of no engine with one `k` and one effort, all over `snapshot`: those that are best answered by a scan share

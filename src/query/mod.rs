@@ -10,7 +10,6 @@ mod popularity;
 mod similar_users;
 mod vector;
 
-pub(crate) use batch::nearest_batch;
 pub use builder::Query;
 pub(crate) use builder::check_effort;
 pub(crate) use explain::explain;

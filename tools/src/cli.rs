@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    Bench, Compact, Demo, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings, Jobs, Load, Query,
-    Remove, Retire, Rollback, Similar, Split, Stats, Train, Unretire, Verify,
+    Bench, Compact, Completions, Demo, Dump, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings,
+    Items, Jobs, Load, Query, Recommend, Remove, Retire, Rollback, Similar, SimilarUsers, Split, Stats, Train,
+    Unretire, Users, Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -16,7 +17,7 @@ use crate::output::{Closed, Output};
 #[command(
     after_help = "Exit status: 0 ok; 1 the answer is no (nothing found, damage found); 2 wrong usage, or I/O failed."
 )]
-struct Cli {
+pub(crate) struct Cli {
     /// Print one JSON object on stdout, and nothing else there
     #[arg(long, global = true)]
     json: bool,
@@ -38,11 +39,16 @@ enum Command {
     ImportCodes(ImportCodes),
     ImportEmbeddings(ImportEmbeddings),
     Query(Query),
+    Recommend(Recommend),
     Similar(Similar),
+    SimilarUsers(SimilarUsers),
     Split(Split),
     Eval(Eval),
     Explain(Explain),
+    Users(Users),
+    Items(Items),
     History(History),
+    Dump(Dump),
     Remove(Remove),
     Forget(Forget),
     Retire(Retire),
@@ -51,6 +57,7 @@ enum Command {
     Verify(Verify),
     Bench(Bench),
     Demo(Demo),
+    Completions(Completions),
 }
 
 /// What a subcommand that did its work found.
@@ -76,11 +83,16 @@ pub fn run() -> ExitCode {
         Command::ImportCodes(command) => command.run(&output),
         Command::ImportEmbeddings(command) => command.run(&output),
         Command::Query(command) => command.run(&output),
+        Command::Recommend(command) => command.run(&output),
         Command::Similar(command) => command.run(&output),
+        Command::SimilarUsers(command) => command.run(&output),
         Command::Split(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),
+        Command::Users(command) => command.run(&output),
+        Command::Items(command) => command.run(&output),
         Command::History(command) => command.run(&output),
+        Command::Dump(command) => command.run(&output),
         Command::Remove(command) => command.run(&output),
         Command::Forget(command) => command.run(&output),
         Command::Retire(command) => command.run(&output),
@@ -89,6 +101,7 @@ pub fn run() -> ExitCode {
         Command::Verify(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),
         Command::Demo(command) => command.run(&output),
+        Command::Completions(command) => command.run(&output),
     };
     match outcome {
         Ok(Answer::Yes) => ExitCode::SUCCESS,

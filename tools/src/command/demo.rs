@@ -138,11 +138,11 @@ fn sample_queries(db: &Db, path: &Path, shop: &Shop, output: &Output) -> anyhow:
         let user = purchase.user.as_str();
         output.say(&format!("{user} bought most in {}.", favourites(shop, user)))?;
         output.say(&format!("$ kithdb query {} --user {user} -k 5", path.display()))?;
-        output.say(&(query::text(&db.query().user(user).k(5).run()?) + "\n"))?;
+        output.say(&(query::text("item", &db.query().user(user).k(5).run()?) + "\n"))?;
     }
     let basket = ["coffee/compact-burr-grinder", "coffee/vintage-moka-pot"];
     output.say(&format!("$ kithdb query {} --items {} -k 5", path.display(), basket.join(",")))?;
-    output.say(&(query::text(&db.query().items(basket).k(5).run()?) + "\n"))
+    output.say(&(query::text("item", &db.query().items(basket).k(5).run()?) + "\n"))
 }
 
 /// The two aisles a customer bought most from.

@@ -4,15 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kithdb::Error::{NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NotTrained, UnknownBasket, UnknownUser};
-use kithdb::{Db, Hits, Id, ItemSet, Vectors};
+use kithdb::{Db, Hits, Id, Vectors};
 use serde::Serialize;
 
-use super::{
-    at_least_one,
-    database::{self, Database},
-    effort::Effort,
-    item_list::ItemList,
-};
+use super::database::{self, Database};
+use super::list_shape::{ListShape, Sets};
 use crate::cli::Answer;
 use crate::input;
 use crate::output::{self, Output, Table};
@@ -24,29 +20,14 @@ pub(crate) struct Query {
     database: Database,
     #[command(flatten)]
     subject: Subject,
-    /// How many items to return
-    #[arg(short, long, default_value = "20", value_parser = at_least_one)]
-    k: usize,
-    /// Consider only the items of this file, an id a line; blanks around an id are none of it, unless it stands in double quotes
-    #[arg(long, value_name = "FILE")]
-    allow: Option<PathBuf>,
-    /// Leave out the items of this file, an id a line
-    #[arg(long, value_name = "FILE")]
-    deny: Option<PathBuf>,
-    /// Fail where a list or the basket has an id of no item known here
-    #[arg(long)]
-    strict: bool,
+    #[command(flatten)]
+    shape: ListShape,
     /// Return items the user has already, too
     #[arg(long)]
     include_seen: bool,
     /// Return the most popular items where nothing else is known
     #[arg(long)]
     popular: bool,
-    /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
-    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
-    query_bits: Option<u32>,
-    #[command(flatten)]
-    effort: Effort,
 }
 
 #[derive(Args)]
@@ -69,23 +50,20 @@ struct Subject {
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let set = |file: &Option<PathBuf>| {
-            file.as_ref().map(|file| ItemList { file, strict: self.strict }.read(&db, output)).transpose()
-        };
-        let (allow, deny) = (set(&self.allow)?, set(&self.deny)?);
+        let sets = self.shape.sets(&db, output)?;
         if let Some(path) = &self.subject.vector {
             let mut answers = Vec::new();
             let mut vectors = Vectors::open(path)?;
             let row = vectors.layers() * vectors.dims();
             vectors.visit(|rows| {
                 for vector in rows.chunks_exact(row) {
-                    answers.push(self.shaped(db.query().vector(vector), allow.as_ref(), deny.as_ref()).run()?);
+                    answers.push(self.shaped(db.query().vector(vector), &sets).run()?);
                 }
                 Ok(())
             })?;
             return print_many(output, answers);
         }
-        let mut query = self.shaped(db.query(), allow.as_ref(), deny.as_ref());
+        let mut query = self.shaped(db.query(), &sets);
         if let Some(user) = &self.subject.user {
             query = query.user(database::user(&db, user)?);
         }
@@ -106,7 +84,7 @@ impl Query {
                 output.note("--popular would answer with what most users have");
             }
         });
-        print(output, &hits?)
+        print(output, "item", &hits?)
     }
 
     /// The items of the basket, if it is one that is asked for.
@@ -119,7 +97,7 @@ impl Query {
             (_, Some(items)) => items.iter().map(|item| database::item(db, item)).collect::<Result<_, _>>()?,
             _ => return Ok(None),
         };
-        if self.strict {
+        if self.shape.strict {
             let set = db.item_set(&basket)?;
             if let Some(unknown) = set.unknown().first() {
                 anyhow::bail!("unknown item {unknown} in the basket (--strict)");
@@ -129,46 +107,34 @@ impl Query {
     }
 
     /// The query with everything but whom it is for.
-    fn shaped<'a>(
-        &self,
-        query: kithdb::Query<'a>,
-        allow: Option<&'a ItemSet>,
-        deny: Option<&'a ItemSet>,
-    ) -> kithdb::Query<'a> {
-        let mut query = query.k(self.k);
-        if let Some(allow) = allow {
-            query = query.allow(allow);
-        }
-        if let Some(deny) = deny {
-            query = query.deny(deny);
-        }
+    fn shaped<'a>(&self, query: kithdb::Query<'a>, sets: &'a Sets) -> kithdb::Query<'a> {
+        let mut query = self.shape.of(query, sets);
         if self.include_seen {
             query = query.include_seen();
         }
         if self.popular {
             query = query.or_popular();
         }
-        if let Some(bits) = self.query_bits {
-            query = query.query_bits(bits);
-        }
-        self.effort.of(query)
+        query
     }
 }
 
-/// Prints hits; none are a no.
-pub(super) fn print(output: &Output, hits: &Hits) -> anyhow::Result<Answer> {
+/// Prints hits, each of which is a `what`; none are a no.
+pub(super) fn print(output: &Output, what: &str, hits: &Hits) -> anyhow::Result<Answer> {
     if !hits.unknown_items().is_empty() {
         let names: Vec<String> = hits.unknown_items().iter().map(ToString::to_string).collect();
         output.note(&format!("unknown items were ignored: {}", names.join(", ")));
     }
-    output.result(hits, text)?;
+    output.result(hits, |hits| text(what, hits))?;
     Ok(if hits.is_empty() { Answer::No } else { Answer::Yes })
 }
 
 /// Prints the answers to several vectors, in their order; none at all is a no.
 fn print_many(output: &Output, answers: Vec<Hits>) -> anyhow::Result<Answer> {
     let found = answers.iter().any(|hits| !hits.is_empty());
-    output.result(&Answers { answers }, |all| all.answers.iter().map(text).collect::<Vec<_>>().join("\n\n"))?;
+    output.result(&Answers { answers }, |all| {
+        all.answers.iter().map(|hits| text("item", hits)).collect::<Vec<_>>().join("\n\n")
+    })?;
     Ok(if found { Answer::Yes } else { Answer::No })
 }
 
@@ -178,11 +144,11 @@ struct Answers {
     answers: Vec<Hits>,
 }
 
-pub(super) fn text(hits: &Hits) -> String {
+pub(super) fn text(what: &str, hits: &Hits) -> String {
     if hits.is_empty() {
         return "nothing found".into();
     }
-    let mut table = Table::new(&[">", "item", ">score"]);
+    let mut table = Table::new(&[">", what, ">score"]);
     for (rank, hit) in (1..).zip(hits) {
         table.row([format!("{rank}"), hit.id.to_string(), output::score(hit.score)]);
     }

@@ -1,24 +1,39 @@
-//! `kithdb similar`: items like an item.
+//! `kithdb similar` and `kithdb similar-users`: items like an item, users like a user.
 
 use clap::Args;
 
-use super::{
-    at_least_one,
-    database::{self, Database},
-    query,
-};
+use super::at_least_one;
+use super::database::{self, Database};
+use super::list_shape::ListShape;
+use super::query;
 use crate::cli::Answer;
 use crate::output::Output;
 
 /// Find the items most similar to an item
 #[derive(Args)]
+#[command(after_help = "Example:
+  kithdb similar shop.kith kettle -k 5 --deny sold-out.txt")]
 pub(crate) struct Similar {
     #[command(flatten)]
     database: Database,
     /// The item
     #[arg(value_name = "ITEM", allow_hyphen_values = true)]
     item: String,
-    /// How many items to return
+    #[command(flatten)]
+    shape: ListShape,
+}
+
+/// Find the users most similar to a user, of those the training has seen
+#[derive(Args)]
+#[command(after_help = "Example:
+  kithdb similar-users shop.kith alice -k 5")]
+pub(crate) struct SimilarUsers {
+    #[command(flatten)]
+    database: Database,
+    /// The user
+    #[arg(value_name = "USER", allow_hyphen_values = true)]
+    user: String,
+    /// How many users to return
     #[arg(short, long, default_value = "20", value_parser = at_least_one)]
     k: usize,
 }
@@ -26,7 +41,16 @@ pub(crate) struct Similar {
 impl Similar {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let hits = db.similar_items(database::item(&db, &self.item)?, self.k)?;
-        query::print(output, &hits)
+        let sets = self.shape.sets(&db, output)?;
+        let similar = db.query().similar_to(database::item(&db, &self.item)?);
+        query::print(output, "item", &self.shape.of(similar, &sets).run()?)
+    }
+}
+
+impl SimilarUsers {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let db = self.database.open()?;
+        let hits = db.similar_users(database::user(&db, &self.user)?, self.k)?;
+        query::print(output, "user", &hits)
     }
 }

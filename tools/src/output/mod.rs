@@ -2,16 +2,19 @@
 
 mod escape;
 mod figures;
+mod file;
 mod id_strings;
 mod progress;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::Context;
 use serde::Serialize;
 
 pub(crate) use escape::escaped;
 pub(crate) use figures::{bytes, count, score, seconds};
+pub(crate) use file::ResultFile;
 pub(crate) use progress::{bytes_bar, steps_bar};
 pub(crate) use table::Table;
 
@@ -33,17 +36,25 @@ impl Output {
 
     /// Prints a subcommand's result: `value` as one line of JSON, or the text. Called once a run.
     pub(crate) fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        if !self.json {
-            return print(&escape::escaped_lines(&text(value)));
+        if self.json { print(&self.line(value)?) } else { print(&escape::escaped_lines(&text(value))) }
+    }
+
+    /// `value` as a line of JSON.
+    pub(crate) fn line<T: Serialize>(&self, value: &T) -> anyhow::Result<String> {
+        let line = serde_json::to_string(value)?;
+        if !self.ids_as_strings {
+            return Ok(line);
         }
-        let mut line = serde_json::to_string(value)?;
-        if self.ids_as_strings {
-            // By way of the text, in which an f32 has no more digits than it needs.
-            let mut value = serde_json::from_str(&line)?;
-            id_strings::make_ids_strings(&mut value);
-            line = value.to_string();
-        }
-        print(&line)
+        // By way of the text, in which an f32 has no more digits than it needs.
+        let mut value = serde_json::from_str(&line)?;
+        id_strings::make_ids_strings(&mut value);
+        Ok(value.to_string())
+    }
+
+    /// Prints what is for another program, as it is.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        written(stdout.write_all(bytes).and_then(|()| stdout.flush())).context("cannot write to stdout")
     }
 
     /// Prints text on the way to the result, for people only.
@@ -81,11 +92,16 @@ fn in_flags(text: &str) -> String {
 
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written =
+    let printed =
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
-    written.map_err(|error| match error.kind() {
+    written(printed).context("cannot write to stdout")
+}
+
+/// What was written somewhere, unless nobody reads it.
+fn written(outcome: io::Result<()>) -> anyhow::Result<()> {
+    outcome.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Closed.into(),
-        _ => anyhow::Error::from(error).context("cannot write to stdout"),
+        _ => error.into(),
     })
 }
 

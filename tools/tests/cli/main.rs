@@ -11,6 +11,7 @@ mod compressed;
 mod damage;
 mod demo;
 mod dry_run;
+mod dump;
 mod explain;
 #[path = "../../../storage/tests/drill/files.rs"]
 mod files;
@@ -23,6 +24,7 @@ mod loading_again;
 mod locked;
 mod program;
 mod recognised;
+mod recommend;
 mod rejects;
 mod round_trip;
 mod split;

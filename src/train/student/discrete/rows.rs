@@ -139,8 +139,7 @@ impl<'a> Rows<'a> {
         let means = self.scores.times(&ones).rows(users).into_data();
         let has_candidates = lists::has_candidates(n_items);
         let is_coded = |user: u32| has_candidates && self.users.row(user as usize).iter().any(|&x| x != 0.0);
-        let (coded, others): (Vec<(u32, f32)>, Vec<(u32, f32)>) =
-            users.iter().copied().zip(means).partition(|&(user, _)| is_coded(user));
+        let (coded, others): (Vec<_>, Vec<_>) = users.iter().copied().zip(means).partition(|&(user, _)| is_coded(user));
         let mut found = self.drawn(coded.into_iter().unzip())?;
         found.extend(self.scored(others.into_iter().unzip())?);
         found.sort_unstable_by_key(|&(user, ..)| user);

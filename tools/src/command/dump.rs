@@ -1,0 +1,194 @@
+//! `kithdb dump`: all interactions, for `kithdb load`.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use kithdb::{Id, IdKind, Interaction};
+use serde::Serialize;
+
+use super::database::{self, Database};
+use super::rows::{Form, Rows, RowsArgs, cell};
+use crate::cli::Answer;
+use crate::input;
+use crate::output::{self, Output, steps_bar};
+
+/// Write all interactions to a file that `kithdb load` takes back unchanged
+///
+/// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes. Which items are retired is
+/// not part of it: `kithdb items --retired` lists them.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb dump shop.kith -o shop.csv.zst
+  kithdb dump shop.kith -o - --form jsonl | wc -l")]
+pub(crate) struct Dump {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    rows: RowsArgs,
+}
+
+/// A row of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    user: &'a Id,
+    item: &'a Id,
+    weight: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct Dumped {
+    interactions: u64,
+    users: u64,
+    items: u64,
+    /// What `kithdb load` has to be told to read ids as they were.
+    load_options: String,
+}
+
+impl Dump {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let db = self.database.open()?;
+        let (snapshot, kinds) = (db.snapshot(), database::id_kinds(&db));
+        if kinds.user != kinds.item {
+            // One option names the kind of both sides.
+            output.note("users and items have ids of different kinds, which a load of both does not restore");
+        }
+        let numbers: HashMap<Id, u32> = snapshot.items().into_iter().zip(0..).collect();
+        let mut edges: Vec<Vec<(u32, Interaction)>> = Vec::new();
+        for user in snapshot.users() {
+            let number = |edge: Interaction| Some((numbers.get(&edge.item).copied()?, edge));
+            let mut row: Vec<(u32, Interaction)> = snapshot.history(&user)?.into_iter().filter_map(number).collect();
+            row.sort_unstable_by_key(|&(item, _)| item);
+            edges.push(row);
+        }
+        edges.retain(|row| !row.is_empty());
+        let load_options = if kinds.item == IdKind::U64 { " --id-type u64" } else { "" }.to_owned();
+        let mut outcome = Dumped { interactions: 0, users: edges.len() as u64, items: 0, load_options };
+        let mut rows = self.rows.begin("user,item,weight,time", output)?;
+        let bar = steps_bar();
+        bar.set_length(edges.iter().map(|row| row.len() as u64).sum());
+        bar.set_message("dump");
+        for (user, at) in introductions(&edges) {
+            let (_, edge) = &edges[user][at];
+            write(&mut rows, edge)?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        outcome.interactions = edges.iter().map(|row| row.len() as u64).sum();
+        let mut items: Vec<u32> = edges.iter().flatten().map(|&(item, _)| item).collect();
+        items.sort_unstable();
+        items.dedup();
+        outcome.items = items.len() as u64;
+        rows.finish(&outcome, text)?;
+        Ok(if outcome.interactions == 0 { Answer::No } else { Answer::Yes })
+    }
+}
+
+fn write(rows: &mut Rows<'_>, edge: &Interaction) -> anyhow::Result<()> {
+    let Interaction { user, item, weight, time, .. } = edge;
+    let time = time.map(input::shown_time);
+    if rows.form() == Form::Jsonl {
+        return rows.json(&Line { user, item, weight: *weight, time });
+    }
+    rows.csv(format_args!("{},{},{weight},{}", cell(user), cell(item), time.unwrap_or_default()))
+}
+
+fn text(outcome: &Dumped) -> String {
+    let Dumped { interactions, users, items, load_options } = outcome;
+    format!(
+        "{} interactions of {} users and {} items; `kithdb load NEW FILE{load_options}` takes them back",
+        output::count(*interactions),
+        output::count(*users),
+        output::count(*items),
+    )
+}
+
+/// An order of all edges, as user and place in their row, in which users and items are met in ascending order, as they were when they came: those that are
+/// met with an edge first, then the others by user. Where interactions were taken back there may be no such order; users are then met as they came, and
+/// items nearly so. Rows hold items, ascending. O(edges log).
+fn introductions<T>(rows: &[Vec<(u32, T)>]) -> Vec<(usize, usize)> {
+    let mut present: Vec<u32> = rows.iter().flatten().map(|&(item, _)| item).collect();
+    present.sort_unstable();
+    present.dedup();
+    let rank = |item: u32| present.partition_point(|&other| other < item);
+    let mut holder = vec![None; present.len()];
+    for (user, row) in rows.iter().enumerate() {
+        for (at, &(item, _)) in row.iter().enumerate() {
+            holder[rank(item)].get_or_insert((user, at));
+        }
+    }
+    let (mut order, mut met) = (Vec::new(), vec![false; present.len()]);
+    let (mut users, mut items) = (0, 0);
+    while users < rows.len() || items < present.len() {
+        let of_item = holder.get(items).copied().flatten().filter(|&(user, _)| user < users);
+        let of_user = rows.get(users).and_then(|row| row.first()).map(|&(item, _)| rank(item));
+        let (user, at) = match (of_user, of_item) {
+            (Some(item), _) if item < items => (users, 0),
+            (_, Some(edge)) => edge,
+            // Both are new, or there is no order.
+            _ => (users, 0),
+        };
+        let Some(&(item, _)) = rows.get(user).and_then(|row| row.get(at)) else { break };
+        met[rank(item)] = true;
+        users += usize::from(user == users);
+        items += met[items..].iter().take_while(|&&met| met).count();
+        order.push((user, at));
+    }
+    let mut first: Vec<(usize, usize)> = order.clone();
+    first.sort_unstable();
+    let all = rows.iter().enumerate().flat_map(|(user, row)| (0..row.len()).map(move |at| (user, at)));
+    order.extend(all.filter(|edge| first.binary_search(edge).is_err()));
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn users_and_items_are_met_as_they_came(log in proptest::collection::vec((0..12u32, 0..15u32), 0..80)) {
+            // Numbers by first appearance.
+            let number = |seen: &mut Vec<u32>, id: u32| {
+                seen.iter().position(|&other| other == id).unwrap_or_else(|| {
+                    seen.push(id);
+                    seen.len() - 1
+                })
+            };
+            let (mut users, mut items) = (Vec::new(), Vec::new());
+            let mut rows: Vec<Vec<(u32, ())>> = Vec::new();
+            for (user, item) in log {
+                let (user, item) = (number(&mut users, user), number(&mut items, item) as u32);
+                rows.resize_with(rows.len().max(user + 1), Vec::new);
+                rows[user].push((item, ()));
+            }
+            for row in &mut rows {
+                row.sort_unstable();
+                row.dedup();
+            }
+            let order = introductions(&rows);
+            let (mut users, mut items) = (0, 0);
+            for &(user, at) in &order {
+                let item = rows[user][at].0;
+                prop_assert!(user <= users && item <= items, "{user} {item}");
+                (users, items) = (users.max(user + 1), items.max(item + 1));
+            }
+            let mut all = order.clone();
+            all.sort_unstable();
+            all.dedup();
+            prop_assert_eq!((all.len(), order.len()), (order.len(), rows.iter().map(Vec::len).sum()));
+        }
+
+        #[test]
+        fn every_edge_is_there_whatever_was_taken_back(rows in proptest::collection::vec(proptest::collection::btree_set(0..20u32, 1..6), 0..12)) {
+            let rows: Vec<Vec<(u32, ())>> = rows.iter().map(|row| row.iter().map(|&item| (item, ())).collect()).collect();
+            let mut all = introductions(&rows);
+            all.sort_unstable();
+            let edges = rows.iter().enumerate().flat_map(|(user, row)| (0..row.len()).map(move |at| (user, at)));
+            prop_assert!(edges.eq(all));
+        }
+    }
+}

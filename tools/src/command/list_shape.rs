@@ -1,0 +1,67 @@
+//! What a list of items is to be like, whomever it is for.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kithdb::{Db, ItemSet, Query};
+
+use super::at_least_one;
+use super::effort::Effort;
+use super::item_list::ItemList;
+use crate::output::Output;
+
+/// Its length, the items it may have, and how hard to look for the best.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ListShape {
+    /// How many items to return
+    #[arg(short, long, default_value = "20", value_parser = at_least_one)]
+    k: usize,
+    /// Consider only the items of this file, an id a line; blanks around an id are none of it, unless it stands in double quotes
+    #[arg(long, value_name = "FILE")]
+    allow: Option<PathBuf>,
+    /// Leave out the items of this file, an id a line
+    #[arg(long, value_name = "FILE")]
+    deny: Option<PathBuf>,
+    /// Fail where a list or the basket has an id of no item known here
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
+    query_bits: Option<u32>,
+    #[command(flatten)]
+    effort: Effort,
+}
+
+/// The items of the lists that a shape names.
+pub(super) struct Sets {
+    allow: Option<ItemSet>,
+    deny: Option<ItemSet>,
+}
+
+impl ListShape {
+    /// Reads the lists.
+    ///
+    /// # Errors
+    /// As [`ItemList::read`].
+    pub(super) fn sets(&self, db: &Db, output: &Output) -> anyhow::Result<Sets> {
+        let set = |file: &Option<PathBuf>| {
+            file.as_ref().map(|file| ItemList { file, strict: self.strict }.read(db, output)).transpose()
+        };
+        Ok(Sets { allow: set(&self.allow)?, deny: set(&self.deny)? })
+    }
+
+    /// A query for such a list.
+    pub(super) fn of<'a>(&self, query: Query<'a>, sets: &'a Sets) -> Query<'a> {
+        let mut query = query.k(self.k);
+        if let Some(allow) = &sets.allow {
+            query = query.allow(allow);
+        }
+        if let Some(deny) = &sets.deny {
+            query = query.deny(deny);
+        }
+        if let Some(bits) = self.query_bits {
+            query = query.query_bits(bits);
+        }
+        self.effort.of(query)
+    }
+}

@@ -1,0 +1,143 @@
+//! `kithdb recommend`: lists for many users at once.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kithdb::{Error, Hit, Hits, Id};
+use serde::Serialize;
+
+use super::database::{self, Database};
+use super::list_shape::ListShape;
+use super::rows::{Form, RowsArgs, cell};
+use crate::cli::Answer;
+use crate::input::{self, Source};
+use crate::output::{self, Output, steps_bar};
+
+/// Users that are answered between two looks at the progress bar.
+const TOGETHER: usize = 4096;
+
+/// Recommend items to all users, or to many
+///
+/// A row an item of csv (`user,rank,item,score`), an object a user of JSON lines. Users for whom nothing is known get no rows, and are counted.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb recommend shop.kith --all -o recs.csv
+  kithdb recommend shop.kith --users vip.txt -k 5 --deny sold-out.txt -o vip.jsonl
+  kithdb recommend shop.kith --all --recall 0.99 -o recs.csv.zst")]
+pub(crate) struct Recommend {
+    #[command(flatten)]
+    database: Database,
+    #[command(flatten)]
+    whom: Whom,
+    #[command(flatten)]
+    shape: ListShape,
+    /// Return items the user has already, too
+    #[arg(long)]
+    include_seen: bool,
+    /// Return the most popular items where nothing else is known
+    #[arg(long)]
+    popular: bool,
+    #[command(flatten)]
+    rows: RowsArgs,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    /// Every user
+    #[arg(long)]
+    all: bool,
+    /// The users of this file, an id a line; - is stdin
+    #[arg(long, value_name = "FILE")]
+    users: Option<PathBuf>,
+}
+
+/// One user's list.
+#[derive(Serialize)]
+struct List<'a> {
+    user: &'a Id,
+    items: &'a [Hit],
+}
+
+/// What was written.
+#[derive(Debug, Default, Serialize)]
+struct Recommended {
+    users: u64,
+    items: u64,
+    /// Users of whom nothing is known that codes could go by.
+    without: u64,
+    seconds: f64,
+}
+
+impl Recommend {
+    pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        let db = self.database.open()?;
+        let sets = self.shape.sets(&db, output)?;
+        let users = match &self.whom.users {
+            Some(path) => {
+                let listed = input::read_ids(&Source::from(path.clone()), database::id_kinds(&db).user)?;
+                listed.into_iter().map(|listed| listed.id).collect()
+            }
+            None => db.users(),
+        };
+        let mut query = self.shape.of(db.query(), &sets);
+        if self.include_seen {
+            query = query.include_seen();
+        }
+        if self.popular {
+            query = query.or_popular();
+        }
+        let mut rows = self.rows.begin("user,rank,item,score", output)?;
+        let bar = steps_bar();
+        bar.set_length(users.len() as u64);
+        bar.set_message("recommend");
+        let (mut outcome, start) = (Recommended::default(), std::time::Instant::now());
+        for users in users.chunks(TOGETHER) {
+            for (user, hits) in users.iter().zip(query.run_for(users)) {
+                let hits = match hits {
+                    Ok(hits) => hits,
+                    Err(Error::UnknownUser { .. } | Error::NoHistory { .. } | Error::NoDirection { .. }) => {
+                        outcome.without += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                outcome.users += 1;
+                outcome.items += hits.len() as u64;
+                write(&mut rows, user, &hits)?;
+            }
+            bar.inc(users.len() as u64);
+        }
+        bar.finish_and_clear();
+        outcome.seconds = start.elapsed().as_secs_f64();
+        rows.finish(&outcome, text)?;
+        Ok(if outcome.items == 0 { Answer::No } else { Answer::Yes })
+    }
+}
+
+fn write(rows: &mut super::rows::Rows<'_>, user: &Id, hits: &Hits) -> anyhow::Result<()> {
+    if rows.form() == Form::Jsonl {
+        return rows.json(&List { user, items: hits.as_slice() });
+    }
+    let user = cell(user);
+    for (rank, Hit { id, score }) in (1..).zip(hits) {
+        rows.csv(format_args!("{user},{rank},{},{score}", cell(id)))?;
+    }
+    Ok(())
+}
+
+fn text(outcome: &Recommended) -> String {
+    let Recommended { users, items, without, seconds } = outcome;
+    let without = match without {
+        0 => String::new(),
+        some => {
+            format!("\n{} users have nothing to go by; --popular gives them what most users have", output::count(*some))
+        }
+    };
+    format!(
+        "{} items for {} users in {}{without}",
+        output::count(*items),
+        output::count(*users),
+        output::seconds(*seconds)
+    )
+}

@@ -1,0 +1,44 @@
+//! All interactions out, and in again.
+
+use crate::program::{Place, run, trained};
+
+fn hash(db: &str) -> String {
+    run(["train", db, "--preset", "fast", "--json"]).ok().json()["content_hash"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_is_dumped_and_loaded_trains_to_the_same_codes() {
+    let place = trained();
+    let before = hash(&place.db());
+    for name in ["all.csv", "all.jsonl", "all.csv.gz", "all.jsonl.zst"] {
+        let (out, db) = (place.path(name), place.path(&format!("{name}.kith")));
+        let dumped = run(["dump", &place.db(), "-o", &out, "--json"]).ok().json();
+        let loaded = run(["load", &db, &out, "--json"]).ok().json();
+        assert_eq!((&loaded["interactions"], &loaded["rejected"]), (&dumped["interactions"], &0.into()), "{name}");
+        assert_eq!(hash(&db), before, "{name}");
+    }
+}
+
+#[test]
+fn ids_weights_and_times_come_back_as_they_were() {
+    let place = Place::new();
+    let rows = "user,item,weight,time\n7,1,2.5,1705312800\n7,2,1,1705312800123\n9,1,0.1,\n";
+    run(["load", &place.db(), &place.file("a.csv", rows), "--id-type", "u64"]).ok();
+    let text = run(["dump", &place.db(), "-o", &place.path("b.csv")]).ok().stdout;
+    assert!(text.contains("--id-type u64"), "{text}");
+    let again = place.path("again.kith");
+    run(["load", &again, &place.path("b.csv"), "--id-type", "u64"]).ok();
+    let strings = "user,item\n\" ann \",\"a,\"\"b\"\"\"\n5,-5\n";
+    run(["load", &place.path("s.kith"), &place.file("s.csv", strings)]).ok();
+    run(["dump", &place.path("s.kith"), "-o", &place.path("t.csv")]).ok();
+    run(["load", &place.path("t.kith"), &place.path("t.csv")]).ok();
+    for (one, other, user) in [
+        (place.db(), again.clone(), "7"),
+        (place.db(), again, "9"),
+        (place.path("s.kith"), place.path("t.kith"), "\" ann \""),
+        (place.path("s.kith"), place.path("t.kith"), "5"),
+    ] {
+        let [one, other] = [one, other].map(|db| run(["history", &db, user, "--json"]).ok().stdout);
+        assert_eq!(one, other);
+    }
+}
