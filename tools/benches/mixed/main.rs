@@ -91,7 +91,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Vec<(u64, u64)>> {
+fn read(file: &std::path::Path) -> anyhow::Result<Vec<(u64, u64)>> {
     let kinds = IdKinds { user: kithdb::IdKind::U64, item: kithdb::IdKind::U64 };
     let options = ReaderOptions { format: Some(Format::Lightgcn), ..ReaderOptions::of(kinds) };
     let mut pairs = Vec::new();
