@@ -40,10 +40,16 @@
 //! # What is exact
 //! The score of an item is a weighted sum of per-layer popcounts, defined operation by operation in [`code`]: every kernel on every machine
 //! gives the same bits. A query returns the list an exhaustive scan would give, ties broken by external id, filters applied before the top k.
+//!
+//! # Where to begin
+//! [`Db`] is all an application needs; [`Query`] what it asks with. The [`cookbook`] has short answers to common questions, limits, and what is promised
+//! about versions.
 
 mod catalogue;
 pub mod code;
 mod compaction;
+#[doc = include_str!("cookbook.md")]
+pub mod cookbook {}
 mod db;
 mod encoder;
 mod error;

@@ -224,7 +224,12 @@ impl Snapshot {
         self.evaluate_with(truth, cuts, Query::popular_only)
     }
 
-    fn evaluate_with<'a>(
+    /// [`Snapshot::evaluate`] of queries as `shape` makes them of those of the users, whose length is settled: with filters, or with what the
+    /// users have already where they buy things again.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evaluate`], and what a query made so ends in.
+    pub fn evaluate_with<'a>(
         &self,
         truth: &[(Id, Vec<Id>)],
         cuts: &[usize],

@@ -63,3 +63,29 @@ fn an_import_claims_no_training() {
     let manifest = Store::open(&path, &StoreOptions::default()).unwrap().manifest().unwrap();
     assert_eq!(manifest.trained_through, manifest.folded_through);
 }
+
+#[test]
+fn a_job_is_polled_and_tells_of_its_progress() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(shop::interactions()).unwrap();
+    let job = db.train(shop::options()).unwrap();
+    let phases = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = std::sync::Arc::clone(&phases);
+    job.on_progress(move |progress| told.lock().unwrap().push(progress.phase.clone()));
+    let outcome = loop {
+        match job.try_wait() {
+            Some(outcome) => break outcome.unwrap(),
+            None => std::thread::sleep(std::time::Duration::from_millis(1)),
+        }
+    };
+    assert_eq!(outcome.generation, 1);
+    let phases = phases.lock().unwrap();
+    assert!(
+        phases.iter().any(|phase| phase == "student") && phases.iter().any(|phase| phase == "publish"),
+        "{phases:?}"
+    );
+    assert!(matches!(job.try_wait(), Some(Err(Error::Stopped { .. }))), "the outcome is given once");
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    is_shared(&job);
+}

@@ -149,6 +149,62 @@ fn batches_equal_single_queries() {
 }
 
 #[test]
+fn a_query_is_asked_for_many_users_as_for_each() {
+    let (_directory, db) = shop::trained();
+    let deny = db.item_set((0..ITEMS).step_by(3)).unwrap();
+    let users: Vec<u64> = (0..USERS + 2).rev().collect();
+    for query in [
+        db.query().k(7).deny(&deny),
+        db.query().k(7).deny(&deny).include_seen().or_popular(),
+        db.query().k(7).engine(Engine::Tree),
+        db.query().k(7).diversify(0.5),
+    ] {
+        for (&user, hits) in users.iter().zip(query.run_for(&users)) {
+            match (hits, query.clone().user(user).run()) {
+                (Ok(hits), Ok(alone)) => assert_eq!(hits.as_slice(), alone.as_slice(), "{user}"),
+                (Err(error), Err(alone)) => assert_eq!(error.to_string(), alone.to_string()),
+                (hits, alone) => panic!("{hits:?}, alone {alone:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn lists_differ_more_where_that_is_asked_for() {
+    let (_directory, db) = shop::trained();
+    // How many of the items in a list are of a taste that was not in it before.
+    let tastes = |items: Vec<u64>| items.iter().map(|&item| taste(item)).collect::<HashSet<u64>>().len();
+    let (mut plain, mut diverse) = (0, 0);
+    for user in 0..40u64 {
+        let hits = db.nearest(user, 8).unwrap();
+        let none = db.query().user(user).k(8).diversify(0.0).run().unwrap();
+        assert_eq!(hits.as_slice(), none.as_slice());
+        let some = db.query().user(user).k(8).diversify(0.6).run().unwrap();
+        assert_eq!((some.len(), &some[0]), (8, &hits[0]));
+        assert_eq!(numbers(&some).into_iter().collect::<HashSet<u64>>().len(), 8);
+        plain += tastes(numbers(&hits));
+        diverse += tastes(numbers(&some));
+    }
+    assert!(diverse > plain, "{diverse} tastes, {plain} without");
+    for share in [-0.1, 1.1, f32::NAN] {
+        assert!(matches!(db.query().user(0u64).diversify(share).run(), Err(Error::InvalidArgument { .. })));
+    }
+}
+
+#[test]
+fn a_least_score_shortens_lists() {
+    let (_directory, db) = shop::trained();
+    let all = db.nearest(3u64, 30).unwrap();
+    let least = all[11].score;
+    let some = db.query().user(3u64).k(30).min_score(least).run().unwrap();
+    let enough: Vec<_> = all.iter().filter(|hit| hit.score >= least).cloned().collect();
+    assert!(enough.len() >= 12 && enough.len() < 30);
+    assert_eq!(some.as_slice(), enough);
+    assert!(db.query().user(3u64).min_score(f32::NAN).run().is_err());
+    assert!(db.query().user(3u64).min_score(f32::INFINITY).run().unwrap().is_empty());
+}
+
+#[test]
 fn what_was_touched_after_training_is_seen_at_once() {
     let (_directory, db) = shop::trained();
     let first = numbers(&db.nearest(0u64, 1).unwrap())[0];

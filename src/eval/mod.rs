@@ -49,8 +49,10 @@ pub struct Metrics {
     pub ndcg_bigear: f64,
     /// Hits among the best k, divided by k.
     pub precision: f64,
-    /// Mean of the precision at each hit, divided by min(k, test items).
+    /// The sum of the precision at each hit, divided by min(k, test items).
     pub map: f64,
+    /// The same sum, divided by the number of test items: less, where there are more of these than k.
+    pub map_all: f64,
     /// Share of users with at least one hit.
     pub hit_rate: f64,
     /// Harmonic mean of a user's precision and recall, averaged over users.
@@ -77,13 +79,14 @@ impl Serialize for Evaluation {
         map.serialize_entry("users", &self.users)?;
         for cut in &self.cuts {
             let Metrics { k, recall, ndcg, ndcg_bigear, precision, map: mean_precision, .. } = cut;
-            let Metrics { hit_rate, f1, coverage, gini, popularity_rank, .. } = cut;
+            let Metrics { map_all, hit_rate, f1, coverage, gini, popularity_rank, .. } = cut;
             let entries = [
                 ("recall", recall),
                 ("ndcg", ndcg),
                 ("ndcg_bigear", ndcg_bigear),
                 ("precision", precision),
                 ("map", mean_precision),
+                ("map_all", map_all),
                 ("hit_rate", hit_rate),
                 ("f1", f1),
                 ("coverage", coverage),
@@ -159,6 +162,7 @@ impl<T: Eq + Hash + Clone> Tally<T> {
                 sum.ndcg_bigear += gain / ideal(retrieved.min(sum.k));
             }
             sum.map += precisions / best as f64;
+            sum.map_all += precisions / total;
             sum.hit_rate += f64::from(u8::from(hits > 0.0));
         }
     }
@@ -213,6 +217,7 @@ impl<T: Eq + Hash + Clone> Tally<T> {
             ndcg_bigear: average(sum.ndcg_bigear),
             precision: average(sum.precision),
             map: average(sum.map),
+            map_all: average(sum.map_all),
             hit_rate: average(sum.hit_rate),
             f1: average(sum.f1),
             coverage: seen.len() as f64 / n_items.max(1) as f64,

@@ -20,6 +20,7 @@ fn a_worked_example() {
     let four = evaluation.at(4).unwrap();
     assert_eq!((four.recall, four.precision), (2.0 / 3.0, 0.5));
     assert!((four.map - (1.0 + 2.0 / 3.0) / 3.0).abs() < 1e-12);
+    assert!((two.map_all - 1.0 / 3.0).abs() < 1e-12 && (four.map_all - four.map).abs() < 1e-12);
     assert!((four.ndcg - (1.0 + 0.5) / (1.0 + 1.0 / 3f64.log2() + 0.5)).abs() < 1e-12);
     // Two hits were retrieved, so two at the top are the best there was.
     assert!((four.ndcg_bigear - (1.0 + 0.5) / (1.0 + 1.0 / 3f64.log2())).abs() < 1e-12);
@@ -51,8 +52,8 @@ fn hits_past_the_retrieved_list_are_unknown_to_bigear() {
 /// A user: the list, the test items, and the degree.
 type User = (Vec<u32>, Vec<u32>, u32);
 
-/// Every measure as its definition reads, a user at a time: recall, NDCG, BiGeaR's NDCG, precision, average precision, hit, F1.
-fn naive((list, test, _): &User, k: usize) -> [f64; 7] {
+/// Every measure as its definition reads, a user at a time: recall, NDCG, BiGeaR's NDCG, precision, average precision in two ways, hit, F1.
+fn naive((list, test, _): &User, k: usize) -> [f64; 8] {
     let top = &list[..k.min(list.len())];
     let is_hit = |item: &u32| test.contains(item);
     let hits = top.iter().filter(|item| is_hit(item)).count() as f64;
@@ -74,6 +75,7 @@ fn naive((list, test, _): &User, k: usize) -> [f64; 7] {
         if bigear == 0.0 { 0.0 } else { gained / bigear },
         precision,
         at_hits / k.min(test.len()) as f64,
+        at_hits / test.len() as f64,
         if hits > 0.0 { 1.0 } else { 0.0 },
         if hits > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 },
     ]
@@ -144,14 +146,14 @@ proptest! {
         let n = tested.len().max(1) as f64;
         prop_assert_eq!(evaluation.users, tested.len() as u64);
         for (at, &k) in cuts.iter().enumerate() {
-            let mut sums = [0.0; 7];
+            let mut sums = [0.0; 8];
             let mut shown: HashSet<u32> = HashSet::new();
             for user in &tested {
                 sums.iter_mut().zip(naive(user, k)).for_each(|(sum, value)| *sum += value);
                 shown.extend(user.0.iter().copied().take(k));
             }
             let cut = evaluation.at(k).unwrap();
-            let found = [cut.recall, cut.ndcg, cut.ndcg_bigear, cut.precision, cut.map, cut.hit_rate, cut.f1];
+            let found = [cut.recall, cut.ndcg, cut.ndcg_bigear, cut.precision, cut.map, cut.map_all, cut.hit_rate, cut.f1];
             for (found, sum) in found.into_iter().zip(sums) {
                 prop_assert!((found - sum / n).abs() < 1e-12 && (0.0..=1.0 + 1e-12).contains(&found), "{cut:?} {sums:?}");
             }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod builder;
+mod diversity;
 mod explain;
 mod fold_in;
 mod hits;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     Bench, Compact, Completions, Demo, Dump, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings,
-    Items, Jobs, Load, Query, Recommend, Remove, Retire, Rollback, Similar, SimilarUsers, Split, Stats, Train,
+    Items, Jobs, Load, Query, Recommend, Remove, Report, Retire, Rollback, Similar, SimilarUsers, Split, Stats, Train,
     Unretire, Users, Verify,
 };
 use crate::output::{Closed, Output};
@@ -54,6 +54,7 @@ enum Command {
     Retire(Retire),
     Unretire(Unretire),
     Stats(Stats),
+    Report(Report),
     Verify(Verify),
     Bench(Bench),
     Demo(Demo),
@@ -98,6 +99,7 @@ pub fn run() -> ExitCode {
         Command::Retire(command) => command.run(&output),
         Command::Unretire(command) => command.run(&output),
         Command::Stats(command) => command.run(&output),
+        Command::Report(command) => command.run(&output),
         Command::Verify(command) => command.run(&output),
         Command::Bench(command) => command.run(&output),
         Command::Demo(command) => command.run(&output),

@@ -95,7 +95,7 @@ fn read(file: &std::path::Path) -> anyhow::Result<Vec<(u64, u64)>> {
     let kinds = IdKinds { user: kithdb::IdKind::U64, item: kithdb::IdKind::U64 };
     let options = ReaderOptions { format: Some(Format::Lightgcn), ..ReaderOptions::of(kinds) };
     let mut pairs = Vec::new();
-    for row in Reader::open(&Source::from(file.clone()), &options)? {
+    for row in Reader::open(&Source::from(file.to_owned()), &options)? {
         if let Row::Interaction(row) = row? {
             pairs.push((row.user.to_string().parse()?, row.item.to_string().parse()?));
         }

@@ -20,6 +20,13 @@ impl Database {
         // Who opens it for a moment gets no job that was not asked for.
         Db::options().create(false).background(false).open(&self.path)
     }
+
+    /// What its directory is called.
+    pub(super) fn name(&self) -> String {
+        self.path
+            .file_name()
+            .map_or_else(|| self.path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    }
 }
 
 /// Whether there is something at a path that a database would be opened from, not made in.

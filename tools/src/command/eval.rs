@@ -22,7 +22,8 @@ use crate::output::{self, Output, Table};
 
 /// Measure the recommendations against held-out interactions
 ///
-/// For every user of the test file, all items they do not have yet are ranked; the file's items should come out on top. Measures are averages
+/// For every user of the test file, all items they do not have yet are ranked; the file's items should come out on top. MAP divides by the smaller of k and the
+/// test items of a user, "map (all)" by the test items. Measures are averages
 /// over users, but for coverage, the share of the catalogue that was recommended to anybody, the Gini index of how often its items were, and the mean
 /// rank of what was recommended by its popularity, 0 for the most popular item and 1 for the least.
 #[derive(Args)]
@@ -40,8 +41,11 @@ pub(crate) struct Eval {
     /// Bits a dimension of the queries [default: all that are stored]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
     query_bits: Option<u32>,
+    /// Rank the items a user has already, too: for repeat purchases, whose test holds what users had before
+    #[arg(long)]
+    include_seen: bool,
     /// Measure the teacher the codes were learned from, in full precision, in place of the codes
-    #[arg(long, conflicts_with = "query_bits")]
+    #[arg(long, conflicts_with_all = ["query_bits", "include_seen"])]
     full_precision: bool,
     /// Measure plain popularity too, which any model has to beat
     #[arg(long)]
@@ -80,11 +84,17 @@ impl Eval {
             ));
         }
         let rows = TestRows::of(&db, &truth)?;
-        rows.tell(output);
+        rows.tell(self.include_seen, output);
         let start = Instant::now();
         let measures = match self.full_precision {
             true => db.evaluate_full_precision(&truth, &self.k)?,
-            false => db.evaluate(&truth, &self.k, self.query_bits)?,
+            false => db.snapshot().evaluate_with(&truth, &self.k, |query| {
+                let query = if self.include_seen { query.include_seen() } else { query };
+                match self.query_bits {
+                    Some(bits) => query.query_bits(bits),
+                    None => query,
+                }
+            })?,
         };
         let seconds = start.elapsed().as_secs_f64();
         let popularity = if self.popularity { Some(db.evaluate_popularity(&truth, &self.k)?) } else { None };
@@ -136,6 +146,7 @@ pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> St
         ">ndcg (bigear)",
         ">precision",
         ">map",
+        ">map (all)",
         ">hit rate",
         ">f1",
         ">coverage",
@@ -146,10 +157,21 @@ pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> St
     let mut table = Table::new(&header);
     for cut in &measures.cuts {
         let Metrics {
-            recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage, gini, popularity_rank, ..
+            recall,
+            ndcg,
+            ndcg_bigear,
+            precision,
+            map,
+            map_all,
+            hit_rate,
+            f1,
+            coverage,
+            gini,
+            popularity_rank,
+            ..
         } = *cut;
         let rank = popularity_rank.unwrap_or(f64::NAN);
-        let figures = [recall, ndcg, ndcg_bigear, precision, map, hit_rate, f1, coverage, gini, rank];
+        let figures = [recall, ndcg, ndcg_bigear, precision, map, map_all, hit_rate, f1, coverage, gini, rank];
         let popular = popularity.map(|popular| popular.at(cut.k).map_or(0.0, |cut| cut.recall));
         let cells = figures.into_iter().chain(popular).map(|figure| format!("{figure:.4}"));
         table.row(std::iter::once(cut.k.to_string()).chain(cells));

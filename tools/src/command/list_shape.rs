@@ -28,6 +28,12 @@ pub(super) struct ListShape {
     /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=8))]
     query_bits: Option<u32>,
+    /// What it counts that items differ from one another, from 0 to 1: those of the best five times as many are chosen by
+    #[arg(long, value_name = "SHARE", value_parser = a_share_of_difference)]
+    diversify: Option<f32>,
+    /// Leave out items whose scores are less
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    min_score: Option<f32>,
     #[command(flatten)]
     effort: Effort,
 }
@@ -62,6 +68,21 @@ impl ListShape {
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
+        if let Some(share) = self.diversify {
+            query = query.diversify(share);
+        }
+        if let Some(score) = self.min_score {
+            query = query.min_score(score);
+        }
         self.effort.of(query)
+    }
+}
+
+/// Reads a share from 0 to 1.
+fn a_share_of_difference(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        Ok(_) => Err("pass a share from 0 to 1".into()),
+        Err(error) => Err(format!("{error}")),
     }
 }

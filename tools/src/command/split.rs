@@ -14,7 +14,7 @@ use super::{at_least_one, layout::Layout, taken};
 use crate::cli::Answer;
 use crate::input::{self, IdKinds, Reader, Row, Source};
 use crate::output::{self, Output};
-use crate::split::{self, By, Moment, Parts};
+use crate::split::{self, By, HeldOut, Moment, Parts};
 
 /// Split interactions into a part to train on and a part to test with, by the protocols of papers
 ///
@@ -39,6 +39,9 @@ pub(crate) struct Split {
     /// The share of every user's interactions to hold out
     #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = a_share)]
     test_share: f64,
+    /// Hold out one interaction of every user who has two or more: drawn at random, or the latest with --by-time
+    #[arg(long, conflicts_with_all = ["test_share", "at", "last"])]
+    leave_one_out: bool,
     /// Hold out each user's latest interactions, instead of some drawn at random
     #[arg(long, conflicts_with = "seed")]
     by_time: bool,
@@ -93,7 +96,8 @@ impl Split {
         let parts = match (self.at, self.last) {
             (Some(time), _) => split::across(edges, Moment::At(time))?,
             (None, Some(share)) => split::across(edges, Moment::Last(share))?,
-            (None, None) => split::cut(edges, self.test_share, by)?,
+            (None, None) if self.leave_one_out => split::cut(edges, HeldOut::One, by)?,
+            (None, None) => split::cut(edges, HeldOut::Share(self.test_share), by)?,
         };
         let (train_file, test_file) = self.write(&parts)?;
         let all = || parts.train.iter().chain(&parts.test);

@@ -46,13 +46,14 @@ impl TestRows {
         Ok(found)
     }
 
-    /// Warns of what is there.
-    pub(super) fn tell(&self, output: &Output) {
+    /// Warns of what is there; that rows are loaded is what there is to find where items that were seen are ranked too.
+    pub(super) fn tell(&self, include_seen: bool, output: &Output) {
         let rows = output::count(self.rows);
+        let loaded = if include_seen { 0 } else { self.already_loaded };
         let kinds = [
             (
-                self.already_loaded,
-                "are loaded already: no list can hold them, and what was trained on them is not tested by them",
+                loaded,
+                "are loaded already: no list can hold them, unless with --include-seen, and what was trained on them is not tested by them",
             ),
             (self.repeated_rows, "repeat an earlier one"),
             (self.of_unknown_users, "are of users unknown here"),

@@ -13,6 +13,15 @@ pub enum By {
     Time,
 }
 
+/// How many of a user's interactions are held out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum HeldOut {
+    /// This share, rounded down.
+    Share(f64),
+    /// One.
+    One,
+}
+
 /// The interactions to learn from and those to be found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parts {
@@ -34,12 +43,12 @@ pub struct Untimed {
     pub item: Id,
 }
 
-/// Holds out `share` of every user's interactions, rounded down, but never all of them: who has one keeps it. Both parts keep the order of
+/// Holds out some of every user's interactions, but never all of them: who has one keeps it. Both parts keep the order of
 /// `edges`, which has no (user, item) twice. The parts depend on the set of edges, not on their order. O(edges log edges).
 ///
 /// # Errors
 /// [`Untimed`], naming the first interaction without a time.
-pub fn cut(edges: Vec<Interaction>, share: f64, by: By) -> Result<Parts, Untimed> {
+pub fn cut(edges: Vec<Interaction>, held_out: HeldOut, by: By) -> Result<Parts, Untimed> {
     let untimed = edges.iter().find(|edge| by == By::Time && edge.time.is_none());
     if let Some(Interaction { user, item, .. }) = untimed {
         return Err(Untimed { user: user.clone(), item: item.clone() });
@@ -51,7 +60,7 @@ pub fn cut(edges: Vec<Interaction>, share: f64, by: By) -> Result<Parts, Untimed
     // Users and their items in the order of ids: the draws do not depend on that of the rows.
     let mut users: Vec<(&Id, Vec<usize>)> = of_user.into_iter().collect();
     users.sort_unstable();
-    let mut held_out = vec![false; edges.len()];
+    let mut is_held_out = vec![false; edges.len()];
     let mut random = Xoshiro256PlusPlus::seed_from_u64(if let By::Chance(seed) = by { seed } else { 0 });
     for (_, mut own) in users {
         own.sort_unstable_by_key(|&at| (&edges[at].item, at));
@@ -59,12 +68,15 @@ pub fn cut(edges: Vec<Interaction>, share: f64, by: By) -> Result<Parts, Untimed
             By::Chance(_) => shuffle(&mut own, &mut random),
             By::Time => own.sort_by_key(|&at| edges[at].time),
         }
-        let kept = own.len() - held(own.len(), share);
-        own[kept..].iter().for_each(|&at| held_out[at] = true);
+        let most = match held_out {
+            HeldOut::Share(share) => held(own.len(), share),
+            HeldOut::One => own.len().saturating_sub(1).min(1),
+        };
+        own[own.len() - most..].iter().for_each(|&at| is_held_out[at] = true);
     }
     let mut parts = Parts::default();
-    for (edge, held_out) in edges.into_iter().zip(held_out) {
-        if held_out { &mut parts.test } else { &mut parts.train }.push(edge);
+    for (edge, is_held_out) in edges.into_iter().zip(is_held_out) {
+        if is_held_out { &mut parts.test } else { &mut parts.train }.push(edge);
     }
     Ok(parts)
 }

@@ -8,6 +8,6 @@ mod peel;
 #[cfg(test)]
 mod tests;
 
-pub use cut::{By, Moment, Parts, Untimed, across, cut};
+pub use cut::{By, HeldOut, Moment, Parts, Untimed, across, cut};
 pub use dense::latest;
 pub use peel::core;

@@ -64,7 +64,7 @@ proptest! {
     fn parts_hold_a_share_of_every_user(rows in rows(), percent in 1..100u32, seed: u64, by_time: bool) {
         let edges = latest(rows);
         let by = if by_time { By::Time } else { By::Chance(seed) };
-        let parts = cut(edges.clone(), f64::from(percent) / 100.0, by).unwrap();
+        let parts = cut(edges.clone(), HeldOut::Share(f64::from(percent) / 100.0), by).unwrap();
         let (train, test) = (by_user(&parts.train), by_user(&parts.test));
         prop_assert_eq!(parts.train.len() + parts.test.len(), edges.len());
         prop_assert_eq!(pairs(&parts.train).union(&pairs(&parts.test)).count(), edges.len());
@@ -77,9 +77,17 @@ proptest! {
                 prop_assert!(first_held.is_none() || latest_kept < first_held);
             }
         }
+        let one = cut(edges.clone(), HeldOut::One, by).unwrap();
+        for (user, all) in by_user(&edges) {
+            let held = by_user(&one.test).remove(&user).unwrap_or_default();
+            prop_assert_eq!(held.len(), usize::from(all.len() > 1));
+            if let (Some(held), true) = (held.first(), by_time) {
+                prop_assert!(all.iter().all(|edge| (edge.time, &edge.item) <= (held.time, &held.item)));
+            }
+        }
         // Rows in another order give the same parts.
         let turned: Vec<Interaction> = edges.into_iter().rev().collect();
-        let again = cut(turned, f64::from(percent) / 100.0, by).unwrap();
+        let again = cut(turned, HeldOut::Share(f64::from(percent) / 100.0), by).unwrap();
         prop_assert_eq!(pairs(&again.test), pairs(&parts.test));
     }
 }
@@ -110,7 +118,7 @@ fn every_interaction_is_held_out_by_some_seed() {
     let edges: Vec<Interaction> = (0..10u64).map(|item| Interaction::new("u", item)).collect();
     let mut counts = BTreeMap::new();
     for seed in 0..400 {
-        for edge in cut(edges.clone(), 0.5, By::Chance(seed)).unwrap().test {
+        for edge in cut(edges.clone(), HeldOut::Share(0.5), By::Chance(seed)).unwrap().test {
             *counts.entry(edge.item.to_string()).or_insert(0) += 1;
         }
     }
@@ -122,6 +130,6 @@ fn every_interaction_is_held_out_by_some_seed() {
 fn a_time_is_needed_to_split_by_it() {
     let mut edges = vec![Interaction::new("u", "a"), Interaction::new("u", "b")];
     edges[0].time = Some(5);
-    let error = cut(edges, 0.5, By::Time).unwrap_err();
+    let error = cut(edges, HeldOut::Share(0.5), By::Time).unwrap_err();
     assert_eq!(error, Untimed { user: "u".into(), item: "b".into() });
 }

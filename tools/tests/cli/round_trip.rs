@@ -33,9 +33,19 @@ fn recommendations_beat_popularity_on_what_was_held_out() {
     let args = ["eval", &place.db(), "--test", &place.path("held-out.csv"), "-k", "5,20", "--popularity", "--json"];
     let measures = run(args).ok().json();
     assert_eq!(measures["users"], 400);
-    for name in
-        ["recall", "ndcg", "ndcg_bigear", "precision", "map", "hit_rate", "f1", "coverage", "gini", "popularity_rank"]
-    {
+    for name in [
+        "recall",
+        "ndcg",
+        "ndcg_bigear",
+        "precision",
+        "map",
+        "map_all",
+        "hit_rate",
+        "f1",
+        "coverage",
+        "gini",
+        "popularity_rank",
+    ] {
         for k in [5, 20] {
             let key = format!("{name}@{k}");
             let value = measures[&key].as_f64().unwrap_or_else(|| panic!("no {key}"));

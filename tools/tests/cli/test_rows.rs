@@ -28,3 +28,16 @@ fn rows_that_are_loaded_repeated_or_unknown_are_told() {
     assert_eq!(counts[0] as usize, history.lines().count() - 1);
     assert!(told.contains("warning"), "{told}");
 }
+
+#[test]
+fn what_users_have_already_is_found_where_it_is_ranked_too() {
+    let place = trained();
+    let history = place.path("history.csv");
+    let eval = |extra: &[&str]| {
+        let run = run([&["eval", &place.db(), "--test", &history, "-k", "20", "--json"], extra].concat()).ok();
+        (run.json()["recall@20"].as_f64().unwrap(), run.stderr)
+    };
+    let ((without, warned), (with, silent)) = (eval(&[]), eval(&["--include-seen"]));
+    assert!(without == 0.0 && warned.contains("--include-seen"), "{without} {warned}");
+    assert!(with > 0.3 && silent.is_empty(), "{with} {silent}");
+}
