@@ -294,6 +294,18 @@ impl Db {
         self.inner.worker.rollback(generation)
     }
 
+    /// Writes a compact copy of the database into `folder`, which is absent or empty: the interactions of now, the generation that answers, in one piece, what
+    /// it learned, and the records of jobs. It is a database of its own, as of the moment of the call; reads and writes go on meanwhile. There is a copy when
+    /// this returns, and none before.
+    ///
+    /// What was removed or forgotten before the generation is in no file of it. Takes memory of about the log and the largest table.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where there is something at `folder`, something cannot be read, or the copy cannot be written; there is none then.
+    pub fn compact_to(&self, folder: impl AsRef<Path>) -> Result<()> {
+        Ok(self.inner.store.copy_to(folder.as_ref())?)
+    }
+
     /// The last 64 jobs, oldest first: trainings, imports and compactions, those the database began by itself among them, with why each was begun, how it
     /// ended, and, of compactions, how far the generation had moved from the one before ([`Drift`](crate::Drift)).
     ///

@@ -362,6 +362,7 @@ impl Place<'_> {
     ) -> Result<(Arc<Manifest>, Option<Drift>)> {
         watch.phase("index", 0);
         self.live.check()?;
+        let anew = made.provenance.learns_all();
         let (content, ids, state, provenance, through) = made.of(cut);
         // All that can fail comes before the manifest names the result.
         let parent = snapshot.tail().generation().filter(|_| guard.is_some());
@@ -379,7 +380,8 @@ impl Place<'_> {
         watch.check()?;
         watch.phase("publish", 0);
         let index = derived.item_index();
-        let manifest = stored::publish(self.store, &ids, &content, index, state.as_ref(), &provenance, through)?;
+        let manifest =
+            stored::publish(self.store, &ids, &content, index, state.as_ref(), &provenance, (through, anew))?;
         let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
         self.live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
         Ok((manifest, drift))

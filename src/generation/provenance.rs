@@ -71,6 +71,11 @@ impl Provenance {
         Self { origin, parent: Some(parent.to_owned()), unlearned, ..self.clone() }
     }
 
+    /// Whether next to all rows are others than in the generation before.
+    pub(crate) fn learns_all(&self) -> bool {
+        matches!(self.origin, Origin::Full | Origin::Major | Origin::Import)
+    }
+
     /// As attributes of a generation.
     pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
         let mut attributes = BTreeMap::from([(ORIGIN.to_owned(), self.origin.name().to_owned())]);

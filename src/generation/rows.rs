@@ -26,6 +26,13 @@ impl CodedRows {
         self.numbers.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
     }
 
+    /// How many values each of all rows has, `width` where it has a code: `[rows]`.
+    pub(super) fn lengths(&self, width: usize) -> Vec<u32> {
+        let mut lengths = vec![0; self.rows];
+        self.numbers.iter().for_each(|&row| lengths[row as usize] = width as u32);
+        lengths
+    }
+
     /// The values of all rows, `width` each, from those of these; `None` where they do not fit.
     pub(super) fn spread<T: Copy + Default>(&self, values: &[T], width: usize) -> Option<Vec<T>> {
         let fits = self.numbers.is_sorted_by(|a, b| a < b)

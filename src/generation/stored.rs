@@ -1,8 +1,9 @@
 //! What a generation is stored as: the named parts of its manifest, written and read back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kithdb_storage::{Draft, GenerationReader, IdKind, Manifest, Side, Store};
+use kithdb_storage::{Draft, GenerationReader, GenerationWriter, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
 use super::cut::Ids;
@@ -17,7 +18,7 @@ use crate::graph::postings::Postings;
 use crate::index::{Calibration, Index, Order};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
-use crate::train::{StateData, Taught, TrainState};
+use crate::train::{StateData, StatePart, Taught, TrainState};
 
 /// The records of the log a generation has taken in.
 #[derive(Clone, Copy)]
@@ -28,7 +29,8 @@ pub(crate) struct Through {
     pub(crate) trained: u64,
 }
 
-/// Writes a generation and makes it the current one. Without a `state` that of the one before is kept.
+/// Writes a generation and makes it the current one: anew, if `anew`, else over the one before where few rows are others. Without a `state` that of
+/// the one before is kept.
 pub(crate) fn publish(
     store: &Store,
     ids: &Ids,
@@ -36,29 +38,49 @@ pub(crate) fn publish(
     index: &Index,
     state: Option<&TrainState>,
     provenance: &Provenance,
-    through: Through,
+    (through, anew): (Through, bool),
 ) -> Result<Arc<Manifest>> {
     let mut writer = store.begin_generation()?;
+    // What was forgotten is in the rows there are.
+    if anew || ids.forgotten {
+        writer.merge();
+    }
     let mut attributes = provenance.attributes();
     for (side, column) in [("users", &ids.users), ("items", &ids.items)] {
-        writer.part(&format!("{side}.ids"), &[column.keys.len() as u64], &column.keys)?;
-        writer.part(&format!("{side}.id_ends"), &[column.ends.len() as u64], &column.ends)?;
+        writer.ragged(&format!("{side}.ids"), &lengths(&column.ends), &column.keys)?;
         if let Some(kind) = column.kind {
             attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
         }
     }
+    write_content(&mut writer, content, index, &mut attributes)?;
+    if state.is_none() {
+        writer.share_state();
+    }
+    for part in state.iter().flat_map(|state| &state.parts) {
+        write_state(&mut writer, part, state.and_then(|state| state.lengths(&part.name)))?;
+    }
+    let rewrite = ids.forgotten;
+    let Through { folded: folded_through, trained: trained_through } = through;
+    Ok(writer.publish(Draft { folded_through, trained_through, attributes, rewrite })?)
+}
+
+fn write_content(
+    writer: &mut GenerationWriter<'_>,
+    content: &Content,
+    index: &Index,
+    attributes: &mut BTreeMap<String, String>,
+) -> Result<()> {
     let Content { postings, retired, users, items, ranks, fold_in, encoder } = content;
-    let edges = [postings.items().len() as u64];
-    writer.part("postings.offsets", &[postings.offsets().len() as u64], postings.offsets())?;
-    writer.part("postings.items", &edges, postings.items())?;
+    let degrees = lengths(postings.offsets().get(1..).unwrap_or_default());
+    writer.ragged("postings.items", &degrees, postings.items())?;
     if let Some(weights) = postings.weights() {
-        writer.part("postings.weights", &edges, weights)?;
+        writer.ragged("postings.weights", &degrees, weights)?;
     }
     if let Some(times) = postings.times() {
-        writer.part("postings.times", &edges, times)?;
+        writer.ragged("postings.times", &degrees, times)?;
     }
     writer.part("items.retired", &[retired.len()], &retired.iter().collect::<Vec<u32>>())?;
-    writer.part("items.ranks", &[ranks.len() as u64], ranks)?;
+    writer.derived("items.ranks", &[ranks.len() as u64], ranks)?;
 
     let shape = items.shape();
     let (layers, words) = (shape.layers() as u64, shape.words() as u64);
@@ -66,8 +88,8 @@ pub(crate) fn publish(
     writer.part("code.weights", &[layers], shape.weights())?;
     writer.part("items.words", &[items.len() as u64, words], items.words())?;
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
-    writer.part("items.order", &[index.len() as u64], index.order())?;
-    writer.part("items.band_cuts", &[index.bands().len() as u64], index.bands())?;
+    writer.derived("items.order", &[index.len() as u64], index.order())?;
+    writer.derived("items.band_cuts", &[index.bands().len() as u64], index.bands())?;
     if let Some(calibration) = index.calibration() {
         writer.part("items.budgets", &Calibration::EXTENTS, calibration.budgets())?;
     }
@@ -81,26 +103,38 @@ pub(crate) fn publish(
         attributes.insert("encoder.passes".into(), encoder.passes().to_string());
         attributes.insert("encoder.normalised".into(), encoder.is_normalised().to_string());
     }
-    let planes = u64::from(users.planes());
+    let planes = users.planes();
     let coded = CodedRows::of(users);
-    if coded.numbers.len() < users.len() {
-        writer.part("users.rows", &[coded.numbers.len() as u64], &coded.numbers)?;
-    }
-    writer.part("users.words", &[coded.numbers.len() as u64, words * planes], &coded.gather(users.words()))?;
-    writer.part("users.scalers", &[coded.numbers.len() as u64, layers], &coded.gather(users.scalers()))?;
+    writer.ragged("users.words", &coded.lengths(shape.words() * planes as usize), &coded.gather(users.words()))?;
+    writer.ragged("users.scalers", &coded.lengths(shape.layers()), &coded.gather(users.scalers()))?;
     attributes.insert("users.planes".into(), planes.to_string());
-    if state.is_none() {
-        writer.share_state();
+    Ok(())
+}
+
+/// Writes an array of training state, whose rows may have a length of their own.
+fn write_state(writer: &mut GenerationWriter<'_>, part: &StatePart, lengths: Option<&[u32]>) -> Result<()> {
+    let StatePart { name, shape, data } = part;
+    match (data, lengths) {
+        (StateData::Floats(data), None) => writer.state_part(name, shape, data)?,
+        (StateData::Integers(data), None) => writer.state_part(name, shape, data)?,
+        (StateData::Floats(data), Some(lengths)) => writer.ragged_state(name, shape, lengths, data)?,
+        (StateData::Integers(data), Some(lengths)) => writer.ragged_state(name, shape, lengths, data)?,
     }
-    for part in state.iter().flat_map(|state| &state.parts) {
-        match &part.data {
-            StateData::Floats(data) => writer.state_part(&part.name, &part.shape, data)?,
-            StateData::Integers(data) => writer.state_part(&part.name, &part.shape, data)?,
-        }
-    }
-    let rewrite = ids.forgotten;
-    let Through { folded: folded_through, trained: trained_through } = through;
-    Ok(writer.publish(Draft { folded_through, trained_through, attributes, rewrite })?)
+    Ok(())
+}
+
+/// How long what ends at these places is, each from where the one before ends.
+fn lengths(ends: &[u64]) -> Vec<u32> {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    ends.iter().zip(starts).map(|(&end, start)| (end - start) as u32).collect()
+}
+
+/// Where what is so long ends, each from where the one before does.
+fn ends(lengths: &[u32]) -> impl Iterator<Item = u64> {
+    lengths.iter().scan(0, |end, &length| {
+        *end += u64::from(length);
+        Some(*end)
+    })
 }
 
 /// The teacher `generation` was learned from; `None` where it is not kept (any more).
@@ -127,7 +161,7 @@ pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) 
     let (users, items) = (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
     let catalogues = Catalogues { users, items };
     let content = read(&reader, &manifest, &catalogues)?;
-    let order = Order { rows: reader.part("items.order")?, bands: reader.part("items.band_cuts")? };
+    let order = order(&reader, &manifest, &content)?;
     let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
     // Generations of before it was measured have none.
     let calibration = match manifest.part("items.budgets") {
@@ -146,18 +180,36 @@ pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) 
     Ok((catalogues, generation.keeping(manifest)))
 }
 
+/// The order of the items: as it is stored, or as it is made of their codes, where a few rows were written and it was not.
+fn order(reader: &GenerationReader<'_>, manifest: &Manifest, content: &Content) -> Result<Order> {
+    let bands: Vec<u32> =
+        manifest.part("items.band_cuts").map_or(Ok(Vec::new()), |_| reader.part("items.band_cuts"))?;
+    match manifest.part("items.order") {
+        Some(_) => Ok(Order { rows: reader.part("items.order")?, bands }),
+        None if bands.len() > 1 => Ok(Order::of(&content.items)),
+        None => Ok(Order::without_bands(&content.items)),
+    }
+}
+
+/// The posting lists as they are stored.
+fn postings(reader: &GenerationReader<'_>, manifest: &Manifest, n_items: u32) -> Result<Option<Postings>> {
+    let (degrees, items) = reader.ragged("postings.items")?;
+    let offsets = match manifest.part("postings.offsets") {
+        // As formats 1 and 2 have it.
+        Some(_) => reader.part("postings.offsets")?,
+        None => std::iter::once(0).chain(ends(&degrees)).collect(),
+    };
+    let weights = manifest.part("postings.weights").map(|_| reader.part("postings.weights")).transpose()?;
+    let times = manifest.part("postings.times").map(|_| reader.part("postings.times")).transpose()?;
+    Ok(Postings::from_parts(offsets, items, weights, times, n_items))
+}
+
 fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalogues) -> Result<Content> {
     let (n_users, n_items) = (catalogues.users.len(), catalogues.items.len());
     let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
-    let postings = Postings::from_parts(
-        reader.part("postings.offsets")?,
-        reader.part("postings.items")?,
-        manifest.part("postings.weights").map(|_| reader.part("postings.weights")).transpose()?,
-        manifest.part("postings.times").map(|_| reader.part("postings.times")).transpose()?,
-        n_items,
-    )
-    .filter(|postings| postings.n_users() == n_users)
-    .ok_or_else(|| damaged("the posting lists do not fit the catalogue"))?;
+    let postings = postings(reader, manifest, n_items)?
+        .filter(|postings| postings.n_users() == n_users)
+        .ok_or_else(|| damaged("the posting lists do not fit the catalogue"))?;
 
     let coded = |error: CodeError| damaged(&error.to_string());
     let shape = CodeShape::new(reader.part("code.widths")?, reader.part("code.weights")?);
@@ -166,10 +218,18 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
         LayeredCodes::from_parts(Arc::clone(&shape), reader.part("items.words")?, reader.part("items.scalers")?);
     let planes = manifest.attributes.get("users.planes").and_then(|p| p.parse().ok());
     let planes = planes.ok_or_else(|| damaged("users.planes is missing or no number"))?;
-    let (mut words, mut scalers) = (reader.part("users.words")?, reader.part("users.scalers")?);
-    if manifest.part("users.rows").is_some() {
-        let coded = CodedRows { rows: n_users as usize, numbers: reader.part("users.rows")? };
-        let misfit = || damaged("users.rows do not fit the users' codes");
+    let ((lengths, mut words), mut scalers) = (reader.ragged("users.words")?, reader.part("users.scalers")?);
+    let numbers = match manifest.part("users.rows") {
+        // As format 2 has them; in format 1 all users have a row.
+        Some(_) => Some(reader.part("users.rows")?),
+        None if manifest.part("users.words").is_some_and(|part| part.ragged) => {
+            Some((0..).zip(&lengths).filter(|(_, length)| **length > 0).map(|(row, _)| row).collect())
+        }
+        None => None,
+    };
+    if let Some(numbers) = numbers {
+        let coded = CodedRows { rows: n_users as usize, numbers };
+        let misfit = || damaged("the rows of users with a code do not fit their codes");
         words = coded.spread(&words, shape.words() * planes as usize).ok_or_else(misfit)?;
         scalers = coded.spread(&scalers, shape.layers()).ok_or_else(misfit)?;
     }
@@ -183,7 +243,10 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
         (None, None) => FoldInMap::identity(&shape, isa),
     };
 
-    let ranks: Vec<u32> = reader.part("items.ranks")?;
+    let ranks: Vec<u32> = match manifest.part("items.ranks") {
+        Some(_) => reader.part("items.ranks")?,
+        None => catalogues.items.ranks(),
+    };
     let mut ranked = RoaringBitmap::new();
     let permutation = ranks.iter().all(|&rank| rank < n_items && ranked.insert(rank));
     if items.len() != n_items as usize || users.len() != n_users as usize || ranks.len() != items.len() || !permutation
@@ -222,8 +285,13 @@ fn catalogue(reader: &GenerationReader<'_>, manifest: &Manifest, side: Side) -> 
         Side::Item => "items",
     };
     let kind = manifest.attributes.get(&format!("{name}.id_kind")).and_then(|kind| parse_kind(kind));
-    let keys: Vec<u8> = reader.part(&format!("{name}.ids"))?;
-    let ends: Vec<u64> = reader.part(&format!("{name}.id_ends"))?;
+    let (lengths, keys) = reader.ragged::<u8>(&format!("{name}.ids"))?;
+    let former = format!("{name}.id_ends");
+    let ends: Vec<u64> = match manifest.part(&former) {
+        // As formats 1 and 2 have it.
+        Some(_) => reader.part(&former)?,
+        None => ends(&lengths).collect(),
+    };
     Catalogue::decode(side, kind, &keys, &ends)
 }
 

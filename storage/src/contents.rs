@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::directory::{ACKED, FORMAT};
+use crate::directory::{ACKED, FORMAT, generation_name};
 use crate::engine::Engine;
 use crate::error::{Error, RESTORE, RESTORE_GENERATION, Result};
 use crate::identity::{Birth, Identity};
 use crate::jobs::{self, JobRecord};
 use crate::log;
 use crate::manifest::{self, Manifest};
+use crate::part::owners;
 use crate::witness::{Acked, Testimony};
 
 /// What the next store needs of a recovered one, which was found to be of this database and not behind what was acknowledged.
@@ -38,8 +39,8 @@ impl Contents {
         let manifest = manifest::read(engine)?;
         let reached = check_against(engine, manifest.as_ref(), testimony.acked)?;
         if let Some(manifest) = &manifest {
-            for part in &manifest.parts {
-                let directory: PathBuf = root.join(&part.directory);
+            for owner in owners(&manifest.parts) {
+                let directory: PathBuf = root.join(generation_name(owner));
                 match fs::metadata(&directory) {
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                         let what = format!("the directory of generation {} is missing", manifest.generation);
@@ -57,7 +58,7 @@ impl Contents {
             Ok(())
         })?;
         let mut kept = manifest::read_kept(engine)?;
-        kept.retain(|kept| kept.parts.iter().all(|part| root.join(&part.directory).is_dir()));
+        kept.retain(|kept| owners(&kept.parts).into_iter().all(|owner| root.join(generation_name(owner)).is_dir()));
         let mut jobs = jobs::read(engine)?;
         jobs::interrupt(&mut jobs);
         Ok(Contents { birth, manifest, kept, reached, jobs, log })

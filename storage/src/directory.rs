@@ -8,7 +8,7 @@ use crate::error::{Error, RESTORE, Result};
 use crate::identity::Identity;
 
 /// The format this version writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const FORMAT: &str = "FORMAT";
@@ -202,16 +202,16 @@ pub(crate) fn write_format(root: &Path, identity: Identity) -> Result<()> {
     write_line(&root.join(FORMAT), &format!("kithdb {FORMAT_VERSION} {identity}"))
 }
 
-/// Checks `FORMAT`. Databases of format 1 have no identity.
-pub(crate) fn read_format(root: &Path) -> Result<Option<Identity>> {
+/// Checks `FORMAT`: the format, and the identity, which databases of format 1 do not have.
+pub(crate) fn read_format(root: &Path) -> Result<(u32, Option<Identity>)> {
     let path = root.join(FORMAT);
     let line = read_line(&path)?;
     let words: Vec<&str> = line.strip_prefix("kithdb ").unwrap_or_default().split(' ').collect();
     let version = words.first().and_then(|version| version.parse::<u32>().ok());
     match (version, &words[..]) {
-        (Some(1), [_]) => Ok(None),
-        (Some(FORMAT_VERSION), [_, identity]) => match Identity::parse(identity) {
-            Some(identity) => Ok(Some(identity)),
+        (Some(1), [_]) => Ok((1, None)),
+        (Some(version @ 2..=FORMAT_VERSION), [_, identity]) => match Identity::parse(identity) {
+            Some(identity) => Ok((version, Some(identity))),
             None => Err(Error::corrupt(&path, format!("{identity:?} is not an identity"), RESTORE)),
         },
         (Some(found), _) if found > FORMAT_VERSION => {

@@ -5,17 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::directory::{UNFINISHED, generation_name, remove, rename, state_name, sync_directory, sync_files};
+use crate::directory::{UNFINISHED, generation_name, remove, rename, size, state_name, sync_directory, sync_files};
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
 use crate::error::{Error, Result};
-use crate::manifest::{Manifest, Part, StateFile, content_hash, hash};
+use crate::manifest::{Manifest, StateFile, content_hash};
+use crate::part::{Extent, Part, owners};
 use crate::places::{Places, Sealed};
-use crate::reader;
+use crate::plan::{Plan, payloads};
+use crate::reader::{self, GenerationReader};
+use crate::rows::Rows;
 use crate::space::{self, MARGIN};
-use crate::state::{self, StateWriter};
+use crate::state::{self, State, StateWriter};
 use crate::store::Store;
 use crate::value::{Kind, MAX_PAYLOAD};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Parts a generation may have.
 const MAX_PARTS: usize = 256;
@@ -42,17 +46,25 @@ pub struct Draft {
 /// Writes the parts of the next generation. Nothing of it is visible before [`GenerationWriter::publish`]; dropped before that, it
 /// leaves nothing behind.
 ///
+/// What the current generation has as well is not written again: a part with the same name, type, shape and hash is shared with it, and of one in which
+/// less than half of the rows are others only those are written, over the rows there are. Where what was written so has come to half of what is read
+/// ([`GenerationWriter::merge`] at any time), everything is written anew.
+///
 /// Writing pauses while appends are waiting, and checks for disk space before every part.
 pub struct GenerationWriter<'a> {
     store: &'a Store,
     number: u64,
     temporary: PathBuf,
+    /// The current generation, where parts are written over those it has.
+    parent: Option<Arc<Manifest>>,
     engine: Option<Engine>,
     parts: Vec<Part>,
-    /// The envelopes of the chunks of each part written here, by its number.
+    /// The envelopes of the chunks of each extent written here, by its number.
     sealed: Vec<Vec<Sealed>>,
+    /// The training state of the current generation, where more is written over it.
+    parent_state: Option<State>,
     state: Option<StateWriter>,
-    shared_state: Option<StateFile>,
+    shared_state: Vec<StateFile>,
     written: usize,
 }
 
@@ -68,11 +80,13 @@ impl<'a> GenerationWriter<'a> {
             store,
             number,
             temporary: store.root().join(format!("{}{UNFINISHED}", generation_name(number))),
+            parent: store.manifest().filter(|parent| !has_outgrown(store, parent)),
             engine: None,
             parts: Vec::new(),
             sealed: Vec::new(),
+            parent_state: None,
             state: None,
-            shared_state: None,
+            shared_state: Vec::new(),
             written: 0,
         };
         space::require(store.root(), "write a generation to", MARGIN)?;
@@ -85,29 +99,102 @@ impl<'a> GenerationWriter<'a> {
         self.number
     }
 
-    /// Writes a named array. `shape` is its extents, outermost first.
+    /// Writes everything anew from here on, and shares nothing with the generation before: for those whose rows are others anyway, and those that
+    /// must not hold what was forgotten.
+    pub fn merge(&mut self) {
+        self.parent = None;
+    }
+
+    /// Writes a named array. `shape` is its extents, outermost first; rows are what the outermost counts.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name that is empty, too long or taken, and for a shape that does not fit the data;
     /// [`Error::DiskFull`] before anything is written when it would not fit.
     pub fn part<T: Element>(&mut self, name: &str, shape: &[u64], data: &[T]) -> Result<()> {
-        self.check_name(name)?;
-        check_shape(name, shape, data.len())?;
-        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let plan = Plan::of::<T>(name, shape);
+        self.put(&plan, &plan.rows(&[], data))
+    }
+
+    /// Writes a named array whose rows have a length of their own, in elements: one row a length, back to back.
+    ///
+    /// # Errors
+    /// As [`GenerationWriter::part`], and [`Error::Invalid`] for lengths that do not add up to the data.
+    pub fn ragged<T: Element>(&mut self, name: &str, lengths: &[u32], data: &[T]) -> Result<()> {
+        let shape = [data.len() as u64];
+        let plan = Plan { ragged: true, ..Plan::of::<T>(name, &shape) };
+        self.put(&plan, &plan.rows(lengths, data))
+    }
+
+    /// Writes a named array that follows from the other parts: it does not count in the content hash, and is left out where it would have to be
+    /// written beside a few rows.
+    ///
+    /// # Errors
+    /// As [`GenerationWriter::part`].
+    pub fn derived<T: Element>(&mut self, name: &str, shape: &[u64], data: &[T]) -> Result<()> {
+        let plan = Plan { derived: true, ..Plan::of::<T>(name, shape) };
+        self.put(&plan, &plan.rows(&[], data))
+    }
+
+    /// Writes what is planned, as far as it is not there.
+    pub(crate) fn put(&mut self, plan: &Plan<'_>, rows: &Rows<'_>) -> Result<()> {
+        self.check_name(plan.name)?;
+        plan.check(rows)?;
+        let mut part = plan.part(rows);
+        let parent = self.parent.clone();
+        let before = parent.as_ref().and_then(|parent| parent.part(plan.name)).filter(|part| part.by_blocks);
+        if let Some(same) = before.filter(|before| before.is_same(&part)) {
+            (part.base, part.patches) = (same.base.clone(), same.patches.clone());
+            self.parts.push(part);
+            return Ok(());
+        }
+        if plan.derived && parent.is_some() && rows.bytes.len() > SMALL {
+            return Ok(());
+        }
+        let before = before.filter(|before| before.dtype == plan.dtype && rows.bytes.len() > SMALL);
+        let patch = before.zip(parent.as_ref()).and_then(|(before, parent)| self.patch(parent, before, rows));
+        match before.zip(patch) {
+            Some((before, (changed, patch))) => {
+                let patch = self.extent(plan.name, changed.len() as u64, &[&patch])?;
+                part.base = before.base.clone();
+                part.patches = before.patches.iter().cloned().chain([patch]).collect();
+            }
+            None => {
+                let lengths = bytemuck::cast_slice(rows.lengths);
+                part.base = self.extent(plan.name, part.rows, &[lengths, rows.bytes])?;
+            }
+        }
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// The rows in which a part differs from the one before, and a patch of them; `None` where it is to be written whole, as where what it was cannot
+    /// be read any more.
+    fn patch(&self, parent: &Arc<Manifest>, part: &Part, rows: &Rows<'_>) -> Option<(Vec<u32>, Vec<u8>)> {
+        let mut bytes = vec![0; part.bytes as usize];
+        let lengths = GenerationReader::new(self.store, Arc::clone(parent)).read(part, &mut bytes).ok()?;
+        let before = Rows { bytes: &bytes, form: part.form(), lengths: &lengths };
+        rows.patch_over(&before)
+    }
+
+    /// Writes bytes under the next number.
+    fn extent(&mut self, name: &str, rows: u64, pieces: &[&[u8]]) -> Result<Extent> {
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
         // The engine takes a few hundredths more than the bytes of a part. As much again is left to the log, which goes on meanwhile.
-        space::require(self.store.root(), "write a generation to", MARGIN + 2 * bytes.len() as u64)?;
+        space::require(self.store.root(), "write a generation to", MARGIN + 2 * bytes as u64)?;
         let number = self.sealed.len() as u32;
-        let chunks = u32::try_from(bytes.len().div_ceil(MAX_PAYLOAD))
+        let chunks = u32::try_from(bytes.div_ceil(MAX_PAYLOAD))
             .map_err(|_| Error::invalid(format!("part {name} is too large")))?;
         if self.engine.is_none() {
             self.engine = Some(Engine::create(&self.temporary, &[Tree::Chunk], CACHE)?);
         }
         let mut sealed = Vec::with_capacity(chunks as usize);
+        let mut hasher = Xxh3::new();
         if let Some(engine) = &self.engine {
             engine.lay_out(Tree::Chunk, (0..chunks).map(|chunk| chunk_key(number, chunk)))?;
-            for (chunk, payload) in (0..chunks).zip(bytes.chunks(MAX_PAYLOAD)) {
-                let checksum = engine.put(Tree::Chunk, &chunk_key(number, chunk), Kind::Chunk, payload)?;
+            for (chunk, payload) in (0..chunks).zip(payloads(pieces)) {
+                let checksum = engine.put(Tree::Chunk, &chunk_key(number, chunk), Kind::Chunk, &payload)?;
                 sealed.push(Sealed { checksum, bytes: payload.len() as u32 });
+                hasher.update(&payload);
                 let slices = self.written / SLICE;
                 let syncs = self.written / SYNC_EVERY;
                 self.written += payload.len();
@@ -120,17 +207,7 @@ impl<'a> GenerationWriter<'a> {
             }
         }
         self.sealed.push(sealed);
-        self.parts.push(Part {
-            name: name.to_owned(),
-            dtype: T::DTYPE.to_owned(),
-            shape: shape.to_vec(),
-            chunks,
-            bytes: bytes.len() as u64,
-            hash: hash(bytes),
-            directory: generation_name(self.number),
-            number,
-        });
-        Ok(())
+        Ok(Extent { generation: self.number, number, rows, chunks, bytes: bytes as u64, hash: hasher.digest128() })
     }
 
     /// Takes over a part of the current generation as it is, without copying it.
@@ -146,22 +223,43 @@ impl<'a> GenerationWriter<'a> {
         Ok(())
     }
 
-    /// Writes a named array of training state, into the plain file beside the generation.
+    /// Writes a named array of training state, into the plain file beside the generation. Of one that the state of the current generation has as well,
+    /// the rows that are others.
     ///
     /// # Errors
     /// As [`GenerationWriter::part`].
     pub fn state_part<T: Element>(&mut self, name: &str, shape: &[u64], data: &[T]) -> Result<()> {
+        let plan = Plan::of::<T>(name, shape);
+        self.put_state(&plan, &plan.rows(&[], data))
+    }
+
+    /// [`GenerationWriter::state_part`] of rows that have a length of their own, in elements.
+    ///
+    /// # Errors
+    /// As [`GenerationWriter::ragged`].
+    pub fn ragged_state<T: Element>(&mut self, name: &str, shape: &[u64], lengths: &[u32], data: &[T]) -> Result<()> {
+        let plan = Plan { ragged: true, ..Plan::of::<T>(name, shape) };
+        self.put_state(&plan, &plan.rows(lengths, data))
+    }
+
+    /// Writes what is planned of the state, as far as it is not there.
+    pub(crate) fn put_state(&mut self, plan: &Plan<'_>, rows: &Rows<'_>) -> Result<()> {
+        let name = plan.name;
         if name.is_empty() || name.len() > MAX_NAME || self.state.as_ref().is_some_and(|state| state.has(name)) {
             return Err(Error::invalid(format!("{name:?} is not a name for a state part, or is taken")));
         }
-        check_shape(name, shape, data.len())?;
-        space::require(self.store.root(), "write training state to", MARGIN + size_of_val(data) as u64)?;
+        plan.check(rows)?;
+        let root = self.store.root();
+        space::require(root, "write training state to", MARGIN + rows.bytes.len() as u64)?;
         if self.state.is_none() {
-            self.shared_state = None;
-            self.state = Some(StateWriter::create(self.store.root(), self.number, self.store.identity())?);
+            let files = self.parent.as_ref().map_or(&[][..], |parent| &parent.state);
+            let before = if state::has_outgrown(files) { None } else { State::open(root, files).ok().flatten() };
+            self.shared_state = before.as_ref().map_or_else(Vec::new, |_| files.to_vec());
+            self.parent_state = before;
+            self.state = Some(StateWriter::create(root, self.number, self.store.identity())?);
         }
         match &mut self.state {
-            Some(state) => state.part(name, shape, data, || self.store.let_appends_pass()),
+            Some(state) => state.part(plan, rows, self.parent_state.as_ref(), || self.store.let_appends_pass()),
             None => Ok(()),
         }
     }
@@ -169,7 +267,7 @@ impl<'a> GenerationWriter<'a> {
     /// Keeps the training state of the current generation, if it has one. A state part written afterwards replaces it.
     pub fn share_state(&mut self) {
         if self.state.is_none() {
-            self.shared_state = self.store.manifest().and_then(|manifest| manifest.state.clone());
+            self.shared_state = self.store.manifest().map_or_else(Vec::new, |manifest| manifest.state.clone());
         }
     }
 
@@ -188,19 +286,18 @@ impl<'a> GenerationWriter<'a> {
             let identity = self.store.identity();
             Places::find(&self.temporary.join("db"), &self.sealed)?.write(&self.temporary, identity)?;
             sync_directory(&self.temporary)?;
-            let own = generation_name(self.number);
-            reader::check_parts(&self.temporary, identity, self.parts.iter().filter(|part| part.directory == own))?;
-            let place = root.join(own);
+            let all = self.parts.iter().flat_map(|part| part.extents().map(|extent| (part.name.as_str(), extent)));
+            let own = all.filter(|(_, extent)| extent.generation == self.number);
+            reader::check_extents(&self.temporary, identity, own)?;
+            let place = root.join(generation_name(self.number));
             remove(&place)?;
             rename(&self.temporary, &place)?;
         }
-        let state = match self.state.take() {
-            Some(state) => {
-                remove(&root.join(state_name(self.number)))?;
-                Some(state.finish(root, self.number)?)
-            }
-            None => self.shared_state.take(),
-        };
+        let mut state = std::mem::take(&mut self.shared_state);
+        if let Some(written) = self.state.take() {
+            remove(&root.join(state_name(self.number)))?;
+            state.push(written.finish(root, self.number)?);
+        }
         let manifest = Manifest {
             generation: self.number,
             folded_through: draft.folded_through,
@@ -230,13 +327,17 @@ impl<'a> GenerationWriter<'a> {
 
 /// Bytes a part's name may have.
 const MAX_NAME: usize = 128;
+/// Parts up to so many bytes are written whole.
+const SMALL: usize = 64 << 10;
+/// Directories a generation may be read from.
+const MOST_DIRECTORIES: usize = 33;
 
-fn check_shape(name: &str, shape: &[u64], length: usize) -> Result<()> {
-    let elements = shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
-    if elements != Some(length as u64) {
-        return Err(Error::invalid(format!("part {name:?} has {length} elements, which is not the shape {shape:?}")));
-    }
-    Ok(())
+/// Whether what was written over the parts of a generation has come to half of them, on the disk and with what the engine adds: then they are
+/// written anew.
+fn has_outgrown(store: &Store, manifest: &Manifest) -> bool {
+    let owners = owners(&manifest.parts);
+    let on_disk: u64 = owners.iter().map(|&owner| size(&store.root().join(generation_name(owner)))).sum();
+    owners.len() >= MOST_DIRECTORIES || on_disk > manifest.bytes() + manifest.bytes() / 2
 }
 
 impl Drop for GenerationWriter<'_> {

@@ -6,10 +6,11 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::element::width;
 use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
 use crate::error::{Error, RESTORE, Result};
+use crate::former;
 use crate::identity::Birth;
+use crate::part::Part;
 use crate::value::{Kind, MAX_PAYLOAD};
 
 /// A published generation: its parts, how much of the log it has seen, and its attributes. No clocks.
@@ -23,36 +24,16 @@ pub struct Manifest {
     pub trained_through: u64,
     /// The parts, in the order in which they were written.
     pub parts: Vec<Part>,
-    /// The full-precision training state, if any was written. Losing the file costs a cold training, never an answer.
-    pub state: Option<StateFile>,
+    /// The full-precision training state: a file, and others with rows that take the place of those before; none where none was written. Losing one
+    /// costs a cold training, never an answer.
+    pub state: Vec<StateFile>,
     /// Small named settings.
     pub attributes: BTreeMap<String, String>,
-    /// Hash over names, types, shapes and hashes of the parts and over the attributes, in hexadecimal: two generations with the same
+    /// Hash over names, types, shapes and hashes of the parts that are not derived and over the attributes, in hexadecimal: two generations with the same
     /// content have the same, whatever their numbers and directories.
     pub content_hash: String,
     /// Stores up to this number hold records that must be forgotten: they are copied without them.
     pub(crate) retired_store: u64,
-}
-
-/// A named array of a generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
-    /// The name, unique within a generation.
-    pub name: String,
-    /// The element type, as [`Element::DTYPE`](crate::Element::DTYPE) names it.
-    pub dtype: String,
-    /// Extents, outermost first. Their product is the number of elements.
-    pub shape: Vec<u64>,
-    /// How many values the array is cut into.
-    pub chunks: u32,
-    /// Bytes of the array.
-    pub bytes: u64,
-    /// XXH3-128 of the bytes, in hexadecimal.
-    pub hash: String,
-    /// The directory that owns the chunks: a generation may share parts with its parent.
-    pub directory: String,
-    /// The part's number within that directory.
-    pub(crate) number: u32,
 }
 
 /// The plain file that holds the training state of a generation.
@@ -77,18 +58,19 @@ impl Manifest {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// Whether the manifest needs this directory.
-    pub(crate) fn owns(&self, directory: &str) -> bool {
-        self.parts.iter().any(|part| part.directory == directory)
+    /// Bytes of the training state.
+    pub fn state_bytes(&self) -> u64 {
+        self.state.iter().map(|file| file.bytes).sum()
     }
-}
 
-impl Part {
-    /// Elements of the array, and whether shape, type and length agree.
-    pub(crate) fn is_consistent(&self) -> bool {
-        let elements = self.shape.iter().try_fold(1u64, |product, &extent| product.checked_mul(extent));
-        let bytes = elements.zip(width(&self.dtype)).and_then(|(elements, width)| elements.checked_mul(width));
-        bytes == Some(self.bytes) && self.bytes.div_ceil(MAX_PAYLOAD as u64) == u64::from(self.chunks)
+    /// Whether the manifest needs the directory of this generation.
+    pub(crate) fn owns(&self, generation: u64) -> bool {
+        self.parts.iter().flat_map(Part::extents).any(|extent| extent.generation == generation)
+    }
+
+    /// Whether the manifest needs this state file.
+    pub(crate) fn has_state(&self, name: &str) -> bool {
+        self.state.iter().any(|state| state.file == name)
     }
 }
 
@@ -104,13 +86,14 @@ pub(crate) fn content_hash(parts: &[Part], attributes: &BTreeMap<String, String>
         hasher.update(&(bytes.len() as u64).to_le_bytes());
         hasher.update(bytes);
     };
-    let mut sorted: Vec<&Part> = parts.iter().collect();
+    let mut sorted: Vec<&Part> = parts.iter().filter(|part| !part.derived).collect();
     sorted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     for part in sorted {
         field(part.name.as_bytes());
         field(part.dtype.as_bytes());
         let shape: Vec<u8> = part.shape.iter().flat_map(|extent| extent.to_le_bytes()).collect();
         field(&shape);
+        field(&part.rows.to_le_bytes());
         field(part.hash.as_bytes());
     }
     field(b"attributes");
@@ -120,6 +103,9 @@ pub(crate) fn content_hash(parts: &[Part], attributes: &BTreeMap<String, String>
     }
     format!("{:032x}", hasher.digest128())
 }
+
+/// What an encoded manifest of format 3 begins with: no number of a generation, with which those of formats 1 and 2 begin.
+const MAGIC: [u8; 8] = *b"kithman3";
 
 /// Encoded manifests longer than this are refused, on writing and on reading.
 const MAX_MANIFEST: u64 = 1 << 20;
@@ -208,7 +194,9 @@ pub(crate) fn write_kept(engine: &Engine, manifest: &Manifest) -> Result<()> {
 
 /// What inserts the pieces of a manifest, and a pointer to them.
 fn pieces(manifest: &Manifest) -> Result<(Vec<Operation>, Current)> {
-    let bytes = layout().serialize(manifest).map_err(|e| Error::invalid(format!("the manifest is too large: {e}")))?;
+    let encoded =
+        layout().serialize(manifest).map_err(|e| Error::invalid(format!("the manifest is too large: {e}")))?;
+    let bytes = [&MAGIC[..], &encoded].concat();
     let put = |(piece, payload): (u32, &[u8])| {
         let key = key(MANIFEST, manifest.generation, piece).to_vec();
         Operation::Put { key, kind: Kind::Manifest, payload: payload.to_vec() }
@@ -273,7 +261,10 @@ fn read_at(engine: &Engine, current: &Current) -> Result<Manifest> {
     if bytes.len() as u64 != current.bytes || xxh3_128(&bytes) != current.hash {
         return Err(bad("fails its hash".to_owned()));
     }
-    let manifest: Manifest = layout().deserialize(&bytes).map_err(|e| bad(format!("cannot be read: {e}")))?;
+    let manifest = match bytes.strip_prefix(&MAGIC) {
+        Some(encoded) => layout().deserialize(encoded).map_err(|e| bad(format!("cannot be read: {e}")))?,
+        None => former::read(&bytes).ok_or_else(|| bad("cannot be read".to_owned()))?,
+    };
     if manifest.generation != generation || !manifest.parts.iter().all(Part::is_consistent) {
         return Err(bad("contradicts itself".to_owned()));
     }
@@ -283,17 +274,21 @@ fn read_at(engine: &Engine, current: &Current) -> Result<Manifest> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::part::Extent;
 
     fn part(name: &str, hash: &str) -> Part {
         Part {
             name: name.to_owned(),
             dtype: "u32".to_owned(),
             shape: vec![2, 3],
-            chunks: 1,
+            rows: 2,
+            ragged: false,
+            derived: false,
             bytes: 24,
             hash: hash.to_owned(),
-            directory: "gen-1".to_owned(),
-            number: 0,
+            by_blocks: true,
+            base: Extent { generation: 1, number: 0, rows: 2, chunks: 1, bytes: 24, hash: 0 },
+            patches: Vec::new(),
         }
     }
 
@@ -302,9 +297,15 @@ mod tests {
         let none = BTreeMap::new();
         let base = content_hash(&[part("a", "1"), part("b", "2")], &none);
         let mut moved = part("a", "1");
-        moved.directory = "gen-9".to_owned();
-        moved.number = 4;
+        moved.base = Extent { generation: 9, number: 4, ..moved.base };
+        moved.patches = vec![Extent { generation: 10, number: 0, rows: 1, chunks: 1, bytes: 16, hash: 0 }];
         assert_eq!(base, content_hash(&[part("b", "2"), moved], &none), "order and place do not count");
+        let derived = Part { derived: true, ..part("c", "3") };
+        assert_eq!(
+            base,
+            content_hash(&[part("a", "1"), part("b", "2"), derived], &none),
+            "what follows does not count"
+        );
         let mut reshaped = part("a", "1");
         reshaped.shape = vec![3, 2];
         assert_ne!(base, content_hash(&[reshaped, part("b", "2")], &none));
@@ -319,7 +320,9 @@ mod tests {
         assert!(part("a", "1").is_consistent());
         for change in [
             |p: &mut Part| p.bytes += 4,
-            |p: &mut Part| p.chunks = 2,
+            |p: &mut Part| p.base.chunks = 2,
+            |p: &mut Part| p.base.bytes = 20,
+            |p: &mut Part| p.rows = 3,
             |p: &mut Part| p.dtype = "u64".to_owned(),
             |p: &mut Part| p.dtype = "u33".to_owned(),
             |p: &mut Part| p.shape = vec![u64::MAX, 3],

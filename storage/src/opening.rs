@@ -95,7 +95,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         let (root, options) = (root.clone(), options.clone());
         threads::watched(&root.clone(), move || create(&root, &options))?;
     }
-    let format = directory::read_format(&root)?;
+    let (version, format) = directory::read_format(&root)?;
     let current = directory::read_current(&root)?;
     let testimony = Witness::read(&root)?;
     let names = entries(&root)?;
@@ -123,7 +123,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         kept: RwLock::new(kept.into_iter().map(Arc::new).collect()),
         changing: Mutex::new(()),
         standing: Mutex::new(Standing::Unaccepted(current)),
-        is_old: format.is_none() || testimony.identity.is_none(),
+        is_old: version < directory::FORMAT_VERSION || testimony.identity.is_none(),
         last: AtomicU64::new(reached.sequence),
         appending: AtomicUsize::new(0),
         front: RwLock::new(()),

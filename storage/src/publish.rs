@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::contents::write_manifests;
-use crate::directory::{self, Entry, entries, generation_name, remove, size, store_name};
+use crate::directory::{self, Entry, entries, remove, size, store_name};
 use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
 use crate::error::Result;
 use crate::jobs;
@@ -162,13 +162,11 @@ impl Store {
     fn remove_unnamed(&self) -> Result<()> {
         let mut held: Vec<Arc<Manifest>> = self.held.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
         held.extend(self.kept());
-        let names =
-            |name: &str| held.iter().any(|m| m.owns(name) || m.state.as_ref().is_some_and(|state| state.file == name));
         for name in entries(self.root())? {
             let unnamed = match Entry::of(&name) {
                 Entry::Store(number) => !self.is_needed(number),
-                Entry::Generation(number) => !names(&generation_name(number)),
-                Entry::State(_) => !names(&name),
+                Entry::Generation(number) => !held.iter().any(|manifest| manifest.owns(number)),
+                Entry::State(_) => !held.iter().any(|manifest| manifest.has_state(&name)),
                 Entry::Unfinished => true,
                 Entry::Fixed | Entry::Foreign => false,
             };

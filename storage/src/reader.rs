@@ -9,14 +9,16 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::directory::UNFINISHED;
+use crate::directory::{UNFINISHED, generation_name};
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
 use crate::error::{Error, RESTORE_GENERATION, Result};
 use crate::generation::chunk_key;
 use crate::identity::Identity;
-use crate::manifest::{Manifest, Part};
+use crate::manifest::Manifest;
+use crate::part::{Extent, Part};
 use crate::places::{Places, Window};
+use crate::rows::{self, Pieces, Rows};
 use crate::scratch::Scratch;
 use crate::space;
 use crate::store::Store;
@@ -27,17 +29,18 @@ const CACHE: u64 = 16 << 20;
 
 /// Generation directories that are open for reading, shared by their readers.
 #[derive(Default)]
-pub(crate) struct OpenGenerations(Mutex<HashMap<String, Weak<Source>>>);
+pub(crate) struct OpenGenerations(Mutex<HashMap<u64, Weak<Source>>>);
 
 impl OpenGenerations {
-    fn open(&self, store: &Store, directory: &str) -> Result<Arc<Source>> {
+    fn open(&self, store: &Store, generation: u64) -> Result<Arc<Source>> {
         let mut open = self.0.lock();
-        if let Some(source) = open.get(directory).and_then(Weak::upgrade) {
+        if let Some(source) = open.get(&generation).and_then(Weak::upgrade) {
             return Ok(source);
         }
-        let source = Arc::new(Source::open(&store.root().join(directory), Some(store.identity()))?);
+        let directory = store.root().join(generation_name(generation));
+        let source = Arc::new(Source::open(&directory, Some(store.identity()))?);
         open.retain(|_, source| source.strong_count() > 0);
-        open.insert(directory.to_owned(), Arc::downgrade(&source));
+        open.insert(generation, Arc::downgrade(&source));
         Ok(source)
     }
 }
@@ -114,10 +117,9 @@ impl Source {
         }
     }
 
-    /// Visits the payloads of a part in order.
-    fn chunks(&self, part: &Part, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let bad =
-            |what: String| Error::corrupt(self.directory(), format!("part {:?} {what}", part.name), RESTORE_GENERATION);
+    /// Visits the payloads of an extent of the part `name` in order.
+    fn chunks(&self, name: &str, part: &Extent, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let bad = |what: String| self.damaged(name, &what);
         match self {
             Source::Placed { places, window, .. } => {
                 let mut window = window.lock();
@@ -152,41 +154,43 @@ impl Source {
         }
     }
 
-    /// Visits the payloads of a part in order; after the last, their length and hash have been checked.
-    fn check(&self, part: &Part, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+    /// Visits the payloads of an extent of the part `name` in order; after the last, their length and hash have been checked.
+    fn check(&self, name: &str, extent: &Extent, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let (mut hasher, mut bytes) = (Xxh3::new(), 0);
-        self.chunks(part, &mut |payload| {
+        self.chunks(name, extent, &mut |payload| {
             bytes += payload.len() as u64;
             hasher.update(payload);
             visit(payload);
         })?;
-        let bad =
-            |what: String| Error::corrupt(self.directory(), format!("part {:?} {what}", part.name), RESTORE_GENERATION);
-        if bytes != part.bytes {
-            return Err(bad(format!("has {bytes} bytes instead of {}", part.bytes)));
+        if bytes != extent.bytes {
+            return Err(self.damaged(name, &format!("has {bytes} bytes instead of {}", extent.bytes)));
         }
-        if format!("{:032x}", hasher.digest128()) != part.hash {
-            return Err(bad("fails its hash".to_owned()));
+        if hasher.digest128() != extent.hash {
+            return Err(self.damaged(name, "fails its hash"));
         }
         Ok(())
     }
+
+    fn damaged(&self, part: &str, what: &str) -> Error {
+        Error::corrupt(self.directory(), format!("part {part:?} {what}"), RESTORE_GENERATION)
+    }
 }
 
-/// Reads parts back from the directory they were written to.
-pub(crate) fn check_parts<'a>(
+/// Reads extents of parts back from the directory they were written to.
+pub(crate) fn check_extents<'a>(
     directory: &Path,
     identity: Identity,
-    mut parts: impl Iterator<Item = &'a Part>,
+    mut extents: impl Iterator<Item = (&'a str, &'a Extent)>,
 ) -> Result<()> {
     let source = Source::open(directory, Some(identity))?;
-    parts.try_for_each(|part| source.check(part, &mut |_| ()))
+    extents.try_for_each(|(name, extent)| source.check(name, extent, &mut |_| ()))
 }
 
 /// Reads the parts of a generation. Keeps the generation's files open and on the disk until dropped, so that many parts cost one opening.
 pub struct GenerationReader<'a> {
     store: &'a Store,
     manifest: Arc<Manifest>,
-    sources: Mutex<HashMap<String, Arc<Source>>>,
+    sources: Mutex<HashMap<u64, Arc<Source>>>,
 }
 
 impl<'a> GenerationReader<'a> {
@@ -205,6 +209,14 @@ impl<'a> GenerationReader<'a> {
     /// [`Error::Invalid`] when there is no such part or it has another element type; [`Error::Corrupt`] when a chunk is damaged or
     /// missing, or the whole is not what was written.
     pub fn part<T: Element>(&self, name: &str) -> Result<Vec<T>> {
+        self.ragged(name).map(|(_, data)| data)
+    }
+
+    /// Reads a part with the lengths of its rows; none where they are all alike.
+    ///
+    /// # Errors
+    /// As [`GenerationReader::part`].
+    pub fn ragged<T: Element>(&self, name: &str) -> Result<(Vec<u32>, Vec<T>)> {
         let part = self
             .manifest
             .part(name)
@@ -213,29 +225,52 @@ impl<'a> GenerationReader<'a> {
             return Err(Error::invalid(format!("part {name:?} holds {} elements, not {}", part.dtype, T::DTYPE)));
         }
         let mut data = vec![T::zeroed(); part.bytes as usize / size_of::<T>()];
-        let mut rest: &mut [u8] = bytemuck::cast_slice_mut(&mut data);
-        self.chunks(part, |payload| {
-            // `chunks` has made sure that the payloads fit.
-            if let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(payload.len()) {
-                place.copy_from_slice(payload);
-                rest = after;
+        let lengths = self.read(part, bytemuck::cast_slice_mut(&mut data))?;
+        Ok((lengths, data))
+    }
+
+    /// Reads the bytes of a part and checks every chunk, count and hash; the lengths of its rows.
+    pub(crate) fn read(&self, part: &Part, data: &mut [u8]) -> Result<Vec<u32>> {
+        let source = self.source(part.base.generation)?;
+        let lengths = if !part.ragged && part.patches.is_empty() {
+            let mut rest = &mut *data;
+            source.check(&part.name, &part.base, &mut |payload| {
+                // `check` makes sure that the payloads fit.
+                if let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(payload.len()) {
+                    place.copy_from_slice(payload);
+                    rest = after;
+                }
+            })?;
+            Vec::new()
+        } else {
+            let mut pieces = Pieces { base_rows: part.base.rows as usize, ..Pieces::default() };
+            source.check(&part.name, &part.base, &mut |payload| pieces.base.extend_from_slice(payload))?;
+            for patch in &part.patches {
+                let mut bytes = Vec::with_capacity(patch.bytes as usize);
+                let source = self.source(patch.generation)?;
+                source.check(&part.name, patch, &mut |payload| bytes.extend_from_slice(payload))?;
+                pieces.patches.push((patch.rows as usize, bytes));
             }
-        })?;
-        Ok(data)
+            let lengths = rows::assemble(part.form(), &pieces, data);
+            lengths.ok_or_else(|| source.damaged(&part.name, "has rows that do not fit"))?
+        };
+        let is_whole =
+            !part.by_blocks || Rows { bytes: data, form: part.form(), lengths: &lengths }.hash() == part.hash;
+        if is_whole { Ok(lengths) } else { Err(source.damaged(&part.name, "fails the hash over its rows")) }
     }
 
-    /// Visits the chunks of a part in order; after the last, count, length and hash have been checked.
-    pub(crate) fn chunks(&self, part: &Part, mut visit: impl FnMut(&[u8])) -> Result<()> {
-        self.source(&part.directory)?.check(part, &mut visit)
+    /// Checks every chunk, count and hash of a part.
+    pub(crate) fn check(&self, part: &Part) -> Result<()> {
+        self.read(part, &mut vec![0; part.bytes as usize]).map(drop)
     }
 
-    fn source(&self, directory: &str) -> Result<Arc<Source>> {
+    fn source(&self, generation: u64) -> Result<Arc<Source>> {
         let mut sources = self.sources.lock();
-        if let Some(source) = sources.get(directory) {
+        if let Some(source) = sources.get(&generation) {
             return Ok(Arc::clone(source));
         }
-        let source = self.store.open_generations.open(self.store, directory)?;
-        sources.insert(directory.to_owned(), Arc::clone(&source));
+        let source = self.store.open_generations.open(self.store, generation)?;
+        sources.insert(generation, Arc::clone(&source));
         Ok(source)
     }
 }

@@ -7,6 +7,7 @@ use crate::directory::{Entry, entries, size};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::manifest::Manifest;
+use crate::part::Part;
 use crate::reader::GenerationReader;
 use crate::store::{Live, Store};
 
@@ -77,14 +78,14 @@ impl Store {
         let Some(manifest) = manifest else { return Ok(report) };
         let reader: GenerationReader<'_> = self.read_generation(Arc::clone(&manifest));
         for part in &manifest.parts {
-            let checked = reader.chunks(part, |_| ());
+            let checked = reader.check(part);
             if checked.is_ok() {
                 report.parts += 1;
                 report.bytes += part.bytes;
             }
             keep(&mut report.damage, checked)?;
         }
-        if let Some(file) = &manifest.state {
+        if let Some(file) = manifest.state.last() {
             match self.read_state(&manifest).and_then(|state| state.map(|state| state.verify()).transpose()) {
                 Ok(Some(())) => {}
                 Ok(None) => report.warnings.push(format!("{} is missing: the next training starts cold", file.file)),
@@ -94,7 +95,7 @@ impl Store {
         for kept in self.kept() {
             let reader = self.read_generation(Arc::clone(&kept));
             let mut parts = kept.parts.iter().filter(|part| !manifest.parts.contains(part));
-            if let Err(error) = parts.try_for_each(|part| reader.chunks(part, |_| ())) {
+            if let Err(error) = parts.try_for_each(|part| reader.check(part)) {
                 report
                     .warnings
                     .push(format!("generation {} is kept and cannot be gone back to: {error}", kept.generation));
@@ -122,9 +123,9 @@ impl Store {
         let (bytes, manifest) = self.tail(|live, after, last| log::bytes(&live.engine, after, last));
         usage.live = bytes?;
         let generations: Vec<Arc<Manifest>> = manifest.into_iter().chain(self.kept()).collect();
-        let parts = generations.iter().flat_map(|manifest| &manifest.parts);
-        let parts: HashMap<_, _> = parts.map(|part| ((&part.directory, part.number), part.bytes)).collect();
-        let states = generations.iter().filter_map(|manifest| manifest.state.as_ref());
+        let parts = generations.iter().flat_map(|manifest| &manifest.parts).flat_map(Part::extents);
+        let parts: HashMap<_, _> = parts.map(|part| ((part.generation, part.number), part.bytes)).collect();
+        let states = generations.iter().flat_map(|manifest| &manifest.state);
         let states: HashMap<_, _> = states.map(|state| (&state.file, state.bytes)).collect();
         usage.live += parts.values().sum::<u64>() + states.values().sum::<u64>();
         Ok(usage)
@@ -133,7 +134,7 @@ impl Store {
 
 impl Store {
     /// Looks at the log above what the current generation holds, in one consistent view.
-    fn tail<T>(&self, look: impl FnOnce(&Live, u64, u64) -> T) -> (T, Option<Arc<Manifest>>) {
+    pub(crate) fn tail<T>(&self, look: impl FnOnce(&Live, u64, u64) -> T) -> (T, Option<Arc<Manifest>>) {
         let _front = self.front.read();
         // In this order: each holds at least what the one before promises, whatever is appended or published in between.
         let last = self.last_sequence();

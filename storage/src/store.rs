@@ -88,7 +88,7 @@ pub struct Store {
     pub(crate) root: PathBuf,
     pub(crate) options: StoreOptions,
     pub(crate) birth: Birth,
-    /// Whether files of the database are still of format 1 when it is opened.
+    /// Whether files of the database are still of an earlier format when it is opened.
     pub(crate) is_old: bool,
     pub(crate) live: RwLock<Arc<Live>>,
     pub(crate) manifest: RwLock<Option<Arc<Manifest>>>,
@@ -264,10 +264,7 @@ impl Store {
     /// # Errors
     /// [`Error::Corrupt`] when the file is not what was written, which costs no more than its absence.
     pub fn read_state(&self, manifest: &Manifest) -> Result<Option<State>> {
-        match &manifest.state {
-            Some(file) => State::open(&self.root, file),
-            None => Ok(None),
-        }
+        State::open(&self.root, &manifest.state)
     }
 
     /// Begins the next generation.

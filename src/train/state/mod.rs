@@ -11,6 +11,9 @@ use crate::kernel::dense::Matrix;
 /// Arrays with a row per user, and with one per item.
 const OF_USERS: [&str; 4] = ["teacher.users", "student.users", "student.user_scales", "student.user_targets"];
 const OF_ITEMS: [&str; 3] = ["teacher.items", "student.items", "student.item_scales"];
+/// Arrays with a list an item, and how long each list is.
+const LISTS: [&str; 2] = ["teacher.neighbours.items", "teacher.neighbours.weights"];
+const COUNTS: &str = "teacher.neighbours.counts";
 /// What names the rows of these that are stored, where those are not all.
 pub(crate) const USERS: &str = "rows.users";
 pub(crate) const ITEMS: &str = "rows.items";
@@ -67,6 +70,15 @@ impl TrainState {
             self.push_row(name, StateData::Integers(active));
         }
         self
+    }
+
+    /// How many elements each item has in an array that holds a list an item; `None` of one that does not.
+    pub(crate) fn lengths(&self, name: &str) -> Option<&[u32]> {
+        let counts = LISTS.contains(&name).then(|| self.parts.iter().find(|part| part.name == COUNTS))??;
+        match &counts.data {
+            StateData::Integers(counts) => Some(counts),
+            StateData::Floats(_) => None,
+        }
     }
 
     /// An array of one row.

@@ -167,7 +167,7 @@ fn small_files() {
     fuzz(
         "small-files",
         seeds,
-        &[b"kithdb 1", b"kithdb 2", b"store-1", b"store-2", b"kithack1", b"kithstat", b"\n"],
+        &[b"kithdb 1", b"kithdb 3", b"store-1", b"store-2", b"kithack1", b"kithstat", b"\n"],
         300,
         move |bytes| {
             let Some((&which, bytes)) = bytes.split_first() else { return "refused" };

@@ -1,9 +1,10 @@
 //! `kithdb compact`: what has come since, taken into the next generation.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use kithdb::{Compaction, TrainOutcome};
+use kithdb::{Compaction, Db, TrainOutcome};
 use serde::Serialize;
 
 use super::database::Database;
@@ -28,6 +29,18 @@ pub(crate) struct Compact {
     /// Learn everything from nothing, with the options of the last training
     #[arg(long)]
     full: bool,
+    /// Learn nothing: write what is live, and nothing else, as a database of its own
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["minor", "major", "full"])]
+    copy: Option<PathBuf>,
+}
+
+/// What a copy came to, as printed.
+#[derive(Serialize)]
+struct Copied {
+    copy: PathBuf,
+    bytes_before: u64,
+    bytes: u64,
+    seconds: f64,
 }
 
 /// What a compaction came to, as printed.
@@ -41,6 +54,9 @@ struct Compacted {
 impl Compact {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
+        if let Some(folder) = self.copy {
+            return copy(&db, folder, output);
+        }
         let kind = match (self.full, self.major) {
             (true, _) => Compaction::Full,
             (_, true) => Compaction::Major,
@@ -51,6 +67,19 @@ impl Compact {
         output.result(&Compacted { outcome, seconds: start.elapsed().as_secs_f64() }, text)?;
         Ok(Answer::Yes)
     }
+}
+
+fn copy(db: &Db, folder: PathBuf, output: &Output) -> anyhow::Result<Answer> {
+    let start = Instant::now();
+    db.compact_to(&folder)?;
+    let bytes_before = db.stats()?.disk.total;
+    let bytes = Db::options().create(false).background(false).open(&folder)?.stats()?.disk.total;
+    let copied = Copied { copy: folder, bytes_before, bytes, seconds: start.elapsed().as_secs_f64() };
+    output.result(&copied, |copied| {
+        let (before, after) = (output::bytes(copied.bytes_before), output::bytes(copied.bytes));
+        format!("{} has {after}, of {before}, in {}", copied.copy.display(), output::seconds(copied.seconds))
+    })?;
+    Ok(Answer::Yes)
 }
 
 fn text(compacted: &Compacted) -> String {
