@@ -1,0 +1,119 @@
+//! A compact copy of a database: what is live and nothing else, in a directory of its own.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::directory::{Entry, UNFINISHED, create_directories, entries, remove, rename};
+use crate::error::{Error, Result};
+use crate::generation::{Draft, GenerationWriter};
+use crate::log;
+use crate::manifest::Manifest;
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::rows::Rows;
+use crate::store::{Store, StoreOptions};
+
+/// Records that are appended to the copy together.
+const GROUP: usize = 65_536;
+
+impl Store {
+    /// Writes the current generation, its training state, the records of the log after it and the records of jobs into a new database at `path`, which is
+    /// absent or an empty directory. Every part is merged. The copy is of the moment of the call; appends go on meanwhile. It has its whole name when it
+    /// is durable, and not before. It has an identity of its own, and none of the generations that are kept.
+    ///
+    /// Takes memory of about the log and the largest part.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is something at `path`; errors of reading, and of writing the copy, after which there is none.
+    pub fn copy_to(&self, path: &Path) -> Result<()> {
+        let place = Place::of(path)?;
+        // One consistent view: what the log loses meanwhile belongs to a later generation.
+        let mut records = Vec::new();
+        let (scanned, manifest) = self.tail(|live, after, last| {
+            log::scan(&live.engine, after, last, |packed, _| {
+                packed.records(&live.engine, |sequence, record| {
+                    records.extend((sequence > after && sequence <= last).then_some(record));
+                    Ok(())
+                })
+            })
+        });
+        scanned?;
+        let copied = self.copy(&place.unfinished, manifest, &records);
+        copied.and_then(|()| rename(&place.unfinished, path)).inspect_err(|_| drop(remove(&place.unfinished)))
+    }
+
+    fn copy(&self, path: &Path, manifest: Option<Arc<Manifest>>, records: &[Record]) -> Result<()> {
+        let properties = self.birth.properties.clone();
+        let copy = Store::open(path, &StoreOptions { create: true, properties, ..self.options.clone() })?;
+        if let Some(manifest) = manifest {
+            copy.take_generation(self, &manifest)?;
+        }
+        records.chunks(GROUP).try_for_each(|records| copy.append(records).map(drop))?;
+        self.jobs()?.iter().try_for_each(|job| copy.note_job(job))?;
+        copy.close()
+    }
+
+    /// Publishes a generation of another database as it is, in one that is empty.
+    fn take_generation(&self, from: &Store, manifest: &Arc<Manifest>) -> Result<()> {
+        // The log goes on where the generation ends.
+        self.last.store(manifest.folded_through, Ordering::Release);
+        self.writing.store(true, Ordering::Release);
+        let mut writer = GenerationWriter::begin(self, manifest.generation)?;
+        let reader = from.read_generation(Arc::clone(manifest));
+        for part in &manifest.parts {
+            let mut bytes = vec![0; part.bytes as usize];
+            let lengths = reader.read(part, &mut bytes)?;
+            let (form, ragged, derived) = (part.form(), part.ragged, part.derived);
+            let plan = Plan {
+                name: &part.name,
+                dtype: &part.dtype,
+                shape: &part.shape,
+                element: form.element,
+                ragged,
+                derived,
+            };
+            writer.put(&plan, &Rows { bytes: &bytes, form, lengths: &lengths })?;
+        }
+        // Losing the state costs a cold training: what cannot be read is left out.
+        if let Ok(Some(state)) = from.read_state(manifest) {
+            state.each(|plan, rows| writer.put_state(plan, rows))?;
+        }
+        let Manifest { folded_through, trained_through, ref attributes, .. } = **manifest;
+        writer.publish(Draft { folded_through, trained_through, attributes: attributes.clone(), rewrite: false })?;
+        Ok(())
+    }
+}
+
+/// Where a copy goes.
+struct Place {
+    /// What it is called until it is whole.
+    unfinished: PathBuf,
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Place> {
+        let invalid =
+            |what: &str| Error::invalid(format!("{}: {what}: name a directory that is not there yet", path.display()));
+        if path.exists() && !(path.is_dir() && entries(path)?.is_empty()) {
+            return Err(invalid("there is something already"));
+        }
+        let mut name = path.file_name().map(OsString::from).ok_or_else(|| invalid("it has no name"))?;
+        name.push(UNFINISHED);
+        let unfinished = path.with_file_name(name);
+        if let Some(parent) = unfinished.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            create_directories(parent)?;
+        }
+        if unfinished.exists() {
+            // What a copy left that did not come to its end has our files and no others.
+            let ours =
+                unfinished.is_dir() && entries(&unfinished)?.iter().all(|name| Entry::of(name) != Entry::Foreign);
+            if !ours {
+                return Err(invalid("what it would be called until it is whole is something else"));
+            }
+            remove(&unfinished)?;
+        }
+        Ok(Place { unfinished })
+    }
+}

@@ -1,0 +1,110 @@
+//! What was forgotten is in no file: after at most two more publications, and in a copy.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod drill;
+mod shop;
+
+use std::path::Path;
+
+use drill::files::read;
+use drill::stored;
+use kithdb::{Compaction, Db, Error, Id, Interaction};
+
+const SECRET: &str = "a-name-that-nobody-may-find-again";
+
+fn holds(path: &Path, secret: &str) -> Vec<String> {
+    let has = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+    let files = read(path).into_iter().filter_map(|(path, bytes)| Some((path, bytes?)));
+    files.filter(|(_, bytes)| has(bytes)).map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
+}
+
+fn minor(db: &Db) {
+    match db.compact(Compaction::Minor).unwrap().wait() {
+        Ok(_) | Err(Error::NothingNew { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The shop, with names for ids.
+fn named() -> impl Iterator<Item = Interaction> {
+    shop::interactions().map(|x| Interaction::new(format!("user {}", x.user), format!("item {}", x.item)))
+}
+
+#[test]
+fn two_publications_after_a_forgetting_no_file_names_who_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.kith");
+    let options = || Db::options().background(false).kept_generations(5);
+    let db = options().open(&path).unwrap();
+    db.insert_many(named()).unwrap();
+    db.insert_many((0..12).map(|item| (SECRET.to_owned(), format!("item {item}")))).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    // Trained, compacted over and kept: it is in bases, patches and the log.
+    for round in 0..4 {
+        db.insert(SECRET, format!("item {}", 20 + round)).unwrap();
+        db.insert(format!("later {round}"), "item 3").unwrap();
+        minor(&db);
+    }
+    db.insert(SECRET, "item 40").unwrap();
+    assert!(holds(&path, SECRET).len() > 1);
+    let taken = db.history("user 7").unwrap()[0].item.clone();
+    assert!(db.remove("user 7", taken).unwrap() && db.retire_item("item 9").unwrap());
+    assert!(db.forget_user(SECRET).unwrap());
+    // A copy of now has what the log has: who it was, and that they are to be forgotten.
+    let early = directory.path().join("early.kith");
+    db.compact_to(&early).unwrap();
+    for _ in 0..2 {
+        minor(&db);
+        db.insert("user 3", "item 1").unwrap();
+    }
+    assert_eq!(holds(&path, SECRET), [""; 0]);
+    let copy = directory.path().join("copy.kith");
+    db.compact_to(&copy).unwrap();
+    assert_eq!(holds(&copy, SECRET), [""; 0]);
+    let edges = stored(&db);
+    assert!(!edges.keys().any(|(user, _)| *user == Id::from(SECRET)));
+    drop(db);
+    for path in [&path, &copy] {
+        let db = options().open(path).unwrap();
+        assert_eq!(stored(&db), edges);
+        assert!(db.verify().unwrap().warnings.is_empty());
+        assert_eq!(holds(path, SECRET), [""; 0]);
+    }
+    let db = options().open(&early).unwrap();
+    assert!(!db.users().contains(&Id::from(SECRET)) && db.stats().unwrap().retired_items == 1);
+}
+
+#[test]
+fn a_copy_is_the_database_of_its_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, copy) = (directory.path().join("shop.kith"), directory.path().join("below/copy.kith"));
+    let db = Db::options().background(false).open(&path).unwrap();
+    let empty = directory.path().join("empty.kith");
+    db.compact_to(&empty).unwrap();
+    assert_eq!(Db::open(&empty).unwrap().users(), []);
+    db.insert_many(named()).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    db.insert_many([("user 4", "item 99"), ("new", "item 98"), ("new", "item 97")]).unwrap();
+    minor(&db);
+    db.insert_many([("user 5", "item 96"), ("newer", "item 95")]).unwrap();
+    assert!(db.retire_item("item 11").unwrap());
+    db.compact_to(&copy).unwrap();
+    assert!(db.compact_to(&copy).is_err(), "there is one");
+    let answers = |db: &Db| {
+        let of =
+            |user: &str| db.nearest(user, 10).unwrap().into_iter().map(|hit| (hit.id, hit.score.to_bits())).collect();
+        ["user 4", "user 5", "new", "newer", "user 100"].map(of) as [Vec<(Id, u32)>; 5]
+    };
+    let before = (stored(&db), answers(&db), db.stats().unwrap().generation.unwrap().content_hash);
+    // What comes later is none of it, and work goes on in both.
+    db.insert("user 6", "item 94").unwrap();
+    let copied = Db::options().background(false).open(&copy).unwrap();
+    let found = (stored(&copied), answers(&copied), copied.stats().unwrap().generation.unwrap().content_hash);
+    assert_eq!(found, before);
+    assert_eq!(copied.jobs().unwrap().len(), 2);
+    copied.insert("user 6", "item 94").unwrap();
+    assert_eq!((stored(&copied), copied.snapshot().last_sequence()), (stored(&db), db.snapshot().last_sequence()));
+    let hash = |db: &Db| db.compact(Compaction::Minor).unwrap().wait().unwrap().content_hash;
+    assert_eq!(hash(&copied), hash(&db), "what was learned goes along");
+    assert!(copied.verify().unwrap().warnings.is_empty());
+}
