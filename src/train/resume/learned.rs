@@ -47,9 +47,7 @@ impl Learned {
         let Learned { users, items, neighbours, tables } = self;
         let grown = match neighbours {
             Some(neighbours) if items.rows() < n_items => {
-                let mut columns = neighbours.into_columns();
-                columns.resize(n_items, Vec::new());
-                Some(Neighbours::of_columns(columns)?)
+                Some(Neighbours::replaced(&neighbours.by_item(), n_items, &[], &[])?)
             }
             same => same,
         };

@@ -46,21 +46,18 @@ pub(crate) fn major(
     let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
     sweep(&context, &choices.teacher, &mut learned)?;
     if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
-        let mut columns = neighbours.into_columns();
-        let moved = |item: u32, near: &[u32]| {
-            let kept = columns[item as usize].iter().map(|entry| entry.0);
-            touched.binary_search(&item).is_ok() || !kept.eq(near.iter().copied())
-        };
+        let by_item = neighbours.by_item();
+        drop(neighbours);
+        let moved =
+            |item: u32, near: &[u32]| touched.binary_search(&item).is_ok() || by_item.row(item as usize) != near;
         let items: Vec<u32> = (0..graph.n_items() as u32).collect();
         let fitted = Neighbours::columns(&context, &items, regularisation, moved)?;
-        for (column, fitted) in columns.iter_mut().zip(fitted).filter(|(_, fitted)| !fitted.is_empty()) {
-            *column = fitted;
-            column.iter_mut().for_each(|entry| entry.1 *= weight);
-        }
         // An item that lost its last interaction is predicted from nothing.
-        let degrees = graph.items().degrees();
-        columns.iter_mut().zip(degrees).filter(|(_, degree)| *degree == 0).for_each(|(column, _)| column.clear());
-        learned.neighbours = Some(Neighbours::of_columns(columns)?);
+        let has_changed =
+            |(item, column): &(u32, Vec<(u32, f32)>)| !column.is_empty() || graph.items().degree(*item as usize) == 0;
+        let (items, mut columns): (Vec<u32>, Vec<_>) = items.into_iter().zip(fitted).filter(has_changed).unzip();
+        columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
+        learned.neighbours = Some(Neighbours::replaced(&by_item, graph.n_items(), &items, &columns)?);
     }
     let teacher = learned.teacher();
     if !teacher.is_finite() {

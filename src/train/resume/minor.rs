@@ -44,13 +44,11 @@ pub(crate) fn minor(
     context.monitor.phase("teacher", 4);
     factors(&context, &choices.teacher, &mut learned, rows)?;
     if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
-        let fitted = Neighbours::columns(&context, rows.items, regularisation, |_, _| true)?;
-        let mut columns = neighbours.into_columns();
-        for (&item, mut column) in rows.items.iter().zip(fitted) {
-            column.iter_mut().for_each(|entry| entry.1 *= weight);
-            columns[item as usize] = column;
-        }
-        learned.neighbours = Some(Neighbours::of_columns(columns)?);
+        let mut columns = Neighbours::columns(&context, rows.items, regularisation, |_, _| true)?;
+        columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
+        let by_item = neighbours.by_item();
+        drop(neighbours);
+        learned.neighbours = Some(Neighbours::replaced(&by_item, graph.n_items(), rows.items, &columns)?);
     }
     context.monitor.advance(4);
     let teacher = learned.teacher();

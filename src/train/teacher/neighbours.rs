@@ -95,25 +95,39 @@ impl Neighbours {
             .collect()
     }
 
-    /// A model of the items that each item is predicted from, rising, with weights.
+    /// By item, the items that it is predicted from, with weights.
+    pub(crate) fn by_item(&self) -> Csr {
+        self.weights.transpose()
+    }
+
+    /// The same model of `n_items` items, `by_item` it, with other columns, [by item](Neighbours::by_item) and as [`Neighbours::columns`] gives them, for `items`, which rise.
+    /// O(weights).
     ///
     /// # Errors
     /// When they are none of such items, or a weight is not finite.
-    pub(crate) fn of_columns(columns: Vec<Vec<(u32, f32)>>) -> Result<Neighbours> {
-        let n_items = columns.len();
+    pub(crate) fn replaced(
+        by_item: &Csr,
+        n_items: usize,
+        items: &[u32],
+        columns: &[Vec<(u32, f32)>],
+    ) -> Result<Neighbours> {
         let mut offsets = vec![0u64];
-        offsets.extend(columns.iter().scan(0, |end, column| {
-            *end += column.len() as u64;
-            Some(*end)
-        }));
-        let (near, weights) = columns.into_iter().flatten().unzip();
+        let (mut near, mut weights) = (Vec::with_capacity(by_item.n_edges()), Vec::with_capacity(by_item.n_edges()));
+        let mut replaced = items.iter().zip(columns).peekable();
+        for item in 0..n_items {
+            if let Some((_, column)) = replaced.next_if(|(other, _)| **other as usize == item) {
+                near.extend(column.iter().map(|entry| entry.0));
+                weights.extend(column.iter().map(|entry| entry.1));
+            } else if item < by_item.n_rows() {
+                near.extend_from_slice(by_item.row(item));
+                match by_item.row_values(item) {
+                    Some(values) => weights.extend_from_slice(values),
+                    None => weights.resize(near.len(), 1.0),
+                }
+            }
+            offsets.push(near.len() as u64);
+        }
         Ok(Neighbours { weights: Csr::from_parts(n_items, offsets, near, Some(weights))?.transpose() })
-    }
-
-    /// The items that each item is predicted from, rising, with weights.
-    pub(crate) fn into_columns(self) -> Vec<Vec<(u32, f32)>> {
-        let columns = self.weights.transpose();
-        (0..columns.n_rows()).map(|item| columns.entries(item).collect()).collect()
     }
 
     /// A model of these weights, which a row an item holds.
