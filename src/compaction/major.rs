@@ -4,10 +4,10 @@ use super::made::{Kept, Made};
 use super::minor::{minor, resumable};
 use super::worker::Watch;
 use crate::error::Result;
-use crate::generation::{Cut, Origin, Parent};
+use crate::generation::{Cut, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
 use crate::snapshot::Snapshot;
-use crate::train::{Resumed, TrainReport, resume_all};
+use crate::train::{Choices, Resumed, TrainReport, resume_all};
 
 /// Folds a cut into the generation before and learns on, with all it chose. Of models that cannot go on, and where nothing was trained yet, as a
 /// minor compaction.
@@ -28,17 +28,21 @@ pub(super) fn major(
     let generation = &parent.generation;
     let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
     let planes = generation.users().planes();
-    let Resumed { learned, users, items, fold_in, epochs } =
-        resume_all(&graph, &choices, learned, &cut.touched.items, planes, watch)?;
-    let settings = &provenance.choices;
-    let report = TrainReport { epochs, ..TrainReport::kept(generation.shape().widths(), cut.interactions(), settings) };
+    let before = Bipartite::from_postings(generation.postings(), generation.n_items() as u32, choices.half_life)?;
+    let rule = provenance.options.as_ref().map_or(f32::INFINITY, |options| Choices::rule(options, &graph));
+    let Resumed { learned, users, items, fold_in, epochs, choices } =
+        resume_all((&before, &graph), (&choices, rule), learned, &cut.touched.items, planes, watch)?;
+    let child = provenance.child(Origin::Major, generation.content_hash(), cut.changes);
+    let provenance = Provenance { choices: choices.kept(&provenance.choices), ..child };
+    let kept = TrainReport::kept(generation.shape().widths(), cut.interactions(), &provenance.choices);
+    let report = TrainReport { epochs, ..kept };
     let made = Made {
         users,
         items,
         fold_in,
         encoder: None,
         state: Kept::State(learned.save(&graph)),
-        provenance: provenance.child(Origin::Major, generation.content_hash(), cut.changes),
+        provenance,
         trained: cut.sequence,
     };
     Ok((made, report))

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use crate::graph::Bipartite;
 use crate::train::model::options::TrainOptions;
+use crate::train::model::recipe::Recipe;
 use crate::train::model::settings::{self, Setting, SettingValue};
+use crate::train::model::size::Size;
 use crate::train::student::Discrete;
 use crate::train::teacher::ImplicitAls;
 
@@ -57,6 +60,25 @@ impl Choices {
             novelty: options.novelty,
             half_life: options.decay(),
         })
+    }
+
+    /// The `known` settings of a training with those that these are in place of its own.
+    pub(crate) fn kept(&self, known: &[(String, SettingValue)]) -> Vec<(String, SettingValue)> {
+        let own = |name: &str| match name {
+            NEIGHBOUR_WEIGHT => self.neighbours.map(|(_, weight)| weight),
+            name if name == settings::TEACHER_REGULARISATION.name => Some(self.teacher.regularisation),
+            _ => None,
+        };
+        let kept = |(name, value): &(String, SettingValue)| {
+            let value = own(name).map_or_else(|| value.clone(), |own| SettingValue::Number(f64::from(own)));
+            (name.clone(), value)
+        };
+        known.iter().map(kept).collect()
+    }
+
+    /// The regularisation that the recipe begins with on such a graph.
+    pub(crate) fn rule(options: &TrainOptions, graph: &Bipartite) -> f32 {
+        Recipe::new(options, Size::of(graph)).teacher.regularisation
     }
 }
 

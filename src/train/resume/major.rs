@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::rechoose::rechoose;
 use super::{Choices, Learned};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
@@ -25,17 +26,19 @@ pub(crate) struct Resumed {
     pub(crate) items: LayeredCodes,
     pub(crate) fold_in: FoldInMap,
     pub(crate) epochs: Vec<Epoch>,
+    pub(crate) choices: Choices,
 }
 
-/// Goes on from what was `learned` with all of `graph`: sweeps of the teacher, the neighbours of items that were `touched`, rising, or are predicted from
-/// others now, a sweep of the student from the codes there are, and the fold-in map anew. Nothing is held out and nothing is chosen.
+/// Goes on from what was `learned` of `before` with all of `graph`: the two choices that what came since can tell of, given the regularisation that is the `rule` for
+/// such a graph; sweeps of the teacher, the neighbours of items that were `touched`, rising, or are predicted from
+/// others now, a sweep of the student from the codes there are, and the fold-in map anew. Nothing is held out.
 ///
 /// # Errors
 /// `Cancelled`, `Diverged`.
 pub(crate) fn major(
-    graph: &Bipartite,
-    choices: &Choices,
-    learned: Learned,
+    (before, graph): (&Bipartite, &Bipartite),
+    (choices, rule): (&Choices, f32),
+    mut learned: Learned,
     touched: &[u32],
     planes: u32,
     monitor: &dyn Monitor,
@@ -43,6 +46,8 @@ pub(crate) fn major(
     let (validation, isa) = (Validation::none(), Isa::chosen()?);
     let (popcount, seed) = (super::kernel()?, choices.seed);
     let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
+    monitor.phase("choose", 0);
+    let choices = &rechoose((before, graph), choices, &mut learned, rule, monitor)?;
     let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
     sweep(&context, &choices.teacher, &mut learned)?;
     if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
@@ -72,7 +77,7 @@ pub(crate) fn major(
     let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
     let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;
     tables.item_scales = plain;
-    Ok(Resumed { learned: Learned { tables, ..learned }, users, items, fold_in, epochs })
+    Ok(Resumed { learned: Learned { tables, ..learned }, users, items, fold_in, epochs, choices: choices.clone() })
 }
 
 /// Sweeps of the teacher over all rows.

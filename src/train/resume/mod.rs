@@ -5,6 +5,7 @@ mod choices;
 mod learned;
 mod major;
 mod minor;
+mod rechoose;
 mod recoded;
 
 pub(crate) use choices::Choices;

@@ -319,6 +319,32 @@ mod tests {
     }
 
     /// The normal equations of the weighted squares hold, and weights of 1 change no bit.
+    /// Of every item, what it is predicted from.
+    fn columns(graph: &Bipartite, lambda: f32) -> Vec<Vec<(u32, f32)>> {
+        let by_item = Neighbours::fit(&context(graph, &()), lambda).unwrap().by_item();
+        (0..by_item.n_rows()).map(|item| by_item.entries(item).collect()).collect()
+    }
+
+    #[test]
+    fn replaced_columns_are_replaced_and_no_others() {
+        let edges: Vec<_> = (0..30u32).map(|e| (e % 6, e * e % 7, 1.0)).collect();
+        let graph = Bipartite::from_edges(6, 7, &edges).unwrap();
+        let before = columns(&graph, 1.0);
+        let by_item = Neighbours::fit(&context(&graph, &()), 1.0).unwrap().by_item();
+        let own = [vec![], vec![(0, 0.5), (3, -0.25)], vec![(1, 2.0)]];
+        let after = Neighbours::replaced(&by_item, 9, &[0, 4, 8], &own).unwrap().by_item();
+        for item in 0..9u32 {
+            let want = match item {
+                0 => &own[0],
+                4 => &own[1],
+                8 => &own[2],
+                7 => &Vec::new(),
+                other => &before[other as usize],
+            };
+            assert_eq!(&after.entries(item as usize).collect::<Vec<_>>(), want, "{item}");
+        }
+    }
+
     #[test]
     fn confidences_weigh_residuals() {
         let (n_users, n_items, lambda) = (50u32, 9u32, 1.5f32);
@@ -330,9 +356,9 @@ mod tests {
             .map(|(user, item)| (user, item, 0.25 + (user * 7 + item) as f32 % 5.0))
             .collect();
         let graph = Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap();
-        let columns = Neighbours::fit(&context(&graph, &()), lambda).unwrap().into_columns();
+        let own = columns(&graph, lambda);
         let x = |user: u32, item: u32| f64::from(u8::from(graph.users().row(user as usize).contains(&item)));
-        for (item, column) in (0..n_items).zip(&columns) {
+        for (item, column) in (0..n_items).zip(&own) {
             for &(other, weight) in column {
                 let gradient = (0..n_users).map(|user| {
                     let known = graph.users().entries(user as usize).find(|entry| entry.0 == item);
@@ -347,8 +373,7 @@ mod tests {
         let (offsets, targets) = (graph.users().offsets().to_vec(), graph.users().targets().to_vec());
         let ones = Bipartite::from_users(Csr::from_parts(9, offsets.clone(), targets.clone(), ones).unwrap()).unwrap();
         let plain = Bipartite::from_users(Csr::from_parts(9, offsets, targets, None).unwrap()).unwrap();
-        let columns = |graph: &Bipartite| Neighbours::fit(&context(graph, &()), lambda).unwrap().into_columns();
-        assert_eq!(columns(&ones), columns(&plain));
+        assert_eq!(columns(&ones, lambda), columns(&plain, lambda));
     }
 
     #[test]

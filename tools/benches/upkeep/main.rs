@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use clap::Parser;
-use kithdb::{Compaction, Db, Preset, TrainOptions};
+use kithdb::{Compaction, Db, Id, Preset, TrainOptions};
 
 use parts::{Pair, Parts, SETS};
 
@@ -91,8 +91,10 @@ fn main() -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    println!("| set | inserted | | recall@20, 1-bit | all bits | of a retrain's | processor, s | of a retrain's | s |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| set | inserted | | recall@20, 1-bit | all bits | of a retrain's | of new items, all bits | processor, s | of a retrain's | s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for set in sets {
         for &share in &arguments.shares {
             match Parts::of(set, data, share, arguments.seed) {
@@ -108,6 +110,8 @@ fn main() -> anyhow::Result<()> {
 struct Row {
     name: String,
     recall: [f64; 2],
+    /// Of items that came later, with all bits.
+    of_new: f64,
     processor: f64,
     seconds: f64,
 }
@@ -118,11 +122,12 @@ impl Row {
         let (start, before) = (Instant::now(), processor_seconds());
         work(db).with_context(|| name.to_owned())?;
         let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - before);
-        let recall = |bits| -> anyhow::Result<f64> {
-            let measures = db.evaluate(&parts.truth, &[K], bits)?;
-            Ok(measures.at(K).context("no such cut-off")?.recall)
+        let recall = |truth: &[(Id, Vec<Id>)], bits| -> anyhow::Result<f64> {
+            Ok(db.evaluate(truth, &[K], bits)?.at(K).context("no such cut-off")?.recall)
         };
-        Ok(Row { name: name.to_owned(), recall: [recall(Some(1))?, recall(None)?], processor, seconds })
+        let of_new = if parts.truth_of_new.is_empty() { 0.0 } else { recall(&parts.truth_of_new, None)? };
+        let recall = [recall(&parts.truth, Some(1))?, recall(&parts.truth, None)?];
+        Ok(Row { name: name.to_owned(), recall, of_new, processor, seconds })
     }
 }
 
@@ -189,13 +194,14 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
     for row in &rows {
         let of = |own: f64, whole: f64| format!("{:.1} %", 100.0 * own / whole);
         println!(
-            "| {set} | {} % | {} | {:.4} | {:.4} | {}, {} | {:.1} | {} | {:.1} |",
+            "| {set} | {} % | {} | {:.4} | {:.4} | {}, {} | {:.4} | {:.1} | {} | {:.1} |",
             100.0 * share,
             row.name,
             row.recall[0],
             row.recall[1],
             of(row.recall[0], whole.recall[0]),
             of(row.recall[1], whole.recall[1]),
+            row.of_new,
             row.processor,
             of(row.processor, whole.processor),
             row.seconds

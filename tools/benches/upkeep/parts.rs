@@ -22,6 +22,8 @@ pub struct Parts {
     pub inserted: Vec<Pair>,
     /// Of users that the first two parts know.
     pub truth: Vec<(Id, Vec<Id>)>,
+    /// Of it, the items that only the second part has.
+    pub truth_of_new: Vec<(Id, Vec<Id>)>,
 }
 
 impl Parts {
@@ -91,9 +93,14 @@ impl Parts {
         for &(user, item) in test.iter().filter(|pair| known.contains(&pair.0)) {
             truth.entry(user).or_default().push(item.into());
         }
-        let truth = truth.into_iter().map(|(user, items)| (user.into(), items)).collect();
+        let items = |part: &[Pair]| part.iter().map(|pair| Id::from(pair.1)).collect::<BTreeSet<Id>>();
+        let (old, new) = (items(&first), items(&inserted));
+        let truth: Vec<(Id, Vec<Id>)> = truth.into_iter().map(|(user, items)| (user.into(), items)).collect();
+        let is_new = |item: &&Id| new.contains(item) && !old.contains(item);
+        let own = |(user, items): &(Id, Vec<Id>)| (user.clone(), items.iter().filter(is_new).cloned().collect());
+        let truth_of_new = truth.iter().map(own).filter(|(_, items): &(Id, Vec<Id>)| !items.is_empty()).collect();
         eprintln!("{} first, {} inserted, {} to measure on", first.len(), inserted.len(), test.len());
-        Parts { first, inserted, truth }
+        Parts { first, inserted, truth, truth_of_new }
     }
 }
 

@@ -1,0 +1,155 @@
+//! Choices made again, on interactions that nothing has learned from yet.
+
+use super::{Choices, Learned};
+use crate::error::Result;
+use crate::graph::{Bipartite, Csr};
+use crate::kernel::dense::Isa;
+use crate::train::context::Context;
+use crate::train::measure::holdout::Holdout;
+use crate::train::measure::monitor::Monitor;
+use crate::train::measure::validation::Validation;
+use crate::train::teacher::ImplicitAls;
+
+/// Users looked at, at most.
+const USERS: usize = 4000;
+/// Interactions without which recall says nothing.
+const LEAST: usize = 2000;
+/// How many times as much as before the neighbours may weigh.
+const TIMES: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+/// How much less a teacher may be regularised.
+const LESS: f32 = 0.5;
+/// What another choice has to gain, as a share: less is chance.
+const GAIN: f64 = 1.005;
+
+/// Makes two choices again of a training whose graph has grown from `before` to `after`: how much the neighbours weigh, and, of a teacher that is regularised more
+/// than `rule`, as is right where there is little to learn from, whether half of it is enough. What came since is measured on, before anything has
+/// learned from it: unlike interactions that were held out of a training whose children have seen them by now.
+/// O(users items width), and two sweeps where there is a regularisation to choose.
+///
+/// # Errors
+/// `Cancelled`.
+pub(super) fn rechoose(
+    (before, after): (&Bipartite, &Bipartite),
+    choices: &Choices,
+    learned: &mut Learned,
+    rule: f32,
+    monitor: &dyn Monitor,
+) -> Result<Choices> {
+    let mut chosen = choices.clone();
+    let holdout = Holdout { held: new_edges(before, after), trained: before.clone() };
+    if holdout.held.n_edges() < LEAST {
+        return Ok(chosen);
+    }
+    let validation = Validation::new(&holdout, USERS);
+    let (isa, popcount) = (Isa::chosen()?, super::kernel()?);
+    let context = Context { graph: before, validation: &validation, isa, popcount, seed: choices.seed, monitor };
+    if choices.teacher.regularisation > 1.5 * rule {
+        let recall = |regularisation: f32| -> Result<f64> {
+            let teacher = ImplicitAls { regularisation, ..choices.teacher.clone() };
+            let mut users = learned.users.clone();
+            let mut items = learned.items.clone();
+            teacher.solve(&context, before.users(), &items, &mut users)?;
+            teacher.solve(&context, before.items(), &users, &mut items)?;
+            let recalls = match &learned.neighbours {
+                Some(neighbours) => validation.recall_of_sums(&context, 20, (&users, &items), neighbours, &[1.0])?,
+                None => validation.recall(&context, 20, &users, &items)?.into_iter().collect(),
+            };
+            Ok(recalls.first().copied().unwrap_or(0.0))
+        };
+        let less = LESS * choices.teacher.regularisation;
+        if recall(less)? > GAIN * recall(choices.teacher.regularisation)? {
+            chosen.teacher.regularisation = less;
+        }
+    }
+    if let (Some((_, weight)), Some(neighbours)) = (&mut chosen.neighbours, learned.neighbours.take()) {
+        let vectors = (&learned.users, &learned.items);
+        let recalls = validation.recall_of_sums(&context, 20, vectors, &neighbours, &TIMES)?;
+        let own = TIMES.iter().zip(&recalls).find(|(times, _)| **times == 1.0).map_or(0.0, |(_, &recall)| recall);
+        let best = TIMES.into_iter().zip(recalls).max_by(|a, b| a.1.total_cmp(&b.1));
+        let times = best.filter(|&(_, recall)| recall > GAIN * own).map_or(1.0, |(times, _)| times);
+        *weight *= times;
+        learned.neighbours = Some(neighbours.scaled(times)?);
+    }
+    Ok(chosen)
+}
+
+/// What `after` has and `before` has not, of users and items that `before` knows.
+fn new_edges(before: &Bipartite, after: &Bipartite) -> Csr {
+    let (users, degrees) = (before.users(), before.items().degrees());
+    after.users().filtered(|user, item| {
+        let known = (user as usize) < users.n_rows() && degrees.get(item as usize).is_some_and(|&degree| degree > 0);
+        known && users.degree(user as usize) > 0 && users.row(user as usize).binary_search(&item).is_err()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::options::{Preset, TrainOptions};
+    use crate::train::optim::random::below;
+    use crate::train::student::Tables;
+    use crate::train::teacher::{Neighbours, Teacher};
+
+    /// Users of four tastes and the items of theirs, mostly: first seven in ten of what they have, then all of it.
+    fn grown() -> (Bipartite, Bipartite) {
+        let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
+        let mut rng = crate::train::tests::context(&empty, &()).rng("grown");
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for (user, item) in (0..500u32).flat_map(|user| (0..120u32).map(move |item| (user, item))) {
+            let odds = if user % 4 == item % 4 { 2 } else { 20 };
+            if below(&mut rng, odds) == 0 {
+                after.push((user, item, 1.0));
+                if below(&mut rng, 10) < 7 {
+                    before.push((user, item, 1.0));
+                }
+            }
+        }
+        (Bipartite::from_edges(500, 120, &before).unwrap(), Bipartite::from_edges(500, 120, &after).unwrap())
+    }
+
+    #[test]
+    fn neighbours_that_find_nothing_lose_weight_and_those_that_find_keep_it() {
+        let (before, after) = grown();
+        let context = crate::train::tests::context(&before, &());
+        let options = TrainOptions::new(Preset::Balanced);
+        let rule = Choices::rule(&options, &before);
+        let teacher =
+            ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: rule, exponent: 1.0 };
+        let layers = teacher.fit(&context).unwrap().layers;
+        let good = Neighbours::fit(&context, 20.0).unwrap();
+        let noise: Vec<Vec<(u32, f32)>> = (0..120).map(|item| vec![((item * 7 + 1) % 120, 3.0)]).collect();
+        let items: Vec<u32> = (0..120).collect();
+        let bad = Neighbours::replaced(&good.by_item(), 120, &items, &noise).unwrap();
+        for (neighbours, lighter) in [(good, false), (bad, true)] {
+            let mut learned = Learned {
+                users: layers.users[0].clone(),
+                items: layers.items[0].clone(),
+                neighbours: Some(neighbours),
+                tables: Tables::rotated(&context, &layers, &[64]),
+            };
+            let student = crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 };
+            let choices = Choices {
+                teacher: teacher.clone(),
+                neighbours: Some((20.0, 1.0)),
+                student,
+                seed: 1,
+                novelty: 0.0,
+                half_life: None,
+            };
+            let chosen = rechoose((&before, &after), &choices, &mut learned, rule, &()).unwrap();
+            let weight = chosen.neighbours.unwrap().1;
+            assert_eq!(weight < 1.0, lighter, "{weight}");
+            assert_eq!(chosen.teacher.regularisation, rule, "there is nothing to choose at the rule's");
+        }
+    }
+
+    #[test]
+    fn what_is_measured_on_is_new_and_of_those_who_are_known() {
+        let before = Bipartite::from_edges(3, 3, &[(0, 0, 1.0), (1, 1, 1.0)]).unwrap();
+        let edges = [(0, 0, 1.0), (0, 1, 1.0), (0, 2, 1.0), (1, 0, 1.0), (2, 0, 1.0), (3, 1, 1.0), (1, 3, 1.0)];
+        let after = Bipartite::from_edges(4, 4, &edges).unwrap();
+        let new = new_edges(&before, &after);
+        let found: Vec<(usize, u32)> = (0..4).flat_map(|u| new.row(u).iter().map(move |&i| (u, i))).collect();
+        assert_eq!(found, [(0, 1), (1, 0)]);
+    }
+}
