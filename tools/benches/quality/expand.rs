@@ -12,16 +12,35 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::sets::Files;
 
-/// The share of the copies' interactions there are.
-const KEPT: f64 = 0.75;
 /// The share of these that is held out.
 const HELD_OUT: f64 = 0.02;
 const SEED: u64 = 1;
 
-/// Writes a set with `copies` of every user and item of the training data of another: three quarters of the `copies^2` interactions that each of
-/// its interactions becomes, drawn at random, of which 2 % are to test with. Degrees keep their distribution, `copies` times as large; copies of
+/// How much larger a set becomes.
+#[derive(Clone, Copy)]
+pub struct Expansion {
+    /// Of every user and item.
+    pub copies: u64,
+    /// The share of the copies' interactions there are.
+    pub kept: f64,
+}
+
+impl Expansion {
+    /// The share of the tables.
+    pub const KEPT: f64 = 0.75;
+
+    /// The name of a set so expanded.
+    pub fn name(self, set: &str) -> String {
+        let kept = if self.kept == Self::KEPT { String::new() } else { format!(", {} % kept", 100.0 * self.kept) };
+        format!("{set} x{}{kept}", self.copies * self.copies)
+    }
+}
+
+/// Writes a set with copies of every user and item of the training data of another: a share of the `copies^2` interactions that each of
+/// its interactions becomes, drawn at random, of which 2 % are to test with. Degrees keep their distribution, `copies * kept` times as large; copies of
 /// an item say of each other what no real set says of two items, so that teachers do well on it. The same set gives the same files.
-pub fn expand(files: &Files, copies: u64, folder: &Path) -> anyhow::Result<Files> {
+pub fn expand(files: &Files, expansion: Expansion, folder: &Path) -> anyhow::Result<Files> {
+    let Expansion { copies, kept } = expansion;
     let parts = Files { train: folder.join("train.txt"), test: folder.join("test.txt"), format: "lightgcn" };
     let mut train = BufWriter::new(File::create_new(&parts.train)?);
     let mut test = BufWriter::new(File::create_new(&parts.test)?);
@@ -33,8 +52,8 @@ pub fn expand(files: &Files, copies: u64, folder: &Path) -> anyhow::Result<Files
             let (mut learned, mut held_out) = (user.to_string(), user.to_string());
             for item in items.iter().flat_map(|item| (0..copies).map(move |copy| item * copies + copy)) {
                 let at = draw();
-                if at < KEPT {
-                    let line = if at < KEPT * HELD_OUT { &mut held_out } else { &mut learned };
+                if at < kept {
+                    let line = if at < kept * HELD_OUT { &mut held_out } else { &mut learned };
                     line.push(' ');
                     line.push_str(&item.to_string());
                 }

@@ -1,7 +1,7 @@
 //! Re-makes the tables of recommendation quality in `benches/RESULTS.md`:
 //!
 //! ```text
-//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --expand 4 | --decay]
+//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --expand 4 [--kept 0.75] | --costs | --decay]
 //! ```
 //!
 //! Every figure is of a process of its own: `kithdb load`, `kithdb train`, `kithdb eval` on what was not loaded. A part of the table is made
@@ -9,6 +9,7 @@
 
 #![allow(missing_docs)]
 
+mod costs;
 mod decay;
 mod expand;
 mod plot;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 
+use expand::Expansion;
 use program::{Measured, Program};
 use sets::{ABLATIONS, Files, MODELS, PUBLISHED, SETS, Variant};
 use table::Table;
@@ -54,8 +56,14 @@ struct Arguments {
     /// Make sets of so many copies of every user and item first, and measure on interactions held out of them
     #[arg(long, conflicts_with = "ablations", value_parser = clap::value_parser!(u64).range(2..=64))]
     expand: Option<u64>,
+    /// The share of the copies' interactions that such sets have
+    #[arg(long, default_value_t = Expansion::KEPT)]
+    kept: f64,
+    /// Measure what an interaction costs in sets of one, two and four copies of every user and item instead
+    #[arg(long, conflicts_with_all = ["ablations", "expand"])]
+    costs: bool,
     /// Measure half-lives of interactions on MovieLens 100k split by time instead
-    #[arg(long, conflicts_with_all = ["ablations", "expand", "sets", "models"])]
+    #[arg(long, conflicts_with_all = ["ablations", "expand", "costs", "sets", "models"])]
     decay: bool,
     /// The file whose tables are replaced
     #[arg(long, default_value = RESULTS)]
@@ -80,8 +88,9 @@ fn main() -> anyhow::Result<()> {
     }
     let program = Program { limit: Duration::from_secs(60 * arguments.minutes) };
     if arguments.decay {
+        let rows = decay::rows(&program, data, arguments.seeds)?;
         let mut table = Table::read(&arguments.results, "decay", &decay::HEADER)?;
-        decay::rows(&program, data, arguments.seeds)?.into_iter().for_each(|row| table.put(row));
+        rows.into_iter().for_each(|row| table.put(row));
         return table.write(&arguments.results);
     }
     for (set, folders) in SETS.iter().filter(|(set, _)| wanted(&arguments.sets, set)) {
@@ -90,8 +99,18 @@ fn main() -> anyhow::Result<()> {
             continue;
         };
         let scratch = tempfile::tempdir()?;
-        let (set, files) = match arguments.expand {
-            Some(copies) => (format!("{set} x{}", copies * copies), expand::expand(&files, copies, scratch.path())?),
+        if arguments.costs {
+            for variant in variants().filter(|variant| wanted(&arguments.models, variant.model)) {
+                let rows = costs::rows(&program, set, &files, variant)?;
+                let mut table = Table::read(&arguments.results, "costs", &costs::HEADER)?;
+                rows.into_iter().for_each(|row| table.put(row));
+                table.write(&arguments.results)?;
+            }
+            continue;
+        }
+        let expansion = arguments.expand.map(|copies| Expansion { copies, kept: arguments.kept });
+        let (set, files) = match expansion {
+            Some(expansion) => (expansion.name(set), expand::expand(&files, expansion, scratch.path())?),
             None if arguments.ablations => ((*set).to_owned(), program.hold_out(&files, scratch.path())?),
             None => ((*set).to_owned(), files),
         };

@@ -37,8 +37,10 @@ pub struct Measured {
     /// From the file to codes.
     pub seconds: f64,
     /// Seconds of all processors together.
-    processor: f64,
-    memory: f64,
+    pub processor: f64,
+    pub memory: f64,
+    /// Of the set, those held out included.
+    pub interactions: u64,
 }
 
 impl Measured {
@@ -175,6 +177,7 @@ impl Program {
             epochs: [count("teacher_epochs"), count("epochs")],
             seconds,
             processor,
+            interactions: ["trained_edges", "held_out_edges"].iter().filter_map(|&part| training[part].as_u64()).sum(),
             memory: trained["peak_memory_bytes"].as_f64().unwrap_or(f64::NAN) / 1e6,
         })
     }
