@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::code::{LayeredCodes, PlaneCodes, QueryCode};
 use crate::error::Result;
-use crate::index::{Filter, Linear, TopK};
+use crate::index::{Effort, Filter, Index, Linear, Match, Order, TopK};
 use crate::train::context::Context;
 use crate::train::optim::random::subset;
 use crate::train::student::Tables;
@@ -15,6 +16,12 @@ const MOST_SCORED: usize = 1 << 14;
 const SAMPLE: usize = 2048;
 /// Candidates by codes, for each item of a list.
 const BY_CODES: usize = 3;
+/// Items whose codes are all scored for a user's candidates. Of more, the best buckets of them are.
+const MOST_SCANNED: usize = 1 << 16;
+/// Codes scored then, for each candidate.
+const SCANNED: u64 = 32;
+/// Buckets are made for at least so many users among a million items; for fewer, scans are quicker.
+const WORTHWHILE: usize = 16_384;
 /// Candidates by neighbours, for each item of a list.
 const BY_NEIGHBOURS: usize = 2;
 
@@ -36,7 +43,8 @@ pub(super) struct Drawn {
 
 /// Draws lists of at most `most` items. Where there are many items, they are the best among candidates: those with the best codes, by `start`, and
 /// those the user's neighbours add most to. `means` are those of every user's scores.
-/// O(users items width) up to 16,384 items, then O(users (items words + candidates width)).
+/// O(users items width) up to 16,384 items, then O(users (items words + candidates width)); codes in buckets, of which 32 a candidate are looked at, from
+/// 65,536 on.
 pub(super) fn draw(
     context: &Context<'_>,
     scores: &Scores<'_>,
@@ -57,7 +65,7 @@ pub(super) fn draw(
     let (deviations, mut lists): (Vec<f32>, Vec<Vec<(u32, f32)>>) = sampled.into_iter().unzip();
     if !is_all {
         let users: Vec<u32> = (0..context.graph.n_users() as u32).collect();
-        lists = Candidates::new(context, start)?.lists(context, scores, &users, most)?;
+        lists = Candidates::new(context, start, users.len())?.lists(context, scores, &users, most)?;
     }
     Ok(Drawn { lists, deviations })
 }
@@ -68,7 +76,7 @@ pub(super) fn has_candidates(n_items: usize) -> bool {
 }
 
 /// As [`draw`], of some users, all of whom have a code in `tables`, where there are candidates to draw from. `means` are those of these users.
-/// O(users (items words + (candidates + sample) width)).
+/// O(users (items words + (candidates + sample) width)), or less by buckets where there are many users.
 pub(super) fn draw_some(
     context: &Context<'_>,
     scores: &Scores<'_>,
@@ -83,21 +91,50 @@ pub(super) fn draw_some(
         let squares = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
         (squares / row.len().max(1) as f32).sqrt()
     })?;
-    Ok(Drawn { lists: Candidates::new(context, tables)?.lists(context, scores, users, most)?, deviations })
+    Ok(Drawn { lists: Candidates::new(context, tables, users.len())?.lists(context, scores, users, most)?, deviations })
 }
 
 /// Where candidates come from.
 struct Candidates {
-    users: crate::code::PlaneCodes,
-    items: Linear,
+    users: PlaneCodes,
+    items: Codes,
+}
+
+/// The items' codes, for searches of the best.
+enum Codes {
+    Scanned(Linear),
+    Bucketed(Index),
+}
+
+impl Codes {
+    /// For searches of so many users.
+    fn new(context: &Context<'_>, items: &LayeredCodes, n_users: usize) -> Result<Codes> {
+        let ranks: Vec<u32> = (0..items.len() as u32).collect();
+        let worthwhile = n_users >= (items.len() as u64 * WORTHWHILE as u64 / 1_000_000) as usize;
+        Ok(match items.len() > MOST_SCANNED && worthwhile {
+            true => Codes::Bucketed(Index::with_order(items, Order::without_bands(items), ranks, context.popcount)?),
+            false => Codes::Scanned(Linear::build(items, ranks, context.popcount)?),
+        })
+    }
+
+    /// The best `k` items of a user, or nearly.
+    fn best(&self, query: &QueryCode, k: usize) -> Result<Vec<Match>> {
+        let filter = Filter::default();
+        Ok(match self {
+            Codes::Scanned(items) => items.search(query, k, &filter)?.matches,
+            Codes::Bucketed(items) => {
+                let effort = Effort::Budget(SCANNED * k as u64);
+                items.search_with(query, k, &filter, None, effort)?.matches
+            }
+        })
+    }
 }
 
 impl Candidates {
-    fn new(context: &Context<'_>, start: &Tables) -> Result<Candidates> {
+    fn new(context: &Context<'_>, start: &Tables, n_users: usize) -> Result<Candidates> {
         let shape = std::sync::Arc::new(start.shape()?);
         let items = start.encode_items(&shape)?;
-        let ranks: Vec<u32> = (0..items.len() as u32).collect();
-        Ok(Candidates { users: start.encode_users(&shape, 1)?, items: Linear::build(&items, ranks, context.popcount)? })
+        Ok(Candidates { users: start.encode_users(&shape, 1)?, items: Codes::new(context, &items, n_users)? })
     }
 
     /// The lists of some users.
@@ -130,9 +167,9 @@ impl Candidates {
 
     /// The candidates for a user's list of at most `most` items, rising.
     fn of(&self, user: usize, added: &mut Added, most: usize) -> Result<Vec<u32>> {
-        let by_codes = self.items.search(&self.users.query(user, 1)?, BY_CODES * most, &Filter::default())?;
+        let by_codes = self.items.best(&self.users.query(user, 1)?, BY_CODES * most)?;
         let mut candidates = added.largest(BY_NEIGHBOURS * most).to_vec();
-        candidates.extend(by_codes.matches.iter().map(|found| found.row));
+        candidates.extend(by_codes.iter().map(|found| found.row));
         candidates.sort_unstable();
         candidates.dedup();
         Ok(candidates)
@@ -193,7 +230,7 @@ pub(super) fn best(items: &[u32], scores: &[f32], most: usize) -> Vec<(u32, f32)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::optim::random::below;
+    use crate::train::optim::random::{below, normal_matrix};
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;
 
@@ -210,6 +247,35 @@ mod tests {
             sorted.sort_unstable_by_key(|entry| entry.0);
             assert_eq!(best(&items, &scores, most), sorted);
         }
+    }
+
+    /// Of more items than are scanned, buckets give most of what a scan does, and for a few users they are not made.
+    #[test]
+    fn buckets_find_what_a_scan_finds() {
+        let (n_items, n_users, bits) = (MOST_SCANNED + 3000, 3000, 128);
+        let graph = crate::graph::Bipartite::from_edges(1, 1, &[]).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(8);
+        let centres = normal_matrix(&mut rng, 600, bits, 1.0);
+        let mut near = |n: usize| {
+            let mut vectors = normal_matrix(&mut rng, n, bits, 0.7);
+            (0..n).for_each(|row| {
+                let centre = centres.row(row * 7 % centres.rows());
+                vectors.row_mut(row).iter_mut().zip(centre).for_each(|(x, centre)| *x += centre);
+            });
+            vectors
+        };
+        let shape = std::sync::Arc::new(crate::code::CodeShape::new(vec![bits as u32], vec![1.0]).unwrap());
+        let items = LayeredCodes::encode(shape.clone(), &[near(n_items).data()]).unwrap();
+        let users = PlaneCodes::encode(shape, &[near(n_users).data()], 1).unwrap();
+        let few = Codes::new(&context, &items, 100).unwrap();
+        let many = Codes::new(&context, &items, n_users).unwrap();
+        assert!(matches!((&few, &many), (Codes::Scanned(_), Codes::Bucketed(_))));
+        let rows = |codes: &Codes, user: usize| -> std::collections::HashSet<u32> {
+            codes.best(&users.query(user, 1).unwrap(), 100).unwrap().iter().map(|found| found.row).collect()
+        };
+        let shared: usize = (0..100).map(|user| rows(&few, user).intersection(&rows(&many, user)).count()).sum();
+        assert!(shared > 7500, "{shared} of 10,000");
     }
 
     #[test]

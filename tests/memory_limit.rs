@@ -1,0 +1,50 @@
+//! A training holds no more than it may.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used)]
+
+use kithdb::{Bipartite, Preset, TrainOptions, train};
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+const USERS: u64 = 20_000;
+const ITEMS: u64 = 15_000;
+const INTERACTIONS: usize = 300_000;
+
+/// The most bytes this process ever had in memory.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+}
+
+/// Users of fifty tastes and items that are popular by the square of a uniform number.
+fn graph() -> Bipartite {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+    let mut below = |n: u64| (random.next_u64() >> 32) * n >> 32;
+    let edges: Vec<(u32, u32, f32)> = (0..INTERACTIONS)
+        .map(|_| {
+            let (user, own) = (below(USERS), below(ITEMS / 50));
+            let item = (own * below(ITEMS / 50) / (ITEMS / 50)) * 50 + user % 50;
+            (user as u32, item as u32, 1.0)
+        })
+        .collect();
+    Bipartite::from_edges(USERS as usize, ITEMS as usize, &edges).unwrap()
+}
+
+/// A training whose limit is what it is estimated to hold stays below it, as the whole process does; one byte less, and it is refused before it holds
+/// anything.
+#[test]
+fn a_training_stays_below_its_limit() {
+    let graph = graph();
+    for preset in [Preset::Fast, Preset::Balanced] {
+        let options = TrainOptions::new(preset).bits(256).threads(2);
+        let estimate = options.estimate(USERS, ITEMS, graph.n_edges() as u64).unwrap().bytes;
+        let before = peak();
+        let error = train(&graph, &options.clone().memory_limit(estimate / 2), &()).unwrap_err().to_string();
+        assert!(error.contains("limit") && peak() < before + (8 << 20), "{error}");
+        train(&graph, &options.memory_limit(estimate), &()).unwrap();
+        eprintln!("{preset:?}: {} MB held at most, {} allowed", peak() / 1_000_000, estimate / 1_000_000);
+        assert!(peak() < estimate, "{preset:?}: {} of {estimate} bytes", peak());
+        assert!(peak() > estimate / 4, "{preset:?}: an estimate of {estimate} says little, of {}", peak());
+    }
+}
