@@ -16,14 +16,17 @@ const TEST: f64 = 0.2;
 /// A user and an item.
 pub type Pair = (u64, u64);
 
+/// Users, and the items that are to be found for each.
+pub type Truth = Vec<(Id, Vec<Id>)>;
+
 /// A data set in three parts.
 pub struct Parts {
     pub first: Vec<Pair>,
     pub inserted: Vec<Pair>,
     /// Of users that the first two parts know.
-    pub truth: Vec<(Id, Vec<Id>)>,
+    pub truth: Truth,
     /// Of it, the items that only the second part has.
-    pub truth_of_new: Vec<(Id, Vec<Id>)>,
+    pub truth_of_new: Truth,
 }
 
 impl Parts {
@@ -77,7 +80,7 @@ impl Parts {
 
     /// The interactions of both parts at random, as they come day by day: those of the time before, and as many slices of `share` of all as `days`
     /// says. Measured are users of the time before.
-    pub fn days(self, days: usize, share: f64, seed: u64) -> (Vec<Pair>, Vec<Vec<Pair>>, Vec<(Id, Vec<Id>)>) {
+    pub fn days(self, days: usize, share: f64, seed: u64) -> (Vec<Pair>, Vec<Vec<Pair>>, Truth) {
         let mut all: Vec<Pair> = self.first.into_iter().chain(self.inserted).collect();
         all.sort_by_key(|&(user, item)| mix(mix(seed ^ 0x5eed) ^ user << 32 ^ item));
         let slice = (share * all.len() as f64) as usize;
@@ -95,7 +98,7 @@ impl Parts {
         }
         let items = |part: &[Pair]| part.iter().map(|pair| Id::from(pair.1)).collect::<BTreeSet<Id>>();
         let (old, new) = (items(&first), items(&inserted));
-        let truth: Vec<(Id, Vec<Id>)> = truth.into_iter().map(|(user, items)| (user.into(), items)).collect();
+        let truth: Truth = truth.into_iter().map(|(user, items)| (user.into(), items)).collect();
         let is_new = |item: &&Id| new.contains(item) && !old.contains(item);
         let own = |(user, items): &(Id, Vec<Id>)| (user.clone(), items.iter().filter(is_new).cloned().collect());
         let truth_of_new = truth.iter().map(own).filter(|(_, items): &(Id, Vec<Id>)| !items.is_empty()).collect();

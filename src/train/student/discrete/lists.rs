@@ -102,8 +102,8 @@ struct Candidates {
 
 /// The items' codes, for searches of the best.
 enum Codes {
-    Scanned(Linear),
-    Bucketed(Index),
+    Scanned(Box<Linear>),
+    Bucketed(Box<Index>),
 }
 
 impl Codes {
@@ -112,8 +112,11 @@ impl Codes {
         let ranks: Vec<u32> = (0..items.len() as u32).collect();
         let worthwhile = n_users >= (items.len() as u64 * WORTHWHILE as u64 / 1_000_000) as usize;
         Ok(match items.len() > MOST_SCANNED && worthwhile {
-            true => Codes::Bucketed(Index::with_order(items, Order::without_bands(items), ranks, context.popcount)?),
-            false => Codes::Scanned(Linear::build(items, ranks, context.popcount)?),
+            true => {
+                let order = Order::without_bands(items);
+                Codes::Bucketed(Box::new(Index::with_order(items, order, ranks, context.popcount)?))
+            }
+            false => Codes::Scanned(Box::new(Linear::build(items, ranks, context.popcount)?)),
         })
     }
 
