@@ -20,7 +20,7 @@ fn peak() -> u64 {
 /// Users of fifty tastes and items that are popular by the square of a uniform number.
 fn graph() -> Bipartite {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
-    let mut below = |n: u64| (random.next_u64() >> 32) * n >> 32;
+    let mut below = |n: u64| ((random.next_u64() >> 32) * n) >> 32;
     let edges: Vec<(u32, u32, f32)> = (0..INTERACTIONS)
         .map(|_| {
             let (user, own) = (below(USERS), below(ITEMS / 50));
