@@ -6,9 +6,9 @@ use kithdb::{Bipartite, Preset, TrainOptions, train};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-const USERS: u64 = 20_000;
-const ITEMS: u64 = 15_000;
-const INTERACTIONS: usize = 300_000;
+const USERS: u64 = 12_000;
+const ITEMS: u64 = 10_000;
+const INTERACTIONS: usize = 200_000;
 
 /// The most bytes this process ever had in memory.
 fn peak() -> u64 {
@@ -37,7 +37,7 @@ fn graph() -> Bipartite {
 fn a_training_stays_below_its_limit() {
     let graph = graph();
     for preset in [Preset::Fast, Preset::Balanced] {
-        let options = TrainOptions::new(preset).bits(256).threads(2);
+        let options = TrainOptions::new(preset).bits(256).threads(2).set("teacher.factors", 128);
         let estimate = options.estimate(USERS, ITEMS, graph.n_edges() as u64).unwrap().bytes;
         let before = peak();
         let error = train(&graph, &options.clone().memory_limit(estimate / 2), &()).unwrap_err().to_string();
