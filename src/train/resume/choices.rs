@@ -12,7 +12,7 @@ use crate::train::teacher::ImplicitAls;
 
 /// The models of a training whose rows can be fitted again: implicit ALS, neighbours beside it or not, and codes by discrete descent. A child keeps
 /// all of it, the width of the factors included, which the recipe would take from the size of the graph: what is chosen on held-out interactions
-/// cannot be chosen again by a child of a training that has seen them.
+/// cannot be chosen again by a child of a training that has seen them. Two choices are made again by what nobody has seen (`rechoose.rs`).
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     pub(crate) teacher: ImplicitAls,
