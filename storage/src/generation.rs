@@ -125,8 +125,8 @@ impl<'a> GenerationWriter<'a> {
         self.put(&plan, &plan.rows(lengths, data))
     }
 
-    /// Writes a named array that follows from the other parts: it does not count in the content hash, and is left out where it would have to be
-    /// written beside a few rows.
+    /// Writes a named array that follows from the other parts: it does not count in the content hash, and is left out where more than a few of its rows
+    /// would have to be written beside those of the others.
     ///
     /// # Errors
     /// As [`GenerationWriter::part`].
@@ -147,11 +147,14 @@ impl<'a> GenerationWriter<'a> {
             self.parts.push(part);
             return Ok(());
         }
-        if plan.derived && parent.is_some() && rows.bytes.len() > SMALL {
-            return Ok(());
-        }
         let before = before.filter(|before| before.dtype == plan.dtype && rows.bytes.len() > SMALL);
-        let patch = before.zip(parent.as_ref()).and_then(|(before, parent)| self.patch(parent, before, rows));
+        let mut patch = before.zip(parent.as_ref()).and_then(|(before, parent)| self.patch(parent, before, rows));
+        if plan.derived && parent.is_some() && rows.bytes.len() > SMALL {
+            patch = patch.filter(|(_, patch)| patch.len() <= rows.bytes.len() / FEW);
+            if patch.is_none() {
+                return Ok(());
+            }
+        }
         match before.zip(patch) {
             Some((before, (changed, patch))) => {
                 let patch = self.extent(plan.name, changed.len() as u64, &[&patch])?;
@@ -329,6 +332,8 @@ impl<'a> GenerationWriter<'a> {
 const MAX_NAME: usize = 128;
 /// Parts up to so many bytes are written whole.
 const SMALL: usize = 64 << 10;
+/// Of parts that follow from others a patch is at most this part of all their bytes.
+const FEW: usize = 16;
 /// Directories a generation may be read from.
 const MOST_DIRECTORIES: usize = 33;
 

@@ -108,11 +108,11 @@ fn inventory(page: &mut Page, db: &Db) -> anyhow::Result<()> {
     match &stats.generation {
         None => page.text("Nothing is trained yet: queries are answered by popularity where that is asked for."),
         Some(generation) => page.text(&format!(
-            "Generation {} answers: {} users and {} items, {:?} bits an item, {} bits a dimension of a user; {} bytes an item and {} a user.",
+            "Generation {} answers: {} users and {} items; {} bits an item, {} bits a dimension of a user; {} bytes an item and {} a user.",
             generation.number,
             output::count(generation.users),
             output::count(generation.items),
-            generation.layer_bits,
+            generation.layer_bits.iter().map(ToString::to_string).collect::<Vec<_>>().join(" + "),
             generation.query_bits,
             generation.bytes_per_item,
             generation.bytes_per_user

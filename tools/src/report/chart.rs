@@ -27,8 +27,9 @@ const LEFT: f64 = 64.0;
 const TOP: f64 = 16.0;
 const BOTTOM: f64 = 28.0;
 
-/// About so many units a label needs.
-const LABEL: f64 = 56.0;
+/// About so many units a character of a label takes, and the room between two labels.
+const CHARACTER: f64 = 7.0;
+const BETWEEN: f64 = 12.0;
 
 const CLASSES: [&str; 2] = ["first", "second"];
 
@@ -50,7 +51,7 @@ impl Chart<'_> {
         };
         let rows: Vec<Vec<String>> = self.labels.iter().enumerate().map(row).collect();
         format!(
-            "<figure>\n<figcaption>{}</figcaption>\n{keys}{}<details><summary>the figures</summary>\n{}</details>\n</figure>\n",
+            "<figure>\n<figcaption>{}</figcaption>\n{keys}<div class=\"scroll\" tabindex=\"0\">{}</div>\n<details><summary>the figures</summary>\n{}</details>\n</figure>\n",
             escaped(self.title),
             self.svg(),
             table(self.title, &header, &rows)
@@ -79,7 +80,8 @@ impl Chart<'_> {
                 self.shown(tick * most)
             );
         }
-        let every = (LABEL / group).ceil().max(1.0) as usize;
+        let longest = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or(0) as f64;
+        let every = ((CHARACTER * longest + BETWEEN) / group).ceil().max(1.0) as usize;
         for (at, label) in self.labels.iter().enumerate() {
             let middle = LEFT + group * (at as f64 + 0.5);
             for (n, (class, series)) in CLASSES.into_iter().zip(self.series).enumerate() {
@@ -112,13 +114,17 @@ impl Chart<'_> {
     }
 }
 
-/// The next of 1, 2 and 5 times a power of ten.
+/// The next of some steps between powers of ten, whose halves are short too.
 fn ceiling(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
     let power = 10f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|&step| step >= value * 0.9999).unwrap_or(value)
+    [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .map(|step| step * power)
+        .find(|&step| step >= value * 0.9999)
+        .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -127,7 +133,7 @@ mod tests {
 
     #[test]
     fn axes_end_above_the_highest_bar() {
-        for (value, end) in [(0.0, 1.0), (0.07, 0.1), (1.0, 1.0), (1.1, 2.0), (37.0, 50.0), (600.0, 1000.0)] {
+        for (value, end) in [(0.0, 1.0), (0.07, 0.08), (1.0, 1.0), (1.1, 1.5), (37.0, 40.0), (900.0, 1000.0)] {
             assert!((ceiling(value) - end).abs() < 1e-9 * end, "{value}: {}", ceiling(value));
         }
     }

@@ -26,6 +26,7 @@ mod program;
 mod recognised;
 mod recommend;
 mod rejects;
+mod report;
 mod round_trip;
 mod split;
 mod stdin;
