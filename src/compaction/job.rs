@@ -15,7 +15,7 @@ use crate::train::TrainReport;
 /// How far a job has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// What it is doing: `queued`, `fold`, the training's phases, `publish`, and, if it ended well, `done`.
+    /// What it is doing: `queued`, `fold`, the training's phases, `index`, `compare`, `merge` or `patch`, `manifest`, `collect`, and, if it ended well, `done`.
     pub phase: String,
     /// Steps of this phase already taken.
     pub step: u64,

@@ -23,7 +23,7 @@ use super::rollback::rollback;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
-use crate::generation::{Cut, Derived, Generation, Origin, Parent, Provenance, stored};
+use crate::generation::{Cut, Derived, Generation, Origin, Parent, Provenance, Written, stored};
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::pool::Pool;
@@ -145,7 +145,7 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let watch = Watch { state: &state, closing };
                 let pool = threads.pool(policy.threads);
                 let compact = || pool?.run(|| place.compact(kind, &why, &watch));
-                let outcome = tidied(store, guarded("compaction", compact));
+                let outcome = tidied(store, &watch, guarded("compaction", compact));
                 let refused = matches!(outcome, Err(Error::Worse { .. })).then_some(kind);
                 clock = Clock { refused, ..clock.after(outcome.is_ok(), recall_kept(store)) };
                 continue;
@@ -159,26 +159,26 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
                 let train = || pool?.run(|| place.train(&options, &watch));
-                let _ = result.send(tidied(store, guarded("training", train)));
+                let _ = result.send(tidied(store, &watch, guarded("training", train)));
             }
             Task::Compact(kind, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let compact = || pool?.run(|| place.compact(kind, "asked for", &watch));
-                let _ = result.send(tidied(store, guarded("compaction", compact)));
+                let _ = result.send(tidied(store, &watch, guarded("compaction", compact)));
             }
             Task::Import(made, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| place.import(codes, encoder, &watch));
-                let _ = result.send(tidied(store, guarded("import", import)));
+                let _ = result.send(tidied(store, &watch, guarded("import", import)));
             }
             Task::Rollback(generation, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let rollback = || pool?.run(|| place.rollback(generation, &watch));
-                let _ = result.send(tidied(store, guarded("rollback", rollback)));
+                let _ = result.send(tidied(store, &watch, guarded("rollback", rollback)));
             }
         }
         state.finish();
@@ -254,8 +254,9 @@ impl Threads {
 
 /// Removes what a job that has published leaves behind: only now does it no longer hold the generation before. What fails is made good the next
 /// time, and a failed write poisons the store by itself.
-fn tidied<T>(store: &Store, outcome: Result<T>) -> Result<T> {
+fn tidied<T>(store: &Store, watch: &Watch<'_>, outcome: Result<T>) -> Result<T> {
     if outcome.is_ok() {
+        watch.phase("collect", 0);
         let _ = store.tidy();
     }
     outcome
@@ -378,10 +379,9 @@ impl Place<'_> {
             }
         }
         watch.check()?;
-        watch.phase("publish", 0);
         let index = derived.item_index();
-        let manifest =
-            stored::publish(self.store, &ids, &content, index, state.as_ref(), &provenance, (through, anew))?;
+        let written = Written { ids: &ids, content: &content, index, state: state.as_ref(), provenance: &provenance };
+        let manifest = stored::publish(self.store, &written, through, anew, |phase| watch.phase(phase, 0))?;
         let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
         self.live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
         Ok((manifest, drift))

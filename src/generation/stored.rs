@@ -29,22 +29,32 @@ pub(crate) struct Through {
     pub(crate) trained: u64,
 }
 
-/// Writes a generation and makes it the current one: anew, if `anew`, else over the one before where few rows are others. Without a `state` that of
-/// the one before is kept.
+/// What a generation is written from.
+pub(crate) struct Written<'a> {
+    pub(crate) ids: &'a Ids,
+    pub(crate) content: &'a Content,
+    pub(crate) index: &'a Index,
+    /// Without one that of the generation before is kept.
+    pub(crate) state: Option<&'a TrainState>,
+    pub(crate) provenance: &'a Provenance,
+}
+
+/// Writes a generation and makes it the current one: anew, if `anew`, else over the one before where few rows are others. `phase` is told of `merge` or
+/// `patch`, then of `manifest`.
 pub(crate) fn publish(
     store: &Store,
-    ids: &Ids,
-    content: &Content,
-    index: &Index,
-    state: Option<&TrainState>,
-    provenance: &Provenance,
-    (through, anew): (Through, bool),
+    written: &Written<'_>,
+    through: Through,
+    anew: bool,
+    phase: impl Fn(&str),
 ) -> Result<Arc<Manifest>> {
+    let &Written { ids, content, index, state, provenance } = written;
     let mut writer = store.begin_generation()?;
     // What was forgotten is in the rows there are.
     if anew || ids.forgotten {
         writer.merge();
     }
+    phase(if writer.is_merging() { "merge" } else { "patch" });
     let mut attributes = provenance.attributes();
     for (side, column) in [("users", &ids.users), ("items", &ids.items)] {
         writer.ragged(&format!("{side}.ids"), &lengths(&column.ends), &column.keys)?;
@@ -61,7 +71,9 @@ pub(crate) fn publish(
     }
     let rewrite = ids.forgotten;
     let Through { folded: folded_through, trained: trained_through } = through;
-    Ok(writer.publish(Draft { folded_through, trained_through, attributes, rewrite })?)
+    let files = writer.finish()?;
+    phase("manifest");
+    Ok(files.publish(Draft { folded_through, trained_through, attributes, rewrite })?)
 }
 
 fn write_content(
@@ -88,8 +100,8 @@ fn write_content(
     writer.part("code.weights", &[layers], shape.weights())?;
     writer.part("items.words", &[items.len() as u64, words], items.words())?;
     writer.part("items.scalers", &[items.len() as u64, layers], items.scalers())?;
-    writer.derived("items.order", &[index.len() as u64], index.order())?;
-    writer.derived("items.band_cuts", &[index.bands().len() as u64], index.bands())?;
+    writer.part("items.next", &[index.len() as u64 + 1], &followers(index.order()))?;
+    writer.part("items.band_cuts", &[index.bands().len() as u64], index.bands())?;
     if let Some(calibration) = index.calibration() {
         writer.part("items.budgets", &Calibration::EXTENTS, calibration.budgets())?;
     }
@@ -161,7 +173,7 @@ pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) 
     let (users, items) = (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
     let catalogues = Catalogues { users, items };
     let content = read(&reader, &manifest, &catalogues)?;
-    let order = order(&reader, &manifest, &content)?;
+    let order = order(&reader, &manifest)?;
     let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
     // Generations of before it was measured have none.
     let calibration = match manifest.part("items.budgets") {
@@ -180,15 +192,42 @@ pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) 
     Ok((catalogues, generation.keeping(manifest)))
 }
 
-/// The order of the items: as it is stored, or as it is made of their codes, where a few rows were written and it was not.
-fn order(reader: &GenerationReader<'_>, manifest: &Manifest, content: &Content) -> Result<Order> {
-    let bands: Vec<u32> =
-        manifest.part("items.band_cuts").map_or(Ok(Vec::new()), |_| reader.part("items.band_cuts"))?;
-    match manifest.part("items.order") {
-        Some(_) => Ok(Order { rows: reader.part("items.order")?, bands }),
-        None if bands.len() > 1 => Ok(Order::of(&content.items)),
-        None => Ok(Order::without_bands(&content.items)),
+/// Which item follows each in an order; after the last items' entry, which is the first, and after the last of the order, their number: `[items + 1]`. An
+/// item that moves changes three of these, whatever lies between.
+fn followers(order: &[u32]) -> Vec<u32> {
+    let end = order.len() as u32;
+    let mut next = vec![end; order.len() + 1];
+    let mut at = end;
+    for &item in order {
+        next[at as usize] = item;
+        at = item;
     }
+    next[at as usize] = end;
+    next
+}
+
+/// The order of these followers; `None` where they lead to none.
+fn followed(next: &[u32]) -> Option<Vec<u32>> {
+    let end = next.len().checked_sub(1)?;
+    let mut order = Vec::with_capacity(end);
+    let mut at = end;
+    // Where they lead round, there are too few before the end comes, or there is none.
+    for _ in 0..end {
+        at = *next.get(at).filter(|&&item| (item as usize) < end)? as usize;
+        order.push(at as u32);
+    }
+    (next.get(at) == Some(&(end as u32))).then_some(order)
+}
+
+/// The order of the items as it is stored.
+fn order(reader: &GenerationReader<'_>, manifest: &Manifest) -> Result<Order> {
+    let rows = match manifest.part("items.order") {
+        // As formats 1 and 2 have it.
+        Some(_) => Some(reader.part("items.order")?),
+        None => followed(&reader.part::<u32>("items.next")?),
+    };
+    let damaged = || Error::Damaged { what: format!("generation {}: items.next gives no order", manifest.generation) };
+    Ok(Order { rows: rows.ok_or_else(damaged)?, bands: reader.part("items.band_cuts")? })
 }
 
 /// The posting lists as they are stored.
@@ -305,4 +344,22 @@ fn kind_attribute(kind: IdKind) -> &'static str {
 
 fn parse_kind(text: &str) -> Option<IdKind> {
     [IdKind::U64, IdKind::Str, IdKind::Bytes].into_iter().find(|&kind| kind_attribute(kind) == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_found_by_its_followers_and_what_is_none_is_refused() {
+        for order in [vec![], vec![0], vec![2, 0, 1, 3]] {
+            assert_eq!(followed(&followers(&order)), Some(order));
+        }
+        let moved =
+            |from: &[u32], to: &[u32]| followers(from).iter().zip(followers(to)).filter(|(a, b)| **a != *b).count();
+        assert_eq!(moved(&[0, 1, 2, 3, 4, 5], &[0, 2, 3, 4, 1, 5]), 3);
+        for bad in [vec![], vec![0, 0], vec![1, 0, 2], vec![1, 2, 3], vec![2, 2, 9], vec![1, 1, 0]] {
+            assert_eq!(followed(&bad), None, "{bad:?}");
+        }
+    }
 }

@@ -105,6 +105,11 @@ impl<'a> GenerationWriter<'a> {
         self.parent = None;
     }
 
+    /// Whether everything is written anew.
+    pub fn is_merging(&self) -> bool {
+        self.parent.is_none()
+    }
+
     /// Writes a named array. `shape` is its extents, outermost first; rows are what the outermost counts.
     ///
     /// # Errors
@@ -274,14 +279,20 @@ impl<'a> GenerationWriter<'a> {
         }
     }
 
-    /// Makes the generation durable, reads it back and compares it with what was written, and makes it current, in that order. What is no
-    /// longer needed then stays until [`Store::tidy`].
+    /// [`GenerationWriter::finish`], and makes the generation current.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for sequences that go backwards or past the log; errors of writing; [`Error::Corrupt`] when what is read back is not
-    /// what was written. After an error the former generation stays current, and nothing is removed.
-    pub fn publish(mut self, draft: Draft) -> Result<Arc<Manifest>> {
+    /// As [`GenerationWriter::finish`] and [`Finished::publish`].
+    pub fn publish(self, draft: Draft) -> Result<Arc<Manifest>> {
         self.store.check_draft(&draft)?;
+        self.finish()?.publish(draft)
+    }
+
+    /// Makes all that was written durable, reads it back, compares it with what was written, and gives it its name, in that order.
+    ///
+    /// # Errors
+    /// Errors of writing; [`Error::Corrupt`] when what is read back is not what was written. Nothing is removed after one.
+    pub fn finish(mut self) -> Result<Finished<'a>> {
         let root = self.store.root();
         if let Some(engine) = self.engine.take() {
             engine.close()?;
@@ -301,17 +312,7 @@ impl<'a> GenerationWriter<'a> {
             remove(&root.join(state_name(self.number)))?;
             state.push(written.finish(root, self.number)?);
         }
-        let manifest = Manifest {
-            generation: self.number,
-            folded_through: draft.folded_through,
-            trained_through: draft.trained_through,
-            content_hash: content_hash(&self.parts, &draft.attributes),
-            parts: std::mem::take(&mut self.parts),
-            state,
-            attributes: draft.attributes,
-            retired_store: 0,
-        };
-        self.store.publish(manifest, draft.rewrite)
+        Ok(Finished { writer: self, state })
     }
 
     fn check_name(&self, name: &str) -> Result<()> {
@@ -328,6 +329,35 @@ impl<'a> GenerationWriter<'a> {
     }
 }
 
+/// A generation whose files are in place and durable, and that nobody names yet.
+pub struct Finished<'a> {
+    writer: GenerationWriter<'a>,
+    state: Vec<StateFile>,
+}
+
+impl Finished<'_> {
+    /// Makes the generation current. What is no longer needed then stays until [`Store::tidy`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for sequences that go backwards or past the log; errors of writing, after which the former generation stays current.
+    pub fn publish(mut self, draft: Draft) -> Result<Arc<Manifest>> {
+        let store = self.writer.store;
+        store.check_draft(&draft)?;
+        let parts = std::mem::take(&mut self.writer.parts);
+        let manifest = Manifest {
+            generation: self.writer.number,
+            folded_through: draft.folded_through,
+            trained_through: draft.trained_through,
+            content_hash: content_hash(&parts, &draft.attributes),
+            parts,
+            state: std::mem::take(&mut self.state),
+            attributes: draft.attributes,
+            retired_store: 0,
+        };
+        store.publish(manifest, draft.rewrite)
+    }
+}
+
 /// Bytes a part's name may have.
 const MAX_NAME: usize = 128;
 /// Parts up to so many bytes are written whole.
@@ -337,12 +367,15 @@ const FEW: usize = 16;
 /// Directories a generation may be read from.
 const MOST_DIRECTORIES: usize = 33;
 
+/// Bytes that the engine may add to the directories of a small generation.
+const ADDED: u64 = 4 << 20;
+
 /// Whether what was written over the parts of a generation has come to half of them, on the disk and with what the engine adds: then they are
 /// written anew.
 fn has_outgrown(store: &Store, manifest: &Manifest) -> bool {
     let owners = owners(&manifest.parts);
     let on_disk: u64 = owners.iter().map(|&owner| size(&store.root().join(generation_name(owner)))).sum();
-    owners.len() >= MOST_DIRECTORIES || on_disk > manifest.bytes() + manifest.bytes() / 2
+    owners.len() >= MOST_DIRECTORIES || on_disk > manifest.bytes() + manifest.bytes() / 2 + ADDED
 }
 
 impl Drop for GenerationWriter<'_> {

@@ -45,7 +45,7 @@ mod witness;
 
 pub use element::Element;
 pub use error::{Error, Result};
-pub use generation::{Draft, GenerationWriter};
+pub use generation::{Draft, Finished, GenerationWriter};
 pub use jobs::{JobOutcome, JobRecord};
 pub use manifest::{Manifest, StateFile};
 pub use part::Part;

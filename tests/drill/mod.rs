@@ -11,6 +11,7 @@ pub mod strike;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -33,6 +34,17 @@ pub fn worker() -> Option<(PathBuf, u64)> {
 /// Runs the ignored test `worker` in a process of its own, kills it with SIGKILL after `delay` from its first line (or lets it end), and
 /// returns the lines it printed.
 pub fn run_and_kill(worker: &str, database: &Path, seed: u64, delay: Option<Duration>) -> Vec<String> {
+    run_and_kill_after(worker, database, seed, delay, |_| true)
+}
+
+/// [`run_and_kill`], with the delay counted from the first line that is `awaited`. Of the lines read the last is what the worker said last.
+pub fn run_and_kill_after(
+    worker: &str,
+    database: &Path,
+    seed: u64,
+    delay: Option<Duration>,
+    awaited: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", worker, "--ignored", "--nocapture", "--test-threads=1"])
         .env(DATABASE, database)
@@ -48,22 +60,23 @@ pub fn run_and_kill(worker: &str, database: &Path, seed: u64, delay: Option<Dura
         let line = line.unwrap();
         if let Some(at) = line.find("ack ") {
             acknowledged.push(line[at..].to_owned());
-            break;
+            if awaited(&line[at..]) {
+                break;
+            }
         }
     }
-    let killer = delay.map(|delay| {
-        let pid = child.id().to_string();
-        std::thread::spawn(move || {
+    let killer = std::thread::spawn(move || {
+        if let Some(delay) = delay {
             std::thread::sleep(delay);
-            let killed = Command::new("kill").args(["-KILL", &pid]).status().unwrap();
-            assert!(killed.success(), "the worker ended before it could be killed");
-        })
+            child.kill().unwrap();
+        }
+        child.wait_with_output().unwrap()
     });
     acknowledged.extend(lines.map_while(Result::ok).filter(|line| line.starts_with("ack ")));
-    if let Some(killer) = killer {
-        killer.join().unwrap();
+    let output = killer.join().unwrap();
+    if delay.is_some() {
+        assert_eq!(output.status.signal(), Some(9), "the worker ended before it could be killed");
     }
-    let output = child.wait_with_output().unwrap();
     if delay.is_none() {
         assert!(output.status.success(), "the worker failed: {}", String::from_utf8_lossy(&output.stderr));
     }
