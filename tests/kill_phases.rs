@@ -152,7 +152,8 @@ fn work_in_phases() {
     let db = open(&path);
     let compacting = db.clone();
     std::thread::spawn(move || {
-        for round in 0..60 {
+        let mut round = 0;
+        while round < 60 {
             let kind = if round % 2 == seed % 2 { Compaction::Major } else { Compaction::Minor };
             let job = compacting.compact(kind).unwrap();
             let mut phase = String::new();
@@ -170,8 +171,11 @@ fn work_in_phases() {
                 std::thread::sleep(Duration::from_micros(20));
             }
             match job.wait() {
-                Ok(outcome) => acknowledge(format_args!("generation {}", outcome.generation)),
-                Err(Error::NothingNew { .. }) => {}
+                Ok(outcome) => {
+                    acknowledge(format_args!("generation {}", outcome.generation));
+                    round += 1;
+                }
+                Err(Error::NothingNew { .. }) => std::thread::sleep(Duration::from_millis(1)),
                 Err(error) => panic!("{error}"),
             }
         }
