@@ -82,7 +82,7 @@ fn a_job_is_polled_and_tells_of_its_progress() {
     assert_eq!(outcome.generation, 1);
     let phases = phases.lock().unwrap();
     assert!(
-        phases.iter().any(|phase| phase == "student") && phases.iter().any(|phase| phase == "publish"),
+        phases.iter().any(|phase| phase == "student") && phases.iter().any(|phase| phase == "manifest"),
         "{phases:?}"
     );
     assert!(matches!(job.try_wait(), Some(Err(Error::Stopped { .. }))), "the outcome is given once");
