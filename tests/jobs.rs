@@ -81,6 +81,7 @@ fn a_job_is_polled_and_tells_of_its_progress() {
     };
     assert_eq!(outcome.generation, 1);
     let phases = phases.lock().unwrap();
+    assert_eq!(phases.iter().rev().take(2).collect::<Vec<_>>(), ["done", "collect"]);
     assert!(
         phases.iter().any(|phase| phase == "student") && phases.iter().any(|phase| phase == "manifest"),
         "{phases:?}"

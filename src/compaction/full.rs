@@ -1,7 +1,7 @@
 //! A training from nothing.
 
+use super::job::Watch;
 use super::made::{Kept, Made};
-use super::worker::Watch;
 use crate::error::{Error, Result};
 use crate::generation::{Cut, Origin, Provenance};
 use crate::graph::Bipartite;

@@ -1,4 +1,4 @@
-//! A job as its owner sees it: progress, cancellation, result.
+//! A job as its owner sees it, and as it sees itself: progress, cancellation, result.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::drift::Drift;
 use crate::error::{Error, Result};
-use crate::train::TrainReport;
+use crate::train::{Monitor, TrainReport};
 
 /// How far a job has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// What it is doing: `queued`, `fold`, the training's phases, `index`, `compare`, `merge` or `patch`, `manifest`, `collect`, and, if it ended well, `done`.
+    /// What it is doing: `queued`, `fold`, the training's phases, `index`, `compare`, `merge` or `patch`, `manifest`, `collect`, and, if
+    /// it ended well, `done`.
     pub phase: String,
     /// Steps of this phase already taken.
     pub step: u64,
@@ -158,7 +159,8 @@ impl Job {
         }
     }
 
-    /// Has `listener` told of every step from now on, on the thread that works: it is to be quick, and not to wait for the job.
+    /// Has `listener` told of progress from now on, on the thread that works: it is to be quick, and not to wait for the job. Steps that come while it is told of
+    /// one may not be told each.
     pub fn on_progress(&self, listener: impl FnMut(&Progress) + Send + 'static) {
         self.state.listeners.lock().0.push(Box::new(listener));
     }
@@ -264,5 +266,42 @@ impl JobState {
         let _inner = self.inner.lock();
         self.finished.store(true, Ordering::Release);
         self.ended.notify_all();
+    }
+}
+
+/// A job's state as the job itself sees it.
+pub(super) struct Watch<'a> {
+    pub(super) state: &'a JobState,
+    pub(super) closing: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    /// `Err(Cancelled)` once the owner asked to stop, or the database is closing.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// What the job is doing.
+    pub(super) fn current_phase(&self) -> String {
+        self.state.current_phase()
+    }
+
+    /// Ends the last phase; the seconds of all of them.
+    pub(super) fn finish_phases(&self) -> Vec<PhaseTime> {
+        self.state.finish_phases()
+    }
+}
+
+impl Monitor for Watch<'_> {
+    fn phase(&self, name: &str, of: u64) {
+        self.state.phase(name, of);
+    }
+
+    fn advance(&self, step: u64) {
+        self.state.step(step);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.state.cancelled() || self.closing.load(Ordering::Relaxed)
     }
 }

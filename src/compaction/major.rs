@@ -1,8 +1,8 @@
 //! The log folded, and all rows learned again from where they are.
 
+use super::job::Watch;
 use super::made::{Kept, Made};
 use super::minor::{minor, resumable};
-use super::worker::Watch;
 use crate::error::Result;
 use crate::generation::{Cut, Origin, Parent, Provenance};
 use crate::graph::Bipartite;

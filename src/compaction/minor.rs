@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::job::Watch;
 use super::made::{Kept, Made};
-use super::worker::Watch;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::{FoldInMap, segments};

@@ -1,6 +1,7 @@
 //! Training as compaction: the interactions so far are folded, trained on and published as the next generation, in the background. Codes made
 //! elsewhere are published the same way. A job makes codes of a cut of the log and of the generation before; only the worker publishes.
 
+mod clock;
 mod drift;
 mod full;
 mod history;
@@ -9,6 +10,7 @@ mod job;
 mod made;
 mod major;
 mod minor;
+mod place;
 mod policy;
 mod rollback;
 mod worker;

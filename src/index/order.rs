@@ -58,25 +58,23 @@ impl Order {
     ///
     /// # Panics
     /// If `before` has not as many rows as this order.
-    pub fn mended(&self, before: &LayeredCodes, items: &LayeredCodes) -> Option<Self> {
+    pub fn mended(mut self, before: &LayeredCodes, items: &LayeredCodes) -> Option<Self> {
         let is_other = before.shape() != items.shape() || items.len() < before.len() || items.shape().layers() > 1;
         if is_other || items.len() - before.len() > before.len() / NEW {
             return None;
         }
-        let mut rows = self.rows.clone();
-        rows.extend(before.len() as u32..items.len() as u32);
+        self.rows.extend(before.len() as u32..items.len() as u32);
         let changed = |row: usize| row >= before.len() || before.row(row) != items.row(row);
         let moved: Vec<u32> =
-            (0..).zip(&rows).filter(|&(_, &row)| changed(row as usize)).map(|(place, _)| place).collect();
+            (0..).zip(&self.rows).filter(|&(_, &row)| changed(row as usize)).map(|(place, _)| place).collect();
         if moved.len() > items.len() / CHANGED {
             return None;
         }
-        bisection::mend(items, &mut rows, 0, &moved);
-        let mut bands = self.bands.clone();
-        if let Some(last) = bands.last_mut() {
-            *last = rows.len() as u32;
+        bisection::mend(items, &mut self.rows, 0, &moved);
+        if let Some(last) = self.bands.last_mut() {
+            *last = self.rows.len() as u32;
         }
-        Some(Self { rows, bands })
+        Some(self)
     }
 
     fn in_bands(items: &LayeredCodes, banded: bool) -> Self {

@@ -1,12 +1,12 @@
 //! `kithdb jobs`: trainings, imports and compactions, and how they ended.
 
 use clap::Args;
-use jiff::Timestamp;
 use kithdb::{JobOutcome, JobRecord};
 use serde::Serialize;
 
 use super::database::Database;
 use crate::cli::Answer;
+use crate::input;
 use crate::output::{Output, Table};
 
 /// Show the last 64 trainings, imports and compactions, why they were begun and how they ended
@@ -31,28 +31,26 @@ impl Jobs {
     }
 }
 
+/// What heads the cells of a job.
+pub(super) const HEADER: [&str; 7] = [">job", "kind", "begun", ">seconds", "outcome", "why", "found"];
+
+/// A job as cells of a table.
+pub(super) fn cells(job: &JobRecord) -> [String; 7] {
+    let seconds = job.ended.map(|ended| format!("{:.1}", (ended - job.begun) as f64 / 1000.0)).unwrap_or_default();
+    let outcome = match &job.outcome {
+        JobOutcome::Running => "running".to_owned(),
+        JobOutcome::Done { generation } => format!("generation {generation}"),
+        JobOutcome::Failed { reason, .. } => format!("failed: {reason}"),
+        JobOutcome::Cancelled => "cancelled".to_owned(),
+        JobOutcome::Interrupted => format!("interrupted: {}", job.phase),
+    };
+    let found: Vec<String> = job.found.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let (number, begun) = (job.number.to_string(), input::shown_time(job.begun));
+    [number, job.kind.clone(), begun, seconds, outcome, job.why.clone(), found.join(", ")]
+}
+
 fn text(listed: &Listed) -> String {
-    let mut table = Table::new(&[">job", "kind", "begun", ">seconds", "outcome", "why", "found"]);
-    for job in &listed.jobs {
-        let begun = Timestamp::from_millisecond(job.begun).map_or_else(|_| job.begun.to_string(), |at| at.to_string());
-        let seconds = job.ended.map(|ended| format!("{:.1}", (ended - job.begun) as f64 / 1000.0)).unwrap_or_default();
-        let outcome = match &job.outcome {
-            JobOutcome::Running => "running".to_owned(),
-            JobOutcome::Done { generation } => format!("generation {generation}"),
-            JobOutcome::Failed { reason, .. } => format!("failed: {reason}"),
-            JobOutcome::Cancelled => "cancelled".to_owned(),
-            JobOutcome::Interrupted => format!("interrupted: {}", job.phase),
-        };
-        let found: Vec<String> = job.found.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        table.row([
-            job.number.to_string(),
-            job.kind.clone(),
-            begun,
-            seconds,
-            outcome,
-            job.why.clone(),
-            found.join(", "),
-        ]);
-    }
+    let mut table = Table::new(&HEADER);
+    listed.jobs.iter().for_each(|job| table.row(cells(job)));
     table.text()
 }

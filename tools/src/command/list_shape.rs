@@ -38,6 +38,19 @@ pub(super) struct ListShape {
     effort: Effort,
 }
 
+/// A list for users: what becomes of what they have, and of those of whom nothing is known.
+#[derive(Args, Clone, Debug)]
+pub(super) struct UserListShape {
+    #[command(flatten)]
+    pub(super) list: ListShape,
+    /// Return items the user has already, too
+    #[arg(long)]
+    include_seen: bool,
+    /// Return the most popular items where nothing else is known
+    #[arg(long)]
+    popular: bool,
+}
+
 /// The items of the lists that a shape names.
 pub(super) struct Sets {
     allow: Option<ItemSet>,
@@ -75,6 +88,20 @@ impl ListShape {
             query = query.min_score(score);
         }
         self.effort.of(query)
+    }
+}
+
+impl UserListShape {
+    /// A query for such a list.
+    pub(super) fn of<'a>(&self, query: Query<'a>, sets: &'a Sets) -> Query<'a> {
+        let mut query = self.list.of(query, sets);
+        if self.include_seen {
+            query = query.include_seen();
+        }
+        if self.popular {
+            query = query.or_popular();
+        }
+        query
     }
 }
 

@@ -8,7 +8,7 @@ use kithdb::{Db, Hits, Id, Vectors};
 use serde::Serialize;
 
 use super::database::{self, Database};
-use super::list_shape::{ListShape, Sets};
+use super::list_shape::UserListShape;
 use crate::cli::Answer;
 use crate::input;
 use crate::output::{self, Output, Table};
@@ -21,13 +21,7 @@ pub(crate) struct Query {
     #[command(flatten)]
     subject: Subject,
     #[command(flatten)]
-    shape: ListShape,
-    /// Return items the user has already, too
-    #[arg(long)]
-    include_seen: bool,
-    /// Return the most popular items where nothing else is known
-    #[arg(long)]
-    popular: bool,
+    shape: UserListShape,
 }
 
 #[derive(Args)]
@@ -50,20 +44,20 @@ struct Subject {
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let sets = self.shape.sets(&db, output)?;
+        let sets = self.shape.list.sets(&db, output)?;
         if let Some(path) = &self.subject.vector {
             let mut answers = Vec::new();
             let mut vectors = Vectors::open(path)?;
             let row = vectors.layers() * vectors.dims();
             vectors.visit(|rows| {
                 for vector in rows.chunks_exact(row) {
-                    answers.push(self.shaped(db.query().vector(vector), &sets).run()?);
+                    answers.push(self.shape.of(db.query().vector(vector), &sets).run()?);
                 }
                 Ok(())
             })?;
             return print_many(output, answers);
         }
-        let mut query = self.shaped(db.query(), &sets);
+        let mut query = self.shape.of(db.query(), &sets);
         if let Some(user) = &self.subject.user {
             query = query.user(database::user(&db, user)?);
         }
@@ -97,25 +91,13 @@ impl Query {
             (_, Some(items)) => items.iter().map(|item| database::item(db, item)).collect::<Result<_, _>>()?,
             _ => return Ok(None),
         };
-        if self.shape.strict {
+        if self.shape.list.strict {
             let set = db.item_set(&basket)?;
             if let Some(unknown) = set.unknown().first() {
                 anyhow::bail!("unknown item {unknown} in the basket (--strict)");
             }
         }
         Ok(Some(basket))
-    }
-
-    /// The query with everything but whom it is for.
-    fn shaped<'a>(&self, query: kithdb::Query<'a>, sets: &'a Sets) -> kithdb::Query<'a> {
-        let mut query = self.shape.of(query, sets);
-        if self.include_seen {
-            query = query.include_seen();
-        }
-        if self.popular {
-            query = query.or_popular();
-        }
-        query
     }
 }
 

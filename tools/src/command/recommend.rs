@@ -7,7 +7,7 @@ use kithdb::{Error, Hit, Hits, Id};
 use serde::Serialize;
 
 use super::database::{self, Database};
-use super::list_shape::ListShape;
+use super::list_shape::UserListShape;
 use super::rows::{Form, RowsArgs, cell};
 use crate::cli::Answer;
 use crate::input::{self, Source};
@@ -30,13 +30,7 @@ pub(crate) struct Recommend {
     #[command(flatten)]
     whom: Whom,
     #[command(flatten)]
-    shape: ListShape,
-    /// Return items the user has already, too
-    #[arg(long)]
-    include_seen: bool,
-    /// Return the most popular items where nothing else is known
-    #[arg(long)]
-    popular: bool,
+    shape: UserListShape,
     #[command(flatten)]
     rows: RowsArgs,
 }
@@ -72,7 +66,7 @@ struct Recommended {
 impl Recommend {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let sets = self.shape.sets(&db, output)?;
+        let sets = self.shape.list.sets(&db, output)?;
         let users = match &self.whom.users {
             Some(path) => {
                 let listed = input::read_ids(&Source::from(path.clone()), database::id_kinds(&db).user)?;
@@ -80,13 +74,7 @@ impl Recommend {
             }
             None => db.users(),
         };
-        let mut query = self.shape.of(db.query(), &sets);
-        if self.include_seen {
-            query = query.include_seen();
-        }
-        if self.popular {
-            query = query.or_popular();
-        }
+        let query = self.shape.of(db.query(), &sets);
         let mut rows = self.rows.begin("user,rank,item,score", output)?;
         let bar = steps_bar();
         bar.set_length(users.len() as u64);

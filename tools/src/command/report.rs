@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use kithdb::eval::Quartile;
-use kithdb::{Db, Engine, Id, Interaction, JobOutcome, JobRecord, Snapshot};
+use kithdb::{Db, Engine, Id, Interaction, JobRecord, Snapshot};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -290,20 +290,8 @@ fn jobs(page: &mut Page, jobs: &[JobRecord]) {
         page.remark("There was none.");
         return;
     }
-    let row = |job: &JobRecord| {
-        let seconds = job.ended.map_or_else(String::new, |ended| format!("{:.1}", (ended - job.begun) as f64 / 1000.0));
-        let outcome = match &job.outcome {
-            JobOutcome::Running => "running".to_owned(),
-            JobOutcome::Done { generation } => format!("generation {generation}"),
-            JobOutcome::Failed { reason, .. } => format!("failed: {reason}"),
-            JobOutcome::Cancelled => "cancelled".to_owned(),
-            JobOutcome::Interrupted => format!("interrupted: {}", job.phase),
-        };
-        let found: Vec<String> = job.found.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        vec![input::shown_time(job.begun), job.kind.clone(), seconds, outcome, job.why.clone(), found.join(", ")]
-    };
-    let rows: Vec<Vec<String>> = jobs.iter().rev().take(32).map(row).collect();
-    page.table("The last ones, newest first", &["begun", "kind", ">seconds", "outcome", "why", "found"], &rows);
+    let rows: Vec<Vec<String>> = jobs.iter().rev().take(32).map(|job| super::jobs::cells(job).to_vec()).collect();
+    page.table("The last ones, newest first", &super::jobs::HEADER, &rows);
 }
 
 /// What some users had, what they would get, and why.

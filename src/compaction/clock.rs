@@ -1,0 +1,57 @@
+//! What a policy needs of the time.
+
+use std::time::{Duration, Instant};
+
+use super::job::Compaction;
+use super::policy::Situation;
+use crate::generation::Provenance;
+use crate::live::Live;
+
+/// How many pauses there are after a compaction that failed.
+const AFTER_FAILURE: u32 = 10;
+
+/// What a policy needs of the time, and of what was before.
+pub(super) struct Clock {
+    /// Since when there has been no job.
+    quiet: Instant,
+    /// Since when there have been changes.
+    changed: Option<Instant>,
+    failed: bool,
+    /// What the last job would have been, had its codes not found too little.
+    pub(super) refused: Option<Compaction>,
+    /// The share of recall that the compactions since all rows were learned have left.
+    recall_kept: f64,
+}
+
+impl Clock {
+    /// Of a database that is opened, with so much of its recall left.
+    pub(super) fn new(recall_kept: f64) -> Self {
+        Self { quiet: Instant::now(), changed: None, failed: false, refused: None, recall_kept }
+    }
+
+    /// After a job.
+    pub(super) fn after(self, well: bool, recall_kept: f64) -> Self {
+        Self { failed: !well, changed: self.changed.filter(|_| !well), ..Self::new(recall_kept) }
+    }
+
+    /// What the policy decides by.
+    pub(super) fn situation(&mut self, live: &Live) -> Situation {
+        let snapshot = live.snapshot();
+        let (tail, generation) = (snapshot.tail(), snapshot.tail().generation());
+        let provenance = generation.and_then(|generation| generation.manifest());
+        let provenance = provenance.and_then(|manifest| Provenance::read(&manifest.attributes));
+        let changes = tail.changes();
+        self.changed = if changes == 0 { None } else { self.changed.or_else(|| Some(Instant::now())) };
+        let quiet = self.quiet.elapsed();
+        Situation {
+            learns: provenance.as_ref().is_some_and(|provenance| provenance.options.is_some()),
+            interactions: generation.map_or(0, |generation| generation.postings().items().len() as u64),
+            changes,
+            unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
+            age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
+            quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },
+            refused: self.refused,
+            recall_kept: self.recall_kept,
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The database that jobs work on: what each makes of it, and how that is published.
+
+use std::sync::Arc;
+
+use kithdb_storage::{Manifest, Store};
+
+use super::drift::Drift;
+use super::full::full;
+use super::history::Entry;
+use super::import::{ImportOutcome, import};
+use super::job::{Compaction, TrainOutcome, Watch};
+use super::made::Made;
+use super::major::major;
+use super::minor::minor;
+use super::rollback::rollback;
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
+use crate::exchange::CodeSet;
+use crate::generation::{Cut, Derived, Generation, Origin, Parent, Written, stored};
+use crate::kernel::popcount::Kernel;
+use crate::live::Live;
+use crate::snapshot::Snapshot;
+use crate::train::{Monitor, TrainOptions, TrainReport};
+
+/// The database that jobs work on.
+pub(super) struct Place<'a> {
+    pub(super) store: &'a Store,
+    pub(super) live: &'a Live,
+    pub(super) kernel: Kernel,
+    /// The share of its parent's recall that a compaction has to reach to be published.
+    pub(super) least_recall: f64,
+}
+
+/// What was published.
+struct Published {
+    manifest: Arc<Manifest>,
+    interactions: u64,
+    users: u64,
+    items: u64,
+    /// Users and items whose interactions had changed.
+    touched: (u64, u64),
+    drift: Option<Drift>,
+}
+
+impl Place<'_> {
+    /// Folds the log, and publishes what `make` makes of it and of the generation before. With a `guard`, which is told how the two differ, what is
+    /// much worse is not published.
+    fn produce(
+        &self,
+        watch: &Watch<'_>,
+        guard: Option<&mut Entry<'_>>,
+        make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
+    ) -> Result<Published> {
+        watch.check()?;
+        watch.phase("fold", 0);
+        let snapshot = self.live.snapshot();
+        let cut = snapshot.cut();
+        let parent = Parent::of(self.store, snapshot.tail().generation());
+        let made = make(&snapshot, &cut, parent.as_ref())?;
+        drop(parent);
+        watch.check()?;
+        let (interactions, users, items) = (cut.interactions(), u64::from(cut.n_users()), u64::from(cut.n_items()));
+        let touched = (cut.touched.users.len() as u64, cut.touched.items.len() as u64);
+        let (manifest, drift) = self.publish(&snapshot, made, cut, guard, watch)?;
+        Ok(Published { manifest, interactions, users, items, touched, drift })
+    }
+
+    /// Makes what was made of a `cut` the generation that answers: stored first, then under the live tail.
+    fn publish(
+        &self,
+        snapshot: &Snapshot,
+        made: Made,
+        cut: Cut,
+        guard: Option<&mut Entry<'_>>,
+        watch: &Watch<'_>,
+    ) -> Result<(Arc<Manifest>, Option<Drift>)> {
+        watch.phase("index", 0);
+        self.live.check()?;
+        let anew = made.provenance.learns_all();
+        let (content, ids, state, provenance, through) = made.of(cut);
+        // All that can fail comes before the manifest names the result.
+        let parent = snapshot.tail().generation().filter(|_| guard.is_some());
+        let derived = Derived::new(&content, parent.map(Arc::as_ref), self.kernel)?;
+        let mut drift = None;
+        if let (Some(entry), Some(parent)) = (guard, snapshot.trained()) {
+            watch.phase("compare", 0);
+            drift = Drift::of(parent, &content, &derived)?;
+            drift.iter().for_each(|drift| entry.drift(drift));
+            let worse = drift.as_ref().filter(|drift| drift.is_below(self.least_recall));
+            if let Some(&Drift { recall_before: before, recall_after: after, .. }) = worse {
+                return Err(Error::Worse { before, after });
+            }
+        }
+        watch.check()?;
+        let index = derived.item_index();
+        let written = Written { ids: &ids, content: &content, index, state: state.as_ref(), provenance: &provenance };
+        let manifest = stored::publish(self.store, &written, through, anew, |phase| watch.phase(phase, 0))?;
+        let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
+        self.live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
+        Ok((manifest, drift))
+    }
+
+    /// Trains from nothing.
+    pub(super) fn train(&self, options: &TrainOptions, watch: &Watch<'_>) -> Result<TrainOutcome> {
+        let entry = Entry::begin(self.store, "train", "asked for");
+        let mut training = TrainReport::default();
+        let published = self.produce(watch, None, |_, cut, _| {
+            let (made, report) = full(cut, options, watch)?;
+            training = report;
+            Ok(made)
+        });
+        entry.end(watch.current_phase(), &published, Published::generation);
+        Ok(published?.outcome(Compaction::Full, training, watch))
+    }
+
+    /// Folds the log into the generation before, and learns as much again as was asked for.
+    pub(super) fn compact(&self, kind: Compaction, why: &str, watch: &Watch<'_>) -> Result<TrainOutcome> {
+        self.check_news(kind)?;
+        let mut entry = Entry::begin(self.store, kind.name(), why);
+        let mut training = TrainReport::default();
+        let guard = (kind != Compaction::Full).then_some(&mut entry);
+        let mut takes_back = false;
+        let mut published = self.produce(watch, guard, |snapshot, cut, parent| {
+            takes_back = cut.takes_back;
+            let (made, report) = match kind {
+                Compaction::Minor => minor(snapshot, cut, parent, watch)?,
+                Compaction::Major => major(snapshot, cut, parent, watch)?,
+                Compaction::Full => {
+                    let provenance = parent.and_then(|parent| parent.provenance.as_ref());
+                    let options = provenance.and_then(|provenance| provenance.options.clone());
+                    full(cut, &options.unwrap_or_default(), watch)?
+                }
+            };
+            training = report;
+            Ok(made)
+        });
+        // What was taken back waits for nothing: the interactions are folded, under the codes there are.
+        if let (Err(refused @ Error::Worse { .. }), true) = (&published, takes_back) {
+            entry.found("refused", refused);
+            training = TrainReport::default();
+            published = self.produce(watch, None, |snapshot, cut, parent| match parent {
+                Some(parent) => rollback(snapshot, cut, parent),
+                None => Err(Error::NothingToTrain { interactions: cut.interactions() }),
+            });
+        }
+        if let Ok(published) = &published {
+            entry.found("touched_users", published.touched.0);
+            entry.found("touched_items", published.touched.1);
+            entry.found("bytes", published.manifest.bytes());
+        }
+        entry.end(watch.current_phase(), &published, Published::generation);
+        Ok(published?.outcome(kind, training, watch))
+    }
+
+    /// That there is something to compact: only then is there a job.
+    fn check_news(&self, kind: Compaction) -> Result<()> {
+        let snapshot = self.live.snapshot();
+        let Some(parent) = Parent::of(self.store, snapshot.tail().generation()) else { return Ok(()) };
+        // A major compaction may follow one that has seen everything and left most rows where they were, but not itself.
+        let origin = parent.provenance.as_ref().map(|provenance| provenance.origin);
+        let done = match kind {
+            Compaction::Minor => true,
+            Compaction::Major => !matches!(origin, Some(Origin::Minor | Origin::Rollback)),
+            Compaction::Full => false,
+        };
+        if done && snapshot.last_sequence() == parent.manifest.folded_through {
+            return Err(Error::NothingNew { generation: parent.manifest.generation });
+        }
+        Ok(())
+    }
+
+    /// Goes back to the codes of a generation that is kept.
+    pub(super) fn rollback(&self, generation: u64, watch: &Watch<'_>) -> Result<u64> {
+        let kept = self.store.kept();
+        let Some(manifest) = kept.iter().find(|manifest| manifest.generation == generation) else {
+            let numbers: Vec<String> = kept.iter().map(|manifest| manifest.generation.to_string()).collect();
+            let remedy = if kept.is_empty() {
+                "none is kept beside the current one; Options::kept_generations says how many are, and none is from before something was forgotten"
+                    .to_owned()
+            } else {
+                format!("pass one that is kept beside the current one: {}", numbers.join(", "))
+            };
+            return Err(Error::InvalidArgument { what: format!("generation {generation} to go back to"), remedy });
+        };
+        let entry = Entry::begin(self.store, "rollback", &format!("to generation {generation}, asked for"));
+        let published = self.roll_back(manifest, watch);
+        entry.end(watch.current_phase(), &published, Published::generation);
+        Ok(published?.generation())
+    }
+
+    fn roll_back(&self, manifest: &Arc<Manifest>, watch: &Watch<'_>) -> Result<Published> {
+        watch.check()?;
+        watch.phase("fold", 0);
+        let (_, kept) = stored::load_from(self.store, Arc::clone(manifest), self.kernel)?;
+        let kept = Arc::new(kept);
+        let snapshot = self.live.snapshot();
+        let over = snapshot.over(Arc::clone(&kept));
+        let mut cut = over.cut();
+        cut.forget_also(snapshot.tail().has_forgotten());
+        let parent = Parent::of(self.store, Some(&kept));
+        let parent =
+            parent.ok_or_else(|| Error::Damaged { what: "a kept generation without a manifest".to_owned() })?;
+        let made = rollback(&over, &cut, &parent)?;
+        drop(parent);
+        let (interactions, users, items) = (cut.interactions(), u64::from(cut.n_users()), u64::from(cut.n_items()));
+        let touched = (cut.touched.users.len() as u64, cut.touched.items.len() as u64);
+        let (manifest, drift) = self.publish(&snapshot, made, cut, None, watch)?;
+        Ok(Published { manifest, interactions, users, items, touched, drift })
+    }
+
+    /// Takes in codes made elsewhere.
+    pub(super) fn import(&self, codes: CodeSet, encoder: Option<Encoder>, watch: &Watch<'_>) -> Result<ImportOutcome> {
+        let (shape, planes) = (codes.items.shape().clone(), codes.users.planes());
+        let (users, items) = (codes.users.len() as u64, codes.items.len() as u64);
+        let entry = Entry::begin(self.store, "import", "asked for");
+        let published = self
+            .produce(watch, None, |snapshot, cut, parent| import(snapshot.catalogues(), cut, parent, codes, encoder));
+        entry.end(watch.current_phase(), &published, Published::generation);
+        let published = published?;
+        Ok(ImportOutcome {
+            generation: published.manifest.generation,
+            content_hash: published.manifest.content_hash.clone(),
+            interactions: published.interactions,
+            users,
+            items,
+            layer_bits: shape.widths().to_vec(),
+            query_bits: planes,
+            without_direction: 0,
+            phases: watch.finish_phases(),
+        })
+    }
+}
+
+impl Published {
+    fn generation(&self) -> u64 {
+        self.manifest.generation
+    }
+
+    fn outcome(self, kind: Compaction, training: TrainReport, watch: &Watch<'_>) -> TrainOutcome {
+        let Self { manifest, interactions, users, items, touched, drift } = self;
+        TrainOutcome {
+            kind,
+            generation: manifest.generation,
+            content_hash: manifest.content_hash.clone(),
+            interactions,
+            users,
+            items,
+            touched_users: touched.0,
+            touched_items: touched.1,
+            drift,
+            phases: watch.finish_phases(),
+            training,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::super::job::JobState;
+    use super::super::made::Kept;
+    use super::*;
+    use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
+    use crate::fold_in::FoldInMap;
+    use crate::generation::Provenance;
+    use crate::kernel::dense::Isa;
+    use crate::pool::Pool;
+    use crate::repeats::Repeats;
+
+    #[test]
+    fn a_generation_that_no_index_can_be_built_over_is_not_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &kithdb_storage::StoreOptions::default()).unwrap();
+        let (kernel, pool) = (Kernel::from_env().unwrap(), Arc::new(Pool::start("test", 1).unwrap()));
+        let live = Live::load(&store, kernel, Repeats::Last, &pool).unwrap();
+        let shape = Arc::new(CodeShape::new(vec![64], vec![1.0]).unwrap());
+        let place = Place { store: &store, live: &live, kernel, least_recall: 0.8 };
+        for (ranks, published) in [(vec![0], false), (vec![0, 1], true)] {
+            let snapshot = live.snapshot();
+            let cut = Cut { ranks: ranks.into(), ..snapshot.cut() };
+            let made = Made {
+                users: PlaneCodes::encode(Arc::clone(&shape), &[&[]], 1).unwrap(),
+                items: LayeredCodes::encode(Arc::clone(&shape), &[&[1.0; 128]]).unwrap(),
+                fold_in: FoldInMap::identity(&shape, Isa::chosen().unwrap()),
+                encoder: None,
+                state: Kept::Nothing,
+                provenance: Provenance::untrained(Origin::Import),
+                trained: 0,
+            };
+            let (state, closing) = (JobState::new(), AtomicBool::new(false));
+            let watch = Watch { state: &state, closing: &closing };
+            let outcome = place.publish(&snapshot, made, cut, None, &watch);
+            assert_eq!((outcome.is_ok(), store.manifest().is_some()), (published, published));
+            assert_eq!(live.snapshot().trained().is_some(), published);
+        }
+    }
+}
