@@ -75,6 +75,24 @@ fn two_publications_after_a_forgetting_no_file_names_who_it_was() {
 }
 
 #[test]
+fn who_came_after_a_generation_and_was_forgotten_goes_with_a_rollback_to_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.kith");
+    let db = Db::options().background(false).kept_generations(5).open(&path).unwrap();
+    db.insert_many(named()).unwrap();
+    let first = db.train(shop::options()).unwrap().wait().unwrap().generation;
+    // The generation that is gone back to never knew them; the one that is left behind does.
+    db.insert_many((0..12).map(|item| (SECRET.to_owned(), format!("item {item}")))).unwrap();
+    minor(&db);
+    assert!(db.forget_user(SECRET).unwrap());
+    db.rollback(first).unwrap();
+    assert!(db.stats().unwrap().kept_generations.is_empty());
+    db.insert("user 3", "item 1").unwrap();
+    minor(&db);
+    assert_eq!(holds(&path, SECRET), [""; 0]);
+}
+
+#[test]
 fn a_copy_is_the_database_of_its_moment() {
     let directory = tempfile::tempdir().unwrap();
     let (path, copy) = (directory.path().join("shop.kith"), directory.path().join("below/copy.kith"));
