@@ -318,7 +318,6 @@ mod tests {
         }
     }
 
-    /// The normal equations of the weighted squares hold, and weights of 1 change no bit.
     /// Of every item, what it is predicted from.
     fn columns(graph: &Bipartite, lambda: f32) -> Vec<Vec<(u32, f32)>> {
         let by_item = Neighbours::fit(&context(graph, &()), lambda).unwrap().by_item();
@@ -345,6 +344,7 @@ mod tests {
         }
     }
 
+    /// The normal equations of the weighted squares hold, and weights of 1 change no bit.
     #[test]
     fn confidences_weigh_residuals() {
         let (n_users, n_items, lambda) = (50u32, 9u32, 1.5f32);
