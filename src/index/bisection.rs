@@ -184,9 +184,9 @@ mod tests {
             let mut anew: Vec<u32> = (0..left.len() as u32).collect();
             order(&items, &mut anew);
             let best = scatter(&items, &anew);
-            prop_assert!(found <= 1.001 * before, "{before} to {found}");
-            // A few have nowhere to go; of what more have lost at least half is there again.
-            let most = 0.5 * (before - best).max(0.0) + 0.05 * best;
+            prop_assert!(found <= 1.03 * before, "{before} to {found}");
+            // A few have nowhere to go; of what more have lost at least a third is there again.
+            let most = 0.67 * (before - best).max(0.0) + 0.05 * best;
             prop_assert!(moved.len() < 100 || found - best <= most, "{before} to {found}, anew {best}");
             mended.sort_unstable();
             prop_assert!(mended.into_iter().eq(0..left.len() as u32));
