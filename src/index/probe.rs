@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
-use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, LANES};
+use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, Kernel, LANES, Source};
 
 /// Blocks of heads after which it is decided whether heads are worth looking at.
 const WINDOW: usize = 64;
@@ -134,14 +134,26 @@ impl<'a> Probe<'a> {
             let most = if self.skip > 0 { self.skip } else { WINDOW };
             let piece = range.start..range.end.min(range.start + most);
             range.start = piece.end;
-            if blind {
-                self.skip = self.skip.saturating_sub(piece.len());
-                self.scan_codes(Codes::Range(piece));
-            } else {
-                self.scan_heads(piece);
-            }
-            self.top.tighten();
+            self.scan_piece(Codes::Range(piece), blind);
         }
+    }
+
+    /// [`Probe::scan`] of the blocks in a list, at most [`WINDOW`] of them.
+    pub(super) fn scan_list(&mut self, list: &[u32]) {
+        if self.limit.codes < u64::MAX {
+            return self.scan_list_within(list);
+        }
+        self.scan_piece(Codes::List(list), self.heads.is_none() || self.skip > 0);
+    }
+
+    fn scan_piece(&mut self, piece: Codes<'_>, blind: bool) {
+        if blind {
+            self.skip = self.skip.saturating_sub(piece.len());
+            self.scan_codes(piece);
+        } else {
+            self.scan_heads(piece);
+        }
+        self.top.tighten();
     }
 
     /// Offers the rows of `range` that the budget affords: without any left, a block at a time until there are k rows.
@@ -211,10 +223,7 @@ impl<'a> Probe<'a> {
     fn scan_codes(&mut self, blocks: Codes<'_>) {
         let Self { linear, filter, top, refused, .. } = self;
         let threshold = top.threshold();
-        self.work.codes += match &blocks {
-            Codes::Range(range) => items(linear, range),
-            Codes::List(list) => list.iter().map(|&block| items(linear, &(block as usize..block as usize + 1))).sum(),
-        };
+        self.work.codes += blocks.items(linear);
         if let Some(trace) = &mut self.trace {
             match &blocks {
                 Codes::Range(range) => trace.extend(range.clone().map(|block| block as u32)),
@@ -222,9 +231,8 @@ impl<'a> Probe<'a> {
             }
         }
         let query = self.query.codes();
-        let scan = |sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32| match blocks {
-            Codes::Range(range) => linear.kernel().scan(linear.blocks(), query, range, threshold, sink),
-            Codes::List(list) => linear.kernel().scan_list(linear.blocks(), query, list, threshold, sink),
+        let scan = |sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32| {
+            blocks.scan(linear.kernel(), linear.blocks(), query, threshold, sink);
         };
         if self.limit.recall.is_some() {
             let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
@@ -241,25 +249,23 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn scan_heads(&mut self, range: Range<usize>) {
-        let Self { linear, query, filter, top, heads: Some((heads, head)), .. } = self else { return };
+    fn scan_heads(&mut self, blocks: Codes<'_>) {
+        let Self { linear, top, heads: Some((heads, head)), .. } = self else { return };
         let threshold = top.threshold();
-        let (blocks, touched) = (range.len(), items(linear, &range));
-        let mut codes = 0;
+        // Codes are not where their heads are: once it is known which of them are needed, memory is asked for one while another is scored.
+        let mut list = [0; WINDOW];
         let mut reached = 0;
         let mut sink = |block: usize, _: u16, _: &[f32; LANES]| {
+            list[reached] = block as u32;
             reached += 1;
-            codes += items(linear, &(block..block + 1));
-            let scores = linear.kernel().score(linear.blocks(), query.codes(), block);
-            linear.offer(block, u16::MAX, &scores, filter, top);
-            top.threshold()
+            threshold
         };
-        linear.kernel().scan(*heads, head, range, threshold, &mut sink);
-        self.work.heads += touched;
-        self.work.codes += codes;
+        blocks.scan(linear.kernel(), *heads, head, threshold, &mut sink);
+        self.work.heads += blocks.items(linear);
+        self.scan_codes(Codes::List(&list[..reached]));
         // Before there are k rows everything reaches the list, and says nothing about heads.
         if threshold > f32::NEG_INFINITY {
-            self.tested += blocks;
+            self.tested += blocks.len();
             self.reached += reached;
         }
         if self.tested >= WINDOW {
@@ -278,6 +284,36 @@ impl<'a> Probe<'a> {
 enum Codes<'a> {
     Range(Range<usize>),
     List(&'a [u32]),
+}
+
+impl Codes<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Codes::Range(range) => range.len(),
+            Codes::List(list) => list.len(),
+        }
+    }
+
+    fn items(&self, linear: &Linear) -> u64 {
+        match self {
+            Codes::Range(range) => items(linear, range),
+            Codes::List(list) => list.iter().map(|&block| items(linear, &(block as usize..block as usize + 1))).sum(),
+        }
+    }
+
+    fn scan<S: Source>(
+        &self,
+        kernel: Kernel,
+        source: &S,
+        query: &S::Query,
+        threshold: f32,
+        sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32,
+    ) {
+        match self {
+            Codes::Range(range) => kernel.scan(source, query, range.clone(), threshold, sink),
+            Codes::List(list) => kernel.scan_list(source, query, list, threshold, sink),
+        }
+    }
 }
 
 /// Items in a range of blocks: the last block may be short.

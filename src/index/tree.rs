@@ -82,13 +82,16 @@ fn scan_leaves(probe: &mut Probe<'_>, leaves: &Balls, node: usize) -> usize {
     probe.work.nodes += (leaves.len().min((node + 1) * LANES) - node * LANES) as u64;
     let qualified = lanes.count_ones() as usize;
     let (first, last) = (node * LANES * LEAF_BLOCKS, probe.linear.blocks().len());
+    let (mut list, mut listed) = ([0; LANES * LEAF_BLOCKS], 0);
     while lanes != 0 {
-        let start = lanes.trailing_zeros() as usize;
-        let run = (lanes >> start).trailing_ones() as usize;
-        lanes &= !(((1u32 << run) - 1) << start) as u16;
-        let blocks = first + start * LEAF_BLOCKS..first + (start + run) * LEAF_BLOCKS;
-        probe.scan(blocks.start.min(last)..blocks.end.min(last));
+        let leaf = lanes.trailing_zeros() as usize;
+        lanes &= lanes - 1;
+        for block in (first + leaf * LEAF_BLOCKS..last).take(LEAF_BLOCKS) {
+            list[listed] = block as u32;
+            listed += 1;
+        }
     }
+    probe.scan_list(&list[..listed]);
     qualified
 }
 
