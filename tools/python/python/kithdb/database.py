@@ -1,0 +1,233 @@
+"""The database, as an application opens it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _kithdb
+from .exceptions import InvalidArgumentError
+from .job import Job
+
+
+class Inserted(NamedTuple):
+    """What became of interactions that were inserted together."""
+
+    new: int
+    """Of a user with an item they had not touched before."""
+    updated: int
+    """Of a pair that was there, and has another weight or time since."""
+    repeated: int
+    """Of a pair that was there and stays as it was."""
+
+    @property
+    def interactions(self) -> int:
+        """All of them."""
+        return self.new + self.updated + self.repeated
+
+
+def _refuse_repeated_columns(rows: Any) -> None:
+    """pandas would refuse them with a message of its own, or hand on one of the two."""
+    columns: Any = getattr(rows, "columns", None)
+    if getattr(columns, "is_unique", True) is False:
+        twice = sorted({str(name) for name in columns[columns.duplicated()]})
+        raise InvalidArgumentError(f"several columns are called {', '.join(twice)}: rename them, or pass the columns that count")
+
+
+class _Reading(_kithdb.Reader):
+    """What every reader has beside what is written in Rust."""
+
+    def evaluate(
+        self,
+        test: Any,
+        k: int | Sequence[int] = 20,
+        *,
+        query_bits: int | None = None,
+        user: str | None = None,
+        item: str | None = None,
+    ) -> dict[str, Any]:
+        """Recommends to every user of ``test`` and measures how many of the held-out items come back.
+
+        ``test`` is a mapping of users to their items, anything with ``__arrow_c_stream__``, or a sparse matrix whose rows and columns are ids. Interactions
+        the database has are masked, all other items ranked; users who cannot be answered count as missed. The keys are like ``recall@20``, ``ndcg@20``.
+        """
+        if _is_sparse(test):
+            rows, columns, _ = _coordinates(test)
+            truth: dict[Any, Any] = {}
+            order = np.argsort(rows, kind="stable")
+            names, starts = np.unique(rows[order], return_index=True)
+            for name, items in zip(names.tolist(), np.split(columns[order], starts[1:])):
+                truth[name] = items
+            test = truth
+        elif isinstance(test, Mapping):
+            test = dict(test)
+        elif not hasattr(test, "__arrow_c_stream__"):
+            raise InvalidArgumentError(
+                f"a test of type {type(test).__name__}: pass a mapping of users to items, a frame or table, or a sparse matrix"
+            )
+        else:
+            _refuse_repeated_columns(test)
+        cuts = [k] if isinstance(k, int) else [int(cut) for cut in k]
+        return self._evaluate(test, cuts, query_bits, user, item)
+
+
+class Database(_kithdb.Database, _Reading):
+    """An open database, from :func:`kithdb.open`. One process opens a database at a time; its methods may be called from any thread."""
+
+    def insert_many(
+        self,
+        rows: Any,
+        *,
+        user: str | None = None,
+        item: str | None = None,
+        weight: str | None = None,
+        time: str | None = None,
+        users: Sequence[Any] | np.ndarray | None = None,
+        items: Sequence[Any] | np.ndarray | None = None,
+    ) -> Inserted:
+        """Inserts many interactions, durably; what became of them.
+
+        ``rows`` is one of
+
+        - anything with ``__arrow_c_stream__``: a frame of pandas or polars, a table or reader of pyarrow, a relation of DuckDB. ``user=``, ``item=``,
+          ``weight=`` and ``time=`` name its columns; without them they are ``user``, ``item`` and, where there are such, ``weight`` and ``time``;
+        - a mapping of such names to columns: numpy arrays, lists;
+        - a sparse matrix of scipy, users by items, whose values are weights. ``users=`` and ``items=`` are the ids of its rows and columns; without them
+          ids are the numbers of rows and columns;
+        - an iterable of tuples: (user, item), (user, item, weight) or (user, item, weight, milliseconds since 1970).
+
+        Ids are integers from 0 to 2^64 - 1, strings or bytes; weights are above 0; times are timestamps, dates or whole milliseconds since 1970. A row
+        without a user, an item or a weight is refused with its number: the batches before it are stored then, and inserting them again changes nothing.
+        """
+        names = (user, item, weight, time)
+        if (users is not None or items is not None) and not _is_sparse(rows):
+            raise InvalidArgumentError("users= and items= are ids of the rows and columns of a sparse matrix: pass names of columns as user= and item=")
+        if hasattr(rows, "__arrow_c_stream__"):
+            _refuse_repeated_columns(rows)
+            return Inserted(*self._insert_stream(rows, *names))
+        if _is_sparse(rows):
+            return self._insert_sparse(rows, users, items)
+        if isinstance(rows, Mapping):
+            return self._insert_mapping(rows, *names)
+        if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
+            raise InvalidArgumentError(
+                f"rows of type {type(rows).__name__}: pass a frame or table, a mapping of columns, a sparse matrix, or tuples"
+            )
+        return Inserted(*self._insert_tuples(rows))
+
+    def _insert_sparse(self, matrix: Any, users: Any, items: Any) -> Inserted:
+        rows, columns, weights = _coordinates(matrix)
+        for name, ids, numbers, length in (("users", users, rows, matrix.shape[0]), ("items", items, columns, matrix.shape[1])):
+            if ids is not None and len(ids) != length:
+                raise InvalidArgumentError(f"{len(ids)} {name} for {length} of the matrix: pass one id each")
+        named = [numbers if ids is None else np.asarray(ids)[numbers] for ids, numbers in ((users, rows), (items, columns))]
+        return Inserted(*self._insert_columns(named[0], named[1], weights.astype(np.float32), None))
+
+    def _insert_mapping(self, rows: Mapping[str, Any], user: str | None, item: str | None, weight: str | None, time: str | None) -> Inserted:
+        def column(part: str, name: str | None) -> Any:
+            if (name or part) in rows:
+                return rows[name or part]
+            if name is None and part in ("weight", "time"):
+                return None
+            raise InvalidArgumentError(f"no column {name or part!r}: pass its name as {part}=; the columns are {', '.join(map(str, rows))}")
+
+        times = column("time", time)
+        if times is not None:
+            times = np.asarray(times)
+            if np.issubdtype(times.dtype, np.datetime64):
+                times = times.astype("datetime64[ms]").astype(np.int64)
+        return Inserted(*self._insert_columns(column("user", user), column("item", item), column("weight", weight), times))
+
+    def train(
+        self,
+        preset: str = "balanced",
+        *,
+        model: str | None = None,
+        bits: int | None = None,
+        layers: int | None = None,
+        query_bits: int | None = None,
+        threads: int | None = None,
+        seed: int | None = None,
+        novelty: float | None = None,
+        half_life_days: float | None = None,
+        memory_limit: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Job:
+        """Trains on everything stored so far, in the background; queries go on meanwhile.
+
+        ``preset`` is how much time to take: ``fast``, ``balanced`` or ``best``. ``model`` is ``recipe``, ``ials``, ``mf``, ``lightgcn``, ``bigear`` or
+        ``bigear++``, and ``settings`` are numbers and switches of it by name. ``bits`` are those of a code (768), ``query_bits`` the bits a dimension kept
+        of every user (4). ``novelty`` is how much less popular items are recommended (0 to 1).
+
+            job = db.train("fast")
+            job.wait()
+        """
+        keywords = {
+            "preset": preset,
+            "model": model,
+            "bits": bits,
+            "layers": layers,
+            "query_bits": query_bits,
+            "threads": threads,
+            "seed": seed,
+            "novelty": novelty,
+            "half_life_days": half_life_days,
+            "memory_limit": memory_limit,
+            "settings": None if settings is None else dict(settings),
+        }
+        return Job(self._train(keywords))
+
+    def compact(self, kind: str = "minor") -> Job:
+        """Folds what has come since the generation into the next one, and learns again what was touched (``minor``), all rows from where they are
+        (``major``), or everything from nothing (``full``)."""
+        return Job(self._compact(kind))
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    repeats: str | None = None,
+    recall: float | None = None,
+    memory_limit: int | None = None,
+    background: bool = True,
+    kept_generations: int | None = None,
+    cache_bytes: int | None = None,
+) -> Database:
+    """Opens the database in a directory; makes one where there is none, unless ``create`` is false.
+
+    ``repeats`` is what an interaction that comes again means: ``last`` (the default), ``sum``, ``max`` or ``first``; it is settled when the database is made.
+    ``recall`` is the share of the exact list that queries look for (1: exact). ``background`` is whether it compacts by itself while it is open.
+    """
+    return Database(
+        path,
+        create=create,
+        repeats=repeats,
+        recall=recall,
+        memory_limit=memory_limit,
+        background=background,
+        kept_generations=kept_generations,
+        cache_bytes=cache_bytes,
+    )
+
+
+def _is_sparse(rows: Any) -> bool:
+    return hasattr(rows, "tocoo") and hasattr(rows, "nnz")
+
+
+def _coordinates(matrix: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, columns and values of what is not zero in a sparse matrix, values of one place added up."""
+    matrix = matrix.tocsr(copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    matrix = matrix.tocoo()
+    return matrix.row.astype(np.int64), matrix.col.astype(np.int64), matrix.data

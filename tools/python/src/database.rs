@@ -1,0 +1,253 @@
+//! A database that is open in this process.
+
+use std::path::PathBuf;
+
+use kithdb::{Compaction, Db, Embeddings, Inserted, Repeats};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3_arrow::PyRecordBatchReader;
+
+use crate::error::{OrRaise, invalid};
+use crate::ids;
+use crate::imports::{self, Side};
+use crate::intake::{Names, Rows, insert_columns, insert_stream, insert_tuples};
+use crate::job::Job;
+use crate::options::Keywords;
+use crate::reader::{Reader, Source};
+
+/// An open database. `kithdb.Database` is what users see of it.
+#[pyclass(module = "kithdb._kithdb", extends = Reader, subclass, frozen)]
+pub(crate) struct Database {}
+
+/// The database behind an object.
+fn db(object: &Bound<'_, Database>) -> PyResult<Db> {
+    object.as_super().get().db()
+}
+
+/// How many interactions were new, changed one that was there, or said again what was there.
+fn counts(inserted: Inserted) -> (u64, u64, u64) {
+    (inserted.new, inserted.updated, inserted.repeated)
+}
+
+#[pymethods]
+impl Database {
+    #[new]
+    #[pyo3(signature = (path, *, create=true, repeats=None, recall=None, memory_limit=None, background=true, kept_generations=None,
+                        cache_bytes=None))]
+    #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        create: bool,
+        repeats: Option<&str>,
+        recall: Option<f32>,
+        memory_limit: Option<u64>,
+        background: bool,
+        kept_generations: Option<usize>,
+        cache_bytes: Option<u64>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let mut options = Db::options().create(create).background(background);
+        if let Some(repeats) = repeats {
+            options = options.repeats(Repeats::parse(repeats).or_raise()?);
+        }
+        if let Some(share) = recall {
+            options = options.recall(share);
+        }
+        if let Some(bytes) = memory_limit {
+            options = options.memory_limit(bytes);
+        }
+        if let Some(generations) = kept_generations {
+            options = options.kept_generations(generations);
+        }
+        if let Some(bytes) = cache_bytes {
+            options = options.cache_bytes(bytes);
+        }
+        let db = py.detach(|| options.open(path)).or_raise()?;
+        Ok(PyClassInitializer::from(Reader::new(Source::Live(db))).add_subclass(Self {}))
+    }
+
+    /// Closes the database; a training that runs is cancelled.
+    fn close(slf: &Bound<'_, Self>) {
+        let reader = slf.as_super().get();
+        slf.py().detach(|| reader.close());
+    }
+
+    /// Records that a user touched an item; on the disk when it returns.
+    #[pyo3(signature = (user, item, weight=1.0, time=None))]
+    fn insert(
+        slf: &Bound<'_, Self>,
+        user: &Bound<'_, PyAny>,
+        item: &Bound<'_, PyAny>,
+        weight: f32,
+        time: Option<i64>,
+    ) -> PyResult<()> {
+        let mut interaction = kithdb::Interaction::new(ids::id(user)?, ids::id(item)?).weight(weight);
+        interaction.time = time;
+        let db = db(slf)?;
+        slf.py().detach(|| db.insert_interaction(interaction)).or_raise()
+    }
+
+    /// Inserts the rows of an Arrow stream.
+    #[pyo3(signature = (stream, user, item, weight, time))]
+    fn _insert_stream(
+        slf: &Bound<'_, Self>,
+        stream: PyRecordBatchReader,
+        user: Option<String>,
+        item: Option<String>,
+        weight: Option<String>,
+        time: Option<String>,
+    ) -> PyResult<(u64, u64, u64)> {
+        let rows = Rows::new(stream.into_reader()?, &Names { user, item, weight, time })?;
+        insert_stream(slf.py(), &db(slf)?, rows).map(counts)
+    }
+
+    /// Inserts columns of one length.
+    #[pyo3(signature = (users, items, weights, times))]
+    fn _insert_columns(
+        slf: &Bound<'_, Self>,
+        users: &Bound<'_, PyAny>,
+        items: &Bound<'_, PyAny>,
+        weights: Option<Vec<f32>>,
+        times: Option<Vec<i64>>,
+    ) -> PyResult<(u64, u64, u64)> {
+        let ids = (ids::many(users)?, ids::many(items)?);
+        insert_columns(slf.py(), &db(slf)?, ids, weights, times).map(counts)
+    }
+
+    /// Inserts tuples.
+    fn _insert_tuples(slf: &Bound<'_, Self>, tuples: &Bound<'_, PyAny>) -> PyResult<(u64, u64, u64)> {
+        insert_tuples(slf.py(), &db(slf)?, tuples).map(counts)
+    }
+
+    /// Takes an interaction back; whether there was one.
+    fn remove(slf: &Bound<'_, Self>, user: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (db, user, item) = (db(slf)?, ids::id(user)?, ids::id(item)?);
+        slf.py().detach(|| db.remove(user, item)).or_raise()
+    }
+
+    /// Forgets a user; whether they were known.
+    fn forget_user(slf: &Bound<'_, Self>, user: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (db, user) = (db(slf)?, ids::id(user)?);
+        slf.py().detach(|| db.forget_user(user)).or_raise()
+    }
+
+    /// Retires an item: no query returns it. Whether it was known and not retired before.
+    fn retire_item(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (db, item) = (db(slf)?, ids::id(item)?);
+        slf.py().detach(|| db.retire_item(item)).or_raise()
+    }
+
+    /// Lets queries return a retired item again. Whether it was retired.
+    fn unretire_item(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (db, item) = (db(slf)?, ids::id(item)?);
+        slf.py().detach(|| db.unretire_item(item)).or_raise()
+    }
+
+    /// Begins a training in the background.
+    fn _train(slf: &Bound<'_, Self>, keywords: Keywords<'_>) -> PyResult<Job> {
+        let options = keywords.options()?;
+        db(slf)?.train(options).or_raise().map(Job::new)
+    }
+
+    /// Begins a compaction in the background.
+    fn _compact(slf: &Bound<'_, Self>, kind: &str) -> PyResult<Job> {
+        let kind = match kind {
+            "minor" => Compaction::Minor,
+            "major" => Compaction::Major,
+            "full" => Compaction::Full,
+            other => return Err(invalid(format!("a compaction {other:?}"), "choose minor, major or full")),
+        };
+        db(slf)?.compact(kind).or_raise().map(Job::new)
+    }
+
+    /// Goes back to the codes of a generation that is kept; the number of the new one.
+    fn rollback(slf: &Bound<'_, Self>, generation: u64) -> PyResult<u64> {
+        let db = db(slf)?;
+        slf.py().detach(|| db.rollback(generation)).or_raise()
+    }
+
+    /// Encodes float vectors made elsewhere and publishes the codes.
+    #[pyo3(signature = (items, item_ids=None, users=None, user_ids=None, *, metric="dot", bits=None, passes=None, query_bits=4, seed=1))]
+    #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
+    fn import_embeddings<'py>(
+        slf: &Bound<'py, Self>,
+        items: &Bound<'py, PyAny>,
+        item_ids: Option<&Bound<'py, PyAny>>,
+        users: Option<&Bound<'py, PyAny>>,
+        user_ids: Option<&Bound<'py, PyAny>>,
+        metric: &str,
+        bits: Option<u32>,
+        passes: Option<u32>,
+        query_bits: u32,
+        seed: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (db, options) = (db(slf)?, imports::encoding(metric, bits, passes, query_bits, seed)?);
+        let embeddings = Embeddings {
+            items: imports::vectors("items", items)?,
+            item_ids: imports::row_ids(item_ids)?,
+            users: users.map(|users| imports::vectors("users", users)).transpose()?,
+            user_ids: imports::row_ids(user_ids)?,
+        };
+        let outcome = slf.py().detach(|| db.import_embeddings(embeddings, &options)).or_raise()?;
+        Ok(pythonize::pythonize(slf.py(), &outcome)?)
+    }
+
+    /// Publishes packed codes made elsewhere.
+    #[pyo3(signature = (item_codes, item_scalers, layer_weights, item_ids=None, user_codes=None, user_scalers=None, user_ids=None))]
+    #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
+    fn import_codes<'py>(
+        slf: &Bound<'py, Self>,
+        item_codes: &Bound<'py, PyAny>,
+        item_scalers: &Bound<'py, PyAny>,
+        layer_weights: Vec<f32>,
+        item_ids: Option<&Bound<'py, PyAny>>,
+        user_codes: Option<&Bound<'py, PyAny>>,
+        user_scalers: Option<&Bound<'py, PyAny>>,
+        user_ids: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let db = db(slf)?;
+        let items = Side { codes: item_codes, scalers: item_scalers, ids: item_ids };
+        let users = match (user_codes, user_scalers) {
+            (Some(codes), Some(scalers)) => Some(Side { codes, scalers, ids: user_ids }),
+            (None, None) => None,
+            _ => return Err(invalid("users with half a code", "pass user_codes and user_scalers, or neither")),
+        };
+        let set = imports::codes(&items, users.as_ref(), layer_weights)?;
+        let outcome = slf.py().detach(|| db.import_codes(set)).or_raise()?;
+        Ok(pythonize::pythonize(slf.py(), &outcome)?)
+    }
+
+    /// Writes the codes of the current generation to a folder of .npy files.
+    fn export<'py>(slf: &Bound<'py, Self>, folder: PathBuf) -> PyResult<Bound<'py, PyAny>> {
+        let db = db(slf)?;
+        let outcome = slf.py().detach(|| db.export_npy(folder)).or_raise()?;
+        Ok(pythonize::pythonize(slf.py(), &outcome)?)
+    }
+
+    /// Counts and sizes.
+    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let db = db(slf)?;
+        let stats = slf.py().detach(|| db.stats()).or_raise()?;
+        Ok(pythonize::pythonize(slf.py(), &stats)?)
+    }
+
+    /// Reads everything stored and checks every record, count and hash.
+    fn verify<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
+        let db = db(slf)?;
+        let report = slf.py().detach(|| db.verify()).or_raise()?;
+        let found = PyDict::new(slf.py());
+        found.set_item("ok", report.is_sound())?;
+        found.set_item("records", report.records)?;
+        found.set_item("parts", report.parts)?;
+        found.set_item("bytes", report.bytes)?;
+        found.set_item("warnings", report.warnings)?;
+        found.set_item("damage", report.damage.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        Ok(found)
+    }
+
+    /// Writes a compact copy of the database, one of its own, into a folder that is absent or empty.
+    fn backup(slf: &Bound<'_, Self>, folder: PathBuf) -> PyResult<()> {
+        let db = db(slf)?;
+        slf.py().detach(|| db.compact_to(folder)).or_raise()
+    }
+}

@@ -1,0 +1,36 @@
+//! Answers as Python has them: a list of pairs for one, two arrays for many.
+
+use kithdb::{Hits, Id};
+use numpy::{PyArray1, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::ids;
+
+/// The hits of one answer as a list of (id, score), best first.
+pub(crate) fn list<'py>(py: Python<'py>, hits: &Hits) -> PyResult<Bound<'py, PyList>> {
+    let pairs = hits.iter().map(|hit| (ids::object(py, &hit.id)?, f64::from(hit.score)).into_pyobject(py));
+    PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)
+}
+
+/// Many answers as an array of ids and one of scores, `[answers, k]`: in a row that is shorter the rest has no id, and NaN for a score.
+pub(crate) fn arrays<'py>(
+    py: Python<'py>,
+    answers: &[Option<Hits>],
+    k: usize,
+    integers: bool,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let mut ids: Vec<Option<&Id>> = Vec::with_capacity(answers.len() * k);
+    let mut scores: Vec<f32> = Vec::with_capacity(answers.len() * k);
+    for (row, answer) in (1..).zip(answers) {
+        for hit in answer.iter().flat_map(Hits::iter) {
+            ids.push(Some(&hit.id));
+            scores.push(hit.score);
+        }
+        ids.resize(row * k, None);
+        scores.resize(row * k, f32::NAN);
+    }
+    let shape = [answers.len(), k];
+    let scores = PyArray1::from_vec(py, scores).reshape(shape)?;
+    PyTuple::new(py, [ids::array(py, &ids, integers, shape)?, scores.into_any()])
+}

@@ -1,0 +1,68 @@
+//! Options of a training from keywords.
+
+use std::time::Duration;
+
+use kithdb::{Model, Preset, TrainOptions};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict};
+
+use crate::error::{OrRaise, invalid};
+
+/// What the keywords of `train` say.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Keywords<'py> {
+    preset: String,
+    model: Option<String>,
+    bits: Option<u32>,
+    layers: Option<u32>,
+    query_bits: Option<u32>,
+    threads: Option<usize>,
+    seed: Option<u64>,
+    novelty: Option<f32>,
+    half_life_days: Option<f64>,
+    memory_limit: Option<u64>,
+    settings: Option<Bound<'py, PyDict>>,
+}
+
+impl Keywords<'_> {
+    pub(crate) fn options(&self) -> PyResult<TrainOptions> {
+        let preset = match self.preset.as_str() {
+            "fast" => Preset::Fast,
+            "balanced" => Preset::Balanced,
+            "best" => Preset::Best,
+            other => return Err(invalid(format!("preset {other:?}"), "choose one of fast, balanced, best")),
+        };
+        let mut options = TrainOptions::new(preset);
+        if let Some(model) = &self.model {
+            options = options.model(model.parse::<Model>().or_raise()?);
+        }
+        if let Some(days) = self.half_life_days {
+            let half_life = Duration::try_from_secs_f64(days * 86_400.0)
+                .map_err(|_| invalid(format!("half_life_days = {days}"), "pass a number of days above 0"))?;
+            options = options.half_life(half_life);
+        }
+        options = set(options, self.bits, TrainOptions::bits);
+        options = set(options, self.layers, TrainOptions::layers);
+        options = set(options, self.query_bits, TrainOptions::query_planes);
+        options = set(options, self.threads, TrainOptions::threads);
+        options = set(options, self.seed, TrainOptions::seed);
+        options = set(options, self.novelty, TrainOptions::novelty);
+        options = set(options, self.memory_limit, TrainOptions::memory_limit);
+        for (name, value) in self.settings.iter().flatten() {
+            let value = match value.cast::<PyBool>() {
+                Ok(switch) => if switch.is_true() { "on" } else { "off" }.to_owned(),
+                Err(_) => value.str()?.to_string(),
+            };
+            options = options.set(name.extract::<String>()?, value);
+        }
+        Ok(options)
+    }
+}
+
+fn set<T>(options: TrainOptions, value: Option<T>, with: impl Fn(TrainOptions, T) -> TrainOptions) -> TrainOptions {
+    match value {
+        Some(value) => with(options, value),
+        None => options,
+    }
+}

@@ -1,0 +1,384 @@
+//! What can be asked, of a database that is open as of a moment of one.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use kithdb::{Db, Error, Hits, Id, IdKind, Query, Side, Snapshot};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use pyo3_arrow::PyRecordBatchReader;
+
+use crate::error::{Kind, OrRaise, invalid, raised};
+use crate::ids;
+use crate::intake::{Names, Rows, pairs};
+use crate::lists;
+
+/// Where answers come from.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Live(Db),
+    Moment(Snapshot),
+    Closed,
+}
+
+/// Everything that reads. `kithdb.Database` and `kithdb.Snapshot` are such readers.
+#[pyclass(module = "kithdb._kithdb", subclass, frozen)]
+pub(crate) struct Reader {
+    source: RwLock<Source>,
+}
+
+impl Reader {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source: RwLock::new(source) }
+    }
+
+    /// Where answers come from now.
+    fn source(&self) -> Source {
+        self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The database as it is now.
+    pub(crate) fn snapshot(&self) -> PyResult<Snapshot> {
+        match self.source() {
+            Source::Live(db) => Ok(db.snapshot()),
+            Source::Moment(snapshot) => Ok(snapshot),
+            Source::Closed => Err(closed()),
+        }
+    }
+
+    /// The database, where it is open here.
+    pub(crate) fn db(&self) -> PyResult<Db> {
+        match self.source() {
+            Source::Live(db) => Ok(db),
+            Source::Moment(_) | Source::Closed => Err(closed()),
+        }
+    }
+
+    /// Has nothing to answer from any more.
+    pub(crate) fn close(&self) {
+        let mut source = self.source.write().unwrap_or_else(PoisonError::into_inner);
+        let last = std::mem::replace(&mut *source, Source::Closed);
+        drop(source);
+        drop(last);
+    }
+}
+
+fn closed() -> PyErr {
+    Kind::Storage.with("it is closed: open it again")
+}
+
+/// A set of items to filter with, built once for many queries: from `item_set`.
+#[pyclass(module = "kithdb", frozen)]
+pub(crate) struct ItemSet {
+    set: kithdb::ItemSet,
+}
+
+#[pymethods]
+impl ItemSet {
+    fn __len__(&self) -> usize {
+        self.set.len() as usize
+    }
+
+    /// The ids nobody knew when it was built.
+    fn unknown(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        self.set.unknown().iter().map(|id| ids::object(py, id)).collect()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<kithdb.ItemSet of {} items>", self.set.len())
+    }
+}
+
+/// The set an argument stands for: an [`ItemSet`], or ids.
+fn set(snapshot: &Snapshot, object: Option<&Bound<'_, PyAny>>) -> PyResult<Option<kithdb::ItemSet>> {
+    let Some(object) = object else { return Ok(None) };
+    if let Ok(set) = object.cast::<ItemSet>() {
+        return Ok(Some(set.get().set.clone()));
+    }
+    snapshot.item_set(ids::many(object)?).or_raise().map(Some)
+}
+
+/// How lists are to be, whoever they are for.
+struct Shape {
+    k: usize,
+    allow: Option<kithdb::ItemSet>,
+    deny: Option<kithdb::ItemSet>,
+    include_seen: bool,
+    or_popular: bool,
+    query_bits: Option<u32>,
+    recall: Option<f32>,
+    diversify: f32,
+    min_score: Option<f32>,
+}
+
+impl Shape {
+    fn of<'a>(&'a self, mut query: Query<'a>) -> Query<'a> {
+        query = query.k(self.k);
+        if let Some(set) = &self.allow {
+            query = query.allow(set);
+        }
+        if let Some(set) = &self.deny {
+            query = query.deny(set);
+        }
+        if self.include_seen {
+            query = query.include_seen();
+        }
+        if self.or_popular {
+            query = query.or_popular();
+        }
+        if let Some(bits) = self.query_bits {
+            query = query.query_bits(bits);
+        }
+        if let Some(share) = self.recall {
+            query = query.recall(share);
+        }
+        if self.diversify != 0.0 {
+            query = query.diversify(self.diversify);
+        }
+        if let Some(score) = self.min_score {
+            query = query.min_score(score);
+        }
+        query
+    }
+}
+
+/// Whether an error says that one user cannot be answered, rather than that the question cannot be asked.
+fn is_about_somebody(error: &Error) -> bool {
+    matches!(error, Error::UnknownUser { .. } | Error::NoHistory { .. } | Error::NoDirection { .. })
+}
+
+#[pymethods]
+impl Reader {
+    /// Recommends items to a user, to each of many users, or to go with a basket of items.
+    #[pyo3(signature = (user=None, k=10, *, users=None, items=None, allow=None, deny=None, include_seen=false, or_popular=false,
+                        query_bits=None, recall=None, diversify=0.0, min_score=None, errors="raise"))]
+    #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
+    fn recommend<'py>(
+        &self,
+        py: Python<'py>,
+        user: Option<&Bound<'py, PyAny>>,
+        k: usize,
+        users: Option<&Bound<'py, PyAny>>,
+        items: Option<&Bound<'py, PyAny>>,
+        allow: Option<&Bound<'py, PyAny>>,
+        deny: Option<&Bound<'py, PyAny>>,
+        include_seen: bool,
+        or_popular: bool,
+        query_bits: Option<u32>,
+        recall: Option<f32>,
+        diversify: f32,
+        min_score: Option<f32>,
+        errors: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let snapshot = self.snapshot()?;
+        let (allow, deny) = (set(&snapshot, allow)?, set(&snapshot, deny)?);
+        let shape = Shape { k, allow, deny, include_seen, or_popular, query_bits, recall, diversify, min_score };
+        match (user, users, items) {
+            (Some(user), None, None) => {
+                let user = ids::id(user)?;
+                let hits = py.detach(|| shape.of(snapshot.query()).user(user).run()).or_raise()?;
+                Ok(lists::list(py, &hits)?.into_any())
+            }
+            (None, None, Some(items)) => {
+                let items = ids::many(items)?;
+                let hits = py.detach(|| shape.of(snapshot.query()).items(items).run()).or_raise()?;
+                Ok(lists::list(py, &hits)?.into_any())
+            }
+            (None, Some(users), None) => {
+                let users = ids::many(users)?;
+                let answers = py.detach(|| shape.of(snapshot.query()).run_for(&users));
+                let answers = settled(answers, errors)?;
+                let integers = snapshot.id_kind(Side::Item) != Some(IdKind::Str);
+                Ok(lists::arrays(py, &answers, k, integers)?.into_any())
+            }
+            _ => Err(invalid(
+                "recommend() to nobody, or to several at once",
+                "pass one of user=, users= (many, for arrays) and items= (a basket)",
+            )),
+        }
+    }
+
+    /// The items most similar to an item: a list of (id, score), best first.
+    #[pyo3(signature = (item, k=10, *, allow=None, deny=None))]
+    fn similar_items<'py>(
+        &self,
+        py: Python<'py>,
+        item: &Bound<'py, PyAny>,
+        k: usize,
+        allow: Option<&Bound<'py, PyAny>>,
+        deny: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let (snapshot, item) = (self.snapshot()?, ids::id(item)?);
+        let (allow, deny) = (set(&snapshot, allow)?, set(&snapshot, deny)?);
+        let hits = py.detach(|| {
+            let mut query = snapshot.query().similar_to(item).k(k);
+            if let Some(set) = &allow {
+                query = query.allow(set);
+            }
+            if let Some(set) = &deny {
+                query = query.deny(set);
+            }
+            query.run()
+        });
+        lists::list(py, &hits.or_raise()?)
+    }
+
+    /// The users most similar to a user: a list of (id, score), best first.
+    #[pyo3(signature = (user, k=10))]
+    fn similar_users<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>, k: usize) -> PyResult<Bound<'py, PyList>> {
+        let (snapshot, user) = (self.snapshot()?, ids::id(user)?);
+        let hits = py.detach(|| snapshot.similar_users(user, k)).or_raise()?;
+        lists::list(py, &hits)
+    }
+
+    /// The items nearest to a vector.
+    #[pyo3(signature = (vector, k=10, *, allow=None, deny=None))]
+    fn nearest_to_vector<'py>(
+        &self,
+        py: Python<'py>,
+        vector: &Bound<'py, PyAny>,
+        k: usize,
+        allow: Option<&Bound<'py, PyAny>>,
+        deny: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let snapshot = self.snapshot()?;
+        let (allow, deny) = (set(&snapshot, allow)?, set(&snapshot, deny)?);
+        let (vector, _) = crate::imports::floats("the vector", vector)?;
+        let hits = py.detach(|| {
+            let mut query = snapshot.query().vector(vector).k(k);
+            if let Some(set) = &allow {
+                query = query.allow(set);
+            }
+            if let Some(set) = &deny {
+                query = query.deny(set);
+            }
+            query.run()
+        });
+        lists::list(py, &hits.or_raise()?)
+    }
+
+    /// Why an item has the score a query of a user gives it.
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        user: &Bound<'py, PyAny>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let (snapshot, user, item) = (self.snapshot()?, ids::id(user)?, ids::id(item)?);
+        let why = py.detach(|| snapshot.explain(user, item)).or_raise()?;
+        let explained = PyDict::new(py);
+        explained.set_item("user", ids::object(py, &why.user)?)?;
+        explained.set_item("item", ids::object(py, &why.item)?)?;
+        explained.set_item("generation", why.generation)?;
+        explained.set_item("basis", pythonize::pythonize(py, &why.basis)?)?;
+        explained.set_item("score", why.score)?;
+        explained.set_item("layers", why.layers.iter().map(|layer| layer.contribution).collect::<Vec<f32>>())?;
+        explained.set_item("folded_score", why.folded_score)?;
+        let pulls = why.pulls.iter().map(|pull| Ok((ids::object(py, &pull.item)?, pull.pull)));
+        explained.set_item("pulls", pulls.collect::<PyResult<Vec<_>>>()?)?;
+        Ok(explained)
+    }
+
+    /// Measures recommendations against held-out interactions: a mapping of users to their items, or a stream of rows.
+    #[pyo3(signature = (truth, k, query_bits, user, item))]
+    fn _evaluate<'py>(
+        &self,
+        py: Python<'py>,
+        truth: &Bound<'py, PyAny>,
+        k: Vec<usize>,
+        query_bits: Option<u32>,
+        user: Option<String>,
+        item: Option<String>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let snapshot = self.snapshot()?;
+        let truth = match truth.cast::<PyDict>() {
+            Ok(truth) => truth.iter().map(|(user, items)| Ok((ids::id(&user)?, ids::many(&items)?))).collect(),
+            Err(_) => {
+                let names = Names { user, item, ..Names::default() };
+                let reader = truth.extract::<PyRecordBatchReader>()?.into_reader()?;
+                pairs(py, Rows::new(reader, &names)?).map(by_user)
+            }
+        };
+        let truth: Vec<(Id, Vec<Id>)> = truth?;
+        let evaluation = py.detach(|| snapshot.evaluate(&truth, &k, query_bits)).or_raise()?;
+        Ok(pythonize::pythonize(py, &evaluation)?)
+    }
+
+    /// The ids of all users as an array, in the order in which they came.
+    fn users<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let snapshot = self.snapshot()?;
+        let integers = snapshot.id_kind(Side::User) != Some(IdKind::Str);
+        column(py, &py.detach(|| snapshot.users()), integers)
+    }
+
+    /// The ids of all items as an array, in the order in which they came.
+    fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let snapshot = self.snapshot()?;
+        let integers = snapshot.id_kind(Side::Item) != Some(IdKind::Str);
+        column(py, &py.detach(|| snapshot.items()), integers)
+    }
+
+    /// The ids of retired items as an array.
+    fn retired_items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let snapshot = self.snapshot()?;
+        let integers = snapshot.id_kind(Side::Item) != Some(IdKind::Str);
+        column(py, &py.detach(|| snapshot.retired_items()), integers)
+    }
+
+    /// What a user has: a list of (item, weight, milliseconds since 1970 or None).
+    fn history<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>) -> PyResult<Vec<Touch>> {
+        let (snapshot, user) = (self.snapshot()?, ids::id(user)?);
+        let history = py.detach(|| snapshot.history(user)).or_raise()?;
+        history.iter().map(|one| Ok((ids::object(py, &one.item)?, one.weight, one.time))).collect()
+    }
+
+    /// A set of items to pass as `allow=` or `deny=` to many calls.
+    fn item_set(&self, items: &Bound<'_, PyAny>) -> PyResult<ItemSet> {
+        let set = self.snapshot()?.item_set(ids::many(items)?).or_raise()?;
+        Ok(ItemSet { set })
+    }
+
+    /// The generation whose codes answer; None before the first training.
+    #[getter]
+    fn generation(&self) -> PyResult<Option<u64>> {
+        Ok(self.snapshot()?.generation())
+    }
+}
+
+/// Item, weight and time of an interaction.
+type Touch = (Py<PyAny>, f32, Option<i64>);
+
+/// Ids as an array of one extent.
+fn column<'py>(py: Python<'py>, all: &[Id], integers: bool) -> PyResult<Bound<'py, PyAny>> {
+    let ids: Vec<Option<&Id>> = all.iter().map(Some).collect();
+    ids::array(py, &ids, integers, [ids.len(), 1])?.call_method1("reshape", (-1,))
+}
+
+/// Answers of many users; where `errors` is `ignore`, none for those who cannot be answered.
+fn settled(answers: Vec<kithdb::Result<Hits>>, errors: &str) -> PyResult<Vec<Option<Hits>>> {
+    let ignored = match errors {
+        "raise" => false,
+        "ignore" => true,
+        other => return Err(invalid(format!("errors={other:?}"), "choose raise or ignore")),
+    };
+    let settle = |answer: kithdb::Result<Hits>| match answer {
+        Ok(hits) => Ok(Some(hits)),
+        Err(error) if ignored && is_about_somebody(&error) => Ok(None),
+        Err(error) => Err(raised(error)),
+    };
+    answers.into_iter().map(settle).collect()
+}
+
+/// The items of every user, in the order in which users come first.
+fn by_user(pairs: Vec<(Id, Id)>) -> Vec<(Id, Vec<Id>)> {
+    let mut places: HashMap<Id, usize> = HashMap::new();
+    let mut truth: Vec<(Id, Vec<Id>)> = Vec::new();
+    for (user, item) in pairs {
+        let place = *places.entry(user).or_insert_with_key(|user| {
+            truth.push((user.clone(), Vec::new()));
+            truth.len() - 1
+        });
+        truth[place].1.push(item);
+    }
+    truth
+}
