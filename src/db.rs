@@ -19,6 +19,7 @@ use crate::options::{Options, REPEATS};
 use crate::pool::Pool;
 use crate::query::{self, Explanation, Hits, ItemSet, Query};
 use crate::repeats::Repeats;
+use crate::replica::{self, SnapshotOptions, SnapshotOutcome};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
 use crate::train::TrainOptions;
@@ -304,6 +305,28 @@ impl Db {
     /// [`Error::Storage`] where there is something at `folder`, something cannot be read, or the copy cannot be written; there is none then.
     pub fn compact_to(&self, folder: impl AsRef<Path>) -> Result<()> {
         Ok(self.inner.store.copy_to(folder.as_ref())?)
+    }
+
+    /// Writes the database as it is now as a folder of plain files into the folder `place`, and has its file `SNAPSHOT` name that: for any number of processes that read,
+    /// [`Db::open_snapshot`] and [`Replica`](crate::Replica). Nothing in it is changed later; a second call makes another, and removes those before the last. Reads
+    /// and writes go on meanwhile. It is on the disk, and readers that follow go on to it, when this returns. A snapshot answers as the database does now, bit for bit. Who
+    /// was forgotten since the generation is in no file of it, and not in the counts either by which newcomers are placed, so that their scores may differ by as much then.
+    ///
+    /// # Errors
+    /// [`Error::NotTrained`] where there is no generation yet; [`Error::InvalidArgument`] where the folder has something else; [`Error::Storage`] where it cannot be
+    /// written: readers go on with the one before then.
+    pub fn snapshot_to(&self, place: impl AsRef<Path>, options: &SnapshotOptions) -> Result<SnapshotOutcome> {
+        let place = place.as_ref();
+        self.inner.pool.run(|| replica::write(&self.snapshot(), place, options))
+    }
+
+    /// Opens the newest snapshot of a folder that [`Db::snapshot_to`] wrote into, or one of the folders in it, read-only. Every file is read and checked. Any number of
+    /// processes may; what is large they share. [`Replica`](crate::Replica) goes on to newer ones.
+    ///
+    /// # Errors
+    /// As [`Replica::open`](crate::Replica::open).
+    pub fn open_snapshot(place: impl AsRef<Path>) -> Result<Snapshot> {
+        replica::open(place.as_ref())
     }
 
     /// The last 64 jobs, oldest first: trainings, imports and compactions, those the database began by itself among them, with why each was begun, how it

@@ -69,6 +69,7 @@ mod persistent;
 mod pool;
 mod query;
 mod repeats;
+mod replica;
 mod snapshot;
 mod stats;
 mod tail;
@@ -89,6 +90,7 @@ pub use kithdb_storage::{Error as StorageError, JobOutcome, JobRecord, VerifyRep
 pub use options::Options;
 pub use query::{Basis, Engine, Explanation, Hit, Hits, ItemSet, LayerShare, Pull, Query};
 pub use repeats::Repeats;
+pub use replica::{Replica, SnapshotOptions, SnapshotOutcome};
 pub use snapshot::Snapshot;
 pub use stats::{DiskStats, GenerationStats, KeptGeneration, Stats};
 pub use train::{

@@ -243,6 +243,37 @@ impl Tail {
         !self.forgotten.is_empty()
     }
 
+    /// Users whose rows in the generation count no more.
+    pub(crate) fn forgotten(&self) -> &RoaringBitmap {
+        &self.forgotten
+    }
+
+    /// What is not as in the generation: user, item, and the edge there is now, in ascending order.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (u32, u32, Option<Edge>)> {
+        self.changes.iter().map(|(key, change)| {
+            let (user, item) = pair(key);
+            (user, item, change.edge())
+        })
+    }
+
+    /// The tail over `generation` that these came from: what [`Tail::changed`], [`Tail::forgotten`] and [`Tail::retired`] tell, through record `applied`.
+    /// O(items + changes log).
+    pub(crate) fn restored(
+        generation: Arc<Generation>,
+        (applied, repeats): (u64, Repeats),
+        changed: impl Iterator<Item = (u32, u32, Option<Edge>)>,
+        forgotten: &RoaringBitmap,
+        retired: RoaringBitmap,
+    ) -> Self {
+        let mut tail = Self::new(Some(generation), applied, repeats);
+        tail.retired = Arc::new(retired);
+        forgotten.iter().for_each(|user| tail.forget(user));
+        changed.for_each(|(user, item, edge)| {
+            tail.set(user, item, edge);
+        });
+        tail
+    }
+
     /// Whether an interaction of the generation is one no more. O(changes).
     pub(crate) fn takes_back(&self) -> bool {
         self.has_forgotten() || self.changes.from(0).any(|(_, change)| change.edge().is_none())

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use super::layered::encode_rows;
@@ -5,6 +6,7 @@ use super::quantiser::{Quantiser, write_planes};
 use super::query::{check_planes, plane_words};
 use super::shape::is_scaler;
 use super::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, QueryCode};
+use crate::kernel::shared::Shared;
 use crate::pool;
 
 /// Codes of B bit planes per dimension: what a user is stored as.
@@ -17,7 +19,7 @@ pub struct PlaneCodes {
     shape: Arc<CodeShape>,
     planes: u32,
     rows: usize,
-    words: Vec<u64>,
+    words: Shared<u64>,
     scalers: Vec<f32>,
 }
 
@@ -37,7 +39,7 @@ impl PlaneCodes {
         let rows = scalers.len() / shape.layers();
         CodeError::check_length("scalers", rows * shape.layers(), scalers.len())?;
         CodeError::check_length("words", rows * shape.words() * planes as usize, words.len())?;
-        let codes = Self { shape, planes, rows, words, scalers };
+        let codes = Self { shape, planes, rows, words: words.into(), scalers };
         let faults = pool::map(rows, 256, |mut rows| rows.find_map(|row| codes.fault(row)));
         faults.into_iter().flatten().next().map_or(Ok(codes), Err)
     }
@@ -75,7 +77,7 @@ impl PlaneCodes {
             let quantiser = Quantiser::fit(values, planes);
             write_planes(values, &quantiser, &mut words[plane_words(&shape, layer, planes)]);
         })?;
-        Ok(Self { rows: scalers.len() / shape.layers(), shape, planes, words, scalers })
+        Ok(Self { rows: scalers.len() / shape.layers(), shape, planes, words: words.into(), scalers })
     }
 
     fn fault(&self, row: usize) -> Option<CodeError> {
@@ -129,9 +131,19 @@ impl PlaneCodes {
         &self.scalers
     }
 
+    /// Has the words in memory that other processes have too, where this file holds the same; whether it does. O(words).
+    pub(crate) fn share_words(&mut self, file: &Path) -> std::io::Result<bool> {
+        let shared = Shared::map(file)?;
+        let is_same = shared == self.words;
+        if is_same {
+            self.words = shared;
+        }
+        Ok(is_same)
+    }
+
     /// The words and the scalers, taken out.
     pub(crate) fn into_parts(self) -> (Vec<u64>, Vec<f32>) {
-        (self.words, self.scalers)
+        (self.words.into_vec(), self.scalers)
     }
 
     /// The sign planes alone, beside the same scalers: each row as a one-bit code that queries can be scored against. O(n words).

@@ -26,3 +26,23 @@ pub(crate) struct Content {
     /// What turns vectors into codes like these, where they were made from vectors.
     pub(crate) encoder: Option<Encoder>,
 }
+
+/// What is stored of a generation, its ids aside, wherever it lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    pub(crate) postings: &'a Postings,
+    pub(crate) retired: &'a RoaringBitmap,
+    pub(crate) users: &'a PlaneCodes,
+    pub(crate) items: &'a LayeredCodes,
+    pub(crate) ranks: &'a [u32],
+    pub(crate) fold_in: &'a FoldInMap,
+    pub(crate) encoder: Option<&'a Encoder>,
+}
+
+impl Content {
+    /// What is stored of it.
+    pub(crate) fn columns(&self) -> Columns<'_> {
+        let Self { postings, retired, users, items, ranks, fold_in, encoder } = self;
+        Columns { postings, retired, users, items, ranks, fold_in, encoder: encoder.as_ref() }
+    }
+}

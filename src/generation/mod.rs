@@ -12,12 +12,14 @@ mod rows;
 mod scalers;
 pub(crate) mod stored;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use kithdb_storage::Manifest;
 use roaring::RoaringBitmap;
 
-pub(crate) use content::Content;
+pub(crate) use content::{Columns, Content};
 pub(crate) use cut::{Cut, Ids, Touched};
 pub(crate) use index::Derived;
 pub(crate) use parent::Parent;
@@ -72,9 +74,23 @@ impl Generation {
 
     /// The generation, stored as `manifest` says.
     pub(crate) fn keeping(self, manifest: Arc<Manifest>) -> Self {
-        let provenance = Provenance::read(&manifest.attributes);
-        let trained = provenance.is_none_or(|provenance| provenance.origin != Origin::Fold);
-        Self { manifest: Some(manifest), trained, ..self }
+        let described = self.described(&manifest.attributes);
+        Self { manifest: Some(manifest), ..described }
+    }
+
+    /// The generation, made as these attributes say.
+    pub(crate) fn described(self, attributes: &BTreeMap<String, String>) -> Self {
+        let trained = Provenance::read(attributes).is_none_or(|provenance| provenance.origin != Origin::Fold);
+        Self { trained, ..self }
+    }
+
+    /// Has what is large in memory that other processes have too, where these files hold the same: the index's words and scalers, and the users' words. Whether all
+    /// of them do.
+    ///
+    /// # Errors
+    /// Where a file cannot be mapped.
+    pub(crate) fn share(&mut self, [words, scalers, users]: [&Path; 3]) -> std::io::Result<bool> {
+        Ok(self.derived.item_index.share_codes(words, scalers)? & self.users.share_words(users)?)
     }
 
     /// What it is stored as.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use kithdb_storage::{Draft, GenerationReader, GenerationWriter, IdKind, Manifest, Side, Store};
+use kithdb_storage::{Draft, Element, GenerationReader, GenerationWriter, IdKind, Manifest, Side, Store};
 use roaring::RoaringBitmap;
 
+use super::content::Columns;
 use super::cut::Ids;
 use super::rows::CodedRows;
 use super::{Content, Derived, Generation, Provenance};
@@ -19,6 +20,75 @@ use crate::index::{Calibration, Index, Order};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 use crate::train::{StateData, StatePart, Taught, TrainState};
+
+/// Where the parts of a generation are read from: a database, or a snapshot's folder.
+pub(crate) trait Parts {
+    /// The generation's number.
+    fn number(&self) -> u64;
+    /// Its small named settings.
+    fn attributes(&self) -> &BTreeMap<String, String>;
+    /// Whether there is such a part, and whether its rows have a length of their own.
+    fn form(&self, name: &str) -> Option<bool>;
+    /// The lengths of a part's rows, none where they are all alike, and all its values.
+    fn ragged<T: Element>(&self, name: &str) -> Result<(Vec<u32>, Vec<T>)>;
+
+    /// All values of a part.
+    fn part<T: Element>(&self, name: &str) -> Result<Vec<T>> {
+        self.ragged(name).map(|(_, values)| values)
+    }
+
+    /// Whether there is such a part.
+    fn has(&self, name: &str) -> bool {
+        self.form(name).is_some()
+    }
+
+    /// What of it does not fit.
+    fn damaged(&self, what: &str) -> Error {
+        Error::Damaged { what: format!("generation {}: {what}", self.number()) }
+    }
+}
+
+impl Parts for GenerationReader<'_> {
+    fn number(&self) -> u64 {
+        self.manifest().generation
+    }
+
+    fn attributes(&self) -> &BTreeMap<String, String> {
+        &self.manifest().attributes
+    }
+
+    fn form(&self, name: &str) -> Option<bool> {
+        self.manifest().part(name).map(|part| part.ragged)
+    }
+
+    fn ragged<T: Element>(&self, name: &str) -> Result<(Vec<u32>, Vec<T>)> {
+        Ok(GenerationReader::ragged(self, name)?)
+    }
+}
+
+/// Where the parts of a generation are written to.
+pub(crate) trait PartsWriter {
+    /// Writes a named array, whose extents are `shape`.
+    fn part<T: Element>(&mut self, name: &str, shape: &[u64], values: &[T]) -> Result<()>;
+    /// Writes a named array whose rows have these lengths.
+    fn ragged<T: Element>(&mut self, name: &str, lengths: &[u32], values: &[T]) -> Result<()>;
+    /// Writes a named array that follows from the others.
+    fn derived<T: Element>(&mut self, name: &str, shape: &[u64], values: &[T]) -> Result<()>;
+}
+
+impl PartsWriter for GenerationWriter<'_> {
+    fn part<T: Element>(&mut self, name: &str, shape: &[u64], values: &[T]) -> Result<()> {
+        Ok(GenerationWriter::part(self, name, shape, values)?)
+    }
+
+    fn ragged<T: Element>(&mut self, name: &str, lengths: &[u32], values: &[T]) -> Result<()> {
+        Ok(GenerationWriter::ragged(self, name, lengths, values)?)
+    }
+
+    fn derived<T: Element>(&mut self, name: &str, shape: &[u64], values: &[T]) -> Result<()> {
+        Ok(GenerationWriter::derived(self, name, shape, values)?)
+    }
+}
 
 /// The records of the log a generation has taken in.
 #[derive(Clone, Copy)]
@@ -62,7 +132,7 @@ pub(crate) fn publish(
             attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
         }
     }
-    write_content(&mut writer, content, index, &mut attributes)?;
+    write_content(&mut writer, &content.columns(), index, &mut attributes)?;
     if state.is_none() {
         writer.share_state();
     }
@@ -76,13 +146,14 @@ pub(crate) fn publish(
     Ok(files.publish(Draft { folded_through, trained_through, attributes, rewrite })?)
 }
 
-fn write_content(
-    writer: &mut GenerationWriter<'_>,
-    content: &Content,
+/// Writes what a generation is made of, but for its ids.
+pub(crate) fn write_content(
+    writer: &mut impl PartsWriter,
+    columns: &Columns<'_>,
     index: &Index,
     attributes: &mut BTreeMap<String, String>,
 ) -> Result<()> {
-    let Content { postings, retired, users, items, ranks, fold_in, encoder } = content;
+    let &Columns { postings, retired, users, items, ranks, fold_in, encoder } = columns;
     let degrees = lengths(postings.offsets().get(1..).unwrap_or_default());
     writer.ragged("postings.items", &degrees, postings.items())?;
     if let Some(weights) = postings.weights() {
@@ -136,7 +207,7 @@ fn write_state(writer: &mut GenerationWriter<'_>, part: &StatePart, lengths: Opt
 }
 
 /// How long what ends at these places is, each from where the one before ends.
-fn lengths(ends: &[u64]) -> Vec<u32> {
+pub(crate) fn lengths(ends: &[u64]) -> Vec<u32> {
     let starts = std::iter::once(0).chain(ends.iter().copied());
     ends.iter().zip(starts).map(|(&end, start)| (end - start) as u32).collect()
 }
@@ -170,26 +241,34 @@ pub(crate) fn load(store: &Store, kernel: Kernel) -> Result<Option<(Catalogues, 
 /// As [`load`].
 pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) -> Result<(Catalogues, Generation)> {
     let reader = store.read_generation(Arc::clone(&manifest));
-    let (users, items) = (catalogue(&reader, &manifest, Side::User)?, catalogue(&reader, &manifest, Side::Item)?);
-    let catalogues = Catalogues { users, items };
-    let content = read(&reader, &manifest, &catalogues)?;
-    let order = order(&reader, &manifest)?;
-    let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
-    // Generations of before it was measured have none.
-    let calibration = match manifest.part("items.budgets") {
-        Some(_) => Some(
-            Calibration::from_parts(reader.part("items.budgets")?)
-                .ok_or_else(|| damaged("items.budgets are no measurement"))?,
-        ),
-        None => None,
-    };
-    let derived = Derived::of(&content, order, kernel).and_then(|derived| match calibration {
-        Some(calibration) => derived.calibrated(calibration, &content),
-        None => Ok(derived),
-    });
-    let derived = derived.map_err(|error| damaged(&error.to_string()))?;
+    let catalogues = catalogues(&reader)?;
+    let content = read(&reader, (catalogues.users.len(), catalogues.items.len()))?;
+    let derived = derived(&reader, &content, kernel)?;
     let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
     Ok((catalogues, generation.keeping(manifest)))
+}
+
+/// The ids of both sides.
+pub(crate) fn catalogues(parts: &impl Parts) -> Result<Catalogues> {
+    Ok(Catalogues { users: catalogue(parts, Side::User)?, items: catalogue(parts, Side::Item)? })
+}
+
+/// What follows from `content`, by what of it was stored.
+pub(crate) fn derived(parts: &impl Parts, content: &Content, kernel: Kernel) -> Result<Derived> {
+    let order = order(parts)?;
+    // Generations of before it was measured have none.
+    let calibration = match parts.has("items.budgets") {
+        true => Some(
+            Calibration::from_parts(parts.part("items.budgets")?)
+                .ok_or_else(|| parts.damaged("items.budgets are no measurement"))?,
+        ),
+        false => None,
+    };
+    let derived = Derived::of(content, order, kernel).and_then(|derived| match calibration {
+        Some(calibration) => derived.calibrated(calibration, content),
+        None => Ok(derived),
+    });
+    derived.map_err(|error| parts.damaged(&error.to_string()))
 }
 
 /// Which item follows each in an order; after the last items' entry, which is the first, and after the last of the order, their number: `[items + 1]`. An
@@ -220,51 +299,50 @@ fn followed(next: &[u32]) -> Option<Vec<u32>> {
 }
 
 /// The order of the items as it is stored.
-fn order(reader: &GenerationReader<'_>, manifest: &Manifest) -> Result<Order> {
-    let rows = match manifest.part("items.order") {
+fn order(parts: &impl Parts) -> Result<Order> {
+    let rows = match parts.has("items.order") {
         // As formats 1 and 2 have it.
-        Some(_) => Some(reader.part("items.order")?),
-        None => followed(&reader.part::<u32>("items.next")?),
+        true => Some(parts.part("items.order")?),
+        false => followed(&parts.part::<u32>("items.next")?),
     };
-    let damaged = || Error::Damaged { what: format!("generation {}: items.next gives no order", manifest.generation) };
-    Ok(Order { rows: rows.ok_or_else(damaged)?, bands: reader.part("items.band_cuts")? })
+    let damaged = || parts.damaged("items.next gives no order");
+    Ok(Order { rows: rows.ok_or_else(damaged)?, bands: parts.part("items.band_cuts")? })
 }
 
 /// The posting lists as they are stored.
-fn postings(reader: &GenerationReader<'_>, manifest: &Manifest, n_items: u32) -> Result<Option<Postings>> {
-    let (degrees, items) = reader.ragged("postings.items")?;
-    let offsets = match manifest.part("postings.offsets") {
+fn postings(parts: &impl Parts, n_items: u32) -> Result<Option<Postings>> {
+    let (degrees, items) = parts.ragged("postings.items")?;
+    let offsets = match parts.has("postings.offsets") {
         // As formats 1 and 2 have it.
-        Some(_) => reader.part("postings.offsets")?,
-        None => std::iter::once(0).chain(ends(&degrees)).collect(),
+        true => parts.part("postings.offsets")?,
+        false => std::iter::once(0).chain(ends(&degrees)).collect(),
     };
-    let weights = manifest.part("postings.weights").map(|_| reader.part("postings.weights")).transpose()?;
-    let times = manifest.part("postings.times").map(|_| reader.part("postings.times")).transpose()?;
+    let weights = parts.has("postings.weights").then(|| parts.part("postings.weights")).transpose()?;
+    let times = parts.has("postings.times").then(|| parts.part("postings.times")).transpose()?;
     Ok(Postings::from_parts(offsets, items, weights, times, n_items))
 }
 
-fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalogues) -> Result<Content> {
-    let (n_users, n_items) = (catalogues.users.len(), catalogues.items.len());
-    let damaged = |what: &str| Error::Damaged { what: format!("generation {}: {what}", manifest.generation) };
-    let postings = postings(reader, manifest, n_items)?
+/// What a generation of so many users and items is made of.
+pub(crate) fn read(parts: &impl Parts, (n_users, n_items): (u32, u32)) -> Result<Content> {
+    let damaged = |what: &str| parts.damaged(what);
+    let postings = postings(parts, n_items)?
         .filter(|postings| postings.n_users() == n_users)
         .ok_or_else(|| damaged("the posting lists do not fit the catalogue"))?;
 
     let coded = |error: CodeError| damaged(&error.to_string());
-    let shape = CodeShape::new(reader.part("code.widths")?, reader.part("code.weights")?);
+    let shape = CodeShape::new(parts.part("code.widths")?, parts.part("code.weights")?);
     let shape = Arc::new(shape.map_err(coded)?);
-    let items =
-        LayeredCodes::from_parts(Arc::clone(&shape), reader.part("items.words")?, reader.part("items.scalers")?);
-    let planes = manifest.attributes.get("users.planes").and_then(|p| p.parse().ok());
+    let items = LayeredCodes::from_parts(Arc::clone(&shape), parts.part("items.words")?, parts.part("items.scalers")?);
+    let planes = parts.attributes().get("users.planes").and_then(|p| p.parse().ok());
     let planes = planes.ok_or_else(|| damaged("users.planes is missing or no number"))?;
-    let ((lengths, mut words), mut scalers) = (reader.ragged("users.words")?, reader.part("users.scalers")?);
-    let numbers = match manifest.part("users.rows") {
+    let ((lengths, mut words), mut scalers) = (parts.ragged("users.words")?, parts.part("users.scalers")?);
+    let numbers = match parts.has("users.rows") {
         // As format 2 has them; in format 1 all users have a row.
-        Some(_) => Some(reader.part("users.rows")?),
-        None if manifest.part("users.words").is_some_and(|part| part.ragged) => {
+        true => Some(parts.part("users.rows")?),
+        false if parts.form("users.words") == Some(true) => {
             Some((0..).zip(&lengths).filter(|(_, length)| **length > 0).map(|(row, _)| row).collect())
         }
-        None => None,
+        false => None,
     };
     if let Some(numbers) = numbers {
         let coded = CodedRows { rows: n_users as usize, numbers };
@@ -275,16 +353,16 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
     let users = PlaneCodes::from_parts(Arc::clone(&shape), planes, words, scalers);
     let (items, users) = (items.map_err(coded)?, users.map_err(coded)?);
     let isa = Isa::chosen()?;
-    let encoder = encoder(reader, manifest, &shape, isa)?;
-    let fold_in = match (manifest.part("fold_in.weights"), &encoder) {
-        (Some(_), _) => FoldInMap::new(&shape, reader.part("fold_in.weights")?, isa).map_err(coded)?,
-        (None, Some(encoder)) => FoldInMap::of_passes(&shape, encoder.passes(), isa),
-        (None, None) => FoldInMap::identity(&shape, isa),
+    let encoder = encoder(parts, &shape, isa)?;
+    let fold_in = match (parts.has("fold_in.weights"), &encoder) {
+        (true, _) => FoldInMap::new(&shape, parts.part("fold_in.weights")?, isa).map_err(coded)?,
+        (false, Some(encoder)) => FoldInMap::of_passes(&shape, encoder.passes(), isa),
+        (false, None) => FoldInMap::identity(&shape, isa),
     };
 
-    let ranks: Vec<u32> = match manifest.part("items.ranks") {
-        Some(_) => reader.part("items.ranks")?,
-        None => catalogues.items.ranks(),
+    let ranks: Vec<u32> = match parts.has("items.ranks") {
+        true => parts.part("items.ranks")?,
+        false => catalogue(parts, Side::Item)?.ranks(),
     };
     let mut ranked = RoaringBitmap::new();
     let permutation = ranks.iter().all(|&rank| rank < n_items && ranked.insert(rank));
@@ -292,49 +370,43 @@ fn read(reader: &GenerationReader<'_>, manifest: &Manifest, catalogues: &Catalog
     {
         return Err(damaged("the codes do not fit the catalogue"));
     }
-    let retired: Vec<u32> = reader.part("items.retired")?;
+    let retired: Vec<u32> = parts.part("items.retired")?;
     let (retired, ranks) = (retired.into_iter().collect(), ranks.into());
     Ok(Content { postings, retired, users, items, ranks, fold_in, encoder })
 }
 
 /// The encoder the codes were made by, if they were made from vectors.
-fn encoder(
-    reader: &GenerationReader<'_>,
-    manifest: &Manifest,
-    shape: &Arc<CodeShape>,
-    isa: Isa,
-) -> Result<Option<Encoder>> {
-    if manifest.part("encoder.mean").is_none() {
+fn encoder(parts: &impl Parts, shape: &Arc<CodeShape>, isa: Isa) -> Result<Option<Encoder>> {
+    if !parts.has("encoder.mean") {
         return Ok(None);
     }
-    let damaged =
-        |what: &str| Error::Damaged { what: format!("generation {}: the encoder: {what}", manifest.generation) };
-    let attribute = |name: &str| manifest.attributes.get(name).map(String::as_str).unwrap_or_default();
+    let damaged = |what: &str| parts.damaged(&format!("the encoder: {what}"));
+    let attribute = |name: &str| parts.attributes().get(name).map(String::as_str).unwrap_or_default();
     let passes = attribute("encoder.passes").parse().map_err(|_| damaged("passes are missing or no number"))?;
     let normalised =
         attribute("encoder.normalised").parse().map_err(|_| damaged("normalised is neither true nor false"))?;
-    let (mean, frames) = (reader.part("encoder.mean")?, reader.part("encoder.frames")?);
+    let (mean, frames) = (parts.part("encoder.mean")?, parts.part("encoder.frames")?);
     let encoder = Encoder::new(Arc::clone(shape), passes, normalised, mean, frames, isa);
     encoder.map(Some).map_err(|error| damaged(&error.to_string()))
 }
 
-fn catalogue(reader: &GenerationReader<'_>, manifest: &Manifest, side: Side) -> Result<Catalogue> {
+fn catalogue(parts: &impl Parts, side: Side) -> Result<Catalogue> {
     let name = match side {
         Side::User => "users",
         Side::Item => "items",
     };
-    let kind = manifest.attributes.get(&format!("{name}.id_kind")).and_then(|kind| parse_kind(kind));
-    let (lengths, keys) = reader.ragged::<u8>(&format!("{name}.ids"))?;
+    let kind = parts.attributes().get(&format!("{name}.id_kind")).and_then(|kind| parse_kind(kind));
+    let (lengths, keys) = parts.ragged::<u8>(&format!("{name}.ids"))?;
     let former = format!("{name}.id_ends");
-    let ends: Vec<u64> = match manifest.part(&former) {
+    let ends: Vec<u64> = match parts.has(&former) {
         // As formats 1 and 2 have it.
-        Some(_) => reader.part(&former)?,
-        None => ends(&lengths).collect(),
+        true => parts.part(&former)?,
+        false => ends(&lengths).collect(),
     };
     Catalogue::decode(side, kind, &keys, &ends)
 }
 
-fn kind_attribute(kind: IdKind) -> &'static str {
+pub(crate) fn kind_attribute(kind: IdKind) -> &'static str {
     match kind {
         IdKind::U64 => "u64",
         IdKind::Str => "str",

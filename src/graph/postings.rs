@@ -10,7 +10,7 @@ pub(crate) struct Edge {
 }
 
 /// How an unknown time is stored.
-pub(super) const NO_TIME: i64 = i64::MIN;
+pub(crate) const NO_TIME: i64 = i64::MIN;
 
 /// Sorted item ids a user, with columns for weights and times where any differs from the default.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{EngineKind, Filter, Found, TopK, Work};
@@ -110,6 +111,13 @@ impl Linear {
     /// If there is no such row.
     pub(super) fn position(&self, row: u32) -> usize {
         if self.positions.is_empty() { row as usize } else { self.positions[row as usize] as usize }
+    }
+
+    /// Has the codes in memory that other processes have too, where these files hold the same; whether they do.
+    pub(super) fn share_codes(&mut self, words: &Path, scalers: &Path) -> std::io::Result<bool> {
+        let Some(shared) = self.blocks.shared(words, scalers)? else { return Ok(false) };
+        self.blocks = shared;
+        Ok(true)
     }
 
     /// The codes, in the order of the scan.

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use super::planner::{Plan, Planner};
 use super::probe::{Limit, Probe, prepare};
 use super::{Calibration, Effort, EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
-use crate::kernel::popcount::{BallQuery, BlockQuery, Heads, Kernel, LANES};
+use crate::kernel::popcount::{BallQuery, BlockQuery, Heads, Kernel, LANES, LAYOUT};
 
 /// Sample queries the planner learns from at build.
 const SAMPLES: usize = 16;
@@ -176,6 +177,19 @@ impl Index {
     /// If there is no such row.
     pub fn code(&self, row: u32) -> LayeredCodes {
         self.linear.code(row)
+    }
+
+    /// Codes as the kernels read them, and the name of that layout: words and scalers, in the order of storage.
+    pub(crate) fn stored_codes(&self) -> (&'static str, [&[u8]; 2]) {
+        (LAYOUT, self.linear.blocks().as_bytes())
+    }
+
+    /// Has the codes in memory that other processes have too, where these files hold what [`Index::stored_codes`] gives of this index; whether they do.
+    ///
+    /// # Errors
+    /// Where a file cannot be mapped.
+    pub(crate) fn share_codes(&mut self, words: &Path, scalers: &Path) -> std::io::Result<bool> {
+        self.linear.share_codes(words, scalers)
     }
 
     /// The shape of queries and items.

@@ -1,4 +1,5 @@
-//! The loops that decide the speed, and the only place with `unsafe`.
+//! The loops that decide the speed and the memory that is mapped, the only places with `unsafe`.
 
 pub(crate) mod dense;
 pub(crate) mod popcount;
+pub(crate) mod shared;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{
     Bench, Compact, Completions, Demo, Dump, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings,
-    Items, Jobs, Load, Query, Recommend, Remove, Report, Retire, Rollback, Similar, SimilarUsers, Split, Stats, Train,
-    Unretire, Users, Verify,
+    Items, Jobs, Load, Query, Recommend, Remove, Report, Retire, Rollback, Similar, SimilarUsers, Snapshot, Split,
+    Stats, Train, Unretire, Users, Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -42,6 +42,7 @@ enum Command {
     Recommend(Recommend),
     Similar(Similar),
     SimilarUsers(SimilarUsers),
+    Snapshot(Snapshot),
     Split(Split),
     Eval(Eval),
     Explain(Explain),
@@ -87,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Recommend(command) => command.run(&output),
         Command::Similar(command) => command.run(&output),
         Command::SimilarUsers(command) => command.run(&output),
+        Command::Snapshot(command) => command.run(&output),
         Command::Split(command) => command.run(&output),
         Command::Eval(command) => command.run(&output),
         Command::Explain(command) => command.run(&output),

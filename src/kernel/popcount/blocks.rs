@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use bytemuck::Zeroable;
 
 use super::agreement::{Agreement, TABLE_PLANES};
@@ -5,6 +7,7 @@ use super::portable::Lanes;
 use super::source::{Bits, QueryBits, Source};
 use super::{LANES, LaneScalers, LaneWords, scalar};
 use crate::code::{CodeShape, LayeredCodes, QueryCode};
+use crate::kernel::shared::Shared;
 use crate::pool;
 
 /// How a row is cut into 32-bit words.
@@ -51,9 +54,12 @@ impl BlockShape {
 pub struct Blocks {
     shape: BlockShape,
     len: usize,
-    words: Vec<LaneWords>,
-    scalers: Vec<LaneScalers>,
+    words: Shared<LaneWords>,
+    scalers: Shared<LaneScalers>,
 }
+
+/// What [`Blocks::as_bytes`] gives: raised when words, scalers or their order change.
+pub(crate) const LAYOUT: &str = "lanes16-1";
 
 impl Blocks {
     /// Lays out all rows, in their order. O(rows x words), parallel where there are more than 1,024 rows.
@@ -74,7 +80,20 @@ impl Blocks {
                 }
             }
         });
-        Self { shape, len, words, scalers }
+        Self { shape, len, words: words.into(), scalers: scalers.into() }
+    }
+
+    /// Words and scalers as they lie in memory.
+    pub(crate) fn as_bytes(&self) -> [&[u8]; 2] {
+        [bytemuck::cast_slice(&self.words), bytemuck::cast_slice(&self.scalers)]
+    }
+
+    /// The same blocks, in memory that other processes have too: files of words and of scalers, as [`Blocks::as_bytes`] gives them. `None` where the files hold
+    /// anything else, so that no answer depends on them. O(bytes).
+    pub(crate) fn shared(&self, words: &Path, scalers: &Path) -> std::io::Result<Option<Self>> {
+        let (words, scalers) = (Shared::<LaneWords>::map(words)?, Shared::<LaneScalers>::map(scalers)?);
+        let shared = Self { shape: self.shape.clone(), len: self.len, words, scalers };
+        Ok((shared.as_bytes() == self.as_bytes()).then_some(shared))
     }
 
     /// Number of blocks.
@@ -95,7 +114,7 @@ impl Blocks {
 
     /// Bytes of words and scalers.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.words.as_slice()) + size_of_val(self.scalers.as_slice())
+        size_of_val(&*self.words) + size_of_val(&*self.scalers)
     }
 
     /// One 32-bit word of one layer at a position.

@@ -1,4 +1,4 @@
-use bytemuck::Zeroable;
+use bytemuck::{Pod, Zeroable};
 
 /// Items of a block.
 pub const LANES: usize = 16;
@@ -6,7 +6,7 @@ pub const LANES: usize = 16;
 /// One 32-bit word of each of the 16 items of a block, byte by byte: `[j][lane]` is byte j of the lane's word.
 ///
 /// Bytes of the same place in 16 items lie side by side, so that one table of a query serves a whole register.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub struct LaneWords(pub [[u8; LANES]; 4]);
 
@@ -44,6 +44,6 @@ impl LaneWords {
 pub struct LaneCounts(pub [u32; LANES]);
 
 /// One layer's scaler of each of the 16 items of a block.
-#[derive(Debug, Clone, Copy, PartialEq, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub struct LaneScalers(pub [f32; LANES]);

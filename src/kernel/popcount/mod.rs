@@ -28,6 +28,7 @@ use std::sync::OnceLock;
 
 pub use agreement::{Agreement, TABLE_PLANES};
 pub use balls::{BallQuery, Balls};
+pub(crate) use blocks::LAYOUT;
 pub use blocks::{BlockQuery, Blocks};
 pub use centres::Centres;
 pub use heads::{HeadQuery, Heads};

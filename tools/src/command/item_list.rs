@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use kithdb::{Db, Id, ItemSet};
+use kithdb::{Id, ItemSet};
 
-use super::database;
+use super::database::{self, Known};
 use crate::input::{self, Listed, Source};
 use crate::output::{self, Output};
 
@@ -21,7 +21,7 @@ impl ItemList<'_> {
     ///
     /// # Errors
     /// Where the list cannot be read, where a line seems to hold several ids, and for unknown ids if it is strict.
-    pub(super) fn read(&self, db: &Db, output: &Output) -> anyhow::Result<ItemSet> {
+    pub(super) fn read(&self, db: &impl Known, output: &Output) -> anyhow::Result<ItemSet> {
         let kind = database::id_kinds(db).item;
         let name = self.file.display();
         let listed = input::read_ids(&Source::from(self.file.to_owned()), kind)?;
@@ -49,7 +49,7 @@ impl ItemList<'_> {
 }
 
 /// Whether a text is a list of items: all of its parts are known, or most of several.
-fn holds_several(db: &Db, text: &str) -> kithdb::Result<bool> {
+fn holds_several(db: &impl Known, text: &str) -> kithdb::Result<bool> {
     let kind = database::id_kinds(db).item;
     for between in [',', ';', '|', '\t', ' '] {
         let parts: Vec<Option<Id>> =

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kithdb::{Db, ItemSet, Query};
+use kithdb::{ItemSet, Query};
 
 use super::at_least_one;
+use super::database::Known;
 use super::effort::Effort;
 use super::item_list::ItemList;
 use crate::output::Output;
@@ -62,7 +63,7 @@ impl ListShape {
     ///
     /// # Errors
     /// As [`ItemList::read`].
-    pub(super) fn sets(&self, db: &Db, output: &Output) -> anyhow::Result<Sets> {
+    pub(super) fn sets(&self, db: &impl Known, output: &Output) -> anyhow::Result<Sets> {
         let set = |file: &Option<PathBuf>| {
             file.as_ref().map(|file| ItemList { file, strict: self.strict }.read(db, output)).transpose()
         };

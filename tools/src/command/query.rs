@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kithdb::Error::{NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NotTrained, UnknownBasket, UnknownUser};
-use kithdb::{Db, Hits, Id, Vectors};
+use kithdb::{Hits, Id, Snapshot, Vectors};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -14,6 +14,8 @@ use crate::input;
 use crate::output::{self, Output, Table};
 
 /// Recommend items to a user, to go with a basket of items, or near to vectors
+///
+/// DB is a database, or a folder that `kithdb snapshot` wrote into, which any number of processes read.
 #[derive(Args)]
 pub(crate) struct Query {
     #[command(flatten)]
@@ -43,7 +45,7 @@ struct Subject {
 
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let db = self.database.read()?;
         let sets = self.shape.list.sets(&db, output)?;
         if let Some(path) = &self.subject.vector {
             let mut answers = Vec::new();
@@ -82,7 +84,7 @@ impl Query {
     }
 
     /// The items of the basket, if it is one that is asked for.
-    fn basket(&self, db: &Db) -> anyhow::Result<Option<Vec<Id>>> {
+    fn basket(&self, db: &Snapshot) -> anyhow::Result<Option<Vec<Id>>> {
         let kind = database::id_kinds(db).item;
         let basket: Vec<Id> = match (&self.subject.items, &self.subject.item) {
             (Some(list), _) => {

@@ -1,0 +1,242 @@
+//! A moment of a database as a folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kithdb_storage::Element;
+use roaring::RoaringBitmap;
+use serde::Serialize;
+
+use super::folder::{Folder, Writer, io, sync, write_synced};
+use crate::code::PlaneCodes;
+use crate::error::{Error, Result};
+use crate::generation::stored::{PartsWriter, kind_attribute, lengths, write_content};
+use crate::generation::{Columns, Generation};
+use crate::graph::postings::{NO_TIME, Postings, PostingsBuilder};
+use crate::snapshot::Snapshot;
+
+/// The file that names the newest folder of a place.
+pub(super) const POINTER: &str = "SNAPSHOT";
+/// What folders of moments are called: `moment-GENERATION-HASH`.
+const PREFIX: &str = "moment-";
+/// What a folder under way ends with.
+const UNFINISHED: &str = ".tmp";
+
+/// How a snapshot is written, for [`Db::snapshot_to`](crate::Db::snapshot_to).
+#[derive(Clone, Debug)]
+pub struct SnapshotOptions {
+    interactions: bool,
+    keep: usize,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self { interactions: true, keep: 2 }
+    }
+}
+
+impl SnapshotOptions {
+    /// With the interactions; two snapshots are kept.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether interactions go along; `true` by default. Without them there are codes and ids alone: users who came since the training, what users have, and
+    /// popularity are not known then, and nothing is left out of a list for having been seen.
+    pub fn interactions(mut self, interactions: bool) -> Self {
+        self.interactions = interactions;
+        self
+    }
+
+    /// How many snapshots are kept at the place, this one among them; 2 by default, at least 1. Who has an older one open goes on with it.
+    pub fn keep(mut self, snapshots: usize) -> Self {
+        self.keep = snapshots.max(1);
+        self
+    }
+}
+
+/// What [`Db::snapshot_to`](crate::Db::snapshot_to) wrote.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SnapshotOutcome {
+    /// The folder's name within its place.
+    pub name: String,
+    /// The generation whose codes it has.
+    pub generation: u64,
+    /// The last operation it has seen.
+    pub sequence: u64,
+    /// The hash of everything in it.
+    pub hash: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Whether it was there before, with the same content, and nothing was written.
+    pub repeated: bool,
+}
+
+/// Writes a moment into a folder of its own at `place`, which is made where it is absent, and has `SNAPSHOT` name it.
+pub(crate) fn write(snapshot: &Snapshot, place: &Path, options: &SnapshotOptions) -> Result<SnapshotOutcome> {
+    // Told apart from what another call has under way.
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let generation = snapshot.tail().generation().ok_or(Error::NotTrained)?;
+    prepare(place)?;
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let temporary = place.join(format!("{PREFIX}{}-{call}{UNFINISHED}", std::process::id()));
+    let _ = fs::remove_dir_all(&temporary);
+    let written = fill(snapshot, generation, Writer::begin(temporary.clone())?, options.interactions);
+    let (hash, bytes) = written.inspect_err(|_| drop(fs::remove_dir_all(&temporary)))?;
+    let name = format!("{PREFIX}{:010}-{}", generation.number(), hash.get(..16).unwrap_or(&hash));
+    let folder = place.join(&name);
+    let repeated = Folder::is_at(&folder);
+    match repeated {
+        true => fs::remove_dir_all(&temporary).map_err(|e| io("remove", &temporary, e))?,
+        false => fs::rename(&temporary, &folder).map_err(|e| io("rename", &temporary, e))?,
+    }
+    sync(place)?;
+    point(place, &name, call)?;
+    prune(place, &name, options.keep)?;
+    let (generation, sequence) = (generation.number(), snapshot.last_sequence());
+    Ok(SnapshotOutcome { name, generation, sequence, hash, bytes, repeated })
+}
+
+/// Makes the place where it is absent, and refuses one that has something else.
+fn prepare(place: &Path) -> Result<()> {
+    fs::create_dir_all(place).map_err(|e| io("make", place, e))?;
+    let entries = fs::read_dir(place).map_err(|e| io("list", place, e))?;
+    for entry in entries {
+        let name = entry.map_err(|e| io("list", place, e))?.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(PREFIX) && !name.starts_with(POINTER) {
+            return Err(Error::InvalidArgument {
+                what: format!("{} has {name}, which is of no snapshot", place.display()),
+                remedy: "give a folder that is absent, empty, or has snapshots".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Sets the pointer, by a rename: who reads it sees the name before or this one.
+fn point(place: &Path, name: &str, call: u64) -> Result<()> {
+    let temporary = place.join(format!("{POINTER}.{}-{call}{UNFINISHED}", std::process::id()));
+    write_synced(&temporary, format!("{name}\n").as_bytes())?;
+    let pointer = place.join(POINTER);
+    fs::rename(&temporary, &pointer).map_err(|e| io("rename", &temporary, e))?;
+    sync(place)
+}
+
+/// Removes folders but the last `keep` that were written and the one named.
+fn prune(place: &Path, name: &str, keep: usize) -> Result<()> {
+    let entries = fs::read_dir(place).map_err(|e| io("list", place, e))?;
+    let mut folders: Vec<_> = entries
+        .filter_map(Result::ok)
+        .filter(|entry| Folder::is_at(&entry.path()) && entry.file_name() != name)
+        .filter(|entry| !entry.file_name().to_string_lossy().ends_with(UNFINISHED))
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    folders.sort_unstable_by(|a, b| b.cmp(a));
+    for (_, folder) in folders.into_iter().skip(keep.saturating_sub(1)) {
+        fs::remove_dir_all(&folder).map_err(|e| io("remove", &folder, e))?;
+    }
+    Ok(())
+}
+
+/// Writes all parts; the hash of the whole, and its bytes.
+fn fill(snapshot: &Snapshot, generation: &Generation, mut writer: Writer, interactions: bool) -> Result<(String, u64)> {
+    let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
+    let mut attributes = generation.manifest().map_or_else(BTreeMap::new, |manifest| manifest.attributes.clone());
+    let rows = (generation.users().len() as u64, generation.n_items() as u64);
+    for (side, catalogue, rows) in [("users", &catalogues.users, rows.0), ("items", &catalogues.items, rows.1)] {
+        let (keys, ends) = catalogue.encode();
+        writer.ragged(&format!("{side}.ids"), &lengths(&ends), &keys)?;
+        if let Some(kind) = catalogue.kind() {
+            attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
+        }
+        attributes.insert(format!("snapshot.{side}"), rows.to_string());
+    }
+    let items = generation.item_codes();
+    let gone = tail.forgotten();
+    // Who was forgotten since the generation is in none of its rows, and rows without a code are as they are read: of zeros.
+    let empty = gone | codeless(generation.users());
+    let blanked = (!empty.is_empty()).then(|| without(generation.users(), &empty)).transpose()?;
+    let users = blanked.as_ref().unwrap_or(generation.users());
+    let postings = (!gone.is_empty() || !interactions).then(|| kept(generation.postings(), gone, interactions));
+    let columns = Columns {
+        postings: postings.as_ref().unwrap_or(generation.postings()),
+        retired: generation.retired(),
+        users,
+        items: &items,
+        ranks: generation.ranks(),
+        fold_in: generation.fold_in(),
+        encoder: generation.encoder(),
+    };
+    write_content(&mut writer, &columns, generation.item_index(), &mut attributes)?;
+    drop(items);
+    if interactions {
+        write_tail(&mut writer, snapshot)?;
+    }
+    writer.part("tail.forgotten", &[gone.len()], &gone.iter().collect::<Vec<u32>>())?;
+    writer.part("tail.retired", &[tail.retired().len()], &tail.retired().iter().collect::<Vec<u32>>())?;
+    // What processes share lies as the kernels read it.
+    let (layout, [words, scalers]) = generation.item_index().stored_codes();
+    writer.bytes("shared.items.words", u8::DTYPE, words)?;
+    writer.bytes("shared.items.scalers", u8::DTYPE, scalers)?;
+    writer.part("shared.users.words", &[users.words().len() as u64], users.words())?;
+    for (name, value) in [
+        ("layout", layout.to_owned()),
+        ("generation", generation.number().to_string()),
+        ("content_hash", generation.content_hash().to_owned()),
+        ("sequence", snapshot.last_sequence().to_string()),
+        ("repeats", tail.repeats().name().to_owned()),
+        ("interactions", interactions.to_string()),
+    ] {
+        attributes.insert(format!("snapshot.{name}"), value);
+    }
+    writer.finish(&attributes)
+}
+
+/// What is not as in the generation: an edge a row, of weight 0 where there is none any more.
+fn write_tail(writer: &mut Writer, snapshot: &Snapshot) -> Result<()> {
+    let (mut users, mut items, mut weights, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (user, item, edge) in snapshot.tail().changed() {
+        users.push(user);
+        items.push(item);
+        weights.push(edge.map_or(0.0, |edge| edge.weight));
+        times.push(edge.and_then(|edge| edge.time).unwrap_or(NO_TIME));
+    }
+    let rows = [users.len() as u64];
+    writer.part("tail.users", &rows, &users)?;
+    writer.part("tail.items", &rows, &items)?;
+    writer.part("tail.weights", &rows, &weights)?;
+    writer.part("tail.times", &rows, &times)
+}
+
+/// Posting lists without those of some users, or of all.
+fn kept(postings: &Postings, gone: &RoaringBitmap, interactions: bool) -> Postings {
+    let mut builder = PostingsBuilder::with_capacity(postings.n_users() as usize, 0);
+    for user in 0..postings.n_users() {
+        if interactions && !gone.contains(user) {
+            postings.row(user).edges().for_each(|(item, edge)| builder.push(item, edge));
+        }
+        builder.end_row();
+    }
+    builder.finish()
+}
+
+/// The users without a code.
+fn codeless(users: &PlaneCodes) -> RoaringBitmap {
+    let rows = (0..).zip(users.scalers().chunks_exact(users.shape().layers()));
+    rows.filter(|(_, scalers)| scalers.iter().all(|&scaler| scaler == 0.0)).map(|(row, _)| row).collect()
+}
+
+/// Codes in which some users have none.
+fn without(users: &PlaneCodes, gone: &RoaringBitmap) -> Result<PlaneCodes> {
+    let (mut words, mut scalers) = (users.words().to_vec(), users.scalers().to_vec());
+    let (width, layers) = (users.shape().words() * users.planes() as usize, users.shape().layers());
+    for user in gone.iter().map(|user| user as usize).filter(|&user| user < users.len()) {
+        words[user * width..][..width].fill(0);
+        scalers[user * layers..][..layers].fill(0.0);
+    }
+    Ok(PlaneCodes::from_parts(users.shape().clone(), users.planes(), words, scalers)?)
+}
