@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kithdb::{Compaction, Db, Embeddings, Inserted, Repeats};
+use kithdb::{Compaction, Db, Embeddings, Inserted, Repeats, SnapshotOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_arrow::PyRecordBatchReader;
@@ -249,5 +249,18 @@ impl Database {
     fn backup(slf: &Bound<'_, Self>, folder: PathBuf) -> PyResult<()> {
         let db = db(slf)?;
         slf.py().detach(|| db.compact_to(folder)).or_raise()
+    }
+
+    /// Writes the database as it is now into a folder that any number of processes read.
+    #[pyo3(signature = (place, *, interactions=true, keep=2))]
+    fn snapshot_to<'py>(
+        slf: &Bound<'py, Self>,
+        place: PathBuf,
+        interactions: bool,
+        keep: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (db, options) = (db(slf)?, SnapshotOptions::new().interactions(interactions).keep(keep));
+        let outcome = slf.py().detach(|| db.snapshot_to(place, &options)).or_raise()?;
+        Ok(pythonize::pythonize(slf.py(), &outcome)?)
     }
 }

@@ -1,5 +1,6 @@
 //! Codes and vectors made elsewhere, as numpy arrays.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use kithdb::code::{CodeShape, LayeredCodes, PlaneCodes};
@@ -21,8 +22,11 @@ pub(crate) fn row_ids(object: Option<&Bound<'_, PyAny>>) -> PyResult<RowIds> {
     })
 }
 
-/// An array of floats of two or three extents: rows, layers where there are three, dimensions.
+/// An array of floats of two or three extents, rows, layers where there are three, dimensions; or the path of a .npy file of one, which is read a piece at a time.
 pub(crate) fn vectors(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vectors> {
+    if let Ok(path) = object.extract::<PathBuf>() {
+        return Vectors::open(path).or_raise();
+    }
     let (data, shape) = floats(name, object)?;
     match *shape.as_slice() {
         [_, dims] => Vectors::new(data, 1, dims).or_raise(),

@@ -13,6 +13,7 @@ mod job;
 mod lists;
 mod options;
 mod reader;
+mod replica;
 
 use pyo3::prelude::*;
 
@@ -27,6 +28,8 @@ mod _kithdb {
     use super::job::Job;
     #[pymodule_export]
     use super::reader::{ItemSet, Reader};
+    #[pymodule_export]
+    use super::replica::Replica;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

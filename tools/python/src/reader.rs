@@ -1,7 +1,7 @@
-//! What can be asked, of a database that is open as of a moment of one.
+//! What can be asked, of a database that is open here and of snapshots of one.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use kithdb::{Db, Error, Hits, Id, IdKind, Query, Side, Snapshot};
 use pyo3::prelude::*;
@@ -17,11 +17,11 @@ use crate::lists;
 #[derive(Clone)]
 pub(crate) enum Source {
     Live(Db),
-    Moment(Snapshot),
+    Replica(Arc<kithdb::Replica>),
     Closed,
 }
 
-/// Everything that reads. `kithdb.Database` and `kithdb.Snapshot` are such readers.
+/// Everything that reads. `kithdb.Database` and `kithdb.Replica` are such readers.
 #[pyclass(module = "kithdb._kithdb", subclass, frozen)]
 pub(crate) struct Reader {
     source: RwLock<Source>,
@@ -41,7 +41,7 @@ impl Reader {
     pub(crate) fn snapshot(&self) -> PyResult<Snapshot> {
         match self.source() {
             Source::Live(db) => Ok(db.snapshot()),
-            Source::Moment(snapshot) => Ok(snapshot),
+            Source::Replica(replica) => Ok(replica.snapshot()),
             Source::Closed => Err(closed()),
         }
     }
@@ -50,7 +50,15 @@ impl Reader {
     pub(crate) fn db(&self) -> PyResult<Db> {
         match self.source() {
             Source::Live(db) => Ok(db),
-            Source::Moment(_) | Source::Closed => Err(closed()),
+            Source::Replica(_) | Source::Closed => Err(closed()),
+        }
+    }
+
+    /// The place of snapshots it reads.
+    pub(crate) fn replica(&self) -> PyResult<Arc<kithdb::Replica>> {
+        match self.source() {
+            Source::Replica(replica) => Ok(replica),
+            Source::Live(_) | Source::Closed => Err(closed()),
         }
     }
 

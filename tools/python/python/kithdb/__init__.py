@@ -14,7 +14,7 @@ nearest to this user, item or basket" inside your process, exactly.
 
 from . import exceptions
 from ._kithdb import ItemSet, __version__
-from .database import Database, Inserted, open
+from .database import Database, Inserted, Replica, open, open_snapshot
 from .exceptions import (
     CancelledError,
     DamagedError,
@@ -40,9 +40,11 @@ __all__ = [
     "KithdbError",
     "NoCodeError",
     "NotTrainedError",
+    "Replica",
     "StorageError",
     "UnknownIdError",
     "__version__",
     "exceptions",
     "open",
+    "open_snapshot",
 ]

@@ -152,9 +152,9 @@ class Database(Reader):
 
     def import_embeddings(
         self,
-        items: npt.NDArray[np.floating[Any]],
+        items: npt.NDArray[np.floating[Any]] | str | os.PathLike[str],
         item_ids: Ids | None = None,
-        users: npt.NDArray[np.floating[Any]] | None = None,
+        users: npt.NDArray[np.floating[Any]] | str | os.PathLike[str] | None = None,
         user_ids: Ids | None = None,
         *,
         metric: str = "dot",
@@ -163,7 +163,8 @@ class Database(Reader):
         query_bits: int = 4,
         seed: int = 1,
     ) -> dict[str, Any]:
-        """Encodes float vectors made elsewhere, ``[rows, dims]`` or ``[rows, layers, dims]``, and publishes the codes. Without ids, row r is id r."""
+        """Encodes float vectors made elsewhere, ``[rows, dims]`` or ``[rows, layers, dims]``, and publishes the codes. Paths of .npy files
+        are read a piece at a time. Without ids, row r is id r."""
 
     def import_codes(
         self,
@@ -190,6 +191,9 @@ class Database(Reader):
     def backup(self, folder: str | os.PathLike[str]) -> None:
         """Writes a compact copy of the database, one of its own, into a folder that is absent or empty; reads and writes go on meanwhile."""
 
+    def snapshot_to(self, place: str | os.PathLike[str], *, interactions: bool = True, keep: int = 2) -> dict[str, Any]:
+        """Writes the database as it is now into a folder that any number of processes read: :func:`kithdb.open_snapshot`. ``keep`` snapshots stay there."""
+
     def _insert_stream(
         self, stream: Any, user: str | None, item: str | None, weight: str | None, time: str | None
     ) -> tuple[int, int, int]: ...
@@ -197,6 +201,19 @@ class Database(Reader):
     def _insert_tuples(self, tuples: Any) -> tuple[int, int, int]: ...
     def _train(self, keywords: dict[str, Any]) -> Job: ...
     def _compact(self, kind: str) -> Job: ...
+
+class Replica(Reader):
+    """What :class:`kithdb.Replica` is made of."""
+
+    def __init__(self, place: str | os.PathLike[str], follow: float | None = None) -> None: ...
+    def refresh(self) -> bool:
+        """Goes on to the newest snapshot; whether that is another one."""
+
+    def fault(self) -> str | None:
+        """What kept it from going on by itself when it last looked; it goes on trying."""
+
+    def close(self) -> None:
+        """Lets go of the snapshot. It may be closed twice."""
 
 class Job:
     """What :class:`kithdb.Job` is made of."""

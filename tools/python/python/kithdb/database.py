@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _kithdb
+from . import _kithdb, parquet
 from .exceptions import InvalidArgumentError
 from .job import Job
 
@@ -141,6 +141,22 @@ class Database(_kithdb.Database, _Reading):
                 times = times.astype("datetime64[ms]").astype(np.int64)
         return Inserted(*self._insert_columns(column("user", user), column("item", item), column("weight", weight), times))
 
+    def load_parquet(
+        self, path: str | os.PathLike[str], *, user: str | None = None, item: str | None = None, weight: str | None = None, time: str | None = None
+    ) -> Inserted:
+        """:meth:`insert_many` of a Parquet file, or of all files of a folder, a batch at a time. Needs pyarrow."""
+        return parquet.load(self, path, {"user": user, "item": item, "weight": weight, "time": time})
+
+    def recommend_all(self, path: str | os.PathLike[str], k: int = 10, *, users: Sequence[Any] | np.ndarray | None = None, **options: Any) -> int:
+        """Writes the lists of all users, or of these, to a Parquet file of ``user``, ``position`` (from 1), ``item`` and ``score``; how many users have one.
+        ``options`` are those of :meth:`recommend`. Users who cannot be answered are left out, unless ``or_popular`` or ``errors="raise"``."""
+        return parquet.recommend_all(self, path, k, users, options)
+
+    def export_parquet(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
+        """Writes the codes of the current generation, with all that scoring them elsewhere needs, to a folder of Parquet files: ``docs/parquet.md`` has the
+        format, :mod:`kithdb.spark` and :mod:`kithdb.duck` read it. What has come since the generation is not in its codes: compact first."""
+        return parquet.export(self, folder)
+
     def train(
         self,
         preset: str = "balanced",
@@ -190,6 +206,22 @@ class Database(_kithdb.Database, _Reading):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Replica(_kithdb.Replica, _Reading):
+    """Snapshots of a database that another process owns, from :func:`open_snapshot`: all that reads, and nothing that writes."""
+
+    def __enter__(self) -> Replica:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_snapshot(place: str | os.PathLike[str], *, follow: float | None = None) -> Replica:
+    """Opens the newest snapshot of a folder that :meth:`Database.snapshot_to` or ``kithdb snapshot`` wrote into, read-only; any number of processes may, and share
+    the memory of what is large. With ``follow`` it goes on to newer ones by itself, looking for one every so many seconds."""
+    return Replica(place, follow)
 
 
 def open(

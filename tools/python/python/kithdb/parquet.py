@@ -1,0 +1,228 @@
+"""Parquet in and out, through pyarrow: interactions, everybody's lists, and the codes with all that scoring them needs. ``docs/parquet.md`` has the format."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from .database import Database, Inserted
+
+#: The version of the format of an export.
+VERSION = 1
+#: Users whose lists are made and written at a time.
+USERS = 1 << 15
+#: Rows that are written at a time.
+ROWS = 1 << 17
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.dataset
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError("Parquet needs pyarrow: pip install 'kithdb[parquet]'") from error
+    return pyarrow
+
+
+def load(db: Database, path: str | os.PathLike[str], names: dict[str, str | None]) -> Inserted:
+    """Inserts the rows of a file, or of all files of a folder, a batch at a time."""
+    pa = _pyarrow()
+    dataset = pa.dataset.dataset(path, format="parquet")
+    known = set(dataset.schema.names)
+    wanted = [name for name in (given or part for part, given in names.items()) if name in known]
+    return db.insert_many(dataset.scanner(columns=wanted or None).to_reader(), **names)
+
+
+def recommend_all(db: Database, path: str | os.PathLike[str], k: int, users: Sequence[Any] | np.ndarray | None, options: dict[str, Any]) -> int:
+    """Writes everybody's list; how many users have one."""
+    pa = _pyarrow()
+    # What somebody forgotten or unplaced meanwhile misses is their row, not the file.
+    options = {"errors": "ignore", **options}
+    everybody = db.users() if users is None else np.asarray(users)
+    writer, listed = None, 0
+    temporary = Path(f"{os.fspath(path)}.tmp")
+    try:
+        for start in range(0, max(len(everybody), 1), USERS):
+            some = everybody[start : start + USERS]
+            ids, scores = db.recommend(users=some, k=k, **options)
+            there = ~np.isnan(scores)
+            rows, positions = np.nonzero(there)
+            table = pa.table(
+                {
+                    "user": pa.array(some[rows]),
+                    "position": pa.array((positions + 1).astype(np.int32)),
+                    "item": pa.array(ids[there]),
+                    "score": pa.array(scores[there]),
+                }
+            )
+            if writer is None:
+                writer = pa.parquet.ParquetWriter(temporary, table.schema)
+            writer.write_table(table)
+            listed += int(there.any(axis=1).sum())
+    except BaseException:
+        if writer is not None:
+            writer.close()
+        temporary.unlink(missing_ok=True)
+        raise
+    if writer is not None:
+        writer.close()
+    os.replace(temporary, path)
+    return listed
+
+
+def export(db: Database, folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Writes the codes of the current generation, with all that scoring them needs; the manifest."""
+    pa = _pyarrow()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise InvalidArgumentError(f"{folder} is not empty: pass a folder that is absent or empty")
+    stats = db.stats()
+    with tempfile.TemporaryDirectory(dir=folder) as codes:
+        db.export(codes)
+        written = _Codes(Path(codes))
+        items = _write(pa, folder / "items.parquet", written.items())
+        users = _write(pa, folder / "users.parquet", written.users())
+        seen = _write(pa, folder / "seen.parquet", _seen(db, written))
+        retired = _write(pa, folder / "retired.parquet", [{"item": pa.array(db.retired_items())}])
+        manifest = {
+            "format": "kithdb-parquet",
+            "version": VERSION,
+            "generation": stats["generation"]["number"],
+            "content_hash": stats["generation"]["content_hash"],
+            "tail_changes": stats["tail_changes"],
+            "layers": [{"bits": written.width, "words": written.layer_words, "weight": float(weight)} for weight in written.weights],
+            "query_bits": written.planes,
+            "rows": {"items": items, "users": users, "seen": seen, "retired": retired},
+        }
+    # The manifest comes last: a folder without one is not whole.
+    temporary = folder / "manifest.json.tmp"
+    temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    os.replace(temporary, folder / "manifest.json")
+    return manifest
+
+
+def manifest_of(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """The manifest of an export."""
+    path = Path(folder) / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InvalidArgumentError(f"{folder} has no manifest.json: pass a folder that export_parquet() wrote") from error
+    if manifest.get("format") != "kithdb-parquet" or manifest.get("version") != VERSION:
+        raise InvalidArgumentError(f"{path} is of format {manifest.get('format')} {manifest.get('version')}: this version reads {VERSION}")
+    return manifest
+
+
+class _Codes:
+    """A folder of .npy files as columns, read a piece at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.weights = np.load(folder / "layer_weights.npy")
+        self._item_codes = self._map("items_codes")
+        layers = len(self.weights)
+        self.width = self._item_codes.shape[1] // layers * 8
+        self.layer_words = -(-self.width // 64)
+        self.item_ids = self._ids("items")
+        self.user_ids = self._ids("queries")
+        planes = folder / "queries_planes.npy"
+        if planes.exists():
+            self._user_codes = np.load(planes, mmap_mode="r")
+        elif (folder / "queries_codes.npy").exists():
+            codes = self._map("queries_codes")
+            self._user_codes = codes.reshape(len(codes), layers, 1, -1)
+        else:
+            self._user_codes = np.zeros((0, layers, 1, self.width // 8), np.uint8)
+        self.planes = int(self._user_codes.shape[2])
+
+    def _map(self, name: str) -> np.ndarray:
+        array: np.ndarray = np.load(self._folder / f"{name}.npy", mmap_mode="r")
+        return array
+
+    def _ids(self, side: str) -> np.ndarray:
+        numbers, lines = self._folder / f"{side}_ids.npy", self._folder / f"{side}_ids.txt"
+        if numbers.exists():
+            ids: np.ndarray = np.load(numbers)
+            return ids.astype(np.int64) if len(ids) == 0 or ids.max() < 2**63 else ids
+        if lines.exists():
+            with lines.open(encoding="utf-8", newline="\n") as file:
+                return np.array([line.removesuffix("\n") for line in file], object)
+        return np.zeros(0, np.int64)
+
+    def _words(self, packed: np.ndarray) -> np.ndarray:
+        """64-bit words of layers, ``[..., layers, words]``, of bytes, ``[..., layers, bytes]``."""
+        padded = np.zeros((*packed.shape[:-1], self.layer_words * 8), np.uint8)
+        padded[..., : packed.shape[-1]] = packed
+        return padded.view("<i8")
+
+    def items(self) -> Any:
+        """Batches of columns, in the order of ids, which is that of ranks."""
+        pa = _pyarrow()
+        scalers, layers = self._map("items_scalers"), len(self.weights)
+        for start in range(0, max(len(self._item_codes), 1), ROWS):
+            piece = slice(start, start + ROWS)
+            codes = np.asarray(self._item_codes[piece])
+            words = self._words(codes.reshape(len(codes), layers, -1)).reshape(len(codes), -1)
+            columns = {"item": pa.array(self.item_ids[piece]), "rank": pa.array(np.arange(start, start + len(codes), dtype=np.int32))}
+            columns |= {f"w{at}": pa.array(np.ascontiguousarray(words[:, at])) for at in range(words.shape[1])}
+            columns |= {f"scaler{layer}": pa.array(np.ascontiguousarray(scalers[piece, layer], np.float32)) for layer in range(layers)}
+            yield columns
+
+    def users(self) -> Any:
+        """Batches of columns: words by plane, the sign first."""
+        pa = _pyarrow()
+        layers = len(self.weights)
+        scalers = self._map("queries_scalers") if len(self._user_codes) else np.zeros((0, layers), np.float32)
+        for start in range(0, max(len(self._user_codes), 1), ROWS):
+            piece = slice(start, start + ROWS)
+            codes = np.asarray(self._user_codes[piece])
+            words = self._words(codes)
+            columns = {"user": pa.array(self.user_ids[piece]), "user_row": pa.array(np.arange(start, start + len(codes), dtype=np.int64))}
+            for plane in range(self.planes):
+                of_plane = words[:, :, plane, :].reshape(len(codes), -1)
+                columns |= {f"p{plane}w{at}": pa.array(np.ascontiguousarray(of_plane[:, at])) for at in range(of_plane.shape[1])}
+            columns |= {f"scaler{layer}": pa.array(np.ascontiguousarray(scalers[piece, layer], np.float32)) for layer in range(layers)}
+            yield columns
+
+
+def _seen(db: Database, codes: _Codes) -> Any:
+    """Batches of what users have, by the rows of users and the ranks of items; what has no code is in no list anyway."""
+    pa = _pyarrow()
+    ranks = {item: rank for rank, item in enumerate(codes.item_ids.tolist())}
+    none = pa.array([], pa.int64()), pa.array([], pa.int32())
+    for start in range(0, max(len(codes.user_ids), 1), USERS):
+        rows: list[int] = []
+        items: list[int] = []
+        for row, user in enumerate(codes.user_ids[start : start + USERS].tolist(), start):
+            own = sorted(ranks[item] for item, _, _ in db.history(user) if item in ranks)
+            rows.extend([row] * len(own))
+            items.extend(own)
+        columns = (pa.array(rows, pa.int64()), pa.array(items, pa.int32())) if rows else none
+        yield {"user_row": columns[0], "rank": columns[1]}
+
+
+def _write(pa: Any, path: Path, batches: Any) -> int:
+    """Writes batches of columns; how many rows."""
+    writer, rows = None, 0
+    try:
+        for columns in batches:
+            table = pa.table(columns)
+            if writer is None:
+                writer = pa.parquet.ParquetWriter(path, table.schema)
+            writer.write_table(table)
+            rows += table.num_rows
+    finally:
+        if writer is not None:
+            writer.close()
+    return rows

@@ -1,0 +1,156 @@
+"""Parquet in and out, and the score in SQL: on DuckDB, and on Spark where there is a Java for it."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ITEMS, USERS, taste_pairs
+
+import kithdb
+from kithdb import duck
+from kithdb.sql import classes
+
+
+def test_interactions_come_from_files_and_folders(db, tmp_path):
+    folder = tmp_path / "history"
+    folder.mkdir()
+    for part, rows in enumerate(([("ann", "x", 2.0)], [("bob", "x", 1.0), ("ann", "y", 3.0)])):
+        frame = pd.DataFrame(rows, columns=["who", "what", "weight"])
+        pq.write_table(pa.Table.from_pandas(frame.assign(more=1)), folder / f"part-{part}.parquet")
+    assert db.load_parquet(folder, user="who", item="what").new == 3
+    assert sorted(db.history("ann")) == [("x", 2.0, None), ("y", 3.0, None)]
+    assert db.load_parquet(folder / "part-0.parquet", user="who", item="what").repeated == 1
+    with pytest.raises(kithdb.InvalidArgumentError, match="no column"):
+        db.load_parquet(folder)
+
+
+def test_everybodys_lists_go_into_a_file(named, tmp_path, monkeypatch):
+    monkeypatch.setattr(kithdb.parquet, "USERS", 7)
+    path = tmp_path / "lists.parquet"
+    assert named.recommend_all(path, k=3) == USERS
+    rows = pq.read_table(path).to_pylist()
+    assert len(rows) == 3 * USERS and list(tmp_path.iterdir()) == [path]
+    for start, user in enumerate(named.users().tolist()):
+        own = rows[3 * start : 3 * start + 3]
+        assert [(row["user"], row["position"]) for row in own] == [(user, 1), (user, 2), (user, 3)]
+        assert [(row["item"], row["score"]) for row in own] == named.recommend(user, k=3)
+    assert named.recommend_all(path, k=2, users=["u01", "nobody", "u02"], deny=["i00"]) == 2
+    assert set(pq.read_table(path).column("user").to_pylist()) == {"u01", "u02"}
+    with pytest.raises(kithdb.UnknownIdError):
+        named.recommend_all(tmp_path / "other.parquet", users=["nobody"], errors="raise")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_export_has_what_its_page_says(named, tmp_path):
+    folder = tmp_path / "export"
+    manifest = named.export_parquet(folder)
+    assert manifest == json.loads((folder / "manifest.json").read_text())
+    assert sorted(path.name for path in folder.iterdir()) == ["items.parquet", "manifest.json", "retired.parquet", "seen.parquet", "users.parquet"]
+    assert manifest["content_hash"] == named.stats()["generation"]["content_hash"]
+    assert manifest["rows"] == {"items": ITEMS, "users": USERS, "seen": len(list(taste_pairs())), "retired": 0}
+    items = pq.read_table(folder / "items.parquet")
+    assert items.schema.names == ["item", "rank", "w0", "w1", "w2", "w3", "scaler0"]
+    assert items.schema.types == [pa.string(), pa.int32(), *[pa.int64()] * 4, pa.float32()]
+    assert items.column("item").to_pylist() == sorted(named.items().tolist())
+    users = pq.read_table(folder / "users.parquet")
+    assert users.schema.names == ["user", "user_row", *[f"p{plane}w{word}" for plane in range(4) for word in range(4)], "scaler0"]
+    seen = pq.read_table(folder / "seen.parquet").to_pylist()
+    names = [(users.column("user")[row["user_row"]].as_py(), items.column("item")[row["rank"]].as_py()) for row in seen]
+    assert sorted(names) == sorted((f"u{user:02}", f"i{item:02}") for user, item in taste_pairs())
+    with pytest.raises(kithdb.InvalidArgumentError, match="not empty"):
+        named.export_parquet(folder)
+    with pytest.raises(kithdb.InvalidArgumentError, match="manifest"):
+        duck.recommend_all(None, tmp_path)
+
+
+def check(db, lists, k, query_bits, users=None):
+    """The same ids and the same bits of scores as the database's."""
+    frame = lists.sort_values(["user", "position"])
+    users = sorted(db.users().tolist()) if users is None else users
+    ids, scores = db.recommend(users=users, k=k, query_bits=query_bits)
+    there = ~np.isnan(scores)
+    assert frame.item.tolist() == ids[there].tolist()
+    found = frame.score.to_numpy(np.float32)
+    assert found.view(np.uint32).tolist() == scores[there].view(np.uint32).tolist()
+    assert frame.user.tolist() == [user for user, row in zip(users, there) for _ in range(row.sum())]
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory):
+    """Databases of several shapes of codes with what they export: one layer, several, odd widths, ties, users with much and with nothing left."""
+    made = []
+    random = np.random.default_rng(5)
+
+    def make(name, fill):
+        root = tmp_path_factory.mktemp(name)
+        db = kithdb.open(root / "db", background=False)
+        fill(db)
+        folder = root / "export"
+        db.export_parquet(folder)
+        made.append((db, folder))
+
+    def trained(db):
+        # Some have one item, some nearly all, one all of them: nothing is left for their list.
+        pairs = [(user, item) for user in range(120) for item in range(90) if (user * 7 + item * 13) % 120 <= user]
+        db.insert_many(pairs)
+        db.retire_item(11)
+        db.train("fast", bits=192).wait()
+
+    def layered(db):
+        db.insert_many([(f"u{user}", f"i{item}") for user in range(60) for item in range(40) if (user * item + user) % 5 < 2])
+        db.train("fast", model="bigear", bits=384, settings={"teacher.epochs": 3, "student.epochs": 2}).wait()
+
+    def imported(widths):
+        def fill(db):
+            layers = len(widths)
+            size = widths[0] // 8
+            # Few different codes and scalers, so that many scores are equal.
+            items = random.integers(0, 256, (50, layers * size), np.uint8)[random.integers(0, 6, 300)]
+            users = random.integers(0, 256, (70, layers, 4, size), np.uint8)
+            scale = lambda rows: random.choice(np.array([0.0, 0.25, 1.5, 0.1, 3.3333], np.float32), (rows, layers))  # noqa: E731
+            weights = (np.arange(layers) + 1) / np.float32(layers)
+            db.import_codes(items, np.maximum(scale(300), 0.1), weights.tolist(), np.arange(300) * 3, users, np.maximum(scale(70), 0.05), None)
+            db.insert_many({"user": random.integers(0, 70, 900), "item": random.integers(0, 300, 900) * 3})
+            db.compact("minor").wait()
+
+        return fill
+
+    make("trained", trained)
+    make("layered", layered)
+    make("imported", imported([64, 64, 64]))
+    make("odd", imported([24, 24]))
+    yield made
+    for db, _ in made:
+        db.close()
+
+
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize(("k", "query_bits"), [(10, 1), (10, 4), (200, 2), (1, None)])
+def test_duckdb_gives_ids_and_bits_of_the_library(exports, which, k, query_bits):
+    duckdb = pytest.importorskip("duckdb")
+    db, folder = exports[which]
+    check(db, duck.recommend_all(duckdb.connect(), folder, k, query_bits=query_bits).df(), k, query_bits)
+
+
+def test_an_item_that_is_retired_later_is_left_out(exports, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    db, folder = exports[0]
+    later = tmp_path / "later"
+    shutil.copytree(folder, later)
+    pq.write_table(pa.table({"item": pa.array([3, 4], pa.int64())}), later / "retired.parquet")
+    lists = duck.recommend_all(duckdb.connect(), later, 5).df()
+    assert not {3, 4} & set(lists.item)
+    ids, _ = db.recommend(users=[0], k=5, deny=[3, 4])
+    assert lists[lists.user == 0].item.tolist() == [item for item in ids[0].tolist() if item >= 0]
+
+
+def test_lists_are_longer_by_what_a_class_may_have():
+    for most in (0, 1, 2, 5, 800):
+        bounds = classes(most, 10)
+        assert bounds[0][0] == 0 and bounds[-1][1] > most
+        assert all(before[1] == after[0] for before, after in zip(bounds, bounds[1:]))
+        assert all(length >= 10 + (below - 1) for _, below, length in bounds)
