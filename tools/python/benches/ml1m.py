@@ -73,7 +73,7 @@ def main():
     def matrix():
         user_codes, user_ids = pd.factorize(train.user)
         item_codes, item_ids = pd.factorize(train.item)
-        return csr_matrix((np.ones(len(train), np.float32), (user_codes, item_codes))), user_ids, item_ids
+        return csr_matrix((np.ones(len(train), np.float32), (user_codes, item_codes))), user_ids.to_numpy(), item_ids.to_numpy()
 
     (sparse, user_ids, item_ids), _ = timed("implicit: factorize, csr_matrix", matrix)
     model = AlternatingLeastSquares(options.factors, 100, 10, iterations=15, num_threads=options.threads, random_state=1)

@@ -28,6 +28,7 @@ mod recommend;
 mod rejects;
 mod report;
 mod round_trip;
+mod snapshots;
 mod split;
 mod stdin;
 mod test_rows;
