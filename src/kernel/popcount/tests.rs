@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -310,7 +311,7 @@ fn kernels_are_found_by_name() {
 #[test]
 fn no_kernel_is_much_faster_than_the_preferred_one() {
     const ROWS: usize = 2048;
-    const ROUNDS: std::ops::Range<usize> = 9..300;
+    const ROUNDS: Range<usize> = 9..300;
     let kernels: Vec<Kernel> = Kernel::available().filter(|kernel| *kernel != Kernel::Scalar).collect();
     if kernels.is_empty() {
         return;
