@@ -8,7 +8,7 @@ use crate::error::{Error, RESTORE, Result};
 use crate::identity::Identity;
 
 /// The format this version writes, and the newest it reads.
-pub(crate) const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 4;
 
 pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const FORMAT: &str = "FORMAT";

@@ -50,7 +50,7 @@ pub use jobs::{JobOutcome, JobRecord};
 pub use manifest::{Manifest, StateFile};
 pub use part::Part;
 pub use reader::GenerationReader;
-pub use record::{IdKind, MAX_ID, Record, Side};
+pub use record::{IdKind, MAX_DESCRIPTION, MAX_ID, Record, Side};
 pub use report::{DiskUsage, VerifyReport};
 pub use state::State;
 pub use store::{Store, StoreOptions};

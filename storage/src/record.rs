@@ -5,6 +5,9 @@ use crate::error::{Error, Result};
 /// Bytes an external id may have.
 pub const MAX_ID: usize = 512;
 
+/// Bytes of what one record says of a user or an item.
+pub const MAX_DESCRIPTION: usize = 4096;
+
 /// One side of the bipartite graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -74,6 +77,15 @@ pub enum Record {
         /// The item's dense index.
         item: u32,
     },
+    /// Says something of a user or an item, in bytes whose meaning is the application's.
+    Describe {
+        /// Of whom.
+        side: Side,
+        /// The dense index.
+        index: u32,
+        /// What is said: 1 to [`MAX_DESCRIPTION`] bytes.
+        bytes: Vec<u8>,
+    },
 }
 
 const DEFINE: u8 = 1;
@@ -82,6 +94,7 @@ const REMOVE: u8 = 3;
 const FORGET_USER: u8 = 4;
 const RETIRE_ITEM: u8 = 5;
 const UNRETIRE_ITEM: u8 = 6;
+const DESCRIBE: u8 = 7;
 /// Flag of an insert: a weight follows.
 const WEIGHT: u8 = 0x40;
 /// Flag of an insert: a time follows.
@@ -112,6 +125,15 @@ impl Record {
                 }
                 [*user, *item]
             }
+            Record::Describe { index, bytes, .. } => {
+                if bytes.is_empty() || bytes.len() > MAX_DESCRIPTION {
+                    return Err(Error::invalid(format!(
+                        "a description has 1 to {MAX_DESCRIPTION} bytes, this one has {}",
+                        bytes.len()
+                    )));
+                }
+                [*index, 0]
+            }
             Record::Remove { user, item } => [*user, *item],
             Record::ForgetUser { user: index }
             | Record::RetireItem { item: index }
@@ -127,6 +149,7 @@ impl Record {
     pub(crate) fn encoded_bytes(&self) -> usize {
         match self {
             Record::Define { bytes, .. } => 9 + bytes.len(),
+            Record::Describe { bytes, .. } => 8 + bytes.len(),
             Record::Insert { .. } => 21,
             Record::Remove { .. } => 9,
             Record::ForgetUser { .. } | Record::RetireItem { .. } | Record::UnretireItem { .. } => 5,
@@ -172,6 +195,12 @@ impl Record {
                 out.push(UNRETIRE_ITEM);
                 out.extend_from_slice(&item.to_le_bytes());
             }
+            Record::Describe { side, index, bytes } => {
+                out.extend_from_slice(&[DESCRIBE, *side as u8]);
+                out.extend_from_slice(&index.to_le_bytes());
+                out.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+                out.extend_from_slice(bytes);
+            }
         }
     }
 
@@ -181,22 +210,14 @@ impl Record {
         let record = match op & !(WEIGHT | TIME) {
             DEFINE => {
                 let [side, kind] = take(bytes)?;
-                let side = match side {
-                    0 => Side::User,
-                    1 => Side::Item,
-                    _ => return None,
-                };
+                let side = side_of(side)?;
                 let kind = match kind {
                     0 => IdKind::U64,
                     1 => IdKind::Str,
                     2 => IdKind::Bytes,
                     _ => return None,
                 };
-                let index = index(bytes)?;
-                let length = u16::from_le_bytes(take(bytes)?) as usize;
-                let (id, rest) = bytes.split_at_checked(length)?;
-                *bytes = rest;
-                Record::Define { side, index, kind, bytes: id.to_vec() }
+                Record::Define { side, index: index(bytes)?, kind, bytes: counted(bytes)? }
             }
             INSERT => {
                 let (user, item) = (index(bytes)?, index(bytes)?);
@@ -208,6 +229,10 @@ impl Record {
             FORGET_USER => Record::ForgetUser { user: index(bytes)? },
             RETIRE_ITEM => Record::RetireItem { item: index(bytes)? },
             UNRETIRE_ITEM => Record::UnretireItem { item: index(bytes)? },
+            DESCRIBE => {
+                let [side] = take(bytes)?;
+                Record::Describe { side: side_of(side)?, index: index(bytes)?, bytes: counted(bytes)? }
+            }
             _ => return None,
         };
         (op & (WEIGHT | TIME) == 0).then_some(record)
@@ -222,6 +247,22 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 fn index(bytes: &mut &[u8]) -> Option<u32> {
     take(bytes).map(u32::from_le_bytes)
+}
+
+/// Bytes that their number, a u16, stands before.
+fn counted(bytes: &mut &[u8]) -> Option<Vec<u8>> {
+    let length = u16::from_le_bytes(take(bytes)?) as usize;
+    let (counted, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(counted.to_vec())
+}
+
+fn side_of(byte: u8) -> Option<Side> {
+    match byte {
+        0 => Some(Side::User),
+        1 => Some(Side::Item),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +285,7 @@ mod tests {
             Record::ForgetUser { user: 5 },
             Record::RetireItem { item: 6 },
             Record::UnretireItem { item: 6 },
+            Record::Describe { side: Side::User, index: 8, bytes: vec![9; MAX_DESCRIPTION] },
         ];
         for record in records {
             let mut bytes = Vec::new();
@@ -255,7 +297,14 @@ mod tests {
 
     #[test]
     fn unknown_operations_and_flags_are_refused() {
-        for bad in [&[0u8][..], &[7, 0, 0, 0, 0], &[REMOVE | TIME, 0, 0, 0, 0, 0, 0, 0, 0], &[DEFINE, 2, 0], &[]] {
+        for bad in [
+            &[0u8][..],
+            &[8, 0, 0, 0, 0],
+            &[DESCRIBE, 2, 0, 0, 0, 0, 0, 0],
+            &[REMOVE | TIME, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[DEFINE, 2, 0],
+            &[],
+        ] {
             assert_eq!(Record::decode(&mut &*bad), None, "{bad:?}");
         }
     }
@@ -276,6 +325,8 @@ mod tests {
             define(IdKind::Bytes, &[0; 513]),
             define(IdKind::U64, b"1234"),
             define(IdKind::Str, &[0xff]),
+            Record::Describe { side: Side::Item, index: 0, bytes: Vec::new() },
+            Record::Describe { side: Side::Item, index: 0, bytes: vec![0; MAX_DESCRIPTION + 1] },
         ] {
             assert!(bad.validate().is_err(), "{bad:?}");
         }

@@ -37,6 +37,9 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(side, index, (kind, bytes))| Record::Define { side, index, kind, bytes }),
         1 => (index.clone(), index.clone()).prop_map(|(user, item)| Record::Remove { user, item }),
         1 => index.clone().prop_map(|user| Record::ForgetUser { user }),
+        1 => (any::<bool>(), index.clone(), prop::collection::vec(any::<u8>(), 1..4097)).prop_map(|(user, index, bytes)| {
+            Record::Describe { side: if user { Side::User } else { Side::Item }, index, bytes }
+        }),
         1 => index.prop_map(|item| Record::RetireItem { item }),
     ]
 }

@@ -18,7 +18,7 @@ use kithdb::{Compaction, Db, Id, IdKind, Preset, Side, TrainOptions};
 use made::{FIXTURES, Fixture};
 
 /// The format that this version writes.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 fn folder(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/format-{format}"))

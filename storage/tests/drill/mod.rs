@@ -60,7 +60,11 @@ pub fn record(sequence: u64) -> Record {
         0 => Record::Remove { user, item },
         1 if h & 0x100 == 0 => Record::ForgetUser { user },
         1 if h & 0x200 == 0 => Record::RetireItem { item },
-        1 => Record::UnretireItem { item },
+        1 if h & 0x400 == 0 => Record::UnretireItem { item },
+        1 => {
+            let bytes = h.to_le_bytes().repeat(1 + (h >> 8) as usize % 90);
+            Record::Describe { side: if h & 0x800 == 0 { Side::User } else { Side::Item }, index: item, bytes }
+        }
         2 | 3 => {
             let bytes = h.to_le_bytes().repeat(1 + (h >> 8) as usize % 12);
             Record::Define { side: Side::Item, index: item, kind: IdKind::Bytes, bytes }
