@@ -2,14 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kithdb_storage::{JobRecord, Store, VerifyReport};
 
+use crate::attributes::{Attributes, ValueKind};
 use crate::compaction::{Compaction, ImportOutcome, Job, Worker};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, FullPrecision};
 use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
+use crate::filter::{Condition, FilterError};
 use crate::generation::stored;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::{Inserted, Interaction};
@@ -127,7 +130,7 @@ impl Db {
     /// Records many interactions, in large group commits. All of them are on the disk, and seen by queries, when this returns; how many there were.
     ///
     /// # Errors
-    /// As [`Db::insert`]. Interactions are stored in batches of 16,384: those before the batch with the faulty one are stored, and inserting
+    /// As [`Db::insert`], naming the row, from 1, of what cannot be stored. Interactions are stored in batches of 16,384: those before the batch with the faulty one are stored, and inserting
     /// them again changes nothing.
     pub fn insert_many<I>(&self, interactions: I) -> Result<u64>
     where
@@ -147,8 +150,9 @@ impl Db {
         I::Item: Into<Interaction>,
     {
         let mut stream = Stream::new(&self.inner.writer);
-        let sent = interactions.into_iter().map(Into::into).try_for_each(|interaction: Interaction| {
-            interaction.check()?;
+        let mut rows = (1u64..).zip(interactions.into_iter().map(Into::into));
+        let sent = rows.try_for_each(|(row, interaction): (u64, Interaction)| {
+            interaction.check().map_err(|error| error.of_row(row))?;
             stream.push(Operation::Insert(interaction))
         });
         // Nothing is under way any more when this returns, and what storage refused comes before what the caller got wrong.
@@ -188,6 +192,133 @@ impl Db {
     /// As [`Db::insert`].
     pub fn unretire_item(&self, item: impl Into<Id>) -> Result<bool> {
         Ok(self.commit(vec![Operation::UnretireItem(item.into())])?.wait()?.changed > 0)
+    }
+
+    /// Says something of an item: the values given are set, or taken away, and all others stay. Who is not known becomes known, without a code before
+    /// somebody touches it. It is on the disk when this returns, and seen by the next query's [filter](Query::filter). Nothing is learned from it.
+    ///
+    /// ```
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+    /// use kithdb::Attributes;
+    /// db.set_item("kettle", Attributes::titled("Kettle, 1 l").set("price", 49.5).set("tags", ["sale", "steel"]))?;
+    /// db.set_item("kettle", Attributes::new().set("in_stock", false))?;
+    /// assert_eq!(db.item("kettle")?.unwrap().title(), Some("Kettle, 1 l"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::insert`], and [`Error::InvalidArgument`] for a value of another kind than those its name has, a name of no or more than 64 bytes or
+    /// one more than 256, numbers that are not finite, empty texts, and more than [`MAX_ATTRIBUTE_BYTES`](crate::MAX_ATTRIBUTE_BYTES) together.
+    pub fn set_item(&self, item: impl Into<Id>, attributes: Attributes) -> Result<()> {
+        self.describe(Side::Item, item.into(), attributes)
+    }
+
+    /// Says something of a user, as [`Db::set_item`] of an item. It is forgotten with them.
+    ///
+    /// # Errors
+    /// As [`Db::set_item`].
+    pub fn set_user(&self, user: impl Into<Id>, attributes: Attributes) -> Result<()> {
+        self.describe(Side::User, user.into(), attributes)
+    }
+
+    /// [`Db::set_item`] for many, in large group commits; how many there were.
+    ///
+    /// # Errors
+    /// As [`Db::set_item`]. They are stored in batches of 16,384: those before the batch with the faulty one are stored, and saying it again is safe.
+    pub fn set_items<I: Into<Id>>(&self, items: impl IntoIterator<Item = (I, Attributes)>) -> Result<u64> {
+        self.describe_many(Side::Item, items.into_iter().map(|(id, attributes)| (id.into(), attributes)))
+    }
+
+    /// [`Db::set_user`] for many, in large group commits; how many there were.
+    ///
+    /// # Errors
+    /// As [`Db::set_items`].
+    pub fn set_users<I: Into<Id>>(&self, users: impl IntoIterator<Item = (I, Attributes)>) -> Result<u64> {
+        self.describe_many(Side::User, users.into_iter().map(|(id, attributes)| (id.into(), attributes)))
+    }
+
+    fn describe(&self, side: Side, id: Id, attributes: Attributes) -> Result<()> {
+        id.check(side)?;
+        attributes.check()?;
+        self.commit(vec![Operation::Describe { side, id, attributes }])?.wait().map(drop)
+    }
+
+    fn describe_many(&self, side: Side, mut said: impl Iterator<Item = (Id, Attributes)>) -> Result<u64> {
+        let mut stream = Stream::new(&self.inner.writer);
+        let mut count = 0;
+        let sent = said.try_for_each(|(id, attributes)| {
+            count += 1;
+            id.check(side).and_then(|()| attributes.check()).map_err(|error| error.of_row(count))?;
+            stream.push(Operation::Describe { side, id, attributes })
+        });
+        stream.finish(sent.is_ok())?;
+        sent.map(|()| count)
+    }
+
+    /// What is said of an item; `None` where nobody knows it, and no values where nothing was said. O(names).
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn item(&self, item: impl Into<Id>) -> Result<Option<Attributes>> {
+        self.snapshot().item(item)
+    }
+
+    /// The items whose attributes fulfil a [`Condition`], in the order in which they came, retired ones and those without a code among them.
+    ///
+    /// # Errors
+    /// [`Error::Filter`].
+    pub fn items_where<C>(&self, condition: C) -> Result<Vec<Id>>
+    where
+        C: TryInto<Condition>,
+        FilterError: From<C::Error>,
+    {
+        self.snapshot().items_where(condition)
+    }
+
+    /// What is said of a user; `None` where nobody knows them. O(names).
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn user(&self, user: impl Into<Id>) -> Result<Option<Attributes>> {
+        self.snapshot().user(user)
+    }
+
+    /// The names of a side's attributes and the kind of their values, by name.
+    pub fn attribute_names(&self, side: Side) -> Vec<(String, ValueKind)> {
+        self.snapshot().attribute_names(side)
+    }
+
+    /// Closes the database, and tells what went wrong on the way: dropping the last handle does the same and says nothing. A running job is cancelled. Other
+    /// handles have a second to go, of requests that are just being answered; snapshots and jobs are none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] where another handle is still held, which keeps it open; [`Error::NotApplied`] where it took no more writes;
+    /// [`Error::Storage`] where the last files could not be synced. Nothing acknowledged is lost by any of them.
+    pub fn close(self) -> Result<()> {
+        let until = Instant::now() + Duration::from_secs(1);
+        let mut inner = Arc::try_unwrap(self.inner);
+        while let Err(shared) = inner {
+            if Instant::now() > until {
+                return Err(Error::InvalidArgument {
+                    what: "closing a database that another handle holds".into(),
+                    remedy: "drop its clones first".into(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            inner = Arc::try_unwrap(shared);
+        }
+        let Ok(Inner { worker, writer, live, store, .. }) = inner else { return Ok(()) };
+        drop((worker, writer));
+        let outcome = live.check();
+        drop(live);
+        // The threads that held it have ended.
+        if let Some(store) = Arc::into_inner(store) {
+            store.close()?;
+        }
+        outcome
     }
 
     /// What an interaction that comes again means here.

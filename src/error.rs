@@ -124,6 +124,9 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A filter that cannot be read, or that means nothing here; nothing was done.
+    #[error(transparent)]
+    Filter(#[from] crate::filter::FilterError),
     /// Codes that do not fit: the caller's own, or a fault of training.
     #[error(transparent)]
     Code(#[from] crate::code::CodeError),
@@ -185,6 +188,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, of a row of many, from 1.
+    pub(crate) fn of_row(self, row: u64) -> Self {
+        match self {
+            Error::InvalidArgument { what, remedy } => {
+                Error::InvalidArgument { what: format!("row {row}: {what}"), remedy }
+            }
+            other => other,
+        }
+    }
+
     /// Whether stored data are damaged: what helps then is a backup, not another try.
     pub fn is_damage(&self) -> bool {
         match self {

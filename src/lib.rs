@@ -45,6 +45,7 @@
 //! [`Db`] is all an application needs; [`Query`] what it asks with. The [`cookbook`] has short answers to common questions, limits, and what is promised
 //! about versions.
 
+mod attributes;
 mod catalogue;
 pub mod code;
 mod compaction;
@@ -55,6 +56,7 @@ mod encoder;
 mod error;
 pub mod eval;
 mod exchange;
+mod filter;
 mod fold_in;
 mod generation;
 mod graph;
@@ -77,10 +79,12 @@ mod train;
 mod watch;
 mod writer;
 
+pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_NAME_BYTES, Value, ValueKind};
 pub use compaction::{Compaction, Drift, ImportOutcome, Job, PhaseTime, Policy, Progress, TrainOutcome};
 pub use db::Db;
 pub use error::{Error, Result};
 pub use exchange::{CodeSet, Embeddings, EncodeOptions, ExportOutcome, Metric, RowIds, Vectors};
+pub use filter::{AttributeName, Condition, FilterError, attribute};
 pub use fold_in::FoldInMap;
 pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::attributes::{Attributes, ValueKind};
 use crate::catalogue::Catalogues;
 use crate::error::{Error, Result};
 use crate::eval::{self, Evaluation, Tally};
+use crate::filter::{Condition, FilterError, evaluate};
 use crate::generation::{Cut, Generation};
 use crate::graph::postings::Edge;
 use crate::ids::{Id, IdKind, Side};
@@ -172,6 +174,43 @@ impl Snapshot {
         Ok(self.tail().history(dense).into_iter().filter_map(interaction).collect())
     }
 
+    /// What is said of an item, as [`Db::item`](crate::Db::item).
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn item(&self, item: impl Into<Id>) -> Result<Option<Attributes>> {
+        let Catalogues { items, attributes, .. } = self.catalogues();
+        Ok(items.get(&item.into())?.map(|item| attributes.items.get(item)))
+    }
+
+    /// The items whose attributes fulfil a condition, as [`Db::items_where`](crate::Db::items_where).
+    ///
+    /// # Errors
+    /// [`Error::Filter`].
+    pub fn items_where<C>(&self, condition: C) -> Result<Vec<Id>>
+    where
+        C: TryInto<Condition>,
+        FilterError: From<C::Error>,
+    {
+        let Catalogues { items, attributes, .. } = self.catalogues();
+        let condition = condition.try_into().map_err(FilterError::from)?;
+        Ok(evaluate(&condition, &attributes.items, items.len())?.iter().filter_map(|item| items.id(item)).collect())
+    }
+
+    /// What is said of a user, as [`Db::user`](crate::Db::user).
+    ///
+    /// # Errors
+    /// [`Error::WrongIdKind`].
+    pub fn user(&self, user: impl Into<Id>) -> Result<Option<Attributes>> {
+        let Catalogues { users, attributes, .. } = self.catalogues();
+        Ok(users.get(&user.into())?.map(|user| attributes.users.get(user)))
+    }
+
+    /// The names of a side's attributes and the kind of their values, by name.
+    pub fn attribute_names(&self, side: Side) -> Vec<(String, ValueKind)> {
+        self.catalogues().attributes.of(side).names().map(|(name, kind)| (name.to_owned(), kind)).collect()
+    }
+
     /// Every user's id, in the order in which they came.
     pub fn users(&self) -> Vec<Id> {
         let users = &self.catalogues().users;
@@ -266,7 +305,7 @@ impl Snapshot {
             Error::InvalidArgument { what: "cut-offs".into(), remedy: "pass at least one k, each above 0".into() };
         let &most = cuts.iter().max().filter(|_| !cuts.contains(&0)).ok_or(invalid)?;
         let mut tally = Tally::new(cuts);
-        let (Catalogues { users, items }, tail) = (self.catalogues(), self.tail());
+        let (Catalogues { users, items, .. }, tail) = (self.catalogues(), self.tail());
         // Measures that know only what was retrieved have to retrieve as much as where they come from.
         let most = most.max(eval::RETRIEVED);
         let item_degree = |id: &Id| items.get(id).ok().flatten().map_or(0, |item| tail.item_degree(item));

@@ -129,7 +129,7 @@ impl Tail {
         for (sequence, record) in (first..).zip(records) {
             self.applied = sequence;
             match *record {
-                Record::Define { .. } => {}
+                Record::Define { .. } | Record::Describe { .. } => {}
                 Record::Insert { user, item, weight, time } if self.repeats != Repeats::Last => {
                     // In the order of the log, so that sums come out the same bit for bit whenever it is replayed.
                     let next = Edge { weight, time };

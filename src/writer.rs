@@ -1,6 +1,6 @@
 //! The one writer: group commit of what callers insert, remove, forget, retire and unretire.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use kithdb_storage::{Record, Side, Store};
 
+use crate::attributes::{self, Attributes, Table, ValueKind, check_kinds};
 use crate::catalogue::{Catalogue, Catalogues};
 use crate::error::{Error, Result};
 use crate::ids::{Id, IdKind};
@@ -40,6 +41,12 @@ pub(crate) enum Operation {
     Define {
         side: Side,
         id: Id,
+    },
+    /// Says something of a user or an item, who gets a number if there is none.
+    Describe {
+        side: Side,
+        id: Id,
+        attributes: Attributes,
     },
 }
 
@@ -273,16 +280,28 @@ struct Numbers<'a> {
     side: Side,
     known: &'a Catalogue,
     new: Catalogue,
+    attributes: &'a Table,
+    /// Kinds of attributes that this group is the first to name.
+    new_kinds: BTreeMap<String, ValueKind>,
 }
 
 impl<'a> Resolver<'a> {
     fn new(catalogues: &'a Catalogues) -> Self {
-        let numbers = |side, known| Numbers { side, known, new: Catalogue::new(side) };
+        let numbers = |side, known| Numbers {
+            side,
+            known,
+            new: Catalogue::new(side),
+            attributes: catalogues.attributes.of(side),
+            new_kinds: BTreeMap::new(),
+        };
         Self { users: numbers(Side::User, &catalogues.users), items: numbers(Side::Item, &catalogues.items) }
     }
 
-    /// Refuses a commit that names an id of the wrong kind, before any of it is resolved.
-    fn check(&self, operations: &[Operation]) -> Result<()> {
+    /// Refuses a commit that names an id of the wrong kind, or an attribute, before any of it is resolved.
+    fn check(&mut self, operations: &[Operation]) -> Result<()> {
+        for side in [&mut self.users, &mut self.items] {
+            side.check_attributes(operations)?;
+        }
         let (mut user_kind, mut item_kind) = (self.users.kind(), self.items.kind());
         for operation in operations {
             let (user, item, defines) = match operation {
@@ -290,8 +309,12 @@ impl<'a> Resolver<'a> {
                 Operation::Remove { user, item } => (Some(user), Some(item), false),
                 Operation::ForgetUser(user) => (Some(user), None, false),
                 Operation::RetireItem(item) | Operation::UnretireItem(item) => (None, Some(item), false),
-                Operation::Define { side: Side::User, id } => (Some(id), None, true),
-                Operation::Define { side: Side::Item, id } => (None, Some(id), true),
+                Operation::Define { side: Side::User, id } | Operation::Describe { side: Side::User, id, .. } => {
+                    (Some(id), None, true)
+                }
+                Operation::Define { side: Side::Item, id } | Operation::Describe { side: Side::Item, id, .. } => {
+                    (None, Some(id), true)
+                }
             };
             for (side, id, kind) in [(&self.users, user, &mut user_kind), (&self.items, item, &mut item_kind)] {
                 let Some(id) = id else { continue };
@@ -303,6 +326,13 @@ impl<'a> Resolver<'a> {
             }
         }
         Ok(())
+    }
+
+    fn side(&mut self, side: Side) -> &mut Numbers<'a> {
+        match side {
+            Side::User => &mut self.users,
+            Side::Item => &mut self.items,
+        }
     }
 
     fn resolve_all(&mut self, operations: &[Operation], records: &mut Vec<Record>) -> Result<()> {
@@ -342,12 +372,14 @@ impl<'a> Resolver<'a> {
             Operation::UnretireItem(item) => {
                 records.extend(self.items.find(item).map(|item| Record::UnretireItem { item }))
             }
-            Operation::Define { side, id } => {
-                let numbers = match side {
-                    Side::User => &mut self.users,
-                    Side::Item => &mut self.items,
-                };
-                numbers.number(id, records)?;
+            Operation::Define { side, id } => drop(self.side(*side).number(id, records)?),
+            Operation::Describe { side, id, attributes } => {
+                let index = self.side(*side).number(id, records)?;
+                let mut bytes = Vec::new();
+                attributes::encode(attributes, &mut bytes);
+                if !bytes.is_empty() {
+                    records.push(Record::Describe { side: *side, index, bytes });
+                }
             }
         }
         Ok(())
@@ -361,6 +393,20 @@ impl Numbers<'_> {
 
     fn check_kind(&self, kind: IdKind, id: &Id) -> Result<()> {
         if id.kind() == kind { Ok(()) } else { Catalogue::of_kind(self.side, kind).check_kind(id.kind()) }
+    }
+
+    /// Refuses attributes of another kind than their names have, in the state or by what this group says.
+    fn check_attributes(&mut self, operations: &[Operation]) -> Result<()> {
+        let said = operations.iter().filter_map(|operation| match operation {
+            Operation::Describe { side, attributes, .. } if *side == self.side => Some(attributes),
+            _ => None,
+        });
+        let mut kinds = self.new_kinds.clone();
+        for attributes in said {
+            check_kinds(self.side, self.attributes, &mut kinds, attributes)?;
+        }
+        self.new_kinds = kinds;
+        Ok(())
     }
 
     fn find(&self, id: &Id) -> Option<u32> {

@@ -8,9 +8,11 @@ use std::path::Path;
 
 use drill::files::read;
 use drill::stored;
-use kithdb::{Compaction, Db, Error, Id, Interaction};
+use kithdb::{Attributes, Compaction, Db, Error, Id, Interaction};
 
 const SECRET: &str = "a-name-that-nobody-may-find-again";
+/// What is said of them.
+const ADDRESS: &str = "where-they-live";
 
 fn holds(path: &Path, secret: &str) -> Vec<String> {
     let has = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
@@ -38,6 +40,8 @@ fn two_publications_after_a_forgetting_no_file_names_who_it_was() {
     let db = options().open(&path).unwrap();
     db.insert_many(named()).unwrap();
     db.insert_many((0..12).map(|item| (SECRET.to_owned(), format!("item {item}")))).unwrap();
+    db.set_user(SECRET, Attributes::new().set("city", ADDRESS)).unwrap();
+    db.set_item("item 3", Attributes::new().set("city", "stays")).unwrap();
     db.train(shop::options()).unwrap().wait().unwrap();
     // Trained, compacted over and kept: it is in bases, patches and the log.
     for round in 0..4 {
@@ -46,6 +50,8 @@ fn two_publications_after_a_forgetting_no_file_names_who_it_was() {
         minor(&db);
     }
     db.insert(SECRET, "item 40").unwrap();
+    db.set_user(SECRET, Attributes::titled(ADDRESS).set("tags", [ADDRESS])).unwrap();
+    assert!(!holds(&path, ADDRESS).is_empty());
     assert!(holds(&path, SECRET).len() > 1);
     let taken = db.history("user 7").unwrap()[0].item.clone();
     assert!(db.remove("user 7", taken).unwrap() && db.retire_item("item 9").unwrap());
@@ -58,9 +64,12 @@ fn two_publications_after_a_forgetting_no_file_names_who_it_was() {
         db.insert("user 3", "item 1").unwrap();
     }
     assert_eq!(holds(&path, SECRET), [""; 0]);
+    assert_eq!(holds(&path, ADDRESS), [""; 0]);
+    assert_eq!(db.item("item 3").unwrap().unwrap().get("city"), Some(&"stays".into()));
     let copy = directory.path().join("copy.kith");
     db.compact_to(&copy).unwrap();
     assert_eq!(holds(&copy, SECRET), [""; 0]);
+    assert_eq!(holds(&copy, ADDRESS), [""; 0]);
     let edges = stored(&db);
     assert!(!edges.keys().any(|(user, _)| *user == Id::from(SECRET)));
     drop(db);

@@ -10,6 +10,7 @@ use hashbrown::DefaultHashBuilder;
 use kithdb_storage::Record;
 use roaring::RoaringBitmap;
 
+use crate::attributes::{self, Tables};
 use crate::error::{Error, Result};
 use crate::ids::{Id, IdKind, Side, kind_name, side_name};
 use crate::persistent::Pages;
@@ -18,23 +19,26 @@ use lookup::Lookup;
 /// Ids a page holds.
 const PAGE: usize = 128;
 
-/// Both sides' ids. A copy is O(1) and stays as it is.
+/// Both sides' ids, and what is said of whom they name. A copy is O(1) and stays as it is.
 #[derive(Clone)]
 pub(crate) struct Catalogues {
     pub(crate) users: Catalogue,
     pub(crate) items: Catalogue,
+    pub(crate) attributes: Tables,
 }
 
 impl Catalogues {
     /// Those of a database nobody has written to.
     pub(crate) fn new() -> Self {
-        Self { users: Catalogue::new(Side::User), items: Catalogue::new(Side::Item) }
+        let (users, items) = (Catalogue::new(Side::User), Catalogue::new(Side::Item));
+        Self { users, items, attributes: Tables::default() }
     }
 
-    /// Takes in the definitions among `records`, and the users they forget.
+    /// Takes in the definitions and descriptions among `records`, and the users they forget.
     ///
     /// # Errors
-    /// `Damaged` for a record that defines an id out of turn, or names a number without one; the records before it are taken in.
+    /// `Damaged` for a record that defines an id out of turn, names a number without one, or describes it in no known way; the records before it are taken
+    /// in.
     pub(crate) fn apply<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Result<()> {
         for record in records {
             match record {
@@ -43,12 +47,27 @@ impl Catalogues {
                 Record::ForgetUser { user } => {
                     self.users.check_defined(*user)?;
                     self.users.forget(*user);
+                    self.attributes.users.clear(*user);
                 }
                 Record::Insert { user, item, .. } | Record::Remove { user, item } => {
                     self.users.check_defined(*user)?;
                     self.items.check_defined(*item)?;
                 }
                 Record::RetireItem { item } | Record::UnretireItem { item } => self.items.check_defined(*item)?,
+                Record::Describe { side, index, bytes } => {
+                    let catalogue = match side {
+                        Side::User => &self.users,
+                        Side::Item => &self.items,
+                    };
+                    catalogue.check_defined(*index)?;
+                    let said = attributes::decode(bytes).ok_or_else(|| Error::Damaged {
+                        what: format!("the log's description of {} {index}", side_name(*side)),
+                    })?;
+                    // Who was forgotten has none, whatever came after.
+                    if !catalogue.forgotten.contains(*index) {
+                        self.attributes.of_mut(*side).set(*index, &said)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -198,6 +217,18 @@ impl Catalogue {
         (dense < self.len && !self.forgotten.contains(dense)).then(|| Id::from_key(self.kind?, self.raw(dense)))?
     }
 
+    /// The text of `dense` in a catalogue of texts, unless it was forgotten or never given out.
+    pub(crate) fn text(&self, dense: u32) -> Option<&str> {
+        let is_live = dense < self.len && !self.forgotten.contains(dense);
+        is_live.then(|| std::str::from_utf8(self.raw(dense)).ok())?
+    }
+
+    /// Bytes it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let keys: usize = self.pages.iter().map(|page| size_of::<Page>() + page.keys.capacity()).sum();
+        keys + self.lookup.bytes()
+    }
+
     /// Refuses a number that was never given out: everything kept by number has as many places as there are ids.
     fn check_defined(&self, dense: u32) -> Result<()> {
         if dense < self.len {
@@ -343,6 +374,8 @@ mod tests {
             Record::ForgetUser { user: 1 },
             Record::RetireItem { item: 1 },
             Record::UnretireItem { item: 9 },
+            Record::Describe { side: Side::Item, index: 1, bytes: vec![1, b'a', 1] },
+            Record::Describe { side: Side::Item, index: 0, bytes: vec![1, b'a', 9] },
         ] {
             assert!(matches!(catalogues.apply([&stray]), Err(Error::Damaged { .. })), "{stray:?}");
         }

@@ -89,6 +89,19 @@ impl QueryCode {
         magnitude(self.layer(layer), self.planes, self.shape.widths()[layer], self.shape.tail_mask(layer))
     }
 
+    /// The size of the vector it stands for, if all dimensions of a layer had their mean magnitude: `sqrt(sum_l w_l^2 d_l m_l^2)`. What scores are divided by
+    /// to be compared with those of other queries. O(planes x words).
+    pub(crate) fn size(&self) -> f32 {
+        let layers = self.factors.iter().zip(self.shape.weights()).zip(self.shape.widths()).enumerate();
+        let squares = layers.map(|(layer, ((&factor, &weight), &width))| {
+            // c_l = w_l^2 s_l, where s_l is the step between the integers: m_l is s_l times their mean magnitude.
+            let mean = f64::from(factor) / f64::from(weight).max(f64::MIN_POSITIVE) * f64::from(self.magnitude(layer))
+                / f64::from(width);
+            f64::from(width) * mean * mean
+        });
+        squares.sum::<f64>().sqrt() as f32
+    }
+
     /// What every layer adds to the score of an item, `alpha_i (c_l p_l)`, `[layers]`: summed in f32 from the last layer to the first, beginning
     /// at +0.0, they are the score bit for bit. For explanations; searches have faster ways. O(planes x words).
     ///

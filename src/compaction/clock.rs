@@ -47,6 +47,8 @@ impl Clock {
             learns: provenance.as_ref().is_some_and(|provenance| provenance.options.is_some()),
             interactions: generation.map_or(0, |generation| generation.postings().items().len() as u64),
             changes,
+            records: tail.applied()
+                - generation.and_then(|g| g.manifest()).map_or(0, |manifest| manifest.folded_through),
             unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
             age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
             quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },

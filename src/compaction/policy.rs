@@ -128,13 +128,17 @@ impl Policy {
 
     /// What to begin, and why.
     pub(super) fn decide(&self, now: &Situation) -> Option<(Compaction, String)> {
-        let Situation { learns, interactions, changes, unlearned, age, quiet, refused, recall_kept } = *now;
+        let Situation { learns, interactions, changes, records, unlearned, age, quiet, refused, recall_kept } = *now;
         if quiet < self.pause {
             return None;
         }
         if learns && recall_kept < self.major_recall {
             let why = format!("{:.0} % of recall is left since all rows were learned", 100.0 * recall_kept);
             return Some((Compaction::Major, why));
+        }
+        // Attributes that change, and interactions that come and go, are read again at every opening.
+        if records / 2 >= self.fold_changes.max(interactions) {
+            return Some((Compaction::Minor, format!("{records} records of the log were not folded")));
         }
         if changes == 0 {
             return None;
@@ -171,6 +175,8 @@ pub(super) struct Situation {
     pub(super) interactions: u64,
     /// Interactions that are not as in the generation.
     pub(super) changes: u64,
+    /// Records of the log that are not in the generation.
+    pub(super) records: u64,
     /// Of them and of those that minor compactions took in, all since all rows were learned.
     pub(super) unlearned: u64,
     /// How long there have been changes.
@@ -195,6 +201,7 @@ mod tests {
             learns: true,
             interactions: 1_000_000,
             changes: 0,
+            records: 0,
             unlearned: 0,
             age: Duration::ZERO,
             quiet: hour,
@@ -211,6 +218,8 @@ mod tests {
         assert_eq!(of(Situation { changes: 1_000, unlearned: 100_000, ..calm }), Some(Compaction::Major));
         let refused = Situation { changes: 1_000, refused: Some(Compaction::Minor), ..calm };
         assert_eq!(of(refused), Some(Compaction::Major));
+        assert_eq!(of(Situation { records: 1 << 21, ..calm }), Some(Compaction::Minor));
+        assert_eq!(of(Situation { records: (1 << 21) - 1, ..calm }), None);
         assert_eq!(of(Situation { recall_kept: 0.89, ..calm }), Some(Compaction::Major));
         assert_eq!(of(Situation { recall_kept: 0.91, ..calm }), None);
         let untrained = Situation { learns: false, interactions: 0, ..calm };

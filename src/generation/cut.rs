@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kithdb_storage::IdKind;
 use roaring::RoaringBitmap;
 
+use crate::attributes::Table;
 use crate::catalogue::{self, Catalogue, Catalogues};
 use crate::graph::postings::Postings;
 use crate::tail::Tail;
@@ -32,7 +33,7 @@ pub(crate) struct Touched {
     pub(crate) items: Vec<u32>,
 }
 
-/// Both sides' catalogues as columns.
+/// Both sides' catalogues as columns, and what is said of whom they name.
 pub(crate) struct Ids {
     /// Whether somebody was forgotten since the generation before.
     pub(super) forgotten: bool,
@@ -45,12 +46,13 @@ pub(super) struct Column {
     pub(super) kind: Option<IdKind>,
     pub(super) keys: Vec<u8>,
     pub(super) ends: Vec<u64>,
+    pub(super) attributes: Table,
 }
 
 impl Column {
-    fn of(catalogue: &Catalogue) -> Self {
+    fn of(catalogue: &Catalogue, attributes: &Table) -> Self {
         let (keys, ends) = catalogue.encode();
-        Self { kind: catalogue.kind(), keys, ends }
+        Self { kind: catalogue.kind(), keys, ends, attributes: attributes.clone() }
     }
 }
 
@@ -58,7 +60,10 @@ impl Cut {
     /// Everything that a moment has seen. O(edges); nobody waits for it.
     pub(crate) fn of(catalogues: &Catalogues, tail: &Tail) -> Self {
         let postings = tail.fold(catalogues.users.len());
-        let (users, items) = (Column::of(&catalogues.users), Column::of(&catalogues.items));
+        let (users, items) = (
+            Column::of(&catalogues.users, &catalogues.attributes.users),
+            Column::of(&catalogues.items, &catalogues.attributes.items),
+        );
         let ids = Ids { forgotten: tail.has_forgotten(), users, items };
         let ranks = catalogue::ranks(&ids.items.keys, &ids.items.ends).into();
         let (retired, touched) = (tail.retired().clone(), tail.touched());

@@ -10,6 +10,7 @@ use super::content::Columns;
 use super::cut::Ids;
 use super::rows::CodedRows;
 use super::{Content, Derived, Generation, Provenance};
+use crate::attributes::{Table, Tables};
 use crate::catalogue::{Catalogue, Catalogues};
 use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;
@@ -132,6 +133,8 @@ pub(crate) fn publish(
             attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
         }
     }
+    write_attributes(&mut writer, Side::User, &ids.users.attributes, ids.users.ends.len() as u32)?;
+    write_attributes(&mut writer, Side::Item, &ids.items.attributes, ids.items.ends.len() as u32)?;
     write_content(&mut writer, &content.columns(), index, &mut attributes)?;
     if state.is_none() {
         writer.share_state();
@@ -248,9 +251,12 @@ pub(crate) fn load_from(store: &Store, manifest: Arc<Manifest>, kernel: Kernel) 
     Ok((catalogues, generation.keeping(manifest)))
 }
 
-/// The ids of both sides.
+/// The ids of both sides, and what is said of whom they name.
 pub(crate) fn catalogues(parts: &impl Parts) -> Result<Catalogues> {
-    Ok(Catalogues { users: catalogue(parts, Side::User)?, items: catalogue(parts, Side::Item)? })
+    let (users, items) = (catalogue(parts, Side::User)?, catalogue(parts, Side::Item)?);
+    let attributes =
+        Tables { users: described(parts, Side::User, users.len())?, items: described(parts, Side::Item, items.len())? };
+    Ok(Catalogues { users, items, attributes })
 }
 
 /// What follows from `content`, by what of it was stored.
@@ -388,6 +394,36 @@ fn encoder(parts: &impl Parts, shape: &Arc<CodeShape>, isa: Isa) -> Result<Optio
     let (mean, frames) = (parts.part("encoder.mean")?, parts.part("encoder.frames")?);
     let encoder = Encoder::new(Arc::clone(shape), passes, normalised, mean, frames, isa);
     encoder.map(Some).map_err(|error| damaged(&error.to_string()))
+}
+
+/// What is said of a side of so many rows; nothing where nothing was written.
+fn described(parts: &impl Parts, side: Side, rows: u32) -> Result<Table> {
+    let name = attributes_part(side);
+    if !parts.has(name) {
+        return Ok(Table::default());
+    }
+    let (lengths, bytes) = parts.ragged::<u8>(name)?;
+    Some(&lengths)
+        .filter(|lengths| lengths.len() == rows as usize)
+        .and_then(|lengths| Table::decode(&bytes, lengths))
+        .ok_or_else(|| parts.damaged(&format!("{name} are none")))
+}
+
+/// The part that holds what is said of a side.
+fn attributes_part(side: Side) -> &'static str {
+    match side {
+        Side::User => "users.attributes",
+        Side::Item => "items.attributes",
+    }
+}
+
+/// Writes what is said of a side of so many rows, if anything is.
+pub(crate) fn write_attributes(writer: &mut impl PartsWriter, side: Side, table: &Table, rows: u32) -> Result<()> {
+    if table.is_empty() {
+        return Ok(());
+    }
+    let (bytes, lengths) = table.encode(rows);
+    writer.ragged(attributes_part(side), &lengths, &bytes)
 }
 
 fn catalogue(parts: &impl Parts, side: Side) -> Result<Catalogue> {

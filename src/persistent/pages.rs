@@ -56,6 +56,12 @@ impl<T> Pages<T> {
     }
 }
 
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Clone> Pages<T> {
     /// The page at a place, to be changed.
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {

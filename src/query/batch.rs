@@ -15,7 +15,7 @@ where
     let (snapshot, k) = query.asks();
     let together = |users: &[U]| {
         let queries = users.iter().map(|user| query.clone().user(user.clone()));
-        if query.has_engine() {
+        if query.stands_alone() {
             return queries.map(Query::run).collect();
         }
         Query::run_together(snapshot, &queries.collect::<Vec<_>>(), k)

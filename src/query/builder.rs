@@ -1,6 +1,7 @@
 //! The query builder.
 
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
@@ -8,10 +9,12 @@ use super::batch;
 use super::diversity;
 use super::fold_in::{Folded, fold_in, moved};
 use super::popularity::popular;
+use super::quota::Quota;
 use super::vector::{encode_segments, vector_query};
 use super::{Basis, Engine, Hit, Hits, ItemSet};
 use crate::code::QueryCode;
 use crate::error::{Error, Result};
+use crate::filter::{Condition, FilterError, evaluate};
 use crate::generation::Generation;
 use crate::ids::Id;
 use crate::index::{Effort, Filter, Found, Match, Seen};
@@ -39,6 +42,9 @@ pub struct Query<'a> {
     k: usize,
     allow: Option<&'a ItemSet>,
     deny: Vec<&'a ItemSet>,
+    conditions: Vec<Result<Condition, FilterError>>,
+    /// The items that fulfil them, once somebody asked; shared by the query's clones.
+    fulfilling: Arc<OnceLock<Result<Arc<RoaringBitmap>, FilterError>>>,
     also_seen: Option<&'a ItemSet>,
     include_seen: bool,
     or_popular: bool,
@@ -49,6 +55,9 @@ pub struct Query<'a> {
     /// What difference counts, from 0 to 1.
     diversity: f32,
     min_score: f32,
+    min_relevance: f32,
+    /// So many at most of each value of an attribute.
+    quota: Option<(usize, String)>,
 }
 
 /// Whom or what the items are to be near to.
@@ -71,8 +80,25 @@ pub(super) struct Resolved {
 
 /// The sets of a query, as numbers of its moment.
 struct Sets<'a> {
-    allow: Option<Cow<'a, RoaringBitmap>>,
+    allow: Option<Rows<'a>>,
     deny: Vec<Cow<'a, RoaringBitmap>>,
+}
+
+/// Numbers of items, from a set or by attributes.
+enum Rows<'a> {
+    Set(Cow<'a, RoaringBitmap>),
+    Fulfilling(Arc<RoaringBitmap>),
+}
+
+impl std::ops::Deref for Rows<'_> {
+    type Target = RoaringBitmap;
+
+    fn deref(&self) -> &RoaringBitmap {
+        match self {
+            Rows::Set(rows) => rows,
+            Rows::Fulfilling(rows) => rows,
+        }
+    }
 }
 
 impl<'a> Query<'a> {
@@ -84,6 +110,8 @@ impl<'a> Query<'a> {
             k: 10,
             allow: None,
             deny: Vec::new(),
+            conditions: Vec::new(),
+            fulfilling: Arc::default(),
             also_seen: None,
             include_seen: false,
             or_popular: false,
@@ -93,6 +121,8 @@ impl<'a> Query<'a> {
             effort,
             diversity: 0.0,
             min_score: f32::NEG_INFINITY,
+            min_relevance: f32::NEG_INFINITY,
+            quota: None,
         }
     }
 
@@ -136,6 +166,35 @@ impl<'a> Query<'a> {
     /// Leaves out the items of this set; may be called more than once.
     pub fn deny(mut self, items: &'a ItemSet) -> Self {
         self.deny.push(items);
+        self
+    }
+
+    /// Considers only items whose attributes fulfil a [`Condition`], made or as text: `category = 'coffee' and price < 50 and in_stock and 'sale' in tags`.
+    /// May be called more than once, all of them count. As other filters it works before the top k is taken, on what was set by the moment of the query. What
+    /// it costs is O(items / 64) a comparison; a clone of the query does not pay again.
+    ///
+    /// ```
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+    /// use kithdb::{Attributes, attribute};
+    /// db.insert_many([("alice", "grinder"), ("bob", "kettle"), ("bob", "mug")])?;
+    /// db.set_item("kettle", Attributes::titled("Kettle, 1 l").set("price", 49.5).set("in_stock", true))?;
+    /// db.set_item("mug", Attributes::titled("Mug").set("price", 9).set("in_stock", false))?;
+    /// let hits = db.query().user("alice").filter("price < 50 and in_stock").or_popular().run()?;
+    /// assert_eq!((hits.len(), &hits[0].id), (1, &"kettle".into()));
+    /// let same = db.query().user("alice").filter(attribute("price").below(50) & attribute("in_stock").is_true());
+    /// assert_eq!(same.or_popular().run()?.as_slice(), hits.as_slice());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn filter<C>(mut self, condition: C) -> Self
+    where
+        C: TryInto<Condition>,
+        FilterError: From<C::Error>,
+    {
+        self.conditions.push(condition.try_into().map_err(FilterError::from));
+        self.fulfilling = Arc::default();
         self
     }
 
@@ -205,8 +264,22 @@ impl<'a> Query<'a> {
         self
     }
 
+    /// Has at most `most` items of each value of an attribute in the list: at most two of a category, of a brand, of an author. The best list that keeps to it,
+    /// of k where there are k: what is left out makes room for what comes after it. Items without the attribute are not counted; of tags each counts.
+    /// With [`diversify`](Query::diversify) the items chosen among keep to it.
+    pub fn at_most(mut self, most: usize, attribute: impl Into<String>) -> Self {
+        self.quota = Some((most, attribute.into()));
+        self
+    }
+
+    /// Leaves out items of less [relevance](Hits::relevance): the list may be shorter than k. One threshold does for users, baskets and items.
+    pub fn min_relevance(mut self, relevance: f32) -> Self {
+        self.min_relevance = relevance;
+        self
+    }
+
     /// Leaves out items whose scores are less: the list may be shorter than k. Scores compare within one generation, and among queries alike: those of
-    /// users, of baskets, and of items have scales of their own, and popularity counts users.
+    /// users, of baskets, and of items have scales of their own, and popularity counts users. [`min_relevance`](Query::min_relevance) compares.
     pub fn min_score(mut self, score: f32) -> Self {
         self.min_score = score;
         self
@@ -217,24 +290,79 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, a recall or a diversity that is no share, a least score that is no number, an engine that cannot be asked for, a query of nobody and nothing, a
-    /// vector that does not fit or is zero, or an item set of another database; [`Error::WrongIdKind`];
+    /// vector that does not fit or is zero, or an item set of another database; [`Error::Filter`]; [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
     /// [`Error::NoCode`] and [`Error::NoItemCodes`].
     pub fn run(self) -> Result<Hits> {
         let (resolved, sets) = self.prepare()?;
-        let filter = self.filter(&resolved, &sets);
-        let (found, engine) = match (self.searched(&resolved), self.snapshot.trained()) {
-            (Some(query), Some(generation)) => {
-                let engine = self.engine.and_then(Engine::kind);
-                let coded = coded(&filter, generation);
-                let found = generation.item_index().search_with(query, self.depth(), &coded, engine, self.effort)?;
-                let engine = found.engine.into();
-                (self.merge(found, generation, query, &filter), engine)
-            }
-            _ => (popular(&self.snapshot, self.depth(), &filter), Engine::Popularity),
+        let filter = self.admitted(&resolved, &sets);
+        let (found, engine) = match self.quota()? {
+            Some(quota) => self.within(quota, &resolved, &filter)?,
+            None => self.search(&resolved, &filter, self.depth())?,
         };
         Ok(self.finish(found, engine, resolved))
+    }
+
+    /// The `depth` best of the items that a filter admits.
+    fn search(&self, resolved: &Resolved, filter: &Filter<'_>, depth: usize) -> Result<(Found, Engine)> {
+        let (Some(query), Some(generation)) = (self.searched(resolved), self.snapshot.trained()) else {
+            return Ok((popular(&self.snapshot, depth, filter), Engine::Popularity));
+        };
+        let engine = self.engine.and_then(Engine::kind);
+        let coded = coded(filter, generation);
+        let found = generation.item_index().search_with(query, depth, &coded, engine, self.effort)?;
+        let engine = found.engine.into();
+        Ok((self.merge(found, generation, query, filter, depth), engine))
+    }
+
+    /// The best of the items that a filter admits that keep to a quota: as many more are looked at, without those of values that are full, until there are
+    /// enough or no more.
+    fn within(&self, mut quota: Quota<'_>, resolved: &Resolved, filter: &Filter<'_>) -> Result<(Found, Engine)> {
+        let depth = self.depth();
+        let mut look = depth.saturating_mul(2);
+        let mut all: Option<(Found, Engine)> = None;
+        loop {
+            let done = quota.done.clone();
+            let mut rest = filter.clone();
+            rest.deny.extend(Some(&done).filter(|done| !done.is_empty()));
+            let (found, engine) = self.search(resolved, &rest, look)?;
+            let missing = quota.take(&found.matches, depth);
+            let is_last = missing == 0 || found.matches.len() < look;
+            let (mut sum, engine) = match all.take() {
+                None => (found, engine),
+                Some((mut sum, engine)) => {
+                    sum.work.codes += found.work.codes;
+                    sum.exact &= found.exact;
+                    sum.recall = sum.recall.zip(found.recall).map(|(one, other)| one.min(other));
+                    (sum, engine)
+                }
+            };
+            if is_last {
+                sum.matches = quota.into_list();
+                return Ok((sum, engine));
+            }
+            all = Some((sum, engine));
+            look = look.saturating_mul(2);
+        }
+    }
+
+    /// What the list has to keep to.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for none of each value, and an attribute that nothing has.
+    fn quota(&self) -> Result<Option<Quota<'_>>> {
+        let Some((most, name)) = &self.quota else { return Ok(None) };
+        let table = &self.snapshot.catalogues().attributes.items;
+        let what = || format!("at_most({most}, {name:?})");
+        let column = table.column(name).ok_or_else(|| {
+            let names: Vec<&str> = table.names().map(|(name, _)| name).collect();
+            invalid(&what(), &format!("no item has this attribute; there are {}", names.join(", ")))
+        })?;
+        if *most == 0 {
+            return Err(invalid(&what(), "pass at least 1"));
+        }
+        Ok(Some(Quota::new(*most, column)))
     }
 
     /// The query for each of several users, in their order, on all cores: what [`Query::run`] says of each. All are answered from one moment, and those that
@@ -246,9 +374,9 @@ impl<'a> Query<'a> {
         self.snapshot.pool().run(|| batch::run_for(self, users))
     }
 
-    /// Whether an engine was asked for.
-    pub(super) fn has_engine(&self) -> bool {
-        self.engine.is_some()
+    /// Whether it shares no scan with others: where an engine was asked for, or the list has to keep to a quota.
+    pub(super) fn stands_alone(&self) -> bool {
+        self.engine.is_some() || self.quota.is_some()
     }
 
     /// The moment it asks about, and how many items it looks at.
@@ -259,6 +387,9 @@ impl<'a> Query<'a> {
     /// [`Query::run`] of several queries of no engine that look at `k` items, with one effort, all over `snapshot`: those that are best answered by a scan share
     /// one.
     pub(crate) fn run_together(snapshot: &Snapshot, queries: &[Self], k: usize) -> Vec<Result<Hits>> {
+        if queries.iter().any(Self::stands_alone) {
+            return queries.iter().map(|query| query.clone().run()).collect();
+        }
         let resolved: Vec<Result<(Resolved, Sets<'_>)>> = queries.iter().map(Self::prepare).collect();
         let mut searches = Vec::with_capacity(queries.len());
         if let Some(generation) = snapshot.trained() {
@@ -266,7 +397,7 @@ impl<'a> Query<'a> {
                 if let Ok((resolved, sets)) = resolved
                     && let Some(code) = query.searched(resolved)
                 {
-                    searches.push((code, coded(&query.filter(resolved, sets), generation)));
+                    searches.push((code, coded(&query.admitted(resolved, sets), generation)));
                 }
             }
         }
@@ -279,12 +410,12 @@ impl<'a> Query<'a> {
         };
         let answer = |(query, resolved): (&Self, Result<(Resolved, Sets<'_>)>)| {
             let (resolved, sets) = resolved?;
-            let filter = query.filter(&resolved, &sets);
+            let filter = query.admitted(&resolved, &sets);
             let searched = query.searched(&resolved).zip(snapshot.trained());
             let (found, engine) = match searched.and_then(|searched| Some((searched, found.next()?))) {
                 Some(((code, generation), found)) => {
                     let engine = found.engine.into();
-                    (query.merge(found, generation, code, &filter), engine)
+                    (query.merge(found, generation, code, &filter, k), engine)
                 }
                 None => (popular(snapshot, k, &filter), Engine::Popularity),
             };
@@ -299,8 +430,8 @@ impl<'a> Query<'a> {
     }
 
     /// The list of what was found: what differs, where that was asked for, and scores enough.
-    fn listed(&self, mut found: Vec<Match>) -> Vec<Match> {
-        found.retain(|m| m.score >= self.min_score);
+    fn listed(&self, mut found: Vec<Match>, unit: f32) -> Vec<Match> {
+        found.retain(|m| m.score >= self.min_score && m.score / unit >= self.min_relevance);
         if self.diversity > 0.0 {
             let generation = self.snapshot.trained();
             let code_of = |item: u32| {
@@ -330,6 +461,9 @@ impl<'a> Query<'a> {
         if !(0.0..=1.0).contains(&self.diversity) {
             return Err(invalid(&format!("diversify({})", self.diversity), "pass a share from 0 to 1"));
         }
+        if self.min_relevance.is_nan() {
+            return Err(invalid("min_relevance(NaN)", "pass a relevance"));
+        }
         if self.min_score.is_nan() {
             return Err(invalid("min_score(NaN)", "pass a score"));
         }
@@ -343,7 +477,11 @@ impl<'a> Query<'a> {
             ));
         }
         let numbers = |set: &'a ItemSet| set.resolve(self.snapshot.opening(), &self.snapshot.catalogues().items);
-        let allow = self.allow.map(numbers).transpose()?;
+        let allow = match (self.allow.map(numbers).transpose()?, self.fulfilling()?) {
+            (Some(allow), Some(fulfilling)) => Some(Rows::Set(Cow::Owned(&*allow & &*fulfilling))),
+            (None, Some(fulfilling)) => Some(Rows::Fulfilling(fulfilling)),
+            (allow, None) => allow.map(Rows::Set),
+        };
         let deny = self.deny.iter().copied().map(numbers).collect::<Result<_>>()?;
         let also_seen = self.also_seen.map(numbers).transpose()?;
         let mut resolved = self.resolve(subject)?;
@@ -354,8 +492,29 @@ impl<'a> Query<'a> {
         Ok((resolved, Sets { allow, deny }))
     }
 
+    /// The items that fulfil all conditions, if there are any.
+    fn fulfilling(&self) -> Result<Option<Arc<RoaringBitmap>>, FilterError> {
+        if self.conditions.is_empty() {
+            return Ok(None);
+        }
+        let catalogues = self.snapshot.catalogues();
+        let (table, items) = (&catalogues.attributes.items, catalogues.items.len());
+        let evaluated = self.fulfilling.get_or_init(|| {
+            let mut all: Option<RoaringBitmap> = None;
+            for condition in &self.conditions {
+                let rows = evaluate(condition.as_ref().map_err(FilterError::clone)?, table, items)?;
+                all = Some(match all {
+                    None => rows,
+                    Some(all) => all & rows,
+                });
+            }
+            Ok(Arc::new(all.unwrap_or_default()))
+        });
+        evaluated.clone().map(Some)
+    }
+
     /// What may be returned.
-    fn filter<'b>(&'b self, resolved: &'b Resolved, sets: &'b Sets<'_>) -> Filter<'b> {
+    fn admitted<'b>(&'b self, resolved: &'b Resolved, sets: &'b Sets<'_>) -> Filter<'b> {
         Filter {
             allow: sets.allow.as_deref(),
             deny: (sets.deny.iter().map(|set| &**set).chain([self.snapshot.tail().retired()]))
@@ -368,8 +527,14 @@ impl<'a> Query<'a> {
     fn finish(&self, found: Found, engine: Engine, resolved: Resolved) -> Hits {
         let items = &self.snapshot.catalogues().items;
         let hit = |m: &Match| items.id(m.row).map(|id| Hit { id, score: m.score });
+        let unit = match self.searched(&resolved) {
+            Some(query) if engine != Engine::Popularity => query.size(),
+            _ => self.snapshot.catalogues().users.live() as f32,
+        };
+        let unit = if unit > 0.0 { unit } else { 1.0 };
         Hits {
-            hits: self.listed(found.matches).iter().filter_map(hit).collect(),
+            unit,
+            hits: self.listed(found.matches, unit).iter().filter_map(hit).collect(),
             generation: self.snapshot.generation(),
             engine,
             basis: resolved.basis,
@@ -502,15 +667,21 @@ impl<'a> Query<'a> {
 
     /// The best of the generation's items and of the arrivals, merged. The lists hold different items, so the merged list is exact where `found`
     /// is.
-    fn merge(&self, mut found: Found, generation: &Generation, query: &QueryCode, filter: &Filter<'_>) -> Found {
+    fn merge(
+        &self,
+        mut found: Found,
+        generation: &Generation,
+        query: &QueryCode,
+        filter: &Filter<'_>,
+        depth: usize,
+    ) -> Found {
         let (items, arrivals) = (&self.snapshot.catalogues().items, self.snapshot.tail().arrivals());
-        let (arrived, scored) =
-            arrivals.search(generation.kernel(), query, self.depth(), filter, |a, b| items.compare(a, b));
+        let (arrived, scored) = arrivals.search(generation.kernel(), query, depth, filter, |a, b| items.compare(a, b));
         found.work.codes += scored;
         if !arrived.is_empty() {
             found.matches.extend(arrived);
             found.matches.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| items.compare(a.row, b.row)));
-            found.matches.truncate(self.depth());
+            found.matches.truncate(depth);
         }
         found
     }

@@ -78,6 +78,7 @@ pub enum Basis {
 #[derive(Clone, Debug, Serialize)]
 pub struct Hits {
     pub(crate) hits: Vec<Hit>,
+    pub(crate) unit: f32,
     pub(crate) generation: Option<u64>,
     pub(crate) engine: Engine,
     pub(crate) basis: Basis,
@@ -109,6 +110,30 @@ impl Hits {
     /// The hits, best first.
     pub fn iter(&self) -> std::slice::Iter<'_, Hit> {
         self.hits.iter()
+    }
+
+    /// How near a hit is, to be compared with those of other queries of the generation, whether of users, baskets, items or vectors: its score, divided by
+    /// [the size of the query](Hits::unit). So it is the size of the item's code, which is larger for items that more want, times the cosine of the angle
+    /// between the two. Of popularity it is the share of all users who have the item. In a list it orders as scores do.
+    ///
+    /// ```
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+    /// db.insert_many([("alice", "grinder"), ("bob", "kettle"), ("carol", "kettle"), ("dave", "mug")])?;
+    /// let hits = db.query().user("alice").or_popular().run()?;
+    /// assert_eq!(hits.relevance(&hits[0]), 0.5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn relevance(&self, hit: &Hit) -> f32 {
+        hit.score / self.unit
+    }
+
+    /// What scores are divided by to be compared with those of other queries: the size of the query, `sqrt(sum_l w_l^2 d_l m_l^2)` with m_l the mean magnitude
+    /// of layer l, d_l its bits and w_l its weight; for popularity, the number of users. Above 0.
+    pub fn unit(&self) -> f32 {
+        self.unit
     }
 
     /// The generation whose codes answered; `None` before the first training.

@@ -8,6 +8,7 @@ mod fold_in;
 mod hits;
 mod item_set;
 mod popularity;
+mod quota;
 mod similar_users;
 mod vector;
 

@@ -25,6 +25,7 @@ pub(crate) fn similar_users(snapshot: &Snapshot, user: &Id, k: usize) -> Result<
     let found = index.search(&query, k, &Filter { allow: None, deny: vec![&gone], seen: Seen::of(&[dense]) })?;
     let hit = |m: &Match| users.id(m.row).map(|id| Hit { id, score: m.score });
     Ok(Hits {
+        unit: Some(query.size()).filter(|&size| size > 0.0).unwrap_or(1.0),
         hits: found.matches.iter().filter_map(hit).collect(),
         generation: Some(generation.number()),
         engine: found.engine.into(),

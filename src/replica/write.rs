@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kithdb_storage::Element;
+use kithdb_storage::{Element, Side};
 use roaring::RoaringBitmap;
 use serde::Serialize;
 
 use super::folder::{Folder, Writer, io, sync, write_synced};
 use crate::code::PlaneCodes;
 use crate::error::{Error, Result};
-use crate::generation::stored::{PartsWriter, kind_attribute, lengths, write_content};
+use crate::generation::stored::{PartsWriter, kind_attribute, lengths, write_attributes, write_content};
 use crate::generation::{Columns, Generation};
 use crate::graph::postings::{NO_TIME, Postings, PostingsBuilder};
 use crate::snapshot::Snapshot;
@@ -154,6 +154,10 @@ fn fill(snapshot: &Snapshot, generation: &Generation, mut writer: Writer, intera
             attributes.insert(format!("{side}.id_kind"), kind_attribute(kind).to_owned());
         }
         attributes.insert(format!("snapshot.{side}"), rows.to_string());
+    }
+    write_attributes(&mut writer, Side::Item, &catalogues.attributes.items, catalogues.items.len())?;
+    if interactions {
+        write_attributes(&mut writer, Side::User, &catalogues.attributes.users, catalogues.users.len())?;
     }
     let items = generation.item_codes();
     let gone = tail.forgotten();

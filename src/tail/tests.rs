@@ -75,7 +75,7 @@ impl Naive {
                 }
                 Record::RetireItem { item } => self.retired.insert(item),
                 Record::UnretireItem { item } => self.retired.remove(&item),
-                Record::Define { .. } => false,
+                Record::Define { .. } | Record::Describe { .. } => false,
             };
             changes.push(change);
             true

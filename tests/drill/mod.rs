@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use kithdb::{Db, Id, Interaction};
+use kithdb::{Attributes, Db, Id, Interaction, Value};
 
 const DATABASE: &str = "KITHDB_DRILL_DATABASE";
 const SEED: &str = "KITHDB_DRILL_SEED";
@@ -96,9 +96,25 @@ pub fn mix(seed: u64, n: u64) -> u64 {
 /// One step of a worker's script.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    Insert { user: u64, item: u64, weight: f32, time: Option<i64> },
-    Remove { user: u64, item: u64 },
-    Forget { user: u64 },
+    Insert {
+        user: u64,
+        item: u64,
+        weight: f32,
+        time: Option<i64>,
+    },
+    Remove {
+        user: u64,
+        item: u64,
+    },
+    Forget {
+        user: u64,
+    },
+    /// Of an item, or of a user.
+    Price {
+        item: Option<u64>,
+        user: u64,
+        price: u16,
+    },
 }
 
 /// Step `n` of the script of `seed`: mostly inserts, with removals of what may be there, over few enough users that steps collide.
@@ -108,6 +124,7 @@ pub fn step(seed: u64, n: u64) -> Step {
     match (x >> 16) % 16 {
         0..=2 => Step::Remove { user, item },
         3 if (x >> 20).is_multiple_of(8) => Step::Forget { user },
+        4 | 5 => Step::Price { item: (x >> 20).is_multiple_of(2).then_some(item), user, price: (x >> 24) as u16 },
         _ => Step::Insert {
             user,
             item,
@@ -123,6 +140,13 @@ pub fn perform(db: &Db, step: Step) -> kithdb::Result<()> {
         Step::Insert { .. } => db.insert_interaction(interaction(step).unwrap()),
         Step::Remove { user, item } => db.remove(user, item).map(drop),
         Step::Forget { user } => db.forget_user(user).map(drop),
+        Step::Price { item, user, price } => {
+            let price = Attributes::new().set("price", price);
+            match item {
+                Some(item) => db.set_item(item, price),
+                None => db.set_user(user, price),
+            }
+        }
     }
 }
 
@@ -137,7 +161,7 @@ pub fn interaction(step: Step) -> Option<Interaction> {
     }
 }
 
-/// What a database holds: its edges with weight and time.
+/// What a database holds: its edges with weight and time, and prices as edges of nobody with items, and of users with nothing.
 pub type Edges = BTreeMap<(Id, Id), (u32, Option<i64>)>;
 
 /// The edges after the first `steps` steps of a script, the naive way.
@@ -159,13 +183,29 @@ pub fn apply(edges: &mut Edges, step: Step) {
             edges.remove(&(user.into(), item.into()));
         }
         Step::Forget { user } => edges.retain(|(u, _), _| *u != Id::from(user)),
+        Step::Price { item, user, price } => {
+            let named = item.map_or((user.into(), Id::from("price")), |item| (Id::from("price"), item.into()));
+            edges.insert(named, (f32::from(price).to_bits(), None));
+        }
     }
 }
 
 /// The edges a database holds.
 pub fn stored(db: &Db) -> Edges {
     let mut edges = Edges::new();
+    let price = |said: Option<Attributes>| match said?.get("price") {
+        Some(Value::Number(price)) => Some(((*price as f32).to_bits(), None)),
+        _ => None,
+    };
+    for item in db.items() {
+        if let Some(price) = price(db.item(&item).unwrap()) {
+            edges.insert((Id::from("price"), item), price);
+        }
+    }
     for user in db.users() {
+        if let Some(price) = price(db.user(&user).unwrap()) {
+            edges.insert((user.clone(), Id::from("price")), price);
+        }
         for edge in db.history(&user).unwrap() {
             edges.insert((edge.user, edge.item), (edge.weight.to_bits(), edge.time));
         }

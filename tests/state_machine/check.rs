@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use kithdb::{Db, Engine, Error, Hit, Hits, Id, ItemSet, Query, Snapshot};
+use kithdb::{Attributes, Db, Engine, Error, Hit, Hits, Id, ItemSet, Query, Snapshot, Value};
 
 use crate::oracle::{Basis, Edge, Expected, Oracle, Refusal};
 use crate::step::{Dice, ITEMS, Names};
@@ -48,14 +48,20 @@ struct Filters<'a> {
     deny: Vec<&'a KeptSet>,
     also_seen: Option<&'a KeptSet>,
     include_seen: bool,
+    /// The number is below it, or the flag is not false.
+    below: Option<u64>,
 }
 
 impl<'a> Filters<'a> {
-    fn draw(dice: &mut Dice, sets: &[&'a KeptSet]) -> Self {
+    fn draw(dice: &mut Dice, sets: &[&'a KeptSet], oracle: &Oracle) -> Self {
+        let said = || oracle.said_of_items.values();
+        // Names that no item has any more are refused.
+        let named = said().any(|own| own.0.is_some()) && said().any(|own| own.1.is_some());
+        let below = (named && dice.once_in(2)).then(|| dice.below(5));
         let mut set = |n| if sets.is_empty() || !dice.once_in(n) { None } else { Some(dice.pick(sets)) };
         let (allow, also_seen) = (set(3), set(3));
         let deny = set(3).into_iter().chain(set(4)).collect();
-        Self { allow, deny, also_seen, include_seen: dice.once_in(4) }
+        Self { allow, deny, also_seen, include_seen: dice.once_in(4), below }
     }
 
     fn on(&self, mut query: Query<'a>) -> Query<'a> {
@@ -64,6 +70,9 @@ impl<'a> Filters<'a> {
         }
         for deny in &self.deny {
             query = query.deny(&deny.set);
+        }
+        if let Some(below) = self.below {
+            query = query.filter(format!("n < {below} or not flag = false"));
         }
         if let Some(also_seen) = self.also_seen {
             query = query.also_seen(&also_seen.set);
@@ -74,7 +83,9 @@ impl<'a> Filters<'a> {
     /// Whether an item may be found by somebody who has `seen`.
     fn admits(&self, oracle: &Oracle, seen: &BTreeSet<Id>, item: &Id) -> bool {
         let also = self.also_seen.is_some_and(|set| set.items.contains(item));
+        let (number, flag) = oracle.said_of_items.get(item).copied().unwrap_or_default();
         !oracle.retired.contains(item)
+            && self.below.is_none_or(|below| number.is_some_and(|number| number < below) || flag != Some(false))
             && self.allow.is_none_or(|set| set.items.contains(item))
             && !self.deny.iter().any(|set| set.items.contains(item))
             && (self.include_seen || !(also || seen.contains(item)))
@@ -84,7 +95,10 @@ impl<'a> Filters<'a> {
         let ids = |set: &KeptSet| set.items.iter().map(Id::to_string).collect::<Vec<_>>();
         let deny: Vec<_> = self.deny.iter().map(|set| ids(set)).collect();
         let (allow, also) = (self.allow.map(ids), self.also_seen.map(ids));
-        format!("allow {allow:?} deny {deny:?} also seen {also:?} include seen {}", self.include_seen)
+        format!(
+            "allow {allow:?} deny {deny:?} also seen {also:?} include seen {} below {:?}",
+            self.include_seen, self.below
+        )
     }
 }
 
@@ -96,14 +110,35 @@ pub fn check(snapshot: &Snapshot, oracle: &Oracle, names: Names, sets: &[&KeptSe
     same("generation", snapshot.generation(), oracle.generation.as_ref().map(|generation| generation.number))?;
     for user in names.users() {
         history(snapshot, oracle, &user)?;
+        let number = oracle.users.get(&user);
+        let own = number.map(|number| oracle.said_of_users.get(number).copied().unwrap_or_default());
+        same(format!("said of {user}"), said(snapshot.user(&user))?, own)?;
         nearest(snapshot, oracle, &user, &Filters::default(), dice)?;
-        let filters = Filters::draw(dice, sets);
+        let filters = Filters::draw(dice, sets, oracle);
         nearest(snapshot, oracle, &user, &filters, dice).map_err(|error| format!("{error}, {}", filters.tell()))?;
         similar_users(snapshot, oracle, &user, dice)?;
+    }
+    for item in names.items() {
+        let own = oracle.items.contains(&item).then(|| oracle.said_of_items.get(&item).copied().unwrap_or_default());
+        same(format!("said of {item}"), said(snapshot.item(&item))?, own)?;
     }
     batch(snapshot, names, dice)?;
     baskets(snapshot, oracle, names, dice)?;
     names.items().try_for_each(|item| similar_items(snapshot, oracle, &item, dice))
+}
+
+/// The number and the flag among what is said.
+fn said(found: kithdb::Result<Option<Attributes>>) -> Outcome<Option<(Option<u64>, Option<bool>)>> {
+    let number = |own: &Attributes| match own.get("n") {
+        Some(Value::Number(number)) => Some(*number as u64),
+        _ => None,
+    };
+    let flag = |own: &Attributes| match own.get("flag") {
+        Some(Value::Bool(flag)) => Some(*flag),
+        _ => None,
+    };
+    let found = found.map_err(|error| error.to_string())?;
+    Ok(found.map(|own| (number(&own), flag(&own))))
 }
 
 fn history(snapshot: &Snapshot, oracle: &Oracle, user: &Id) -> Outcome {
@@ -310,7 +345,9 @@ pub fn told(db: &Db, names: Names) -> Vec<String> {
         ),
         Err(error) => error.to_string(),
     }];
+    told.extend(names.items().map(|item| format!("said of {item}: {:?}", snapshot.item(&item).ok())));
     for user in names.users() {
+        told.push(format!("said of {user}: {:?}", snapshot.user(&user).ok()));
         let mut history = snapshot.history(&user).map_err(|error| error.to_string());
         history.iter_mut().for_each(|history| history.sort_by(|a, b| a.item.cmp(&b.item)));
         told.push(format!("history of {user}: {history:?}"));

@@ -8,7 +8,7 @@ use kithdb::{CodeSet, Db, Error, Id, ItemSet, Preset, Repeats, RowIds, Snapshot,
 
 use crate::check::{KeptSet, Outcome, check, check_stats, same, told};
 use crate::oracle::{Code, Oracle, Published};
-use crate::step::{Dice, Names, Step, codes};
+use crate::step::{Dice, Names, Said, Step, codes};
 
 /// Snapshots kept at a time.
 const SNAPSHOTS: usize = 4;
@@ -132,6 +132,22 @@ impl Machine {
                 let expected = oracle.forget(&user);
                 same("forgotten", db.forget_user(user)?, expected)
             }
+            Step::DescribeItem { item, said } => {
+                let item = names.item(item);
+                oracle.items.insert(item.clone());
+                let own = oracle.said_of_items.entry(item.clone()).or_default();
+                *own = merged(*own, said);
+                db.set_item(item, said.attributes())?;
+                Ok(())
+            }
+            Step::DescribeUser { user, said } => {
+                let user = names.user(user);
+                let number = oracle.user(&user);
+                let own = oracle.said_of_users.entry(number).or_default();
+                *own = merged(*own, said);
+                db.set_user(user, said.attributes())?;
+                Ok(())
+            }
             Step::Retire { item } => {
                 let item = names.item(item);
                 let expected = oracle.retire(&item);
@@ -222,6 +238,11 @@ impl Machine {
         let after = told(self.db()?, self.names);
         before.iter().zip(&after).try_for_each(|(before, after)| same("opened again", after, before))
     }
+}
+
+/// What is said of somebody after something more was.
+fn merged(own: (Option<u64>, Option<bool>), said: Said) -> (Option<u64>, Option<bool>) {
+    (said.number.unwrap_or(own.0), said.flag.unwrap_or(own.1))
 }
 
 /// The ids of rows, as a list.

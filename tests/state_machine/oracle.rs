@@ -25,6 +25,9 @@ pub struct Oracle {
     /// Items no query returns.
     pub retired: BTreeSet<Id>,
     pub edges: Edges,
+    /// The number and the flag of items, and of users by number.
+    pub said_of_items: BTreeMap<Id, (Option<u64>, Option<bool>)>,
+    pub said_of_users: BTreeMap<u64, (Option<u64>, Option<bool>)>,
     /// Whether somebody was forgotten since the generation.
     pub forgotten: bool,
     /// What answers queries.
@@ -177,6 +180,7 @@ impl Oracle {
     pub fn forget(&mut self, user: &Id) -> bool {
         let Some(number) = self.users.remove(user) else { return false };
         self.edges.retain(|&(user, _), _| user != number);
+        self.said_of_users.remove(&number);
         self.forgotten = true;
         true
     }

@@ -1,7 +1,7 @@
 //! What is done to a database, and how a script of it is drawn from a seed.
 
 use kithdb::code::{CodeShape, LayeredCodes, PlaneCodes};
-use kithdb::{CodeSet, Id, Interaction};
+use kithdb::{Attributes, CodeSet, Id, Interaction};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -27,6 +27,15 @@ pub enum Step {
     Unretire {
         item: u64,
     },
+    /// A number and a flag, or their absence.
+    DescribeItem {
+        item: u64,
+        said: Said,
+    },
+    DescribeUser {
+        user: u64,
+        said: Said,
+    },
     Import {
         seed: u64,
     },
@@ -41,6 +50,30 @@ pub enum Step {
     ItemSet {
         items: Vec<u64>,
     },
+}
+
+/// What is said of an item or a user: what is not there stays, what is there and none is taken away.
+#[derive(Clone, Copy, Debug)]
+pub struct Said {
+    pub number: Option<Option<u64>>,
+    pub flag: Option<Option<bool>>,
+}
+
+impl Said {
+    pub fn attributes(self) -> Attributes {
+        let mut attributes = Attributes::new();
+        if let Some(number) = self.number {
+            attributes = match number {
+                Some(number) => attributes.set("n", number),
+                None => attributes.unset("n"),
+            };
+        }
+        match self.flag {
+            Some(Some(flag)) => attributes.set("flag", flag),
+            Some(None) => attributes.unset("flag"),
+            None => attributes,
+        }
+    }
 }
 
 /// Somebody touched something.
@@ -115,10 +148,18 @@ impl Dice {
         Touch { user, item, weight, time }
     }
 
+    fn said(&mut self) -> Said {
+        let number = (!self.once_in(3)).then(|| (!self.once_in(4)).then(|| self.below(5)));
+        let flag = (!self.once_in(3)).then(|| (!self.once_in(4)).then(|| self.once_in(2)));
+        Said { number, flag }
+    }
+
     /// A step that may happen beside a training.
     fn write(&mut self) -> Step {
         let (user, item) = (self.below(USERS), self.below(ITEMS));
-        match self.below(20) {
+        match self.below(24) {
+            20..=22 => Step::DescribeItem { item, said: self.said() },
+            23 => Step::DescribeUser { user, said: self.said() },
             0..=8 => Step::Insert(self.touch()),
             9..=10 => Step::InsertMany((0..self.below(12)).map(|_| self.touch()).collect()),
             11..=14 => Step::Remove { user, item },

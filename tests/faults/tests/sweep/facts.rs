@@ -33,6 +33,7 @@ impl Allowed {
 pub struct Facts {
     edges: BTreeMap<Edge, Allowed>,
     retired: BTreeMap<u64, Allowed>,
+    stocked: BTreeMap<u64, Allowed>,
     /// Number and hash of the last generation that was acknowledged.
     generation: Option<(u64, String)>,
 }
@@ -41,6 +42,7 @@ pub struct Facts {
 pub struct Found {
     pub edges: Vec<Edge>,
     shown: Vec<u64>,
+    stocked: Vec<u64>,
     generation: Option<(u64, String)>,
     pub damage: Vec<String>,
 }
@@ -56,11 +58,13 @@ fn generation(text: &str) -> Option<(u64, String)> {
 
 impl Found {
     pub fn of(lines: &[String]) -> Found {
-        let mut found = Found { edges: Vec::new(), shown: Vec::new(), generation: None, damage: Vec::new() };
+        let mut found =
+            Found { edges: Vec::new(), shown: Vec::new(), stocked: Vec::new(), generation: None, damage: Vec::new() };
         for line in lines {
             let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
             match kind {
                 "E" => found.edges.push((numbers(rest)[0], numbers(rest)[1])),
+                "A" => found.stocked.extend(numbers(rest)),
                 "S" => found.shown.extend(numbers(rest)),
                 "G" => found.generation = generation(rest),
                 "DAMAGED" => found.damage.push(rest.to_owned()),
@@ -86,6 +90,7 @@ impl Facts {
         Facts {
             edges: found.edges.iter().map(|&edge| (edge, YES)).collect(),
             retired: found.retired().into_iter().map(|item| (item, YES)).collect(),
+            stocked: found.stocked.iter().map(|&item| (item, YES)).collect(),
             generation: found.generation.clone(),
         }
     }
@@ -102,6 +107,7 @@ impl Facts {
             }
             "remove" => self.edges.entry((n[0], n[1])).or_insert(NO).change(NO, sure),
             "forget" => self.edges.iter_mut().filter(|(edge, _)| edge.0 == n[0]).for_each(|(_, a)| a.change(NO, sure)),
+            "stock" => self.stocked.entry(n[0]).or_insert(NO).change(YES, sure),
             "retire" => self.retired.entry(n[0]).or_insert(NO).change(YES, sure),
             "train" | "import" => self.generation = acknowledged.and_then(generation).or(self.generation.take()),
             _ => {}
@@ -128,6 +134,12 @@ impl Facts {
         wrong.extend(
             retired.iter().filter(|item| !self.retired.contains_key(item)).map(|item| format!("retired {item}")),
         );
+        let strange = found.stocked.iter().filter(|item| !self.stocked.contains_key(item)).map(|item| (item, NO));
+        for (item, allowed) in self.stocked.iter().map(|(item, &allowed)| (item, allowed)).chain(strange) {
+            if !allowed.fits(found.stocked.contains(item)) {
+                wrong.push(format!("in stock {item}: {allowed:?}"));
+            }
+        }
         if let Some((number, hash)) = &self.generation {
             match &found.generation {
                 Some((found, other)) if found == number && other != hash => {
@@ -162,6 +174,15 @@ mod tests {
         assert_eq!(wrong(&["E 7 8 1 None", "S 8"]), 1, "out of thin air");
         facts.take("insert 1 2", Some(""));
         assert_eq!(facts.against(&found(&["S 2"])).len(), 1, "lost");
+    }
+
+    #[test]
+    fn what_is_said_of_items_stays() {
+        let mut facts = Facts::default();
+        facts.take("stock 3", Some(""));
+        facts.take("stock 4", None);
+        let wrong = |lines: &[&str]| facts.against(&found(lines)).len();
+        assert_eq!([wrong(&["A 3"]), wrong(&["A 3", "A 4"]), wrong(&["A 4"]), wrong(&["A 3", "A 5"])], [0, 0, 1, 1]);
     }
 
     #[test]

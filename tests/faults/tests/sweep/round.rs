@@ -107,7 +107,7 @@ struct Judge<'a> {
 }
 
 /// What goes through the log.
-const APPENDS: [&str; 5] = ["insert", "many", "remove", "forget", "retire"];
+const APPENDS: [&str; 6] = ["insert", "many", "remove", "forget", "retire", "stock"];
 
 impl Judge<'_> {
     fn problem(&mut self, problem: Problem, what: impl Into<String>) {

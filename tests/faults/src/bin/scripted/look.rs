@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kithdb::{Db, Error, Id};
+use kithdb::{Db, Error, Id, Value};
 
 use crate::session::say;
 
@@ -26,6 +26,11 @@ fn facts(database: &Path) -> Result<(), Error> {
         edges.sort_unstable_by(|a, b| a.item.cmp(&b.item));
         for edge in edges {
             say(&format!("E {} {} {} {:?}", edge.user, edge.item, edge.weight, edge.time));
+        }
+    }
+    for item in db.items() {
+        if db.item(&item)?.is_some_and(|said| said.get("in_stock") == Some(&Value::Bool(true))) {
+            say(&format!("A {item}"));
         }
     }
     for hit in db.query().user(NOBODY).or_popular().k(1 << 20).run()? {

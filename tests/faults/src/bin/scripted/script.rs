@@ -71,6 +71,7 @@ pub fn run(name: &str, database: &Path) {
         }
         "train" => {
             session.insert(31, 1);
+            session.stock(5);
             session.train();
             session.query(1);
             (0..3).for_each(|n| session.insert(32, n));
@@ -125,6 +126,7 @@ fn life(session: &mut Session) {
     session.insert_many(&shop());
     session.remove(100, 0);
     session.retire(9);
+    session.stock(2);
     session.forget(11);
     session.train();
     for n in 0..3 {
@@ -134,6 +136,7 @@ fn life(session: &mut Session) {
     session.forget(12);
     session.train();
     session.insert(111, 2);
+    session.stock(6);
     session.import(USERS, ITEMS + 2);
     session.remove(110, 1);
     session.forget(13);

@@ -4,7 +4,7 @@ use std::io::{BufRead, Read, Write};
 use std::path::{Path, PathBuf};
 
 use kithdb::code::{CodeShape, LayeredCodes, PlaneCodes};
-use kithdb::{CodeSet, Db, Preset, TrainOptions};
+use kithdb::{Attributes, CodeSet, Db, Preset, TrainOptions};
 
 use crate::look::shows;
 
@@ -118,6 +118,12 @@ impl Session {
 
     pub fn retire(&mut self, item: u64) {
         self.ask(&format!("retire {item}"), &[], |db| db.retire_item(item).map(|was| was.to_string()));
+    }
+
+    /// Says that an item is in stock.
+    pub fn stock(&mut self, item: u64) {
+        let said = Attributes::titled(format!("item {item}")).set("in_stock", true);
+        self.ask(&format!("stock {item}"), &[], |db| db.set_item(item, said).map(|()| String::new()));
     }
 
     pub fn train(&mut self) {
