@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::command::{
-    Bench, Compact, Completions, Demo, Dump, Eval, Explain, Export, Forget, History, ImportCodes, ImportEmbeddings,
-    Items, Jobs, Load, Query, Recommend, Remove, Report, Retire, Rollback, Similar, SimilarUsers, Snapshot, Split,
-    Stats, Train, Unretire, Users, Verify,
+    Backup, Bench, Compact, Completions, Demo, Dump, Eval, Explain, Export, Forget, History, ImportCodes,
+    ImportEmbeddings, Items, Jobs, Load, LoadItems, LoadUsers, Query, Recommend, Remove, Report, Restore, Retire,
+    Rollback, SetItem, Similar, SimilarUsers, Snapshot, Split, Stats, Train, Unretire, Users, Verify,
 };
 use crate::output::{Closed, Output};
 
@@ -31,11 +31,16 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Load(Load),
+    LoadItems(LoadItems),
+    LoadUsers(LoadUsers),
+    SetItem(SetItem),
     Train(Train),
     Compact(Compact),
     Rollback(Rollback),
     Jobs(Jobs),
     Export(Export),
+    Backup(Backup),
+    Restore(Restore),
     ImportCodes(ImportCodes),
     ImportEmbeddings(ImportEmbeddings),
     Query(Query),
@@ -77,11 +82,16 @@ pub fn run() -> ExitCode {
     let output = Output::new(json, ids_as_strings);
     let outcome = match command {
         Command::Load(command) => command.run(&output),
+        Command::LoadItems(command) => command.run(&output),
+        Command::LoadUsers(command) => command.run(&output),
+        Command::SetItem(command) => command.run(&output),
         Command::Train(command) => command.run(&output),
         Command::Compact(command) => command.run(&output),
         Command::Rollback(command) => command.run(&output),
         Command::Jobs(command) => command.run(&output),
         Command::Export(command) => command.run(&output),
+        Command::Backup(command) => command.run(&output),
+        Command::Restore(command) => command.run(&output),
         Command::ImportCodes(command) => command.run(&output),
         Command::ImportEmbeddings(command) => command.run(&output),
         Command::Query(command) => command.run(&output),

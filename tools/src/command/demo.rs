@@ -8,6 +8,7 @@ use kithdb::{Db, IdKind};
 use serde::Serialize;
 
 use super::intake::Intake;
+use super::show::Show;
 use super::train::{self, Preset, Settings};
 use super::{eval, query};
 use crate::cli::Answer;
@@ -134,15 +135,17 @@ fn comparison(rankings: &[(&str, kithdb::eval::Metrics)]) -> String {
 
 /// Asks for two customers and a basket.
 fn sample_queries(db: &Db, path: &Path, shop: &Shop, output: &Output) -> anyhow::Result<()> {
+    let show = Show::default();
+    let show = show.by(|id| db.item(id).ok()?);
     for purchase in shop.history.iter().take(2) {
         let user = purchase.user.as_str();
         output.say(&format!("{user} bought most in {}.", favourites(shop, user)))?;
         output.say(&format!("$ kithdb query {} --user {user} -k 5", path.display()))?;
-        output.say(&(query::text("item", &db.query().user(user).k(5).run()?) + "\n"))?;
+        output.say(&(query::text("item", &db.query().user(user).k(5).run()?, &show) + "\n"))?;
     }
     let basket = ["coffee/compact-burr-grinder", "coffee/vintage-moka-pot"];
     output.say(&format!("$ kithdb query {} --items {} -k 5", path.display(), basket.join(",")))?;
-    output.say(&(query::text("item", &db.query().items(basket).k(5).run()?) + "\n"))
+    output.say(&(query::text("item", &db.query().items(basket).k(5).run()?, &show) + "\n"))
 }
 
 /// The two aisles a customer bought most from.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use clap::Args;
-use kithdb::{Id, IdKind, Interaction};
+use clap::{Args, ValueEnum};
+use kithdb::{Db, Id, IdKind, Interaction};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -12,19 +12,30 @@ use crate::cli::Answer;
 use crate::input;
 use crate::output::{self, Output, steps_bar};
 
-/// Write all interactions to a file that `kithdb load` takes back unchanged
+/// Write all interactions to a file that `kithdb load` takes back unchanged, or what is said of items and users, for `load-items` and `load-users`
 ///
 /// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes. Which items are retired is
 /// not part of it: `kithdb items --retired` lists them.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb dump shop.kith -o shop.csv.zst
+  kithdb dump shop.kith --attributes items -o items.jsonl
   kithdb dump shop.kith -o - --form jsonl | wc -l")]
 pub(crate) struct Dump {
     #[command(flatten)]
     database: Database,
+    /// Write titles and attributes of items, or of users, instead: JSON lines
+    #[arg(long, value_name = "WHOSE")]
+    attributes: Option<Whose>,
     #[command(flatten)]
     rows: RowsArgs,
+}
+
+/// A side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Whose {
+    Items,
+    Users,
 }
 
 /// A row of JSON.
@@ -50,6 +61,9 @@ struct Dumped {
 impl Dump {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
+        if let Some(whose) = self.attributes {
+            return self.said(&db, whose, output);
+        }
         let (snapshot, kinds) = (db.snapshot(), database::id_kinds(&db));
         if kinds.user != kinds.item {
             // One option names the kind of both sides.
@@ -83,6 +97,41 @@ impl Dump {
         outcome.items = items.len() as u64;
         rows.finish(&outcome, text)?;
         Ok(if outcome.interactions == 0 { Answer::No } else { Answer::Yes })
+    }
+}
+
+impl Dump {
+    /// Writes attributes.
+    fn said(&self, db: &Db, whose: Whose, output: &Output) -> anyhow::Result<Answer> {
+        let snapshot = db.snapshot();
+        let (key, ids) = match whose {
+            Whose::Items => ("item", snapshot.items()),
+            Whose::Users => ("user", snapshot.users()),
+        };
+        let mut rows = self.rows.begin("", output)?;
+        anyhow::ensure!(
+            rows.form() == Form::Jsonl,
+            "attributes are written as JSON lines: call the file .jsonl, or pass --form jsonl"
+        );
+        let mut count = 0u64;
+        for id in ids {
+            let own = match whose {
+                Whose::Items => snapshot.item(&id)?,
+                Whose::Users => snapshot.user(&id)?,
+            };
+            let Some(own) = own.filter(|own| !own.is_empty()) else { continue };
+            let mut line = serde_json::Map::from_iter([(key.to_owned(), serde_json::to_value(&id)?)]);
+            for (name, value) in own.iter() {
+                anyhow::ensure!(name != key, "an attribute is called {key}, as the key of ids is: rename it");
+                line.insert(name.to_owned(), serde_json::to_value(value)?);
+            }
+            rows.json(&line)?;
+            count += 1;
+        }
+        rows.finish(&serde_json::json!({ key: count }), |_| {
+            format!("what is said of {} {key}s; `kithdb load-{key}s NEW FILE` takes it back", output::count(count))
+        })?;
+        Ok(if count == 0 { Answer::No } else { Answer::Yes })
     }
 }
 

@@ -24,7 +24,11 @@ impl Explain {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
         let explanation = db.explain(database::user(&db, &self.user)?, database::item(&db, &self.item)?)?;
-        output.result(&explanation, text)?;
+        let titled = |id: &kithdb::Id| match db.item(id).ok().flatten().as_ref().and_then(|own| own.title()) {
+            Some(title) => format!("{id} ({title})"),
+            None => id.to_string(),
+        };
+        output.result(&explanation, |explanation| text(explanation, titled))?;
         Ok(Answer::Yes)
     }
 }
@@ -32,14 +36,14 @@ impl Explain {
 /// How many of the user's items are shown to people; programs get all.
 const SHOWN: usize = 20;
 
-fn text(explanation: &Explanation) -> String {
+fn text(explanation: &Explanation, titled: impl Fn(&kithdb::Id) -> String) -> String {
     let mut layers = Table::new(&["layer", ">adds"]);
     for share in &explanation.layers {
         layers.row([share.layer.to_string(), output::score(share.contribution)]);
     }
     let mut pulls = Table::new(&["own item", ">pull"]);
     for pull in explanation.pulls.iter().take(SHOWN) {
-        pulls.row([pull.item.to_string(), output::score(pull.pull)]);
+        pulls.row([titled(&pull.item), output::score(pull.pull)]);
     }
     let more = match explanation.pulls.len().saturating_sub(SHOWN) {
         0 => String::new(),
@@ -47,7 +51,7 @@ fn text(explanation: &Explanation) -> String {
     };
     format!(
         "{} scores {} for {} (generation {})\n\n{}\n\n{}{more}\n\nthe pulls add up to {}, the score folded in from the user's items",
-        output::escaped(&explanation.item.to_string()),
+        output::escaped(&titled(&explanation.item)),
         output::score(explanation.score),
         output::escaped(&explanation.user.to_string()),
         explanation.generation,

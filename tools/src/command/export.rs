@@ -17,8 +17,8 @@ pub(crate) struct Export {
     /// The folder, which is made if there is none; files of an earlier export are replaced
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Write .npy files, the one form there is
-    #[arg(long, required = true)]
+    /// Write .npy files: the one form there is, which need not be asked for
+    #[arg(long, hide = true)]
     npy: bool,
 }
 

@@ -9,6 +9,7 @@ use super::at_least_one;
 use super::database::Known;
 use super::effort::Effort;
 use super::item_list::ItemList;
+use super::show::Show;
 use crate::output::Output;
 
 /// Its length, the items it may have, and how hard to look for the best.
@@ -23,6 +24,9 @@ pub(super) struct ListShape {
     /// Leave out the items of this file, an id a line
     #[arg(long, value_name = "FILE")]
     deny: Option<PathBuf>,
+    /// Consider only items whose attributes fulfil a condition: "price < 50 and in_stock and 'sale' in tags"
+    #[arg(long, value_name = "CONDITION")]
+    filter: Option<kithdb::Condition>,
     /// Fail where a list or the basket has an id of no item known here
     #[arg(long)]
     pub(super) strict: bool,
@@ -32,11 +36,19 @@ pub(super) struct ListShape {
     /// What it counts that items differ from one another, from 0 to 1: those of the best five times as many are chosen by
     #[arg(long, value_name = "SHARE", value_parser = a_share_of_difference)]
     diversify: Option<f32>,
+    /// At most so many items of each value of an attribute: 2:category
+    #[arg(long, value_name = "N:NAME", value_parser = a_quota)]
+    at_most: Option<(usize, String)>,
+    /// Leave out items of less relevance, which compares between users, baskets and items
+    #[arg(long, value_name = "RELEVANCE", allow_negative_numbers = true)]
+    min_relevance: Option<f32>,
     /// Leave out items whose scores are less
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     min_score: Option<f32>,
     #[command(flatten)]
     effort: Effort,
+    #[command(flatten)]
+    pub(super) show: Show,
 }
 
 /// A list for users: what becomes of what they have, and of those of whom nothing is known.
@@ -79,11 +91,20 @@ impl ListShape {
         if let Some(deny) = &sets.deny {
             query = query.deny(deny);
         }
+        if let Some(condition) = &self.filter {
+            query = query.filter(condition.clone());
+        }
         if let Some(bits) = self.query_bits {
             query = query.query_bits(bits);
         }
         if let Some(share) = self.diversify {
             query = query.diversify(share);
+        }
+        if let Some((most, name)) = &self.at_most {
+            query = query.at_most(*most, name);
+        }
+        if let Some(relevance) = self.min_relevance {
+            query = query.min_relevance(relevance);
         }
         if let Some(score) = self.min_score {
             query = query.min_score(score);
@@ -104,6 +125,12 @@ impl UserListShape {
         }
         query
     }
+}
+
+/// Reads how many of each value of which attribute.
+fn a_quota(text: &str) -> Result<(usize, String), String> {
+    let most = text.split_once(':').and_then(|(most, name)| Some((most.parse().ok()?, name.to_owned())));
+    most.filter(|(most, name)| *most > 0 && !name.is_empty()).ok_or_else(|| "write N:NAME, as 2:category".into())
 }
 
 /// Reads a share from 0 to 1.

@@ -4,9 +4,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::database::Database;
+use super::show::Show;
 use crate::cli::Answer;
 use crate::input::quoted_id;
-use crate::output::Output;
+use crate::output::{Output, Table};
 
 /// List the users, an id a line, in the order they came
 #[derive(Args)]
@@ -28,6 +29,14 @@ pub(crate) struct Items {
     /// Only those that are retired
     #[arg(long)]
     retired: bool,
+    /// Only those whose attributes fulfil a condition
+    #[arg(long, value_name = "CONDITION")]
+    filter: Option<kithdb::Condition>,
+    #[command(flatten)]
+    show: Show,
+    /// Print titles beside ids, in a table
+    #[arg(long)]
+    titles: bool,
 }
 
 /// Ids, under what they are ids of.
@@ -49,7 +58,31 @@ impl Users {
 impl Items {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
-        let items = if self.retired { db.retired_items() } else { db.items() };
+        let mut items = if self.retired { db.retired_items() } else { db.items() };
+        if let Some(condition) = self.filter.clone() {
+            let fulfilling: std::collections::HashSet<kithdb::Id> = db.items_where(condition)?.into_iter().collect();
+            items.retain(|item| fulfilling.contains(item));
+        }
+        if self.titles || self.show.is_asked() {
+            let show = self.show.by(|id| db.item(id).ok()?);
+            let header = show.header(items.iter());
+            let lines = || items.iter().map(|id| (id, show.cells(id, &header)));
+            let objects: anyhow::Result<Vec<_>> = items
+                .iter()
+                .map(|id| {
+                    let mut object = show.json(id);
+                    object.insert("item".into(), serde_json::to_value(id)?);
+                    Ok(object)
+                })
+                .collect();
+            output.result(&serde_json::json!({ "items": objects? }), |_| {
+                let names: Vec<&str> = ["item"].into_iter().chain(header.iter().map(String::as_str)).collect();
+                let mut table = Table::new(&names);
+                lines().for_each(|(id, cells)| table.row([id.to_string()].into_iter().chain(cells)));
+                table.text()
+            })?;
+            return Ok(if items.is_empty() { Answer::No } else { Answer::Yes });
+        }
         print(output, &items, Ids { users: None, items: Some(&items) })
     }
 }

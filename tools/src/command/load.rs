@@ -8,7 +8,7 @@ use kithdb::{Db, IdKind, Repeats, Side};
 
 use super::intake::{self, Intake};
 use super::layout::Layout;
-use super::{database, dry_run};
+use super::{database, dry_run, load_items};
 use crate::cli::Answer;
 use crate::input::{IdKinds, Reader, RejectFile, Source};
 use crate::output::{self, Output};
@@ -49,6 +49,10 @@ pub(crate) struct Load {
     /// loading a file again adds its weights again
     #[arg(long, value_name = "WHICH")]
     repeats: Option<Again>,
+    /// Load titles and attributes of the items from this file too, as load-items does; without a header, ids are in its first column and titles in its
+    /// second
+    #[arg(long, value_name = "FILE")]
+    items: Option<PathBuf>,
     /// Show the first rows as they are understood, and count all of them; store nothing
     #[arg(long)]
     dry_run: bool,
@@ -122,7 +126,10 @@ impl Load {
         if loaded.rejected > loaded.rejects.len() as u64 {
             output.note(&format!("{} rows were rejected in all", output::count(loaded.rejected)));
         }
-        output.result(&loaded, intake::text)?;
+        let described = self.items.clone().map(|path| load_items::load_beside(&db, path, output)).transpose()?;
+        output.result(&loaded, |loaded| {
+            intake::text(loaded) + &described.map_or(String::new(), |described| format!("\n{described}"))
+        })?;
         Ok(if loaded.interactions == 0 { Answer::No } else { Answer::Yes })
     }
 

@@ -1,5 +1,6 @@
 //! The subcommands, one a file: its arguments, what it does, what it prints.
 
+mod backup;
 mod bench;
 mod compact;
 mod completions;
@@ -22,6 +23,7 @@ mod layout;
 mod list_shape;
 mod listing;
 mod load;
+mod load_items;
 mod query;
 mod recommend;
 mod remove;
@@ -29,6 +31,7 @@ mod report;
 mod retire;
 mod rollback;
 mod rows;
+mod show;
 mod similar;
 mod snapshot;
 mod split;
@@ -38,6 +41,7 @@ mod test_rows;
 mod train;
 mod verify;
 
+pub(crate) use backup::{Backup, Restore};
 pub(crate) use bench::Bench;
 pub(crate) use compact::Compact;
 pub(crate) use completions::Completions;
@@ -53,6 +57,7 @@ pub(crate) use import_embeddings::ImportEmbeddings;
 pub(crate) use jobs::Jobs;
 pub(crate) use listing::{Items, Users};
 pub(crate) use load::Load;
+pub(crate) use load_items::{LoadItems, LoadUsers, SetItem};
 pub(crate) use query::Query;
 pub(crate) use recommend::Recommend;
 pub(crate) use remove::Remove;

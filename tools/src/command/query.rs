@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::database::{self, Database};
 use super::list_shape::UserListShape;
+use super::show::Shown;
 use crate::cli::Answer;
 use crate::input;
 use crate::output::{self, Output, Table};
@@ -57,7 +58,8 @@ impl Query {
                 }
                 Ok(())
             })?;
-            return print_many(output, answers);
+            let show = self.shape.list.show.by(|id| db.item(id).ok()?);
+            return print_many(output, answers, &show);
         }
         let mut query = self.shape.of(db.query(), &sets);
         if let Some(user) = &self.subject.user {
@@ -80,7 +82,7 @@ impl Query {
                 output.note("--popular would answer with what most users have");
             }
         });
-        print(output, "item", &hits?)
+        print(output, "item", &hits?, &self.shape.list.show.by(|id| db.item(id).ok()?))
     }
 
     /// The items of the basket, if it is one that is asked for.
@@ -104,20 +106,21 @@ impl Query {
 }
 
 /// Prints hits, each of which is a `what`; none are a no.
-pub(super) fn print(output: &Output, what: &str, hits: &Hits) -> anyhow::Result<Answer> {
+pub(super) fn print(output: &Output, what: &str, hits: &Hits, show: &Shown<'_>) -> anyhow::Result<Answer> {
     if !hits.unknown_items().is_empty() {
         let names: Vec<String> = hits.unknown_items().iter().map(ToString::to_string).collect();
         output.note(&format!("unknown items were ignored: {}", names.join(", ")));
     }
-    output.result(hits, |hits| text(what, hits))?;
+    output.result(&with_attributes(hits, show)?, |_| text(what, hits, show))?;
     Ok(if hits.is_empty() { Answer::No } else { Answer::Yes })
 }
 
 /// Prints the answers to several vectors, in their order; none at all is a no.
-fn print_many(output: &Output, answers: Vec<Hits>) -> anyhow::Result<Answer> {
+fn print_many(output: &Output, answers: Vec<Hits>, show: &Shown<'_>) -> anyhow::Result<Answer> {
     let found = answers.iter().any(|hits| !hits.is_empty());
-    output.result(&Answers { answers }, |all| {
-        all.answers.iter().map(|hits| text("item", hits)).collect::<Vec<_>>().join("\n\n")
+    let shown = answers.iter().map(|hits| with_attributes(hits, show)).collect::<anyhow::Result<_>>()?;
+    output.result(&Answers { answers: shown }, |_| {
+        answers.iter().map(|hits| text("item", hits, show)).collect::<Vec<_>>().join("\n\n")
     })?;
     Ok(if found { Answer::Yes } else { Answer::No })
 }
@@ -125,16 +128,34 @@ fn print_many(output: &Output, answers: Vec<Hits>) -> anyhow::Result<Answer> {
 /// Answers to several queries, as printed.
 #[derive(Serialize)]
 struct Answers {
-    answers: Vec<Hits>,
+    answers: Vec<serde_json::Value>,
 }
 
-pub(super) fn text(what: &str, hits: &Hits) -> String {
+/// An answer as JSON, with titles and attributes where there are any.
+fn with_attributes(hits: &Hits, show: &Shown<'_>) -> anyhow::Result<serde_json::Value> {
+    // By way of the text, in which an f32 has no more digits than it needs.
+    let mut answer: serde_json::Value = serde_json::from_str(&serde_json::to_string(hits)?)?;
+    if let Some(list) = answer.get_mut("hits").and_then(serde_json::Value::as_array_mut) {
+        for (object, hit) in list.iter_mut().zip(hits) {
+            if let Some(object) = object.as_object_mut() {
+                object.extend(show.json(&hit.id));
+            }
+        }
+    }
+    Ok(answer)
+}
+
+pub(super) fn text(what: &str, hits: &Hits, show: &Shown<'_>) -> String {
     if hits.is_empty() {
         return "nothing found".into();
     }
-    let mut table = Table::new(&[">", what, ">score"]);
+    let beside = show.header(hits.iter().map(|hit| &hit.id));
+    let header: Vec<&str> =
+        [">", what].into_iter().chain(beside.iter().map(String::as_str)).chain([">score", ">relevance"]).collect();
+    let mut table = Table::new(&header);
     for (rank, hit) in (1..).zip(hits) {
-        table.row([format!("{rank}"), hit.id.to_string(), output::score(hit.score)]);
+        let cells = [format!("{rank}"), hit.id.to_string()].into_iter().chain(show.cells(&hit.id, &beside));
+        table.row(cells.chain([output::score(hit.score), output::score(hits.relevance(hit))]));
     }
     let source = match hits.generation() {
         Some(generation) if hits.scored() > 0 => {

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::database::{self, Database};
 use super::list_shape::UserListShape;
 use super::rows::{Form, RowsArgs, cell};
+use super::show::Shown;
 use crate::cli::Answer;
-use crate::input::{self, Source};
+use crate::input::{self, Source, quoted_id};
 use crate::output::{self, Output, steps_bar};
 
 /// Users that are answered between two looks at the progress bar.
@@ -18,7 +19,7 @@ const TOGETHER: usize = 4096;
 
 /// Recommend items to all users, or to many
 ///
-/// A row an item of csv (`user,rank,item,score`), an object a user of JSON lines. Users for whom nothing is known get no rows, and are counted.
+/// A row an item of csv (`user,rank,item,score`, and the attributes of --show), an object a user of JSON lines. Users for whom nothing is known get no rows, and are counted.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb recommend shop.kith --all -o recs.csv
@@ -50,7 +51,16 @@ struct Whom {
 #[derive(Serialize)]
 struct List<'a> {
     user: &'a Id,
-    items: &'a [Hit],
+    items: Vec<Listed<'a>>,
+}
+
+/// An item of it, with its title and the attributes asked for.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    hit: &'a Hit,
+    #[serde(flatten)]
+    said: serde_json::Map<String, serde_json::Value>,
 }
 
 /// What was written.
@@ -75,7 +85,10 @@ impl Recommend {
             None => db.users(),
         };
         let query = self.shape.of(db.query(), &sets);
-        let mut rows = self.rows.begin("user,rank,item,score", output)?;
+        let show = self.shape.list.show.by(|id| db.item(id).ok()?);
+        let beside = show.asked();
+        let header: Vec<&str> = ["user,rank,item,score"].into_iter().chain(beside.iter().map(String::as_str)).collect();
+        let mut rows = self.rows.begin(&header.join(","), output)?;
         let bar = steps_bar();
         bar.set_length(users.len() as u64);
         bar.set_message("recommend");
@@ -92,7 +105,7 @@ impl Recommend {
                 };
                 outcome.users += 1;
                 outcome.items += hits.len() as u64;
-                write(&mut rows, user, &hits)?;
+                write(&mut rows, user, &hits, &show, &beside)?;
             }
             bar.inc(users.len() as u64);
         }
@@ -103,13 +116,21 @@ impl Recommend {
     }
 }
 
-fn write(rows: &mut super::rows::Rows<'_>, user: &Id, hits: &Hits) -> anyhow::Result<()> {
+fn write(
+    rows: &mut super::rows::Rows<'_>,
+    user: &Id,
+    hits: &Hits,
+    show: &Shown<'_>,
+    beside: &[String],
+) -> anyhow::Result<()> {
     if rows.form() == Form::Jsonl {
-        return rows.json(&List { user, items: hits.as_slice() });
+        let items = hits.iter().map(|hit| Listed { hit, said: show.json(&hit.id) }).collect();
+        return rows.json(&List { user, items });
     }
     let user = cell(user);
     for (rank, Hit { id, score }) in (1..).zip(hits) {
-        rows.csv(format_args!("{user},{rank},{},{score}", cell(id)))?;
+        let said: String = show.cells(id, beside).iter().map(|text| format!(",{}", quoted_id(text))).collect();
+        rows.csv(format_args!("{user},{rank},{},{score}{said}", cell(id)))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::at_least_one;
 use super::database::{self, Database};
 use super::list_shape::ListShape;
 use super::query;
+use super::show::Show;
 use crate::cli::Answer;
 use crate::output::Output;
 
@@ -36,6 +37,8 @@ pub(crate) struct SimilarUsers {
     /// How many users to return
     #[arg(short, long, default_value = "20", value_parser = at_least_one)]
     k: usize,
+    #[command(flatten)]
+    show: Show,
 }
 
 impl Similar {
@@ -43,7 +46,7 @@ impl Similar {
         let db = self.database.open()?;
         let sets = self.shape.sets(&db, output)?;
         let similar = db.query().similar_to(database::item(&db, &self.item)?);
-        query::print(output, "item", &self.shape.of(similar, &sets).run()?)
+        query::print(output, "item", &self.shape.of(similar, &sets).run()?, &self.shape.show.by(|id| db.item(id).ok()?))
     }
 }
 
@@ -51,6 +54,6 @@ impl SimilarUsers {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
         let hits = db.similar_users(database::user(&db, &self.user)?, self.k)?;
-        query::print(output, "user", &hits)
+        query::print(output, "user", &hits, &self.show.by(|id| db.user(id).ok()?))
     }
 }

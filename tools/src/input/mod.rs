@@ -6,6 +6,7 @@
 mod columns;
 mod delimited;
 mod delimiter;
+mod described;
 mod error;
 mod foreign;
 mod format;
@@ -29,11 +30,13 @@ mod zstd;
 
 pub use columns::{Columns, Understood};
 pub use delimiter::Delimiter;
+pub(crate) use described::{Described, DescribedOptions, ReadAs, read as read_described, read_value};
 pub use error::Error;
 pub use format::Format;
 pub use id_list::{Listed, read_ids};
 pub use id_text::plain as plain_id;
 pub(crate) use id_text::{listed as listed_ids, quoted as quoted_id};
+pub(crate) use names::{ITEM, USER};
 pub use reader::{Reader, ReaderOptions};
 pub use reject::RejectFile;
 pub use row::{IdKinds, Rejected, Row};

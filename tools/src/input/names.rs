@@ -2,10 +2,10 @@
 
 /// What a column can hold, and how it is called.
 #[derive(Debug)]
-pub(super) struct Role {
-    pub(super) role: &'static str,
+pub(crate) struct Role {
+    pub(crate) role: &'static str,
     /// The option that names the column.
-    pub(super) option: &'static str,
+    pub(crate) option: &'static str,
     /// Names in order of preference: one of them goes before those that follow.
     usual: &'static [&'static str],
     /// Names none of which goes before another: where a file has several of them, only who made it knows.
@@ -18,7 +18,7 @@ pub(super) struct Role {
 
 const ID_ENDS: &[&str] = &["id", "uuid", "guid", "key", "code", "hash", "index", "idx", "number", "no", "num", "name"];
 
-pub(super) const USER: Role = Role {
+pub(crate) static USER: Role = Role {
     role: "user",
     option: "--user",
     usual: &["user", "uid"],
@@ -56,7 +56,7 @@ pub(super) const USER: Role = Role {
     ends: ID_ENDS,
 };
 
-pub(super) const ITEM: Role = Role {
+pub(crate) static ITEM: Role = Role {
     role: "item",
     option: "--item",
     usual: &["item", "iid", "asin"],

@@ -1,6 +1,8 @@
 //! The program as people and scripts meet it: a real process, its output and its exit status. One file a behaviour.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod attributes;
+mod backup;
 mod bad_files;
 mod bad_questions;
 mod bench;
