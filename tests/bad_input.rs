@@ -204,10 +204,11 @@ fn a_newer_format() {
     drop(db);
     let path = directory.path().join("db.kith");
     let format = fs::read_to_string(path.join("FORMAT")).unwrap();
-    let newer = "kithdb 4";
+    let next = format.split(' ').nth(1).unwrap().parse::<u32>().unwrap() + 1;
+    let newer = format!("kithdb {next}");
     fs::write(path.join("FORMAT"), format!("{newer} {:08x}\n", crc32c::crc32c(newer.as_bytes()))).unwrap();
     let error = message(Db::open(&path));
-    assert!(error.contains("format 4") && error.contains("upgrade"), "{error}");
+    assert!(error.contains(&format!("format {next}")) && error.contains("upgrade"), "{error}");
     fs::write(path.join("FORMAT"), format).unwrap();
     assert_eq!(Db::open(&path).unwrap().stats().unwrap().interactions, 1);
 }

@@ -52,11 +52,14 @@ fn base(trained: bool) -> Base {
     )
     .unwrap();
     db.retire_item(3u64).unwrap();
+    let said = kithdb::Attributes::titled("Kettle").set("price", 49.5).set("new", true).set("tags", ["sale", "steel"]);
+    db.set_item(5u64, said).unwrap();
     if trained {
         db.train(TrainOptions::new(Preset::Fast).bits(64).threads(1)).unwrap().wait().unwrap();
     }
     db.insert_interaction(kithdb::Interaction::new(1u64, 70u64).weight(2.5).time(-1)).unwrap();
     db.remove(1u64, 1u64).unwrap();
+    db.set_item(5u64, kithdb::Attributes::new().set("new", false).unset("tags")).unwrap();
     db.forget_user(2u64).unwrap();
     Base { directory, path }
 }
@@ -90,7 +93,18 @@ fn log_records() {
     fuzz(
         "log",
         payloads,
-        &[b"\x01\x00", b"\x01\x01\x02", b"\x02", b"\xc2", b"\x03", b"\x04", b"\x05", b"\xff\xff\xff\xff"],
+        &[
+            b"\x01\x00",
+            b"\x01\x01\x02",
+            b"\x02",
+            b"\xc2",
+            b"\x03",
+            b"\x04",
+            b"\x05",
+            b"\x07\x01",
+            b"\x05price\x03",
+            b"\xff\xff\xff\xff",
+        ],
         300,
         move |bytes| {
             let path = base.directory.path().join("tried");
@@ -167,7 +181,7 @@ fn small_files() {
     fuzz(
         "small-files",
         seeds,
-        &[b"kithdb 1", b"kithdb 3", b"store-1", b"store-2", b"kithack1", b"kithstat", b"\n"],
+        &[b"kithdb 1", b"kithdb 4", b"store-1", b"store-2", b"kithack1", b"kithstat", b"\n"],
         300,
         move |bytes| {
             let Some((&which, bytes)) = bytes.split_first() else { return "refused" };

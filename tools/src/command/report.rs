@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use kithdb::eval::Quartile;
-use kithdb::{Db, Engine, Id, Interaction, JobRecord, Snapshot};
+use kithdb::{Attributes, Db, Engine, Id, Interaction, JobRecord, Snapshot};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -299,11 +299,15 @@ fn people(page: &mut Page, snapshot: &Snapshot) -> anyhow::Result<()> {
     page.section("Some users");
     let users = snapshot.users();
     let every = users.len().div_ceil(SHOWN).max(1);
+    let titled = |id: &Id| match snapshot.item(id).ok().flatten().as_ref().and_then(Attributes::title) {
+        Some(title) => format!("{title} ({id})"),
+        None => id.to_string(),
+    };
     for user in users.iter().step_by(every) {
         let mut history = snapshot.history(user.clone())?;
         history.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.item.cmp(&b.item)));
         page.part(&format!("User {user}"));
-        let had: Vec<String> = history.iter().take(ITEMS).map(|edge| edge.item.to_string()).collect();
+        let had: Vec<String> = history.iter().take(ITEMS).map(|edge| titled(&edge.item)).collect();
         let more = history.len().saturating_sub(ITEMS);
         let more = if more > 0 { format!(" and {} more", output::count(more as u64)) } else { String::new() };
         page.text(&format!("Has {}{more}.", if had.is_empty() { "nothing".to_owned() } else { had.join(", ") }));
@@ -319,9 +323,9 @@ fn people(page: &mut Page, snapshot: &Snapshot) -> anyhow::Result<()> {
                         .flatten()
                         .take(3)
                         .filter(|pull| pull.pull > 0.0)
-                        .map(|pull| pull.item.to_string())
+                        .map(|pull| titled(&pull.item))
                         .collect();
-                    rows.push(vec![hit.id.to_string(), output::score(hit.score), why.join(", ")]);
+                    rows.push(vec![titled(&hit.id), output::score(hit.score), why.join(", ")]);
                 }
                 page.table("Would get", &["item", ">score", "because of"], &rows);
             }

@@ -253,8 +253,24 @@ pub(super) fn train(db: &Db, settings: &Settings) -> anyhow::Result<Trained> {
     let start = Instant::now();
     let options = settings.options();
     let estimate = estimate(db, &options)?;
-    let outcome = followed(db.train(options.clone())?)?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = settings.threads.unwrap_or(threads).min(threads).max(1);
+    let outcome = foretold(db.train(options.clone())?, estimate.processor_seconds / threads as f64)?;
     Ok(Trained { options, estimate, outcome, seconds: start.elapsed().as_secs_f64(), peak_memory_bytes: peak_memory() })
+}
+
+/// What a training comes to, with one bar for all of it, which goes by the time that it was estimated to take.
+fn foretold(job: Job, seconds: f64) -> anyhow::Result<TrainOutcome> {
+    let (bar, start) = (output::time_bar(seconds), Instant::now());
+    while !job.wait_timeout(GLANCE) {
+        let progress = job.progress();
+        bar.set_message(format!("{} {}/{}", progress.phase, progress.step, progress.of));
+        // The last hundredth is left to what takes longer than it should.
+        let elapsed = start.elapsed().as_millis() as u64;
+        bar.set_position(elapsed.min(bar.length().map_or(0, |length| length - length / 100)));
+    }
+    bar.finish_and_clear();
+    Ok(job.wait()?)
 }
 
 /// What a job comes to, with a progress bar meanwhile.
@@ -285,8 +301,19 @@ pub(super) fn text(trained: &Trained) -> String {
     }
     let memory =
         peak_memory_bytes.map(|peak| format!(", at most {} of memory", output::bytes(peak))).unwrap_or_default();
+    let recall = |recall: Option<f64>| recall.map_or("not measured".to_owned(), |recall| format!("{recall:.4}"));
+    let report = &outcome.training;
+    let held_out = match report.held_out_edges {
+        0 => String::new(),
+        edges => format!(
+            "\nrecall@20 on {} interactions held out: {}, of its teacher in full precision {}",
+            output::count(edges),
+            recall(report.recall),
+            recall(report.teacher_recall)
+        ),
+    };
     format!(
-        "published generation {} in {}{memory}\n{} interactions of {} users with {} items\ncontent {}\n\n{}",
+        "published generation {} in {}{memory}\n{} interactions of {} users with {} items{held_out}\ncontent {}\n\n{}",
         outcome.generation,
         output::seconds(*seconds),
         output::count(outcome.interactions),

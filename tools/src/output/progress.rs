@@ -15,6 +15,12 @@ pub(crate) fn steps_bar() -> ProgressBar {
     styled(ProgressBar::new(0), "{msg:12} {wide_bar} {pos}/{len} {elapsed}")
 }
 
+/// A bar over about so many seconds of work, whatever its phases.
+pub(crate) fn time_bar(seconds: f64) -> ProgressBar {
+    let bar = ProgressBar::new((1e3 * seconds).max(1.0) as u64);
+    styled(bar, "{msg:20} {wide_bar} {percent} % {elapsed}, {eta} left")
+}
+
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     // A template that does not parse costs the style, not the work.
     match ProgressStyle::with_template(template) {
@@ -27,7 +33,11 @@ fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
 mod tests {
     #[test]
     fn templates_parse() {
-        for template in ["{msg:12} {wide_bar} {bytes}/{total_bytes} {eta}", "{msg:12} {spinner} {bytes} {elapsed}"] {
+        for template in [
+            "{msg:12} {wide_bar} {bytes}/{total_bytes} {eta}",
+            "{msg:12} {spinner} {bytes} {elapsed}",
+            "{msg:20} {wide_bar} {percent} % {elapsed}, {eta} left",
+        ] {
             assert!(indicatif::ProgressStyle::with_template(template).is_ok());
         }
     }

@@ -48,7 +48,7 @@ fn a_damaged_record_is_a_no_of_verify_and_an_error_elsewhere() {
 fn a_format_of_the_future_is_not_touched() {
     let place = trained();
     let format = Path::new(&place.db()).join("FORMAT");
-    assert!(fs::read_to_string(&format).unwrap().starts_with("kithdb 3 "));
+    assert!(fs::read_to_string(&format).unwrap().starts_with("kithdb 4 "));
     // The line ends with the CRC-32C of what stands before it.
     fs::write(&format, "kithdb 99 c0ff9830\n").unwrap();
     run(["stats", &place.db()]).fails(2, &["format 99", "upgrade kithdb"]);

@@ -21,6 +21,7 @@ mod filters;
 mod ids;
 mod import_codes;
 mod import_embeddings;
+mod inputs;
 mod json;
 mod loading_again;
 mod locked;

@@ -1,0 +1,53 @@
+//! Inputs of the kinds that once went in silently wrong: each is loaded as it should be, or refused with what to do.
+
+use crate::program::{Place, run};
+
+/// A file, its content, how the run ends, interactions that are new, and words that are told.
+type Input = (&'static str, &'static [u8], i32, u64, &'static [&'static str]);
+
+const INPUTS: &[Input] = &[
+    ("nan.csv", b"user,item,weight\na,b,nan\nc,d,1\n", 0, 1, &["nan.csv:2", "weight"]),
+    ("inf.csv", b"user,item,weight\na,b,inf\nc,d,1\n", 0, 1, &["inf.csv:2", "weight"]),
+    ("negative.csv", b"user,item,weight\na,b,-3\nc,d,1\n", 0, 1, &["negative.csv:2", "above 0"]),
+    ("last.csv", b"user,item,time\na,b,9223372036854775807\nc,d,1700000000\n", 0, 2, &["after 2100", "--time-unit"]),
+    ("word.csv", b"user,item,time\na,b,yesterday\nc,d,2024-01-15T10:00:00Z\n", 0, 1, &["word.csv:2", "ISO 8601"]),
+    ("day.csv", b"user,item,date\na,b,2024-01-15\nc,d,2024-02-30\n", 0, 1, &["day.csv:3", "2024-02-30"]),
+    (
+        "micro.csv",
+        b"user,item,time\na,b,1705312800000000\nc,d,1705312800000001\n",
+        0,
+        2,
+        &["microseconds", "--time-unit"],
+    ),
+    ("triples.txt", b"1,2,5\n2,3,4\n3,4,1\n", 2, 0, &["no column named user"]),
+    ("quads.txt", b"1 2 5 874965758\n2 3 4 874965759\n", 2, 0, &["two ways", "--format lightgcn"]),
+    ("semicolons.txt", b"user;item\na;b\nc;d\n", 0, 2, &[]),
+    ("bars.dat", b"user|item|rating\na|b|5\n", 0, 1, &["rating is ignored", "--min-rating"]),
+    ("colons.dat", b"user::item\na::b\n", 0, 1, &[]),
+    ("quote.csv", b"user,item\na,\"b\nc,d\ne,f\n", 0, 2, &["quote.csv:2", "not closed"]),
+    ("wide.csv", b"\xff\xfeu\0s\0e\0r\0", 2, 0, &["UTF-16", "iconv"]),
+    ("archive.csv", b"PK\x03\x04abc", 2, 0, &["zip archive", "unpack"]),
+    ("mac.csv", b"user,item\ra,b\rc,d\r", 2, 0, &["lines end with \\r alone"]),
+    ("lacks.csv", b"user,price\na,5\n", 2, 0, &["no column named item"]),
+    ("two.csv", b"customer,client,item\na,b,c\n", 2, 0, &["customer", "client", "--user"]),
+    ("lines.jsonl", b"{\"user\":\"a\",\"item\":\"b\"}\n{\"user\":\"c\"}\nnope\n", 0, 1, &["lines.jsonl:3", "no JSON"]),
+    ("ragged.csv", b"user,item,time\na,b\nc,d,1700000000,9\ne,f,1700000000\n", 0, 1, &["ragged.csv:3", "4 columns"]),
+    ("header.csv", b"user,item\n", 1, 0, &["nothing to load", "no database was made"]),
+    ("latin.csv", b"user,item\na,caf\xe9\nc,d\n", 0, 1, &["latin.csv:2", "UTF-8"]),
+];
+
+#[test]
+fn every_input_is_loaded_or_refused_by_name() {
+    for &(name, content, status, new, words) in INPUTS {
+        let place = Place::new();
+        let loaded = run(["load", &place.db(), &place.file(name, content), "--json"]);
+        assert_eq!(loaded.status, status, "{name}: {} {}", loaded.stdout, loaded.stderr);
+        for word in words {
+            assert!(loaded.stderr.contains(word), "{name}: {word:?} is not in {:?}", loaded.stderr);
+        }
+        match status {
+            0 => assert_eq!(loaded.json()["new"], new, "{name}"),
+            _ => assert!(!std::path::Path::new(&place.db()).exists(), "{name}: an empty database was left"),
+        }
+    }
+}
