@@ -40,6 +40,8 @@ impl Clock {
         let (tail, generation) = (snapshot.tail(), snapshot.tail().generation());
         let provenance = generation.and_then(|generation| generation.manifest());
         let provenance = provenance.and_then(|manifest| Provenance::read(&manifest.attributes));
+        let folded =
+            generation.and_then(|generation| generation.manifest()).map_or(0, |manifest| manifest.folded_through);
         let changes = tail.changes();
         self.changed = if changes == 0 { None } else { self.changed.or_else(|| Some(Instant::now())) };
         let quiet = self.quiet.elapsed();
@@ -47,8 +49,7 @@ impl Clock {
             learns: provenance.as_ref().is_some_and(|provenance| provenance.options.is_some()),
             interactions: generation.map_or(0, |generation| generation.postings().items().len() as u64),
             changes,
-            records: tail.applied()
-                - generation.and_then(|g| g.manifest()).map_or(0, |manifest| manifest.folded_through),
+            records: tail.applied().saturating_sub(folded),
             unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
             age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
             quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },

@@ -5,13 +5,15 @@ use std::path::Path;
 
 use axum::Json;
 use axum::extract::{self, Query, State};
-use kithdb::{Attributes, Db, Hits, Id, Snapshot, Stats, Value};
+use kithdb::{Attributes, Db, Hits, Id, Side, Snapshot, Stats, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::reply::{Reply, blocking};
 
 /// What all lists are filtered by.
 const IN_STOCK: &str = "in_stock";
+/// What a list has at most three of each of.
+const CATEGORY: &str = "category";
 
 /// Opens the database. It keeps up by itself: compactions run in the background while it is open.
 ///
@@ -55,8 +57,17 @@ fn listed(snapshot: &Snapshot, hits: &Hits) -> kithdb::Result<Vec<Listed>> {
     hits.iter().map(item).collect()
 }
 
-fn shaped(query: kithdb::Query<'static>, asked: &Asked) -> kithdb::Query<'static> {
-    let query = query.k(asked.k).filter(IN_STOCK).at_most(3, "category").or_popular();
+/// The list that is asked for: of what is in stock, and at most three of a category, where the shop says so of its items.
+fn shaped(snapshot: &Snapshot, query: kithdb::Query<'static>, asked: &Asked) -> kithdb::Query<'static> {
+    let names = snapshot.attribute_names(Side::Item);
+    let has = |name: &str| names.iter().any(|(known, _)| known == name);
+    let mut query = query.k(asked.k).or_popular();
+    if has(IN_STOCK) {
+        query = query.filter(IN_STOCK);
+    }
+    if has(CATEGORY) {
+        query = query.at_most(3, CATEGORY);
+    }
     match &asked.filter {
         Some(filter) => query.filter(filter),
         None => query,
@@ -71,7 +82,7 @@ pub async fn for_user(
 ) -> Reply<Vec<Listed>> {
     blocking(move || {
         let snapshot = db.snapshot();
-        let hits = shaped(snapshot.query().user(user), &asked).run()?;
+        let hits = shaped(&snapshot, snapshot.query().user(user), &asked).run()?;
         listed(&snapshot, &hits)
     })
     .await
@@ -82,7 +93,7 @@ pub async fn for_guest(State(db): State<Db>, Query(asked): Query<Asked>) -> Repl
     blocking(move || {
         let snapshot = db.snapshot();
         let basket: Vec<&str> = asked.items.iter().flat_map(|items| items.split(',')).collect();
-        let hits = shaped(snapshot.query().items(basket), &asked).run()?;
+        let hits = shaped(&snapshot, snapshot.query().items(basket), &asked).run()?;
         listed(&snapshot, &hits)
     })
     .await
@@ -96,7 +107,7 @@ pub async fn similar(
 ) -> Reply<Vec<Listed>> {
     blocking(move || {
         let snapshot = db.snapshot();
-        let hits = shaped(snapshot.query().similar_to(item), &asked).run()?;
+        let hits = shaped(&snapshot, snapshot.query().similar_to(item), &asked).run()?;
         listed(&snapshot, &hits)
     })
     .await
