@@ -3,7 +3,7 @@
 
 mod shop;
 
-use kithdb::{Attributes, Compaction, Db, Engine, Error, Id, Side, Value, ValueKind, attribute};
+use kithdb::{Attributes, Compaction, Db, Engine, Error, Id, Side, SnapshotOptions, Value, ValueKind, attribute};
 
 /// The shop with a category, a price, a flag and tags an item; every ninth item is said nothing of.
 fn described() -> (tempfile::TempDir, Db) {
@@ -120,6 +120,26 @@ fn what_is_said_counts_at_once_and_stays() {
     assert_eq!(db.user(&user).unwrap(), None);
     db.insert(&user, &item).unwrap();
     assert_eq!(db.user(&user).unwrap(), Some(Attributes::new()), "who comes back is somebody new");
+}
+
+#[test]
+fn a_snapshot_in_files_is_filtered_by_what_was_said() {
+    let (directory, db) = described();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    let item = db.items()[1].clone();
+    db.set_item(&item, Attributes::new().set("in_stock", true).set("late", "since the training")).unwrap();
+    let place = directory.path().join("fleet");
+    db.snapshot_to(&place, &SnapshotOptions::new()).unwrap();
+    let replica = Db::open_snapshot(&place).unwrap();
+    for item in db.items() {
+        assert_eq!(replica.item(&item).unwrap(), db.item(&item).unwrap());
+    }
+    for user in db.users().iter().take(20) {
+        let filter = "in_stock and price < 30 or late is set";
+        let here = db.query().user(user).filter(filter).at_most(2, "category").run().unwrap();
+        let there = replica.query().user(user).filter(filter).at_most(2, "category").run().unwrap();
+        assert_eq!(here.as_slice(), there.as_slice());
+    }
 }
 
 #[test]
