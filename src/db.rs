@@ -31,8 +31,8 @@ use crate::writer::{Operation, Pending, Stream, Writer};
 
 /// An open database: a cheap handle to share between threads.
 ///
-/// One process opens a database at a time. Writes are on the disk when they return. Dropping the last handle cancels a running training and
-/// closes the database.
+/// One process opens a database at a time. Writes are on the disk when they return. Dropping the last handle breaks off a running job and
+/// closes the database; a long one is gone on with when it is opened again ([`Options::checkpoint_after`]).
 ///
 /// What was trained is kept up by itself, by compactions in the background: [`Options::background`], [`Policy`](crate::Policy).
 ///
@@ -91,7 +91,8 @@ impl Db {
         let pool = Arc::new(Pool::start("db", 0)?);
         let mut writer = Writer::start().map_err(thread)?;
         options.policy.check()?;
-        let mut worker = Worker::start(kernel, options.policy.clone(), options.background).map_err(thread)?;
+        let mut worker = Worker::start(kernel, options.policy.clone(), options.background, options.checkpoint_after)
+            .map_err(thread)?;
         let load = |store: &Store| -> Result<Live> {
             pool.run(|| {
                 let repeats = repeats(store, options)?;

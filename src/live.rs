@@ -7,6 +7,7 @@ use kithdb_storage::{Record, Store};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::catalogue::Catalogues;
+use crate::compaction::begun_at;
 use crate::error::{Error, Result};
 use crate::generation::{Generation, stored};
 use crate::index::Effort;
@@ -25,6 +26,8 @@ pub(crate) struct Live {
     /// What queries read. Held for the time it takes to copy or to set a pointer.
     current: RwLock<Arc<State>>,
     announcer: Arc<Announcer>,
+    /// What there was when a job began that was broken off.
+    begun: Mutex<Option<Snapshot>>,
 }
 
 impl Drop for Live {
@@ -55,17 +58,28 @@ impl Live {
                 (catalogues, Tail::new(Some(Arc::new(generation)), folded, repeats))
             }
         };
+        let begun_at = store.checkpoint().as_ref().and_then(begun_at);
+        let mut begun = (begun_at == Some(tail.applied())).then(|| (catalogues.clone(), tail.clone()));
         let mut outcome = Ok(());
         store.replay(tail.applied(), &mut |sequence, record| {
             if outcome.is_ok() {
                 outcome = catalogues.apply([&record]);
                 if outcome.is_ok() {
                     tail.apply(sequence, [&record]);
+                    if begun_at == Some(sequence) {
+                        begun = Some((catalogues.clone(), tail.clone()));
+                    }
                 }
             }
         })?;
         outcome?;
-        Ok(Self::new(catalogues, tail, Arc::clone(pool)))
+        let live = Self::new(catalogues, tail, Arc::clone(pool));
+        let State { opening, effort, pool, .. } = live.working.lock().state.clone();
+        *live.begun.lock() = begun.map(|(catalogues, mut tail)| {
+            tail.settle();
+            Snapshot::of(Arc::new(State { opening, catalogues, tail, effort, pool }))
+        });
+        Ok(live)
     }
 
     /// Of a database that was just opened.
@@ -76,7 +90,8 @@ impl Live {
         let state = State { opening, catalogues, tail, effort: Effort::Exact, pool };
         let current = RwLock::new(Arc::new(state.clone()));
         let announcer = Announcer::of(state.tail.generation().map(|generation| generation.number()));
-        Self { announcer, working: Mutex::new(Working { state, unseen: 0, fault: None }), current }
+        let working = Mutex::new(Working { state, unseen: 0, fault: None });
+        Self { announcer, working, current, begun: Mutex::new(None) }
     }
 
     /// The same, where queries that do not say otherwise do so much for their answer.
@@ -85,6 +100,11 @@ impl Live {
         state.effort = effort;
         *self.current.get_mut() = Arc::new(state.clone());
         self
+    }
+
+    /// What there was when a job began that was broken off before the database was opened; once.
+    pub(crate) fn take_begun(&self) -> Option<Snapshot> {
+        self.begun.lock().take()
     }
 
     /// The database as queries see it now.

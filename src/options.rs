@@ -1,6 +1,7 @@
 //! How a database is opened.
 
 use std::path::Path;
+use std::time::Duration;
 
 use kithdb_storage::StoreOptions;
 
@@ -25,6 +26,7 @@ pub struct Options {
     pub(crate) background: bool,
     pub(crate) policy: Policy,
     pub(crate) kept_generations: usize,
+    pub(crate) checkpoint_after: Duration,
 }
 
 impl Default for Options {
@@ -39,6 +41,7 @@ impl Default for Options {
             background: true,
             policy: Policy::default(),
             kept_generations: 2,
+            checkpoint_after: Duration::from_secs(10),
         }
     }
 }
@@ -102,6 +105,15 @@ impl Options {
     /// after somebody was forgotten leaves none of those before it, since they know who that was.
     pub fn kept_generations(mut self, generations: usize) -> Self {
         self.kept_generations = generations;
+        self
+    }
+
+    /// How long a training or a major compaction works at least before it writes down what it has come to, and from then to the next time; ten seconds by
+    /// default. One that is broken off, because the process or the database's opening ends, is gone on with from there by the next opening of the database,
+    /// in the background, or when the same is asked for with nothing changed, and comes to the same codes, bit for bit. It takes about the disk of
+    /// the training state while the job runs, and goes when the job ends, or with the next one.
+    pub fn checkpoint_after(mut self, work: Duration) -> Self {
+        self.checkpoint_after = work;
         self
     }
 

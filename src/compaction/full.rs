@@ -5,16 +5,20 @@ use super::made::{Kept, Made};
 use crate::error::{Error, Result};
 use crate::generation::{Cut, Origin, Provenance};
 use crate::graph::Bipartite;
-use crate::train::{TrainOptions, TrainReport, Trained, train_here};
+use crate::train::{Checkpoints, TrainOptions, TrainReport, Trained, train_here};
 
-/// Learns everything of a cut anew, and makes every choice again.
+/// Learns everything of a cut anew, and makes every choice again; where the same was broken off, from what it had come to.
 ///
 /// # Errors
 /// As [`train`](crate::train()), and `NothingToTrain`.
-pub(super) fn full(cut: &Cut, options: &TrainOptions, watch: &Watch<'_>) -> Result<(Made, TrainReport)> {
+pub(super) fn full(
+    cut: &Cut,
+    options: &TrainOptions,
+    (watch, checkpoints): (&Watch<'_>, &dyn Checkpoints),
+) -> Result<(Made, TrainReport)> {
     let trained = if cut.interactions() > 0 {
         let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), options.decay())?;
-        let trained = train_here(&graph, options, watch)?;
+        let trained = train_here(&graph, options, watch, checkpoints)?;
         Trained { state: trained.state.of_active(&graph), ..trained }
     } else if cut.has_forgotten() {
         // What was forgotten has to leave the disk, though nothing is left to learn from.

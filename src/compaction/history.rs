@@ -1,9 +1,10 @@
 //! What jobs there were: records that outlive the process.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kithdb_storage::{JobOutcome, JobRecord, Store};
+use parking_lot::Mutex;
 
 use super::drift::Drift;
 use super::job::Compaction;
@@ -12,8 +13,13 @@ use crate::error::{Error, Result};
 /// Writes the record of one job.
 pub(super) struct Entry<'a> {
     store: &'a Store,
-    record: JobRecord,
+    record: Mutex<JobRecord>,
+    /// When it was last written.
+    written: Mutex<Instant>,
 }
+
+/// How often the phase of a job is written down at most.
+const OFTEN: Duration = Duration::from_secs(1);
 
 impl<'a> Entry<'a> {
     /// Of a job that begins now. A record that cannot be kept stops nothing: storage tells of its failures by itself.
@@ -28,18 +34,59 @@ impl<'a> Entry<'a> {
             phase: "queued".to_owned(),
             outcome: JobOutcome::Running,
             found: BTreeMap::new(),
+            step: 0,
+            of: 0,
         };
         let _ = store.note_job(&record);
-        Self { store, record }
+        Self { store, record: Mutex::new(record), written: Mutex::new(Instant::now()) }
+    }
+
+    /// The number of the job.
+    pub(super) fn number(&self) -> u64 {
+        self.record.lock().number
+    }
+
+    /// Follows the job into another phase.
+    pub(super) fn phase(&self, phase: &str, of: u64) {
+        let mut record = self.record.lock();
+        (record.phase, record.step, record.of) = (phase.to_owned(), 0, of);
+        self.write_often(&record);
+    }
+
+    /// Follows the job through the steps of its phase.
+    pub(super) fn step(&self, step: u64) {
+        let mut record = self.record.lock();
+        record.step = step;
+        self.write_often(&record);
+    }
+
+    fn write_often(&self, record: &JobRecord) {
+        let mut written = self.written.lock();
+        if written.elapsed() >= OFTEN {
+            *written = Instant::now();
+            let _ = self.store.note_job(record);
+        }
     }
 
     /// Keeps what was found.
-    pub(super) fn found(&mut self, name: &str, value: impl ToString) {
-        self.record.found.insert(name.to_owned(), value.to_string());
+    pub(super) fn found(&self, name: &str, value: impl ToString) {
+        self.record.lock().found.insert(name.to_owned(), value.to_string());
+    }
+
+    /// Keeps that it goes on with what another job had come to, after the `stage` it had ended, and tells so of that one.
+    pub(super) fn resumed(&self, job: Option<u64>, stage: &str) {
+        let by = self.number();
+        self.found("resumed_after", stage);
+        let Some(job) = job else { return };
+        self.found("resumed", job);
+        let known = self.store.jobs().unwrap_or_default().into_iter().find(|known| known.number == job);
+        if let Some(known) = known.filter(|known| known.outcome == JobOutcome::Interrupted) {
+            let _ = self.store.note_job(&JobRecord { outcome: JobOutcome::Resumed { by }, ..known });
+        }
     }
 
     /// Keeps how the generation differs from the one before.
-    pub(super) fn drift(&mut self, drift: &Drift) {
+    pub(super) fn drift(&self, drift: &Drift) {
         self.found("recall_before", format!("{:.4}", drift.recall_before));
         self.found("recall_after", format!("{:.4}", drift.recall_after));
         self.found("held_out", drift.held_out);
@@ -47,30 +94,33 @@ impl<'a> Entry<'a> {
         self.found("neighbours_changed", format!("{:.4}", drift.neighbours_changed));
     }
 
-    /// Keeps how it ended, after `phase`: with a generation, or an error.
-    pub(super) fn end<T>(mut self, phase: String, outcome: &Result<T>, generation: impl FnOnce(&T) -> u64) {
-        self.record.outcome = match outcome {
+    /// Keeps how it ended: with a generation, an error, or, where the database `closes`, before its end.
+    pub(super) fn end<T>(self, outcome: &Result<T>, closes: bool, generation: impl FnOnce(&T) -> u64) {
+        self.record.lock().outcome = match outcome {
             Ok(made) => JobOutcome::Done { generation: generation(made) },
+            Err(Error::Cancelled) if closes => JobOutcome::Interrupted,
             Err(Error::Cancelled) => JobOutcome::Cancelled,
             Err(error) => {
                 let retryable = !matches!(error, Error::NothingNew { .. } | Error::NothingToTrain { .. });
                 JobOutcome::Failed { reason: error.to_string(), retryable }
             }
         };
-        self.record.phase = phase;
-        self.record.ended = Some(now());
     }
 }
 
-/// Whatever has become of it: a job that panics has no other end.
+/// Whatever has become of it: a job that panics has no other end. What it had come to is of use only where it was interrupted.
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        if self.record.outcome == JobOutcome::Running {
+        let record = self.record.get_mut();
+        if record.outcome == JobOutcome::Running {
             let reason = "a fault of the program ended it".to_owned();
-            self.record.outcome = JobOutcome::Failed { reason, retryable: false };
-            self.record.ended = Some(now());
+            record.outcome = JobOutcome::Failed { reason, retryable: false };
         }
-        let _ = self.store.note_job(&self.record);
+        if record.outcome != JobOutcome::Interrupted {
+            let _ = self.store.drop_checkpoint();
+        }
+        record.ended = Some(now());
+        let _ = self.store.note_job(record);
     }
 }
 

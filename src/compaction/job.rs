@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::drift::Drift;
+use super::history::Entry;
 use crate::error::{Error, Result};
 use crate::train::{Monitor, TrainReport};
 
@@ -242,11 +243,6 @@ impl JobState {
         self.tell();
     }
 
-    /// What it is doing.
-    pub(super) fn current_phase(&self) -> String {
-        self.inner.lock().progress.phase.clone()
-    }
-
     pub(super) fn step(&self, step: u64) {
         self.inner.lock().progress.step = step;
         self.tell();
@@ -270,20 +266,35 @@ impl JobState {
 }
 
 /// A job's state as the job itself sees it.
+#[derive(Clone, Copy)]
 pub(super) struct Watch<'a> {
     pub(super) state: &'a JobState,
     pub(super) closing: &'a AtomicBool,
+    /// Its record, which follows it through its phases.
+    entry: Option<&'a Entry<'a>>,
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    pub(super) fn of(state: &'a JobState, closing: &'a AtomicBool) -> Self {
+        Self { state, closing, entry: None }
+    }
+
+    /// The same, followed by the record of the job.
+    pub(super) fn noted<'b>(&self, entry: &'b Entry<'b>) -> Watch<'b>
+    where
+        'a: 'b,
+    {
+        Watch { entry: Some(entry), ..*self }
+    }
+
     /// `Err(Cancelled)` once the owner asked to stop, or the database is closing.
     pub(super) fn check(&self) -> Result<()> {
         if self.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// What the job is doing.
-    pub(super) fn current_phase(&self) -> String {
-        self.state.current_phase()
+    /// Whether the database is closing, and not the owner has asked to stop.
+    pub(super) fn closes(&self) -> bool {
+        self.closing.load(Ordering::Relaxed) && !self.state.cancelled()
     }
 
     /// Ends the last phase; the seconds of all of them.
@@ -295,10 +306,12 @@ impl Watch<'_> {
 impl Monitor for Watch<'_> {
     fn phase(&self, name: &str, of: u64) {
         self.state.phase(name, of);
+        self.entry.iter().for_each(|entry| entry.phase(name, of));
     }
 
     fn advance(&self, step: u64) {
         self.state.step(step);
+        self.entry.iter().for_each(|entry| entry.step(step));
     }
 
     fn cancelled(&self) -> bool {

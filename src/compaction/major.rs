@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::generation::{Cut, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
 use crate::snapshot::Snapshot;
-use crate::train::{Choices, Resumed, TrainReport, resume_all};
+use crate::train::{Checkpoints, Choices, Resumed, TrainReport, resume_all};
 
 /// Folds a cut into the generation before and learns on, with all it chose. Of models that cannot go on, and where nothing was trained yet, as a
 /// minor compaction.
@@ -18,7 +18,7 @@ pub(super) fn major(
     snapshot: &Snapshot,
     cut: &Cut,
     parent: Option<&Parent<'_>>,
-    watch: &Watch<'_>,
+    (watch, checkpoints): (&Watch<'_>, &dyn Checkpoints),
 ) -> Result<(Made, TrainReport)> {
     let resumed = match parent {
         Some(known) if known.generation.is_trained() => resumable(known)?.map(|resumed| (known, resumed)),
@@ -31,7 +31,7 @@ pub(super) fn major(
     let before = Bipartite::from_postings(generation.postings(), generation.n_items() as u32, choices.half_life)?;
     let rule = provenance.options.as_ref().map_or(f32::INFINITY, |options| Choices::rule(options, &graph));
     let Resumed { learned, users, items, fold_in, epochs, choices } =
-        resume_all((&before, &graph), (&choices, rule), learned, &cut.touched.items, planes, watch)?;
+        resume_all((&before, &graph), (&choices, rule), learned, &cut.touched.items, planes, (watch, checkpoints))?;
     let child = provenance.child(Origin::Major, generation.content_hash(), cut.changes);
     let provenance = Provenance { choices: choices.kept(&provenance.choices), ..child };
     let kept = TrainReport::kept(generation.shape().widths(), cut.interactions(), &provenance.choices);

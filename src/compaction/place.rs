@@ -1,9 +1,11 @@
 //! The database that jobs work on: what each makes of it, and how that is published.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kithdb_storage::{Manifest, Store};
 
+use super::checkpoints::{Begun, JobCheckpoints};
 use super::drift::Drift;
 use super::full::full;
 use super::history::Entry;
@@ -29,6 +31,8 @@ pub(super) struct Place<'a> {
     pub(super) kernel: Kernel,
     /// The share of its parent's recall that a compaction has to reach to be published.
     pub(super) least_recall: f64,
+    /// How long a job works from one checkpoint to the next at least.
+    pub(super) checkpoint_after: Duration,
 }
 
 /// What was published.
@@ -43,17 +47,18 @@ struct Published {
 }
 
 impl Place<'_> {
-    /// Folds the log, and publishes what `make` makes of it and of the generation before. With a `guard`, which is told how the two differ, what is
-    /// much worse is not published.
+    /// Folds the log as it was at a `moment`, or is now, and publishes what `make` makes of it and of the generation before. With a `guard`, which is told
+    /// how the two differ, what is much worse is not published.
     fn produce(
         &self,
         watch: &Watch<'_>,
-        guard: Option<&mut Entry<'_>>,
+        moment: Option<&Snapshot>,
+        guard: Option<&Entry<'_>>,
         make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
     ) -> Result<Published> {
         watch.check()?;
         watch.phase("fold", 0);
-        let snapshot = self.live.snapshot();
+        let snapshot = moment.cloned().unwrap_or_else(|| self.live.snapshot());
         let cut = snapshot.cut();
         let parent = Parent::of(self.store, snapshot.tail().generation());
         let made = make(&snapshot, &cut, parent.as_ref())?;
@@ -71,7 +76,7 @@ impl Place<'_> {
         snapshot: &Snapshot,
         made: Made,
         cut: Cut,
-        guard: Option<&mut Entry<'_>>,
+        guard: Option<&Entry<'_>>,
         watch: &Watch<'_>,
     ) -> Result<(Arc<Manifest>, Option<Drift>)> {
         watch.phase("index", 0);
@@ -100,35 +105,55 @@ impl Place<'_> {
         Ok((manifest, drift))
     }
 
-    /// Trains from nothing.
-    pub(super) fn train(&self, options: &TrainOptions, watch: &Watch<'_>) -> Result<TrainOutcome> {
-        let entry = Entry::begin(self.store, "train", "asked for");
+    /// Trains from nothing, on what there was at a `moment` or is now.
+    pub(super) fn train(
+        &self,
+        options: &TrainOptions,
+        why: &str,
+        moment: Option<&Snapshot>,
+        watch: &Watch<'_>,
+    ) -> Result<TrainOutcome> {
+        let entry = Entry::begin(self.store, "train", why);
+        let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
-        let published = self.produce(watch, None, |_, cut, _| {
-            let (made, report) = full(cut, options, watch)?;
+        let published = self.produce(noted, moment, None, |_, cut, _| {
+            let checkpoints = self.checkpoints(&entry, Compaction::Full, cut, (Some(options), None))?;
+            let (made, report) = full(cut, options, (noted, &checkpoints))?;
             training = report;
             Ok(made)
         });
-        entry.end(watch.current_phase(), &published, Published::generation);
+        entry.end(&published, watch.closes(), Published::generation);
         Ok(published?.outcome(Compaction::Full, training, watch))
     }
 
-    /// Folds the log into the generation before, and learns as much again as was asked for.
-    pub(super) fn compact(&self, kind: Compaction, why: &str, watch: &Watch<'_>) -> Result<TrainOutcome> {
+    /// Folds the log, as it was at a `moment` or is now, into the generation before, and learns as much again as was asked for.
+    pub(super) fn compact(
+        &self,
+        kind: Compaction,
+        why: &str,
+        moment: Option<&Snapshot>,
+        watch: &Watch<'_>,
+    ) -> Result<TrainOutcome> {
         self.check_news(kind)?;
-        let mut entry = Entry::begin(self.store, kind.name(), why);
+        let entry = Entry::begin(self.store, kind.name(), why);
+        let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
-        let guard = (kind != Compaction::Full).then_some(&mut entry);
+        let guard = (kind != Compaction::Full).then_some(&entry);
         let mut takes_back = false;
-        let mut published = self.produce(watch, guard, |snapshot, cut, parent| {
+        let mut published = self.produce(noted, moment, guard, |snapshot, cut, parent| {
             takes_back = cut.takes_back;
             let (made, report) = match kind {
-                Compaction::Minor => minor(snapshot, cut, parent, watch)?,
-                Compaction::Major => major(snapshot, cut, parent, watch)?,
+                Compaction::Minor => minor(snapshot, cut, parent, noted)?,
+                Compaction::Major => {
+                    let from = parent.map(|parent| parent.generation.content_hash());
+                    let checkpoints = self.checkpoints(&entry, kind, cut, (None, from))?;
+                    major(snapshot, cut, parent, (noted, &checkpoints))?
+                }
                 Compaction::Full => {
                     let provenance = parent.and_then(|parent| parent.provenance.as_ref());
-                    let options = provenance.and_then(|provenance| provenance.options.clone());
-                    full(cut, &options.unwrap_or_default(), watch)?
+                    let options = provenance.and_then(|provenance| provenance.options.clone()).unwrap_or_default();
+                    let checkpoints = self.checkpoints(&entry, kind, cut, (Some(&options), None))?;
+                    full(cut, &options, (noted, &checkpoints))?
                 }
             };
             training = report;
@@ -138,7 +163,7 @@ impl Place<'_> {
         if let (Err(refused @ Error::Worse { .. }), true) = (&published, takes_back) {
             entry.found("refused", refused);
             training = TrainReport::default();
-            published = self.produce(watch, None, |snapshot, cut, parent| match parent {
+            published = self.produce(noted, None, None, |snapshot, cut, parent| match parent {
                 Some(parent) => rollback(snapshot, cut, parent),
                 None => Err(Error::NothingToTrain { interactions: cut.interactions() }),
             });
@@ -148,8 +173,31 @@ impl Place<'_> {
             entry.found("touched_items", published.touched.1);
             entry.found("bytes", published.manifest.bytes());
         }
-        entry.end(watch.current_phase(), &published, Published::generation);
+        entry.end(&published, watch.closes(), Published::generation);
         Ok(published?.outcome(kind, training, watch))
+    }
+
+    /// Goes on with the job that was broken off when the database was closed or its process ended, on what there was when it began; `None` where there is
+    /// none, or what there was then is no longer known.
+    pub(super) fn resume(&self, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
+        let moment = self.live.take_begun()?;
+        let begun = Begun::of(&self.store.checkpoint()?)?;
+        let why = format!("job {} was broken off", begun.number);
+        match (begun.kind, begun.options) {
+            (Compaction::Full, Some(options)) => Some(self.train(&options, &why, Some(&moment), watch)),
+            (Compaction::Full, None) => None,
+            (kind, _) => Some(self.compact(kind, &why, Some(&moment), watch)),
+        }
+    }
+
+    fn checkpoints<'e>(
+        &'e self,
+        entry: &'e Entry<'e>,
+        kind: Compaction,
+        cut: &Cut,
+        of: (Option<&TrainOptions>, Option<&str>),
+    ) -> Result<JobCheckpoints<'e>> {
+        JobCheckpoints::of((self.store, entry), kind, cut, of, self.checkpoint_after)
     }
 
     /// That there is something to compact: only then is there a job.
@@ -183,8 +231,8 @@ impl Place<'_> {
             return Err(Error::InvalidArgument { what: format!("generation {generation} to go back to"), remedy });
         };
         let entry = Entry::begin(self.store, "rollback", &format!("to generation {generation}, asked for"));
-        let published = self.roll_back(manifest, watch);
-        entry.end(watch.current_phase(), &published, Published::generation);
+        let published = self.roll_back(manifest, &watch.noted(&entry));
+        entry.end(&published, watch.closes(), Published::generation);
         Ok(published?.generation())
     }
 
@@ -213,9 +261,10 @@ impl Place<'_> {
         let (shape, planes) = (codes.items.shape().clone(), codes.users.planes());
         let (users, items) = (codes.users.len() as u64, codes.items.len() as u64);
         let entry = Entry::begin(self.store, "import", "asked for");
-        let published = self
-            .produce(watch, None, |snapshot, cut, parent| import(snapshot.catalogues(), cut, parent, codes, encoder));
-        entry.end(watch.current_phase(), &published, Published::generation);
+        let published = self.produce(&watch.noted(&entry), None, None, |snapshot, cut, parent| {
+            import(snapshot.catalogues(), cut, parent, codes, encoder)
+        });
+        entry.end(&published, watch.closes(), Published::generation);
         let published = published?;
         Ok(ImportOutcome {
             generation: published.manifest.generation,
@@ -275,7 +324,7 @@ mod tests {
         let (kernel, pool) = (Kernel::from_env().unwrap(), Arc::new(Pool::start("test", 1).unwrap()));
         let live = Live::load(&store, kernel, Repeats::Last, &pool).unwrap();
         let shape = Arc::new(CodeShape::new(vec![64], vec![1.0]).unwrap());
-        let place = Place { store: &store, live: &live, kernel, least_recall: 0.8 };
+        let place = Place { store: &store, live: &live, kernel, least_recall: 0.8, checkpoint_after: Duration::ZERO };
         for (ranks, published) in [(vec![0], false), (vec![0, 1], true)] {
             let snapshot = live.snapshot();
             let cut = Cut { ranks: ranks.into(), ..snapshot.cut() };
@@ -289,7 +338,7 @@ mod tests {
                 trained: 0,
             };
             let (state, closing) = (JobState::new(), AtomicBool::new(false));
-            let watch = Watch { state: &state, closing: &closing };
+            let watch = Watch::of(&state, &closing);
             let outcome = place.publish(&snapshot, made, cut, None, &watch);
             assert_eq!((outcome.is_ok(), store.manifest().is_some()), (published, published));
             assert_eq!(live.snapshot().trained().is_some(), published);

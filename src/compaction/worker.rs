@@ -48,15 +48,21 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts the thread, which waits for its database.
     ///
-    /// Where it works in the `background` it begins compactions by itself.
-    pub(crate) fn start(kernel: Kernel, policy: Policy, background: bool) -> std::io::Result<Self> {
+    /// Where it works in the `background` it begins compactions by itself, and first goes on with a job that was broken off.
+    pub(crate) fn start(
+        kernel: Kernel,
+        policy: Policy,
+        background: bool,
+        checkpoint_after: Duration,
+    ) -> std::io::Result<Self> {
         let (begin, database) = bounded::<(Arc<Store>, Arc<Live>)>(1);
         let (requests, receiver) = unbounded();
         let closing = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&closing);
         let thread = std::thread::Builder::new().name("kithdb-compaction".into()).spawn(move || {
             if let Ok((store, live)) = database.recv() {
-                let place = Place { store: &store, live: &live, kernel, least_recall: policy.least_recall };
+                let least_recall = policy.least_recall;
+                let place = Place { store: &store, live: &live, kernel, least_recall, checkpoint_after };
                 run(&place, Some(&policy).filter(|_| background), &flag, &receiver);
             }
         })?;
@@ -122,6 +128,16 @@ impl Drop for Worker {
 fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, requests: &Receiver<Request>) {
     let store = place.store;
     let mut threads = Threads::default();
+    if let Some(policy) = policy {
+        let state = JobState::new();
+        let watch = Watch::of(&state, closing);
+        let resume = || threads.pool(policy.threads)?.run(|| place.resume(&watch)).transpose();
+        if let Ok(Some(_)) = guarded("compaction", resume) {
+            let _ = tidied(store, &watch, Ok(()));
+        }
+    }
+    // Nobody goes on with what was broken off but by asking for the same.
+    drop(place.live.take_begun());
     let mut clock = Clock::new(recall_kept(store));
     loop {
         let next = match policy {
@@ -135,9 +151,9 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
             (Err(RecvTimeoutError::Timeout), Some(policy)) => {
                 let Some((kind, why)) = policy.decide(&clock.situation(place.live)) else { continue };
                 let state = JobState::new();
-                let watch = Watch { state: &state, closing };
+                let watch = Watch::of(&state, closing);
                 let pool = threads.pool(policy.threads);
-                let compact = || pool?.run(|| place.compact(kind, &why, &watch));
+                let compact = || pool?.run(|| place.compact(kind, &why, None, &watch));
                 let outcome = tidied(store, &watch, guarded("compaction", compact));
                 let refused = matches!(outcome, Err(Error::Worse { .. })).then_some(kind);
                 clock = clock.after(outcome.is_ok(), recall_kept(store));
@@ -145,20 +161,20 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 continue;
             }
         };
-        let watch = Watch { state: &state, closing };
+        let watch = Watch::of(&state, closing);
         // Whoever has given up waiting needs no answer.
         match task {
             Task::Train(options, owed) => {
                 // Cancelled before its turn, it has ended already.
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
-                let train = || pool?.run(|| place.train(&options, &watch));
+                let train = || pool?.run(|| place.train(&options, "asked for", None, &watch));
                 let _ = result.send(tidied(store, &watch, guarded("training", train)));
             }
             Task::Compact(kind, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
-                let compact = || pool?.run(|| place.compact(kind, "asked for", &watch));
+                let compact = || pool?.run(|| place.compact(kind, "asked for", None, &watch));
                 let _ = result.send(tidied(store, &watch, guarded("compaction", compact)));
             }
             Task::Import(made, owed) => {

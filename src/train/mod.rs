@@ -7,6 +7,7 @@
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one
 //! thread, parallel loops write disjoint rows, and every sum has a fixed order.
 
+mod checkpoint;
 mod context;
 mod measure;
 mod model;
@@ -17,6 +18,7 @@ mod student;
 mod teacher;
 mod training;
 
+pub(crate) use checkpoint::{Array, Checkpoints, Notes, Stage, Values};
 pub(crate) use measure::holdout::is_held_out;
 pub use measure::monitor::Monitor;
 pub use model::estimate::Estimate;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::checkpoint::{Checkpoints, Stage, Stand};
 use super::context::Context;
 use super::measure::holdout::Holdout;
 use super::measure::monitor::Monitor;
@@ -14,8 +15,8 @@ use super::model::settings::{SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
 use super::model::size::Size;
 use super::state::TrainState;
 use super::student::{Tables, fold_in};
-use super::teacher::Neighbours;
 use super::teacher::layers::Layers;
+use super::teacher::{Neighbours, Teacher};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
@@ -73,13 +74,18 @@ pub fn train(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -
         });
     }
     Pool::start("train", options.threads)?.run(|| match graph.confident() {
-        Some(confident) => train_here(&confident, options, monitor),
-        None => train_here(graph, options, monitor),
+        Some(confident) => train_here(&confident, options, monitor, &()),
+        None => train_here(graph, options, monitor, &()),
     })
 }
 
-/// [`train`] on the threads of the calling pool, with weights that are shares of their mean.
-pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dyn Monitor) -> Result<Trained> {
+/// [`train`] on the threads of the calling pool, with weights that are shares of their mean. It goes on from what `checkpoints` has of the same training.
+pub(crate) fn train_here(
+    graph: &Bipartite,
+    options: &TrainOptions,
+    monitor: &dyn Monitor,
+    checkpoints: &dyn Checkpoints,
+) -> Result<Trained> {
     if graph.n_edges() == 0 {
         return Err(Error::InvalidArgument {
             what: "a graph without interactions".to_owned(),
@@ -104,48 +110,67 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     let Plan { teacher, search, neighbours, hops, coding, student, refit, mut settings } =
         Plan::new(options, Size::of(context.graph))?;
 
-    let fitted = search::fit(&context, teacher, search)?;
-    let Fitted { teacher, mut layers, epochs: teacher_epochs, recall: mut teacher_recall, chosen } = fitted;
-    for (name, chosen) in chosen {
-        settings.retain(|entry| entry.0 != name);
-        settings.push((name.to_owned(), SettingValue::Number(f64::from(chosen))));
+    let refit = refit && !validation.is_empty();
+    let known = Stand::found(checkpoints, &coding.shape()?, (whole.n_users(), whole.n_items()));
+    let known = known
+        .filter(|known| !refit || known.chosen.is_empty() || search::chosen_again(&*teacher, &known.chosen).is_some());
+    let (teacher, mut stand) = match known {
+        Some(stand) => (search::chosen_again(&*teacher, &stand.chosen).unwrap_or(teacher), stand),
+        None => {
+            let (teacher, stand) = taught(&context, teacher, search, neighbours)?;
+            stand.keep(checkpoints);
+            (teacher, stand)
+        }
+    };
+    for (name, chosen) in &stand.chosen {
+        settings.retain(|entry| entry.0 != *name);
+        settings.push((name.clone(), SettingValue::Number(f64::from(*chosen))));
     }
-    let mut beside = None;
-    if let Some(regularisations) = neighbours
-        && let Some(added) = search::add_neighbours(&context, &mut layers, &mut teacher_recall, &regularisations)?
-    {
-        let (regularisation, weight) = added;
+    if let Some((regularisation, weight)) = stand.beside {
         settings.retain(|entry| entry.0 != TEACHER_NEIGHBOUR_REGULARISATION.name);
         for (name, value) in
             [(TEACHER_NEIGHBOUR_REGULARISATION.name, regularisation), ("teacher.neighbour_weight", weight)]
         {
             settings.push((name.to_owned(), SettingValue::Number(f64::from(value))));
         }
-        beside = Some(added);
     }
-    layers.propagate(isa, context.graph, hops);
-    let start = coding.tables(&context, &layers)?;
-    let start_recall = start.recall(&context)?;
-    let refit = refit && !validation.is_empty();
-    let (mut tables, epochs) = student.distil(&context, &layers, start, !refit)?;
-
-    let recall = tables.recall(&context)?;
-    tables.place_items(isa, whole.items(), &context.graph.items().degrees());
+    if stand.stage < Stage::Distilled {
+        stand.layers.propagate(isa, context.graph, hops);
+        let start = coding.tables(&context, &stand.layers)?;
+        stand.start_recall = start.recall(&context)?;
+        let (mut tables, epochs) = student.distil(&context, &stand.layers, start, !refit)?;
+        stand.recall = tables.recall(&context)?;
+        tables.place_items(isa, whole.items(), &context.graph.items().degrees());
+        if refit {
+            tables.place_users(isa, whole.users(), &context.graph.users().degrees());
+        }
+        stand = Stand { stage: Stage::Distilled, tables: Some(tables), epochs, ..stand };
+        stand.keep(checkpoints);
+    }
     if refit {
-        tables.place_users(isa, whole.users(), &context.graph.users().degrees());
         // Everything is chosen: learn from all interactions, with nothing to validate on.
         let context = Context { graph: whole, validation: &Validation::none(), ..context };
-        layers = teacher.refit(&context, layers)?.layers;
-        if let Some((regularisation, weight)) = beside {
-            layers.add(Neighbours::fit(&context, regularisation)?, weight)?;
+        if stand.stage < Stage::Retaught {
+            stand.layers = teacher.refit(&context, stand.layers)?.layers;
+            if let Some((regularisation, weight)) = stand.beside {
+                stand.layers.add(Neighbours::fit(&context, regularisation)?, weight)?;
+            }
+            stand.stage = Stage::Retaught;
+            stand.keep(checkpoints);
         }
-        layers.propagate(isa, whole, hops);
-        let start = || coding.tables(&context, &layers);
-        tables = match recall > start_recall {
-            true => student.refit(&context, &layers, &start, tables)?,
-            false => start()?,
-        };
+        if stand.stage < Stage::Redistilled {
+            stand.layers.propagate(isa, whole, hops);
+            let start = || coding.tables(&context, &stand.layers);
+            stand.tables = Some(match stand.tables.take().filter(|_| stand.recall > stand.start_recall) {
+                Some(tables) => student.refit(&context, &stand.layers, &start, tables)?,
+                None => start()?,
+            });
+            stand.stage = Stage::Redistilled;
+            stand.keep(checkpoints);
+        }
     }
+    let Stand { layers, tables, teacher_epochs, teacher_recall, start_recall, epochs, recall, .. } = stand;
+    let mut tables = tables.ok_or_else(|| Error::Damaged { what: "a training without a student".to_owned() })?;
     let plain = tables.favour_rare(&whole.items().degrees(), options.novelty);
     let shape = Arc::new(tables.shape()?);
     let users = tables.encode_users(&shape, options.query_planes)?;
@@ -171,6 +196,26 @@ pub(crate) fn train_here(graph: &Bipartite, options: &TrainOptions, monitor: &dy
     tables.save(&mut state);
     layers.save(&mut state);
     Ok(Trained { users, items, fold_in, report, state })
+}
+
+/// What the teacher learns of the graph of a context, with everything that is chosen of it.
+///
+/// # Errors
+/// `Cancelled`, `Diverged`.
+fn taught(
+    context: &Context<'_>,
+    teacher: Box<dyn Teacher>,
+    search: bool,
+    neighbours: Option<Vec<f32>>,
+) -> Result<(Box<dyn Teacher>, Stand)> {
+    let Fitted { teacher, layers, epochs, recall, chosen } = search::fit(context, teacher, search)?;
+    let mut stand = Stand::taught(layers);
+    (stand.teacher_epochs, stand.teacher_recall) = (epochs, recall);
+    stand.chosen = chosen.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    if let Some(regularisations) = neighbours {
+        stand.beside = search::add_neighbours(context, &mut stand.layers, &mut stand.teacher_recall, &regularisations)?;
+    }
+    Ok((teacher, stand))
 }
 
 impl Coding {

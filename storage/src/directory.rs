@@ -15,6 +15,8 @@ pub(crate) const FORMAT: &str = "FORMAT";
 pub(crate) const CURRENT: &str = "CURRENT";
 pub(crate) const ACKED: &str = "ACKED";
 pub(crate) const RESERVE: &str = "RESERVE";
+/// What a job that was broken off had come to.
+pub(crate) const CHECKPOINT: &str = "checkpoint.bin";
 /// Present while a database is being created, so that a torn creation is told from a database that lost its `FORMAT`.
 pub(crate) const CREATING: &str = "CREATING";
 
@@ -41,6 +43,8 @@ pub(crate) enum Entry {
     Store(u64),
     Generation(u64),
     State(u64),
+    /// What the last job had come to.
+    Checkpoint,
     /// Something of ours that was never completed.
     Unfinished,
     /// Not ours: never touched.
@@ -51,6 +55,9 @@ impl Entry {
     pub(crate) fn of(name: &str) -> Entry {
         if [LOCK, FORMAT, CURRENT, ACKED, RESERVE, CREATING].contains(&name) {
             return Entry::Fixed;
+        }
+        if name == CHECKPOINT {
+            return Entry::Checkpoint;
         }
         let number = |text: &str| text.parse::<u64>().ok().filter(|n| n.to_string() == text);
         if let Some(whole) = name.strip_suffix(UNFINISHED) {
@@ -245,6 +252,8 @@ mod tests {
         assert_eq!(Entry::of("gen-12.tmp"), Entry::Unfinished);
         assert_eq!(Entry::of("state-3.bin"), Entry::State(3));
         assert_eq!(Entry::of("state-3.bin.tmp"), Entry::Unfinished);
+        assert_eq!(Entry::of("checkpoint.bin"), Entry::Checkpoint);
+        assert_eq!(Entry::of("checkpoint.bin.tmp"), Entry::Unfinished);
         assert_eq!(Entry::of("gen-3.12.tmp"), Entry::Unfinished);
         assert_eq!(Entry::of("store-0"), Entry::Store(0));
         assert_eq!(Entry::of("CURRENT.tmp"), Entry::Unfinished);

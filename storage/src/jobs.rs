@@ -30,12 +30,16 @@ pub struct JobRecord {
     pub begun: i64,
     /// When it ended.
     pub ended: Option<i64>,
-    /// What it was doing last.
+    /// What it was doing last, as far as that was written down: the beginning of a phase is, about once a second.
     pub phase: String,
     /// How it ended, if it has.
     pub outcome: JobOutcome,
     /// What it found, by name.
     pub found: BTreeMap<String, String>,
+    /// Steps of that phase already taken.
+    pub step: u64,
+    /// Steps the phase has in all; 0 where it has no steps.
+    pub of: u64,
 }
 
 /// How a job ended.
@@ -57,8 +61,13 @@ pub enum JobOutcome {
     },
     /// Its owner gave it up.
     Cancelled,
-    /// The process ended before it did. What it had done is begun again by the next.
+    /// The process, or the opening of the database, ended before it did.
     Interrupted,
+    /// It was interrupted, and a later job went on from what it had come to.
+    Resumed {
+        /// The number of that job.
+        by: u64,
+    },
 }
 
 impl Store {

@@ -7,6 +7,7 @@
 //! What this crate refuses to do: interpret ids, graphs or codes; answer with bytes it did not write; acknowledge what is not durable;
 //! let a panic of the engine out.
 
+mod checkpoint;
 mod contents;
 mod copy;
 mod directory;
@@ -43,6 +44,7 @@ mod threads;
 mod value;
 mod witness;
 
+pub use checkpoint::{Checkpoint, CheckpointWriter, digest};
 pub use element::Element;
 pub use error::{Error, Result};
 pub use generation::{Draft, Finished, GenerationWriter};

@@ -168,7 +168,8 @@ impl Store {
                 Entry::Generation(number) => !held.iter().any(|manifest| manifest.owns(number)),
                 Entry::State(_) => !held.iter().any(|manifest| manifest.has_state(&name)),
                 Entry::Unfinished => true,
-                Entry::Fixed | Entry::Foreign => false,
+                // The next job goes on with it, or removes it.
+                Entry::Checkpoint | Entry::Fixed | Entry::Foreign => false,
             };
             if unnamed {
                 remove(&self.root().join(name))?;

@@ -42,7 +42,7 @@ pub struct DiskUsage {
     pub store: u64,
     /// Generations, the current one and any not yet removed.
     pub generations: u64,
-    /// Training state.
+    /// Training state, and what a job has come to.
     pub state: u64,
     /// The reserve and the small files.
     pub other: u64,
@@ -115,7 +115,7 @@ impl Store {
             match Entry::of(name.strip_suffix(crate::directory::UNFINISHED).unwrap_or(&name)) {
                 Entry::Store(_) => usage.store += bytes,
                 Entry::Generation(_) => usage.generations += bytes,
-                Entry::State(_) => usage.state += bytes,
+                Entry::State(_) | Entry::Checkpoint => usage.state += bytes,
                 Entry::Fixed | Entry::Unfinished => usage.other += bytes,
                 Entry::Foreign => {}
             }

@@ -119,7 +119,11 @@ pub(crate) struct StateWriter {
 
 impl StateWriter {
     pub(crate) fn create(root: &Path, generation: u64, identity: Identity) -> Result<StateWriter> {
-        let path = root.join(format!("{}{UNFINISHED}", state_name(generation)));
+        StateWriter::begin(root.join(format!("{}{UNFINISHED}", state_name(generation))), identity)
+    }
+
+    /// Writes a file of this form at `path`.
+    pub(crate) fn begin(path: PathBuf, identity: Identity) -> Result<StateWriter> {
         let file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
         let mut writer = StateWriter { path, file: BufWriter::with_capacity(1 << 20, file), at: 0, parts: Vec::new() };
         writer.write(&MAGIC)?;
@@ -189,7 +193,12 @@ impl StateWriter {
     }
 
     /// Completes the file and gives it its name.
-    pub(crate) fn finish(mut self, root: &Path, generation: u64) -> Result<StateFile> {
+    pub(crate) fn finish(self, root: &Path, generation: u64) -> Result<StateFile> {
+        self.finish_as(root, state_name(generation))
+    }
+
+    /// Completes the file and gives it the name `file`, in place of what has it.
+    pub(crate) fn finish_as(mut self, root: &Path, file: String) -> Result<StateFile> {
         let table = layout().serialize(&self.parts).map_err(|e| Error::invalid(e.to_string()))?;
         let offset = self.at;
         self.write(&table)?;
@@ -200,7 +209,6 @@ impl StateWriter {
         self.write(&MAGIC)?;
         self.file.flush().map_err(|e| Error::io("write", &self.path, e))?;
         self.file.get_ref().sync_all().map_err(|e| Error::io("sync", &self.path, e))?;
-        let file = state_name(generation);
         rename(&self.path, &root.join(&file))?;
         Ok(StateFile { file, bytes: self.at, hash: hash(&table) })
     }
@@ -237,17 +245,29 @@ impl StateSource {
     /// Opens a file that a manifest names. `None` when it is not there.
     fn open(root: &Path, expected: &StateFile) -> Result<Option<StateSource>> {
         let path = root.join(&expected.file);
+        let Some((length, table, source)) = StateSource::read_table(path)? else { return Ok(None) };
+        if length != expected.bytes {
+            let what = format!("it has {length} bytes instead of {}", expected.bytes);
+            return Err(Error::corrupt(&source.path, what, RETRAIN));
+        }
+        if table != expected.hash {
+            return Err(Error::corrupt(&source.path, "its table of contents is another", RETRAIN));
+        }
+        Ok(Some(source))
+    }
+
+    /// Opens a file by what it says of itself; its length, and the hash of its table of contents. `None` when it is not there.
+    fn read_table(path: PathBuf) -> Result<Option<(u64, String, StateSource)>> {
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io("open", &path, e)),
         };
         let length = file.metadata().map_err(|e| Error::io("read", &path, e))?.len();
-        if length != expected.bytes {
-            let what = format!("it has {length} bytes instead of {}", expected.bytes);
-            return Err(Error::corrupt(&path, what, RETRAIN));
-        }
         let bad = |what: &str| Error::corrupt(&path, what, RETRAIN);
+        if length < HEADER + FOOTER as u64 {
+            return Err(bad("it is too short"));
+        }
         let mut header = [0; 12];
         let mut footer = [0; FOOTER];
         let read = file.read_exact(&mut header).and_then(|()| file.seek(SeekFrom::End(-(FOOTER as i64))));
@@ -264,7 +284,7 @@ impl StateSource {
         let mut table = vec![0; table_bytes as usize];
         let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(&mut table));
         read.map_err(|e| Error::io("read", &path, e))?;
-        if footer[16..20] != crc32c::crc32c(&table).to_le_bytes() || hash(&table) != expected.hash {
+        if footer[16..20] != crc32c::crc32c(&table).to_le_bytes() {
             return Err(bad("its table of contents fails its checksum"));
         }
         let parts = if version == 1 {
@@ -277,7 +297,7 @@ impl StateSource {
         if parts.iter().any(|part| part.offset < HEADER || part.offset.saturating_add(part.bytes) > offset) {
             return Err(bad("a part lies outside of it"));
         }
-        Ok(Some(StateSource { path, file: Mutex::new(file), parts }))
+        Ok(Some((length, hash(&table), StateSource { path, file: Mutex::new(file), parts })))
     }
 
     /// Reads the bytes that it has of an array, which are as many as there is room for, and checks their hash.
@@ -306,6 +326,11 @@ impl State {
         Ok(files.filter(|files| !files.is_empty()).map(|files| State { files }))
     }
 
+    /// Opens a file that nothing names, by what it says of itself. `None` when it is not there.
+    pub(crate) fn open_alone(path: PathBuf) -> Result<Option<State>> {
+        Ok(StateSource::read_table(path)?.map(|(_, _, source)| State { files: vec![source] }))
+    }
+
     /// Visits the arrays, whole.
     pub(crate) fn each(&self, mut visit: impl FnMut(&Plan<'_>, &Rows<'_>) -> Result<()>) -> Result<()> {
         self.parts().iter().try_for_each(|part| {
@@ -328,6 +353,11 @@ impl State {
     /// Names of the arrays, in the order in which they were written.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts().iter().map(|part| part.name.as_str())
+    }
+
+    /// Bytes of all arrays, put together.
+    pub fn bytes(&self) -> u64 {
+        self.parts().iter().filter_map(StatePart::whole_bytes).map(|bytes| bytes as u64).sum()
     }
 
     /// Extents of an array, outermost first.

@@ -15,6 +15,8 @@ fn record(number: u64, outcome: JobOutcome) -> JobRecord {
         phase: "fold".to_owned(),
         outcome,
         found: BTreeMap::from([("recall_after".to_owned(), "0.25".to_owned())]),
+        step: 2,
+        of: 5,
     }
 }
 

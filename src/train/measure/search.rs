@@ -50,6 +50,19 @@ pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool
     Ok(best)
 }
 
+/// The teacher that [`fit`] came to from this one when it chose so, to be fitted again; `None` where that cannot be told from what was chosen.
+pub(crate) fn chosen_again(teacher: &dyn Teacher, chosen: &[(String, f32)]) -> Option<Box<dyn Teacher>> {
+    let [(name, regularisation)] = chosen else { return None };
+    let (mut more, mut found) = teacher.regularised(STEP)?;
+    for _ in 1..CANDIDATES {
+        if name == TEACHER_REGULARISATION.name && found == *regularisation {
+            return Some(more);
+        }
+        (more, found) = more.regularised(STEP)?;
+    }
+    None
+}
+
 /// Adds to a teacher's scores those of neighbours, with the one of some `regularisations` and the weight that give the best recall on the held-out
 /// interactions; returns both. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the sum.
 ///

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::graph::Bipartite;
+use crate::train::checkpoint::Stand;
 use crate::train::model::options::TrainOptions;
 use crate::train::model::recipe::Recipe;
 use crate::train::model::settings::{self, Setting, SettingValue};
@@ -60,6 +61,14 @@ impl Choices {
             novelty: options.novelty,
             half_life: options.decay(),
         })
+    }
+
+    /// With the two that are chosen again as a training that stands there chose them.
+    pub(super) fn made_so(&self, stand: &Stand) -> Choices {
+        let regularisation = stand.chosen.iter().find(|(name, _)| name == settings::TEACHER_REGULARISATION.name);
+        let regularisation = regularisation.map_or(self.teacher.regularisation, |(_, value)| *value);
+        let teacher = ImplicitAls { regularisation, ..self.teacher.clone() };
+        Choices { teacher, neighbours: stand.beside, ..self.clone() }
     }
 
     /// The `known` settings of a training with those that these are in place of its own.

@@ -74,6 +74,18 @@ impl Learned {
         }
     }
 
+    /// Of a teacher of one layer, and tables.
+    pub(super) fn of(layers: Layers, tables: Tables) -> Learned {
+        let (users, items, neighbours) = layers.into_joined();
+        Learned { users, items, neighbours, tables }
+    }
+
+    /// Taken apart: the teacher, for a student, and the tables.
+    pub(super) fn into_parts(self) -> (Layers, Tables) {
+        let Learned { users, items, neighbours, tables } = self;
+        (Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours }, tables)
+    }
+
     /// As training state.
     pub(crate) fn save(self, graph: &Bipartite) -> TrainState {
         let mut state = TrainState::default();

@@ -1,5 +1,6 @@
 //! All rows, from where they are.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::rechoose::rechoose;
@@ -9,11 +10,14 @@ use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
 use crate::graph::Bipartite;
 use crate::kernel::dense::{Isa, Matrix};
+use crate::train::checkpoint::{Checkpoints, Stage, Stand};
 use crate::train::context::Context;
 use crate::train::measure::monitor::Monitor;
 use crate::train::measure::validation::Validation;
 use crate::train::model::report::Epoch;
+use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::student::{Tables, fold_in};
+use crate::train::teacher::layers::Layers;
 use crate::train::teacher::{ImplicitAls, Neighbours};
 
 /// Sweeps of the teacher. From factors that were nearly right, one sweep moves them most of the way.
@@ -31,7 +35,8 @@ pub(crate) struct Resumed {
 
 /// Goes on from what was `learned` of `before` with all of `graph`: the two choices that what came since can tell of, given the regularisation that is the `rule` for
 /// such a graph; sweeps of the teacher, the neighbours of items that were `touched`, rising, or are predicted from
-/// others now, a sweep of the student from the codes there are, and the fold-in map anew. Nothing is held out.
+/// others now, a sweep of the student from the codes there are, and the fold-in map anew. Nothing is held out. It goes on from what `checkpoints` has of the
+/// same.
 ///
 /// # Errors
 /// `Cancelled`, `Diverged`.
@@ -41,22 +46,52 @@ pub(crate) fn major(
     mut learned: Learned,
     touched: &[u32],
     planes: u32,
-    monitor: &dyn Monitor,
+    (monitor, checkpoints): (&dyn Monitor, &dyn Checkpoints),
 ) -> Result<Resumed> {
-    let (validation, isa) = (Validation::none(), Isa::chosen()?);
+    let (validation, isa, nodes) = (Validation::none(), Isa::chosen()?, (graph.n_users(), graph.n_items()));
     let (popcount, seed) = (super::kernel()?, choices.seed);
     let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
-    monitor.phase("choose", 0);
-    let choices = &rechoose((before, graph), choices, &mut learned, rule, monitor)?;
-    let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
-    sweep(&context, &choices.teacher, &mut learned)?;
+    let (mut stand, mut tables) = match Stand::found(checkpoints, &learned.tables.shape()?, nodes) {
+        Some(stand) => (stand, learned.tables.grown(nodes.0, nodes.1)),
+        None => {
+            monitor.phase("choose", 0);
+            let choices = rechoose((before, graph), choices, &mut learned, rule, monitor)?;
+            let (layers, tables) = taught(&context, &choices, learned.grown(nodes.0, nodes.1)?, touched)?;
+            let chosen = vec![(TEACHER_REGULARISATION.name.to_owned(), choices.teacher.regularisation)];
+            let stand = Stand { chosen, beside: choices.neighbours, ..Stand::taught(layers) };
+            stand.keep(checkpoints);
+            (stand, tables)
+        }
+    };
+    let choices = choices.made_so(&stand);
+    if stand.stage < Stage::Distilled {
+        started(&context, &stand.layers, &mut tables);
+        let (tables, loss) = choices.student.resume(&context, &stand.layers, tables)?;
+        let epochs = vec![Epoch { loss, recall: None }];
+        stand = Stand { stage: Stage::Distilled, tables: Some(tables), epochs, ..stand };
+        stand.keep(checkpoints);
+    }
+    let Stand { layers, tables, epochs, .. } = stand;
+    let mut tables = tables.ok_or_else(|| Error::Damaged { what: "a training without a student".to_owned() })?;
+    let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
+    let shape = Arc::new(tables.shape()?);
+    let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
+    let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;
+    tables.item_scales = plain;
+    Ok(Resumed { learned: Learned::of(layers, tables), users, items, fold_in, epochs, choices })
+}
+
+/// A sweep of the teacher and the neighbours that moved; the tables as they were.
+fn taught(context: &Context<'_>, choices: &Choices, mut learned: Learned, touched: &[u32]) -> Result<(Layers, Tables)> {
+    let graph = context.graph;
+    sweep(context, &choices.teacher, &mut learned)?;
     if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
         let by_item = neighbours.by_item();
         drop(neighbours);
         let moved =
             |item: u32, near: &[u32]| touched.binary_search(&item).is_ok() || by_item.row(item as usize) != near;
         let items: Vec<u32> = (0..graph.n_items() as u32).collect();
-        let fitted = Neighbours::columns(&context, &items, regularisation, moved)?;
+        let fitted = Neighbours::columns(context, &items, regularisation, moved)?;
         // An item that lost its last interaction is predicted from nothing.
         let has_changed =
             |(item, column): &(u32, Vec<(u32, f32)>)| !column.is_empty() || graph.items().degree(*item as usize) == 0;
@@ -64,20 +99,11 @@ pub(crate) fn major(
         columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
         learned.neighbours = Some(Neighbours::replaced(&by_item, graph.n_items(), &items, &columns)?);
     }
-    let teacher = learned.teacher();
-    if !teacher.is_finite() {
-        let phase = "a sweep".into();
-        return Err(Error::Diverged { model: "implicit ALS", phase, lower: "the confidences" });
+    let (layers, tables) = learned.into_parts();
+    match layers.is_finite() {
+        true => Ok((layers, tables)),
+        false => Err(Error::Diverged { model: "implicit ALS", phase: "a sweep".into(), lower: "the confidences" }),
     }
-    started(&context, &mut learned)?;
-    let (mut tables, loss) = choices.student.resume(&context, &teacher, learned.tables)?;
-    let epochs = vec![Epoch { loss, recall: None }];
-    let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
-    let shape = Arc::new(tables.shape()?);
-    let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
-    let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;
-    tables.item_scales = plain;
-    Ok(Resumed { learned: Learned { tables, ..learned }, users, items, fold_in, epochs, choices: choices.clone() })
 }
 
 /// Sweeps of the teacher over all rows.
@@ -93,12 +119,14 @@ fn sweep(context: &Context<'_>, als: &ImplicitAls, learned: &mut Learned) -> Res
 
 /// Gives nodes that have interactions and no code the one a training from nothing would start with, and takes codes from nodes that have no
 /// interactions any more.
-fn started(context: &Context<'_>, learned: &mut Learned) -> Result<()> {
-    let widths: Vec<usize> = learned.tables.segments.iter().map(|segment| segment.len()).collect();
-    let mut teacher = learned.teacher();
-    teacher.propagate(context.isa, context.graph, widths.len() - 1);
+fn started(context: &Context<'_>, teacher: &Layers, tables: &mut Tables) {
+    let widths: Vec<usize> = tables.segments.iter().map(|segment| segment.len()).collect();
+    let mut teacher = Cow::Borrowed(teacher);
+    if widths.len() > 1 {
+        teacher.to_mut().propagate(context.isa, context.graph, widths.len() - 1);
+    }
     let start = Tables::rotated(context, &teacher, &widths);
-    let Tables { users, items, user_scales, item_scales, .. } = &mut learned.tables;
+    let Tables { users, items, user_scales, item_scales, .. } = tables;
     for (graph, latents, scales, from, from_scales) in [
         (context.graph.users(), users, user_scales, &start.users, &start.user_scales),
         (context.graph.items(), items, item_scales, &start.items, &start.item_scales),
@@ -118,5 +146,4 @@ fn started(context: &Context<'_>, learned: &mut Learned) -> Result<()> {
             }
         }
     }
-    Ok(())
 }

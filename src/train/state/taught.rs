@@ -9,6 +9,11 @@ use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
 use crate::train::teacher::Neighbours;
 use crate::train::teacher::layers::Layers;
 
+/// How many items each item predicts, which, and with which weights.
+pub(crate) const COUNTS: &str = "teacher.neighbours.counts";
+pub(crate) const NEIGHBOURS: &str = "teacher.neighbours.items";
+pub(crate) const WEIGHTS: &str = "teacher.neighbours.weights";
+
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///
 /// Its arrays are `teacher.users` and `teacher.items`, a row per node that `rows.users` and `rows.items` name, per node where there are no such
@@ -34,9 +39,9 @@ impl Taught {
         if let Some(neighbours) = self.neighbours {
             let weights = neighbours.weights();
             let values = weights.values().map_or_else(|| vec![1.0; weights.n_edges()], <[f32]>::to_vec);
-            state.push_row("teacher.neighbours.counts", StateData::Integers(weights.degrees()));
-            state.push_row("teacher.neighbours.items", StateData::Integers(weights.targets().to_vec()));
-            state.push_row("teacher.neighbours.weights", StateData::Floats(values));
+            state.push_row(COUNTS, StateData::Integers(weights.degrees()));
+            state.push_row(NEIGHBOURS, StateData::Integers(weights.targets().to_vec()));
+            state.push_row(WEIGHTS, StateData::Floats(values));
         }
     }
 
@@ -50,20 +55,7 @@ impl Taught {
         let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
             return Ok(None);
         };
-        let Some(counts) = state.part::<u32>("teacher.neighbours.counts")? else {
-            return Ok(Some(Taught { users, items, neighbours: None }));
-        };
-        let mut offsets = vec![0u64];
-        offsets.extend(counts.iter().scan(0, |end, &count| {
-            *end += u64::from(count);
-            Some(*end)
-        }));
-        let damaged = || Error::Damaged { what: "the neighbours of the training state do not fit".to_owned() };
-        let targets =
-            state.part("teacher.neighbours.items")?.filter(|_| counts.len() == n_items).ok_or_else(damaged)?;
-        let weights = Csr::from_parts(n_items, offsets, targets, state.part("teacher.neighbours.weights")?);
-        let neighbours = Some(Neighbours::of(weights.map_err(|_| damaged())?));
-        Ok(Some(Taught { users, items, neighbours }))
+        Ok(Some(Taught { users, items, neighbours: read_neighbours(state, n_items)? }))
     }
 
     /// Taken apart: the vectors of users and of items, and the neighbours.
@@ -80,6 +72,23 @@ impl Taught {
     pub(crate) fn scorer(&self, isa: Isa) -> Scorer<'_> {
         Scorer { taught: self, isa, items: Factor::pack(isa, View::from(&self.items).transposed()) }
     }
+}
+
+/// The neighbours of so many items; `None` where the state has none.
+///
+/// # Errors
+/// `Storage` and `Damaged`.
+pub(crate) fn read_neighbours(state: &State, n_items: usize) -> Result<Option<Neighbours>> {
+    let Some(counts) = state.part::<u32>(COUNTS)? else { return Ok(None) };
+    let mut offsets = vec![0u64];
+    offsets.extend(counts.iter().scan(0, |end, &count| {
+        *end += u64::from(count);
+        Some(*end)
+    }));
+    let damaged = || Error::Damaged { what: "the neighbours of the training state do not fit".to_owned() };
+    let targets = state.part(NEIGHBOURS)?.filter(|_| counts.len() == n_items).ok_or_else(damaged)?;
+    let weights = Csr::from_parts(n_items, offsets, targets, state.part(WEIGHTS)?);
+    Ok(Some(Neighbours::of(weights.map_err(|_| damaged())?)))
 }
 
 /// Scores of a [`Taught`] teacher.

@@ -279,6 +279,14 @@ impl Tables {
         }
     }
 
+    /// The arrays that [`Tables::save`] moves into a state, as they are.
+    pub(crate) fn arrays(&self) -> impl Iterator<Item = (&'static str, &Matrix)> {
+        let targets = (self.targets.cols() > 0).then_some(("student.user_targets", &self.targets));
+        let tables = [("student.users", &self.users), ("student.items", &self.items)];
+        let scales = [("student.user_scales", &self.user_scales), ("student.item_scales", &self.item_scales)];
+        tables.into_iter().chain(scales).chain(targets)
+    }
+
     /// Reads them back, of codes with layers of these widths and weights; `None` where the state holds none of so many users and items.
     ///
     /// # Errors

@@ -40,13 +40,23 @@ pub(super) fn cells(job: &JobRecord) -> [String; 7] {
     let outcome = match &job.outcome {
         JobOutcome::Running => "running".to_owned(),
         JobOutcome::Done { generation } => format!("generation {generation}"),
-        JobOutcome::Failed { reason, .. } => format!("failed: {reason}"),
-        JobOutcome::Cancelled => "cancelled".to_owned(),
-        JobOutcome::Interrupted => format!("interrupted: {}", job.phase),
+        JobOutcome::Failed { reason, retryable: true } => format!("failed in {}, try again: {reason}", place(job)),
+        JobOutcome::Failed { reason, .. } => format!("failed in {}: {reason}", place(job)),
+        JobOutcome::Cancelled => format!("cancelled in {}", place(job)),
+        JobOutcome::Interrupted => format!("interrupted in {}", place(job)),
+        JobOutcome::Resumed { by } => format!("interrupted in {}, resumed by job {by}", place(job)),
     };
     let found: Vec<String> = job.found.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let (number, begun) = (job.number.to_string(), input::shown_time(job.begun));
     [number, job.kind.clone(), begun, seconds, outcome, job.why.clone(), found.join(", ")]
+}
+
+/// The phase a job was in last, and its step of how many.
+fn place(job: &JobRecord) -> String {
+    match job.of {
+        0 => job.phase.clone(),
+        of => format!("{}, {} of {of}", job.phase, job.step),
+    }
 }
 
 fn text(listed: &Listed) -> String {

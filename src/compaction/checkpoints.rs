@@ -1,0 +1,133 @@
+//! What a job has come to, kept until it ends, so that one that is broken off is gone on with.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytemuck::cast_slice;
+use kithdb_storage::{Checkpoint, Store, digest};
+use parking_lot::Mutex;
+
+use super::history::Entry;
+use super::job::Compaction;
+use crate::error::Result;
+use crate::generation::Cut;
+use crate::kernel::dense::Isa;
+use crate::train::{Array, Checkpoints, Notes, Stage, TrainOptions, Values};
+
+/// The notes of a checkpoint that are not the training's.
+const KEY: &str = "job.key";
+const NUMBER: &str = "job.number";
+const KIND: &str = "job.kind";
+const SEQUENCE: &str = "job.sequence";
+const OPTION: &str = "job.option.";
+
+/// A job that was broken off: what is to be done to end it.
+pub(super) struct Begun {
+    pub(super) number: u64,
+    pub(super) kind: Compaction,
+    /// Those of a training; a major compaction has its parent's.
+    pub(super) options: Option<TrainOptions>,
+}
+
+impl Begun {
+    /// The job whose checkpoint this is; `None` of one of another version.
+    pub(super) fn of(checkpoint: &Checkpoint) -> Option<Begun> {
+        let notes = checkpoint.notes();
+        let kinds = [Compaction::Major, Compaction::Full];
+        let kind = kinds.into_iter().find(|kind| notes.get(KIND).is_some_and(|name| name == kind.name()))?;
+        let options =
+            notes.iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTION)?.to_owned(), value.clone())));
+        let options: BTreeMap<String, String> = options.collect();
+        Some(Begun { number: notes.get(NUMBER)?.parse().ok()?, kind, options: TrainOptions::read(&options) })
+    }
+}
+
+/// The last record of the log that the job had seen whose checkpoint this is.
+pub(crate) fn sequence(checkpoint: &Checkpoint) -> Option<u64> {
+    checkpoint.notes().get(SEQUENCE)?.parse().ok()
+}
+
+/// The checkpoints of one job.
+pub(super) struct JobCheckpoints<'a> {
+    store: &'a Store,
+    entry: &'a Entry<'a>,
+    /// What tells it from all jobs that learn something else.
+    key: String,
+    notes: Notes,
+    /// How long it works from one to the next at least.
+    after: Duration,
+    last: Mutex<Instant>,
+}
+
+impl<'a> JobCheckpoints<'a> {
+    /// Those of a job of a `kind` on a `cut`, with the options of the training and, where it goes on from what a generation learned, the content hash of
+    /// that. What it comes to follows from these, on one instruction set and in one version of the program.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the environment names an instruction set that this machine does not have.
+    pub(super) fn of(
+        (store, entry): (&'a Store, &'a Entry<'a>),
+        kind: Compaction,
+        cut: &Cut,
+        (options, parent): (Option<&TrainOptions>, Option<&str>),
+        after: Duration,
+    ) -> Result<Self> {
+        let mut notes = Notes::from([(KIND.to_owned(), kind.name().to_owned())]);
+        let options = options.into_iter().flat_map(TrainOptions::written);
+        notes.extend(options.map(|(name, value)| (format!("{OPTION}{name}"), value)));
+        let written: Vec<String> = notes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let isa = format!("{:?}", Isa::chosen()?);
+        let (items, parent) = (cut.n_items().to_le_bytes(), parent.unwrap_or_default());
+        let words = [env!("CARGO_PKG_VERSION"), isa.as_str(), parent].map(str::as_bytes);
+        let (weights, times) = (cut.postings.weights().unwrap_or_default(), cut.postings.times().unwrap_or_default());
+        let columns: [&[u8]; 5] = [
+            cast_slice(cut.postings.offsets()),
+            cast_slice(cut.postings.items()),
+            cast_slice(weights),
+            cast_slice(times),
+            &items,
+        ];
+        let key = digest(words.into_iter().chain(written.iter().map(String::as_bytes)).chain(columns));
+        notes.insert(KEY.to_owned(), key.clone());
+        notes.insert(NUMBER.to_owned(), entry.number().to_string());
+        notes.insert(SEQUENCE.to_owned(), cut.sequence.to_string());
+        Ok(Self { store, entry, key, notes, after, last: Mutex::new(Instant::now()) })
+    }
+
+    fn write(&self, notes: Notes, arrays: &[Array<'_>]) -> kithdb_storage::Result<()> {
+        let mut writer = self.store.begin_checkpoint(arrays.iter().map(Array::bytes).sum())?;
+        for Array { name, shape, values } in arrays {
+            match values {
+                Values::Floats(values) => writer.part(name, shape, values)?,
+                Values::Integers(values) => writer.part(name, shape, values)?,
+            }
+        }
+        writer.keep(self.notes.clone().into_iter().chain(notes).collect())
+    }
+}
+
+impl Checkpoints for JobCheckpoints<'_> {
+    fn is_due(&self) -> bool {
+        self.last.lock().elapsed() >= self.after
+    }
+
+    fn keep(&self, notes: Notes, arrays: &[Array<'_>]) {
+        // What is not kept costs a restart; storage tells of its failures by itself.
+        let _ = self.write(notes, arrays);
+        *self.last.lock() = Instant::now();
+    }
+
+    fn found(&self) -> Option<Checkpoint> {
+        let found = self.store.checkpoint()?;
+        if found.notes().get(KEY) == Some(&self.key) {
+            return Some(found);
+        }
+        // Of a job that nobody will go on with.
+        let _ = self.store.drop_checkpoint();
+        None
+    }
+
+    fn resumed(&self, found: &Checkpoint, stage: Stage) {
+        self.entry.resumed(Begun::of(found).map(|begun| begun.number), stage.name());
+    }
+}

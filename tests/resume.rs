@@ -1,0 +1,211 @@
+//! Jobs that are broken off by SIGKILL are gone on with, and come to the same codes as if nothing had happened.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod drill;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use drill::{mix, run_and_kill_after, worker};
+use kithdb::{Compaction, Db, Error, Interaction, JobOutcome, JobRecord, Options, Policy, Preset, TrainOptions};
+
+const USERS: u64 = 400;
+const ITEMS: u64 = 150;
+
+/// Interactions `from .. to` of users of five tastes.
+fn interactions(from: u64, to: u64) -> Vec<Interaction> {
+    let touch = |n: u64| {
+        let (user, x) = (mix(5, n) % USERS, mix(6, n));
+        let item = if x.is_multiple_of(4) { x / 4 % ITEMS } else { x / 4 % (ITEMS / 5) * 5 + user % 5 };
+        Interaction::new(user, item)
+    };
+    (from..to).map(touch).collect()
+}
+
+fn training() -> TrainOptions {
+    TrainOptions::new(Preset::Balanced).bits(128).seed(9)
+}
+
+/// A trained database to which something has come.
+fn begun(path: &Path) {
+    let db = open(path);
+    db.insert_many(interactions(0, 9_000)).unwrap();
+    db.train(training()).unwrap().wait().unwrap();
+    db.insert_many(interactions(9_000, 10_000)).unwrap();
+}
+
+fn options() -> Options {
+    Db::options().background(false).checkpoint_after(Duration::ZERO)
+}
+
+fn open(path: &Path) -> Db {
+    options().open(path).unwrap()
+}
+
+/// Does what a broken off job of a kind was to do; the hash of what it comes to.
+fn done(db: &Db, kind: Compaction, threads: usize) -> String {
+    let job = if kind == Compaction::Full { db.train(training().threads(threads)) } else { db.compact(kind) };
+    job.unwrap().wait().unwrap().content_hash
+}
+
+fn jobs(db: &Db) -> (JobRecord, JobRecord) {
+    let mut jobs = db.jobs().unwrap();
+    let last = jobs.pop().unwrap();
+    (jobs.pop().unwrap(), last)
+}
+
+/// Waits until a database that works in the background has published what a job was broken off with.
+fn finished(path: &Path, threads: usize) -> Db {
+    let policy = Policy::default().threads(threads);
+    let db = Db::options().policy(policy).open(path).unwrap();
+    let start = Instant::now();
+    while !matches!(jobs(&db).1.outcome, JobOutcome::Done { .. }) || path.join("checkpoint.bin").exists() {
+        assert!(start.elapsed() < Duration::from_secs(100), "{:?}", db.jobs());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    db
+}
+
+/// A job's kind, the phase it is killed in, how often that begins before, and what it had come to.
+const KILLS: [(Compaction, &str, u64, Option<&str>); 7] = [
+    (Compaction::Full, "teacher", 0, None),
+    (Compaction::Full, "student", 0, Some("teacher")),
+    (Compaction::Full, "student", 1, Some("teacher of all")),
+    (Compaction::Full, "index", 0, Some("student of all")),
+    (Compaction::Major, "student", 0, Some("teacher")),
+    (Compaction::Major, "index", 0, Some("student")),
+    (Compaction::Major, "manifest", 0, Some("student")),
+];
+
+#[test]
+fn a_job_that_is_killed_is_gone_on_with_and_comes_to_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    begun(&path("begun"));
+    let whole = |kind: Compaction, threads: usize| {
+        drill::files::copy(&path("begun"), &path("whole"));
+        let hash = done(&open(&path("whole")), kind, threads);
+        std::fs::remove_dir_all(path("whole")).unwrap();
+        hash
+    };
+    for (at, (kind, phase, before, come_to)) in KILLS.into_iter().enumerate() {
+        let story = format!("{kind:?} in {phase} {before}");
+        let hash = whole(kind, 1);
+        assert_eq!(hash, whole(kind, 2), "{story}");
+        drill::files::copy(&path("begun"), &path("killed"));
+        let line = "ack here";
+        run_and_kill_after("a_job_to_be_killed", &path("killed"), at as u64, Some(Duration::ZERO), |said| said == line);
+        assert_eq!(path("killed").join("checkpoint.bin").exists(), come_to.is_some(), "{story}");
+        let copy = |name: &str| drill::files::copy(&path("killed"), &path(name));
+        ["asked", "damaged", "other"].into_iter().for_each(copy);
+
+        // In the background, by itself, on what there was, though more comes.
+        if come_to.is_some() {
+            {
+                let db = options().open(path("killed")).unwrap();
+                db.insert(7_000u64, 3u64).unwrap();
+            }
+            let db = finished(&path("killed"), 1 + at % 2);
+            let (broken, job) = jobs(&db);
+            assert_eq!(broken.outcome, JobOutcome::Resumed { by: job.number }, "{story}");
+            assert_eq!(job.found.get("resumed_after").map(String::as_str), come_to, "{story}");
+            let stats = db.stats().unwrap();
+            assert_eq!((stats.generation.unwrap().content_hash, stats.tail_changes), (hash.clone(), 1), "{story}");
+        }
+
+        // When the same is asked for.
+        let db = open(&path("asked"));
+        assert_eq!(done(&db, kind, 2), hash, "{story}");
+        let (broken, job) = jobs(&db);
+        match come_to {
+            Some(_) => assert_eq!(broken.outcome, JobOutcome::Resumed { by: job.number }, "{story}"),
+            None => assert_eq!(broken.outcome, JobOutcome::Interrupted, "{story}"),
+        }
+        assert!(!path("asked").join("checkpoint.bin").exists(), "{story}");
+        drop(db);
+
+        // Damage, wherever it is, costs a restart at most.
+        if let Ok(good) = std::fs::read(path("damaged").join("checkpoint.bin")) {
+            for (cut, byte) in
+                [(good.len(), 4_000), (good.len(), good.len() - 40), (good.len() / 2, 0), (0, 0), (good.len(), 70)]
+            {
+                let mut bad = good[..cut].to_vec();
+                bad.iter_mut().skip(byte).take(1).for_each(|byte| *byte ^= 4);
+                drill::files::copy(&path("damaged"), &path("again"));
+                std::fs::write(path("again").join("checkpoint.bin"), &bad).unwrap();
+                let db = open(&path("again"));
+                assert!(db.verify().unwrap().is_sound());
+                assert_eq!(done(&db, kind, 1), hash, "{story}, byte {byte} of {cut}");
+                assert!(!path("again").join("checkpoint.bin").exists(), "{story}");
+                drop(db);
+                std::fs::remove_dir_all(path("again")).unwrap();
+            }
+        }
+
+        // Another job has no use for it, and removes it.
+        let db = open(&path("other"));
+        db.insert(1u64, 149u64).unwrap();
+        db.compact(Compaction::Minor).unwrap().wait().unwrap();
+        assert!(!path("other").join("checkpoint.bin").exists(), "{story}");
+        drop(db);
+        ["killed", "asked", "damaged", "other"].iter().for_each(|name| std::fs::remove_dir_all(path(name)).unwrap());
+    }
+}
+
+#[test]
+#[ignore = "the process that is killed"]
+fn a_job_to_be_killed() {
+    let Some((path, at)) = worker() else { return };
+    let (kind, phase, mut before, _) = KILLS[at as usize];
+    let db = open(&path);
+    let job = if kind == Compaction::Full { db.train(training()) } else { db.compact(kind) }.unwrap();
+    let mut last = String::new();
+    job.on_progress(move |progress| {
+        let entered = progress.phase != last;
+        last.clone_from(&progress.phase);
+        if !entered || progress.phase != phase {
+            return;
+        }
+        if before > 0 {
+            before -= 1;
+            return;
+        }
+        println!("ack here");
+        std::io::stdout().flush().unwrap();
+        // Here it stays until it is killed.
+        std::thread::sleep(Duration::from_secs(600));
+    });
+    job.wait().unwrap();
+}
+
+#[test]
+fn what_a_job_that_ended_otherwise_had_come_to_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db.kith");
+    begun(&path);
+    let checkpoint = path.join("checkpoint.bin");
+    let wait_for_checkpoint = || {
+        while !checkpoint.exists() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    // Cancelled by its owner.
+    let db = open(&path);
+    let long = training().set("student.sweeps", 1000);
+    let job = db.train(long.clone()).unwrap();
+    wait_for_checkpoint();
+    job.cancel();
+    assert!(matches!(job.wait(), Err(Error::Cancelled)));
+    assert_eq!(jobs(&db).1.outcome, JobOutcome::Cancelled);
+    assert!(!checkpoint.exists());
+    // Broken off by closing: kept, and of no use to another.
+    let job = db.train(long).unwrap();
+    wait_for_checkpoint();
+    drop((db, job));
+    assert!(checkpoint.exists());
+    let db = open(&path);
+    assert_eq!(jobs(&db).1.outcome, JobOutcome::Interrupted);
+    db.compact(Compaction::Major).unwrap().wait().unwrap();
+    assert!(!checkpoint.exists());
+}
