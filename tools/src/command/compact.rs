@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use kithdb::{Compaction, Db, TrainOutcome};
 use serde::Serialize;
 
@@ -32,6 +33,9 @@ pub(crate) struct Compact {
     /// Learn nothing: write what is live, and nothing else, as a database of its own
     #[arg(long, value_name = "DIR", conflicts_with_all = ["minor", "major", "full"])]
     copy: Option<PathBuf>,
+    /// Tell of each phase as it ends, and show how far the one under way has come; on a terminal
+    #[arg(long)]
+    follow: bool,
 }
 
 /// What a copy came to, as printed.
@@ -55,7 +59,7 @@ impl Compact {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.open()?;
         if let Some(folder) = self.copy {
-            return copy(&db, folder, output);
+            return copy(&db, folder, self.follow, output);
         }
         let kind = match (self.full, self.major) {
             (true, _) => Compaction::Full,
@@ -63,15 +67,19 @@ impl Compact {
             _ => Compaction::Minor,
         };
         let start = Instant::now();
-        let outcome = followed(db.compact(kind)?)?;
+        let job = db.compact(kind)?;
+        let outcome = if self.follow { followed(job, true)? } else { job.wait()? };
         output.result(&Compacted { outcome, seconds: start.elapsed().as_secs_f64() }, text)?;
         Ok(Answer::Yes)
     }
 }
 
-fn copy(db: &Db, folder: PathBuf, output: &Output) -> anyhow::Result<Answer> {
+fn copy(db: &Db, folder: PathBuf, follow: bool, output: &Output) -> anyhow::Result<Answer> {
     let start = Instant::now();
-    db.compact_to(&folder)?;
+    let spinner = follow.then(output::spinner);
+    let copied = db.compact_to(&folder);
+    spinner.iter().for_each(ProgressBar::finish_and_clear);
+    copied?;
     let bytes_before = db.stats()?.disk.total;
     let bytes = Db::options().create(false).background(false).open(&folder)?.stats()?.disk.total;
     let copied = Copied { copy: folder, bytes_before, bytes, seconds: start.elapsed().as_secs_f64() };

@@ -273,11 +273,18 @@ fn foretold(job: Job, seconds: f64) -> anyhow::Result<TrainOutcome> {
     Ok(job.wait()?)
 }
 
-/// What a job comes to, with a progress bar meanwhile.
-pub(super) fn followed(job: Job) -> anyhow::Result<TrainOutcome> {
+/// What a job comes to, with a progress bar meanwhile; with a line for each phase that has ended too, where they are to be `told`. On a terminal only.
+pub(super) fn followed(job: Job, told: bool) -> anyhow::Result<TrainOutcome> {
     let bar = output::steps_bar();
+    let (mut phase, mut since) = (String::new(), Instant::now());
     while !job.wait_timeout(GLANCE) {
         let progress = job.progress();
+        if told && progress.phase != phase {
+            if !phase.is_empty() {
+                bar.println(format!("{phase:12} {}", output::seconds(since.elapsed().as_secs_f64())));
+            }
+            (phase, since) = (progress.phase.clone(), Instant::now());
+        }
         bar.set_message(progress.phase);
         bar.set_length(progress.of);
         bar.set_position(progress.step);

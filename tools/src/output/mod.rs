@@ -15,7 +15,7 @@ use serde::Serialize;
 pub(crate) use escape::escaped;
 pub(crate) use figures::{bytes, count, score, seconds};
 pub(crate) use file::ResultFile;
-pub(crate) use progress::{bytes_bar, steps_bar, time_bar};
+pub(crate) use progress::{bytes_bar, spinner, steps_bar, time_bar};
 pub(crate) use table::Table;
 
 /// Nobody reads stdout any more; the program may end, well.

@@ -1,5 +1,7 @@
 //! Progress bars: on stderr, and only where that is a terminal; elsewhere they draw nothing.
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar over `total` bytes of input; a spinner where the size is not known.
@@ -20,6 +22,16 @@ pub(crate) fn time_bar(seconds: f64) -> ProgressBar {
     let bar = ProgressBar::new((1e3 * seconds).max(1.0) as u64);
     styled(bar, "{msg:20} {wide_bar} {percent} % {elapsed}, {eta} left")
 }
+
+/// A spinner over work of no known size.
+pub(crate) fn spinner() -> ProgressBar {
+    let bar = styled(ProgressBar::new_spinner(), "{msg:12} {spinner} {elapsed}").with_message("copy");
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+/// How often a spinner moves by itself.
+const TICK: Duration = Duration::from_millis(100);
 
 fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     // A template that does not parse costs the style, not the work.
