@@ -58,7 +58,7 @@ impl Live {
                 (catalogues, Tail::new(Some(Arc::new(generation)), folded, repeats))
             }
         };
-        let begun_at = store.checkpoint().as_ref().and_then(begun_at);
+        let begun_at = begun_at(store);
         let mut begun = (begun_at == Some(tail.applied())).then(|| (catalogues.clone(), tail.clone()));
         let mut outcome = Ok(());
         store.replay(tail.applied(), &mut |sequence, record| {

@@ -19,6 +19,7 @@ const KEY: &str = "job.key";
 const NUMBER: &str = "job.number";
 const KIND: &str = "job.kind";
 const SEQUENCE: &str = "job.sequence";
+const GENERATION: &str = "job.generation";
 const OPTION: &str = "job.option.";
 
 /// A job that was broken off: what is to be done to end it.
@@ -42,9 +43,30 @@ impl Begun {
     }
 }
 
-/// The last record of the log that the job had seen whose checkpoint this is.
-pub(crate) fn sequence(checkpoint: &Checkpoint) -> Option<u64> {
-    checkpoint.notes().get(SEQUENCE)?.parse().ok()
+/// The last record of the log that a job had seen which was broken off before it, or another, published anything; `None` where there is none.
+pub(crate) fn begun_at(store: &Store) -> Option<u64> {
+    let checkpoint = store.checkpoint()?;
+    if is_moot(&checkpoint, store) { None } else { note(&checkpoint, SEQUENCE) }
+}
+
+/// Removes what a job had come to that published its generation, and was broken off after that.
+pub(super) fn drop_moot(store: &Store) {
+    if store.checkpoint().is_some_and(|checkpoint| is_moot(&checkpoint, store)) {
+        let _ = store.drop_checkpoint();
+    }
+}
+
+fn is_moot(checkpoint: &Checkpoint, store: &Store) -> bool {
+    note(checkpoint, GENERATION) != Some(generation(store))
+}
+
+fn note(checkpoint: &Checkpoint, name: &str) -> Option<u64> {
+    checkpoint.notes().get(name)?.parse().ok()
+}
+
+/// The number of the current generation, 0 where there is none.
+fn generation(store: &Store) -> u64 {
+    store.manifest().map_or(0, |manifest| manifest.generation)
 }
 
 /// The checkpoints of one job.
@@ -91,6 +113,7 @@ impl<'a> JobCheckpoints<'a> {
         notes.insert(KEY.to_owned(), key.clone());
         notes.insert(NUMBER.to_owned(), entry.number().to_string());
         notes.insert(SEQUENCE.to_owned(), cut.sequence.to_string());
+        notes.insert(GENERATION.to_owned(), generation(store).to_string());
         Ok(Self { store, entry, key, notes, after, last: Mutex::new(Instant::now()) })
     }
 

@@ -16,7 +16,7 @@ mod policy;
 mod rollback;
 mod worker;
 
-pub(crate) use checkpoints::sequence as begun_at;
+pub(crate) use checkpoints::begun_at;
 pub use drift::Drift;
 pub use import::ImportOutcome;
 pub use job::{Compaction, Job, PhaseTime, Progress, TrainOutcome};

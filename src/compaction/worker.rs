@@ -9,6 +9,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use kithdb_storage::Store;
 
+use super::checkpoints::drop_moot;
 use super::clock::Clock;
 use super::history::recall_kept;
 use super::import::ImportOutcome;
@@ -128,6 +129,7 @@ impl Drop for Worker {
 fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, requests: &Receiver<Request>) {
     let store = place.store;
     let mut threads = Threads::default();
+    drop_moot(store);
     if let Some(policy) = policy {
         let state = JobState::new();
         let watch = Watch::of(&state, closing);
