@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::generation::Provenance;
+use crate::memory::MemoryStats;
 use crate::repeats::Repeats;
 use crate::snapshot::Snapshot;
 
@@ -34,6 +35,8 @@ pub struct Stats {
     pub attribute_bytes: u64,
     /// Bytes on disk.
     pub disk: DiskStats,
+    /// Bytes in memory.
+    pub memory: MemoryStats,
 }
 
 /// A generation that is kept on the disk and does not answer.
@@ -135,6 +138,7 @@ impl Stats {
                 training_state: disk.state,
                 live: disk.live,
             },
+            memory: MemoryStats::of(snapshot, store)?,
         })
     }
 }

@@ -34,6 +34,11 @@ impl Lookup {
         Self { buckets, len: 0 }
     }
 
+    /// Bytes held in memory, but for what overflows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buckets.len() * size_of::<Bucket>()
+    }
+
     /// The number under `hash` that is the one looked for. O(1).
     pub(crate) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let bucket = self.buckets.get(self.place(hash))?;

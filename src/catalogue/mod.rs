@@ -116,6 +116,12 @@ impl Page {
 }
 
 impl Catalogue {
+    /// Bytes held in memory. O(ids / 128).
+    pub(crate) fn bytes(&self) -> u64 {
+        let keys: usize = self.pages.iter().map(|page| size_of::<Page>() + page.keys.capacity()).sum();
+        (keys + self.lookup.bytes()) as u64
+    }
+
     /// A side nobody has written to.
     pub(crate) fn new(side: Side) -> Self {
         Self {

@@ -108,6 +108,14 @@ impl Generation {
         &self.content_hash
     }
 
+    /// Bytes held in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let fold_in = self.fold_in.weights().map_or(0, size_of_val);
+        let columns = [self.users.words().len() * 8, self.users.scalers().len() * 4, self.ranks.len() * 4, fold_in];
+        let derived = self.derived.item_degrees.len() * 4 + self.derived.item_index.bytes();
+        (columns.iter().sum::<usize>() + derived) as u64 + self.postings.bytes()
+    }
+
     /// The interactions it has seen.
     pub(crate) fn postings(&self) -> &Postings {
         &self.postings

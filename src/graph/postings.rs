@@ -89,6 +89,12 @@ impl Postings {
         self.times.as_deref()
     }
 
+    /// Bytes held in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        let an_edge = 4 + self.weights.as_ref().map_or(0, |_| 4) + self.times.as_ref().map_or(0, |_| 8);
+        8 * self.offsets.len() as u64 + an_edge * self.items.len() as u64
+    }
+
     /// How many users there are rows for.
     pub(crate) fn n_users(&self) -> u32 {
         self.offsets.len().saturating_sub(1) as u32

@@ -225,6 +225,11 @@ impl Store {
         self.kept.read().clone()
     }
 
+    /// Bytes of the log the engine may keep in memory.
+    pub fn cache_bytes(&self) -> u64 {
+        self.options.cache_bytes
+    }
+
     /// What the database was told to remember when it was created.
     pub fn properties(&self) -> &BTreeMap<String, String> {
         &self.birth.properties

@@ -58,5 +58,12 @@ fn text(stats: &kithdb::Stats) -> String {
         lines.push(("kept", kept.join(", ")));
     }
     lines.push(("on disk", format!("{}, of which {} are in use", bytes(stats.disk.total), bytes(stats.disk.live))));
+    let memory = &stats.memory;
+    lines.extend([
+        ("graph", format!("{} in memory, where something is learned", bytes(memory.graph))),
+        ("state", format!("{} in memory, where something is learned", bytes(memory.training_state))),
+        ("answers by", format!("{} in memory, with all ids", bytes(memory.generation))),
+        ("storage cache", format!("{} at most", bytes(memory.storage_cache))),
+    ]);
     lines.iter().map(|(name, value)| format!("{name:<14} {value}")).collect::<Vec<_>>().join("\n")
 }

@@ -33,3 +33,22 @@ fn one_kind_is_asked_for() {
     assert_eq!(json["generation"], 1);
     run(["query", &place.db(), "--user", "ann"]).fails(2, &["train"]);
 }
+
+#[test]
+fn stderr_is_silent_where_nobody_watches_and_jobs_tell_where_they_ended() {
+    let place = trained();
+    let db = place.db();
+    run(["load", &db, &place.file("more.csv", "user,item\nnewcomer,tea/classic-teapot\n")]).ok();
+    let followed = run(["compact", &db, "--follow"]).ok();
+    assert_eq!(followed.stderr, "");
+    run(["compact", &db, "--copy", &place.path("copy.kith"), "--follow"]).ok();
+    let jobs = run(["jobs", &db, "--json"]).ok().json();
+    let last = jobs["jobs"].as_array().unwrap().last().unwrap();
+    assert!(last["step"].is_u64() && last["of"].is_u64() && last["phase"].is_string(), "{last}");
+    let memory = &run(["stats", &db, "--json"]).ok().json()["memory"];
+    let of = |part: &str| memory[part].as_u64().unwrap();
+    assert!(of("graph") > 0 && of("training_state") > of("graph") && of("generation") > 0, "{memory}");
+    assert_eq!(of("storage_cache"), 64 << 20);
+    let text = run(["stats", &db]).ok().stdout;
+    assert!(["graph", "state", "answers by", "storage cache"].iter().all(|part| text.contains(part)), "{text}");
+}

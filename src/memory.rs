@@ -1,0 +1,39 @@
+//! What a database holds in memory, by part, and what a compaction goes on from.
+
+use kithdb_storage::Store;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::snapshot::Snapshot;
+
+/// Bytes in memory, computed from the sizes of the arrays.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// The graph of all interactions from both sides, as a training or compaction holds it.
+    pub graph: u64,
+    /// The training state beside the generation, as a compaction that goes on from it holds it; 0 where there is none.
+    pub training_state: u64,
+    /// The generation that answers: its interactions, codes, index and map of fold-in, and the ids of all users and items.
+    pub generation: u64,
+    /// What storage may keep in its cache ([`Options::cache_bytes`](crate::Options::cache_bytes)).
+    pub storage_cache: u64,
+}
+
+impl MemoryStats {
+    /// # Errors
+    /// `Storage`.
+    pub(crate) fn of(snapshot: &Snapshot, store: &Store) -> Result<Self> {
+        let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
+        let held = tail.generation();
+        let nodes = catalogues.users.len() as u64 + catalogues.items.len() as u64;
+        // A number and, where any interaction has one, a weight from either side; where each row begins.
+        let weighted = held.is_some_and(|generation| generation.postings().weights().is_some());
+        let graph = 2 * tail.edges() * if weighted { 8 } else { 4 } + 8 * (nodes + 2);
+        let state = held.and_then(|generation| generation.manifest()).map(|manifest| store.read_state(manifest));
+        let training_state = state.transpose()?.flatten().map_or(0, |state| state.bytes());
+        let ids = catalogues.users.bytes() + catalogues.items.bytes();
+        let generation = ids + held.map_or(0, |generation| generation.bytes());
+        Ok(Self { graph, training_state, generation, storage_cache: store.cache_bytes() })
+    }
+}
