@@ -29,7 +29,8 @@ pub fn met() -> BTreeMap<String, u64> {
     MET.with_borrow(Clone::clone)
 }
 
-fn meet(kind: String) {
+/// Counts an answer of a kind that was compared.
+pub fn meet(kind: String) {
     MET.with_borrow_mut(|met| *met.entry(kind).or_default() += 1);
 }
 

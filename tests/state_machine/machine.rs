@@ -1,17 +1,20 @@
 //! A database and its oracle, moved together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
 use kithdb::{CodeSet, Db, Error, Id, ItemSet, Preset, Repeats, RowIds, Snapshot, TrainOptions};
 
-use crate::check::{KeptSet, Outcome, check, check_stats, same, told};
+use crate::check::{KeptSet, Outcome, check, check_stats, meet, same, told};
 use crate::oracle::{Code, Oracle, Published};
 use crate::step::{Dice, Names, Said, Step, codes};
 
 /// Snapshots kept at a time.
 const SNAPSHOTS: usize = 4;
+
+/// Going back to a generation that was trained, and to one that was imported.
+pub const ROLLBACKS: [&str; 2] = ["back to what was trained", "back to what was imported"];
 
 pub struct Machine {
     /// `None` only while it is opened again.
@@ -23,6 +26,10 @@ pub struct Machine {
     /// With the oracle of their moment, and the opening they are of.
     snapshots: Vec<(Snapshot, Oracle, u64)>,
     opening: u64,
+    /// All that were published, by number.
+    published: BTreeMap<u64, Rc<Published>>,
+    /// The generations that are kept beside the current one, newest first.
+    kept: Vec<u64>,
     directory: tempfile::TempDir,
 }
 
@@ -37,6 +44,8 @@ impl Machine {
             sets: Vec::new(),
             snapshots: Vec::new(),
             opening: 0,
+            published: BTreeMap::new(),
+            kept: Vec::new(),
             directory,
         };
         let options = Db::options().repeats(machine.oracle.repeats);
@@ -94,6 +103,7 @@ impl Machine {
         match step {
             Step::Import { seed } => self.import(*seed),
             Step::Train { seed, planes, meanwhile } => self.train(*seed, *planes, meanwhile),
+            Step::Rollback { pick } => self.rollback(*pick),
             Step::Reopen => self.reopen(),
             Step::Snapshot => {
                 if self.snapshots.len() == SNAPSHOTS {
@@ -179,8 +189,8 @@ impl Machine {
         same("imported", counts, (self.oracle.edges.len() as u64, users.len() as u64, items.len() as u64))?;
         users.iter().for_each(|user| _ = self.oracle.user(user));
         self.oracle.items.extend(items.iter().cloned());
-        self.oracle.forgotten = false;
         let cut = self.oracle.clone();
+        self.oracle.forgotten = false;
         self.publish(&cut, outcome.generation, &set, false)
     }
 
@@ -200,9 +210,56 @@ impl Machine {
         let shown = |item: &&Id| !items.contains_key(*item) && held.contains(*item) && learned;
         let hidden = self.oracle.retired.iter().filter(shown).cloned().collect();
         let (edges, extents) = (cut.edges.clone(), (cut.numbers, cut.items.len() as u64));
-        let generation = Published { number, edges, extents, shape, planes, users, items, hidden, learned };
-        self.oracle.generation = Some(Rc::new(generation));
+        self.answers(cut, Published { number, edges, extents, shape, planes, users, items, hidden, learned })
+    }
+
+    /// Has the oracle answer from a generation of the state `cut`, and keep the one before; none where somebody was forgotten since that.
+    fn answers(&mut self, cut: &Oracle, generation: Published) -> Outcome {
+        let before = self.oracle.generation.as_ref().filter(|_| !cut.forgotten);
+        self.kept = before.map(|before| before.number).into_iter().collect();
+        let stats = self.db()?.stats().map_err(|error| error.to_string())?;
+        let kept: Vec<u64> = stats.kept_generations.iter().map(|kept| kept.number).collect();
+        same("generations kept", &kept, &self.kept)?;
+        let generation = Rc::new(generation);
+        self.published.insert(generation.number, Rc::clone(&generation));
+        self.oracle.generation = Some(generation);
         Ok(())
+    }
+
+    /// Goes back to a generation that is kept; nothing but codes goes back.
+    fn rollback(&mut self, pick: u64) -> Outcome {
+        let Some(&to) = self.kept.get(pick as usize % self.kept.len().max(1)) else {
+            let none = self.db()?.rollback(pick);
+            return same("back to nothing", matches!(none, Err(Error::InvalidArgument { .. })), true);
+        };
+        let old = Rc::clone(self.published.get(&to).ok_or("a generation that was never published")?);
+        let cut = self.oracle.clone();
+        let number = self.db()?.rollback(to).map_err(|error| format!("rollback: {error}"))?;
+        self.oracle.forgotten = false;
+        meet(if old.learned { ROLLBACKS[0] } else { ROLLBACKS[1] }.to_owned());
+        if !old.learned {
+            let generation = cut.over(&old, number);
+            return self.answers(&cut, generation);
+        }
+        let set = self.exported()?;
+        self.publish(&cut, number, &set, true)?;
+        let new = self.oracle.generation.clone().ok_or("no generation")?;
+        let told = |id: &&Id| !cut.retired.contains(*id) && !old.hidden.contains(*id);
+        for id in old.items.keys().filter(told) {
+            same(format_args!("the code of {id} gone back to"), new.items.get(id), old.items.get(id))?;
+        }
+        let same_row = |user: u64| cut.row(user) == Oracle::row_of(&old.edges, user);
+        for &user in cut.users.values().filter(|&&user| same_row(user)) {
+            same(format_args!("the code of user {user} gone back to"), new.users.get(&user), old.users.get(&user))?;
+        }
+        Ok(())
+    }
+
+    /// The codes that answer, as they are exported.
+    fn exported(&self) -> Outcome<CodeSet> {
+        let folder = self.directory.path().join("codes");
+        self.db()?.export_npy(&folder).map_err(|error| format!("export: {error}"))?;
+        CodeSet::read_folder(&folder).map_err(|error| format!("what was exported: {error}"))
     }
 
     fn train(&mut self, seed: u64, planes: u32, meanwhile: &[Step]) -> Outcome {
@@ -224,9 +281,7 @@ impl Machine {
             Ok(outcome) => outcome,
         };
         same("trained on", outcome.interactions, cut.edges.len() as u64)?;
-        let folder = self.directory.path().join("codes");
-        self.db()?.export_npy(&folder).map_err(|error| format!("export: {error}"))?;
-        let set = CodeSet::read_folder(&folder).map_err(|error| format!("what was exported: {error}"))?;
+        let set = self.exported()?;
         self.publish(&cut, outcome.generation, &set, true)
     }
 

@@ -80,6 +80,9 @@ fn a_database_does_what_its_model_does() {
     }
     let met = check::met();
     println!("{} steps, answers compared: {met:?}", seeds * steps as u64);
+    for kind in machine::ROLLBACKS {
+        assert!(met.get(kind).is_some_and(|&times| times > 2), "{kind} was hardly met: {met:?}");
+    }
     // Codes that cancel each other out are too rare to be asked for.
     for kind in KINDS {
         assert!(met.get(kind).is_some_and(|&times| times > 100), "{kind} was hardly met: {met:?}");

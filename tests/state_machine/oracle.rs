@@ -53,7 +53,7 @@ pub struct Published {
 }
 
 /// The code of a user or an item: the odd integers of every layer, those of an item +1 and -1, and the scalers.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Code {
     pub values: Vec<Vec<i32>>,
     pub scalers: Vec<f32>,
@@ -200,6 +200,37 @@ impl Oracle {
         let Some(&number) = self.users.get(user) else { return BTreeMap::new() };
         let own = self.edges.iter().filter(|((user, _), _)| *user == number);
         own.map(|((_, item), &edge)| (item.clone(), edge)).collect()
+    }
+
+    /// A user's interactions.
+    pub fn row(&self, user: u64) -> BTreeMap<&Id, Edge> {
+        Self::row_of(&self.edges, user)
+    }
+
+    /// A user's among some interactions.
+    pub fn row_of(edges: &Edges, user: u64) -> BTreeMap<&Id, Edge> {
+        edges.iter().filter(|(key, _)| key.0 == user).map(|((_, item), edge)| (item, *edge)).collect()
+    }
+
+    /// The codes of a generation of `old`, where no map was learned, over the interactions of now: items that came since have those they answer by, and who has
+    /// lost all they had has none.
+    pub fn over(&self, old: &Published, number: u64) -> Published {
+        let arrivals = self.arrivals(old).into_iter().map(|(id, (code, _))| (id, code));
+        let items = old.items.iter().map(|(id, code)| (id.clone(), code.clone())).chain(arrivals).collect();
+        let is_left = |user: u64| Self::row_of(&old.edges, user).is_empty() || !self.row(user).is_empty();
+        let known: BTreeSet<u64> = self.users.values().copied().collect();
+        let users = old.users.iter().filter(|(user, _)| known.contains(user) && is_left(**user));
+        Published {
+            number,
+            edges: self.edges.clone(),
+            extents: (self.numbers, self.items.len() as u64),
+            shape: old.shape.clone(),
+            planes: old.planes,
+            users: users.map(|(user, code)| (*user, code.clone())).collect(),
+            items,
+            hidden: old.hidden.clone(),
+            learned: false,
+        }
     }
 
     /// How many users have each item that anybody has.

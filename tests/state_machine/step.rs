@@ -45,6 +45,10 @@ pub enum Step {
         planes: u32,
         meanwhile: Vec<Step>,
     },
+    /// To one of the generations that are kept.
+    Rollback {
+        pick: u64,
+    },
     Reopen,
     Snapshot,
     ItemSet {
@@ -170,7 +174,7 @@ impl Dice {
     }
 
     fn step(&mut self) -> Step {
-        match self.below(40) {
+        match self.below(42) {
             0..=1 => Step::Import { seed: self.below(u64::MAX) },
             2 => {
                 let planes = self.pick(&[1, 2, 4]);
@@ -179,6 +183,7 @@ impl Dice {
             }
             3..=4 => Step::Reopen,
             5..=6 => Step::Snapshot,
+            9..=10 => Step::Rollback { pick: self.below(16) },
             7..=8 => Step::ItemSet { items: (0..1 + self.below(9)).map(|_| self.below(ITEMS)).collect() },
             _ => self.write(),
         }
@@ -215,7 +220,7 @@ pub fn codes(names: Names, seed: u64) -> (CodeSet, Vec<Id>, Vec<Id>) {
         words
     };
     let (item_words, user_words) = (words(items.len(), 1), words(users.len(), planes));
-    let silent = dice.once_in(12);
+    let silent = dice.once_in(6);
     let mut scalers = |rows: usize, silent: bool| -> Vec<f32> {
         let one = |dice: &mut Dice| if silent || dice.once_in(8) { 0.0 } else { dice.pick(&[0.25, 0.5, 1.5]) };
         (0..rows * shape.layers()).map(|_| one(&mut dice)).collect()

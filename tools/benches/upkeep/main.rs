@@ -92,9 +92,9 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "| set | inserted | | recall@20, 1-bit | all bits | of a retrain's | of new items, all bits | processor, s | of a retrain's | s |"
+        "| set | inserted | | recall@20, 1-bit | all bits | of a retrain's | of new items, all bits | of a retrain's | processor, s | of a retrain's | s |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for set in sets {
         for &share in &arguments.shares {
             match Parts::of(set, data, share, arguments.seed) {
@@ -194,7 +194,7 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
     for row in &rows {
         let of = |own: f64, whole: f64| format!("{:.1} %", 100.0 * own / whole);
         println!(
-            "| {set} | {} % | {} | {:.4} | {:.4} | {}, {} | {:.4} | {:.1} | {} | {:.1} |",
+            "| {set} | {} % | {} | {:.4} | {:.4} | {}, {} | {:.4} | {} | {:.1} | {} | {:.1} |",
             100.0 * share,
             row.name,
             row.recall[0],
@@ -202,6 +202,7 @@ fn measure(set: &str, share: f64, parts: &Parts, arguments: &Arguments) -> anyho
             of(row.recall[0], whole.recall[0]),
             of(row.recall[1], whole.recall[1]),
             row.of_new,
+            of(row.of_new, whole.of_new),
             row.processor,
             of(row.processor, whole.processor),
             row.seconds
