@@ -125,6 +125,11 @@ impl Stand {
         }
     }
 
+    /// Whether the student finds more than what it started from.
+    pub(crate) fn gains(&self) -> bool {
+        self.recall > self.start_recall
+    }
+
     /// Where the same training stood when it was broken off, with a row for each of so many users and items; `None` where that is not known, or not whole.
     pub(crate) fn found(checkpoints: &dyn Checkpoints, shape: &CodeShape, nodes: (usize, usize)) -> Option<Stand> {
         let checkpoint = checkpoints.found()?;

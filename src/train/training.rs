@@ -11,7 +11,7 @@ use super::measure::validation::Validation;
 use super::model::options::TrainOptions;
 use super::model::plan::{Coding, Plan};
 use super::model::report::TrainReport;
-use super::model::settings::{SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
+use super::model::settings::{DISTILLED, SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
 use super::model::size::Size;
 use super::state::TrainState;
 use super::student::{Tables, fold_in};
@@ -161,13 +161,16 @@ pub(crate) fn train_here(
         if stand.stage < Stage::Redistilled {
             stand.layers.propagate(isa, whole, hops);
             let start = || coding.tables(&context, &stand.layers);
-            stand.tables = Some(match stand.tables.take().filter(|_| stand.recall > stand.start_recall) {
+            stand.tables = Some(match stand.tables.take().filter(|_| stand.gains()) {
                 Some(tables) => student.refit(&context, &stand.layers, &start, tables)?,
                 None => start()?,
             });
             stand.stage = Stage::Redistilled;
             stand.keep(checkpoints);
         }
+    }
+    if refit && !stand.gains() {
+        settings.push((DISTILLED.to_owned(), SettingValue::Switch(false)));
     }
     let Stand { layers, tables, teacher_epochs, teacher_recall, start_recall, epochs, recall, .. } = stand;
     let mut tables = tables.ok_or_else(|| Error::Damaged { what: "a training without a student".to_owned() })?;

@@ -55,6 +55,9 @@ pub enum SettingValue {
     Word(String),
 }
 
+/// The choice that is off where the codes are those that the student started from, since it found no more; no setting, since no caller makes it.
+pub(crate) const DISTILLED: &str = "student.distilled";
+
 /// Defines settings as constants, and the table of them all.
 macro_rules! settings {
     ($($constant:ident = $name:literal, $domain:expr, $about:literal;)*) => {

@@ -20,6 +20,8 @@ pub(crate) struct Choices {
     /// Regularisation and weight of the neighbours, where they are added to the teacher.
     pub(crate) neighbours: Option<(f32, f32)>,
     pub(crate) student: Discrete,
+    /// Whether codes are the student's, and not those it starts from.
+    pub(crate) is_distilled: bool,
     pub(crate) seed: u64,
     /// How much less popular items are recommended.
     pub(crate) novelty: f32,
@@ -57,6 +59,7 @@ impl Choices {
             teacher,
             neighbours,
             student,
+            is_distilled: !settings.contains(&(settings::DISTILLED.to_owned(), SettingValue::Switch(false))),
             seed: options.seed,
             novelty: options.novelty,
             half_life: options.decay(),

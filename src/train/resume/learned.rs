@@ -64,16 +64,6 @@ impl Learned {
         Ok(self.grown(graph.users().n_rows(), graph.items().n_rows())?.save(graph))
     }
 
-    /// The teacher, for a student.
-    pub(super) fn teacher(&self) -> Layers {
-        Layers {
-            users: vec![self.users.clone()],
-            items: vec![self.items.clone()],
-            weights: vec![1.0],
-            neighbours: self.neighbours.clone(),
-        }
-    }
-
     /// Of a teacher of one layer, and tables.
     pub(super) fn of(layers: Layers, tables: Tables) -> Learned {
         let (users, items, neighbours) = layers.into_joined();

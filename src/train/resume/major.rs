@@ -1,15 +1,15 @@
 //! All rows, from where they are.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::rechoose::rechoose;
+use super::started::{start, take};
 use super::{Choices, Learned};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
 use crate::graph::Bipartite;
-use crate::kernel::dense::{Isa, Matrix};
+use crate::kernel::dense::Isa;
 use crate::train::checkpoint::{Checkpoints, Stage, Stand};
 use crate::train::context::Context;
 use crate::train::measure::monitor::Monitor;
@@ -65,10 +65,16 @@ pub(crate) fn major(
     };
     let choices = choices.made_so(&stand);
     if stand.stage < Stage::Distilled {
-        started(&context, &stand.layers, &mut tables);
-        let (tables, loss) = choices.student.resume(&context, &stand.layers, tables)?;
-        let epochs = vec![Epoch { loss, recall: None }];
-        stand = Stand { stage: Stage::Distilled, tables: Some(tables), epochs, ..stand };
+        let start = start(&context, &stand.layers, &tables);
+        // Those that come have the code a training from nothing would start with; all have it, where no student found more.
+        let wanted = |_, is_blank| is_blank || !choices.is_distilled;
+        take(&context, &start, &mut tables, [&wanted, &wanted]);
+        drop(start);
+        if choices.is_distilled {
+            let (distilled, loss) = choices.student.resume(&context, &stand.layers, tables)?;
+            (tables, stand.epochs) = (distilled, vec![Epoch { loss, recall: None }]);
+        }
+        stand = Stand { stage: Stage::Distilled, tables: Some(tables), ..stand };
         stand.keep(checkpoints);
     }
     let Stand { layers, tables, epochs, .. } = stand;
@@ -115,35 +121,4 @@ fn sweep(context: &Context<'_>, als: &ImplicitAls, learned: &mut Learned) -> Res
         context.monitor.advance(sweep as u64 + 1);
     }
     Ok(())
-}
-
-/// Gives nodes that have interactions and no code the one a training from nothing would start with, and takes codes from nodes that have no
-/// interactions any more.
-fn started(context: &Context<'_>, teacher: &Layers, tables: &mut Tables) {
-    let widths: Vec<usize> = tables.segments.iter().map(|segment| segment.len()).collect();
-    let mut teacher = Cow::Borrowed(teacher);
-    if widths.len() > 1 {
-        teacher.to_mut().propagate(context.isa, context.graph, widths.len() - 1);
-    }
-    let start = Tables::rotated(context, &teacher, &widths);
-    let Tables { users, items, user_scales, item_scales, .. } = tables;
-    for (graph, latents, scales, from, from_scales) in [
-        (context.graph.users(), users, user_scales, &start.users, &start.user_scales),
-        (context.graph.items(), items, item_scales, &start.items, &start.item_scales),
-    ] {
-        for row in 0..latents.rows() {
-            let is_blank = |scales: &Matrix| scales.row(row).iter().all(|scale| *scale == f32::NEG_INFINITY);
-            match graph.degree(row) {
-                0 => {
-                    latents.row_mut(row).fill(0.0);
-                    scales.row_mut(row).fill(f32::NEG_INFINITY);
-                }
-                _ if is_blank(scales) => {
-                    latents.row_mut(row).copy_from_slice(from.row(row));
-                    scales.row_mut(row).copy_from_slice(from_scales.row(row));
-                }
-                _ => {}
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The rows that were touched, fitted again with all others held.
 
+use super::started::{start, take};
 use super::{Choices, Learned, Recoded};
 use crate::error::Result;
 use crate::graph::Bipartite;
@@ -18,7 +19,7 @@ pub(crate) struct Rows<'a> {
 
 /// Fits the touched `rows` again to `graph`, those of nodes that came since `learned` included: users' factors to the items', items' to the users',
 /// users' once more, since some of their items may be new; the neighbours of the items; then the codes. No other row changes by a bit. Nothing is
-/// held out and nothing is chosen. The cost follows the rows, but for Gram matrices and sums over all nodes: O(rows (bits (bits + list) +
+/// held out and nothing is chosen. Where the codes are those that a student starts from, so are those of the rows. The cost follows the rows, but for Gram matrices and sums over all nodes: O(rows (bits (bits + list) +
 /// width nodes + neighbours^3) + nodes (bits + width)^2).
 ///
 /// # Errors
@@ -51,12 +52,21 @@ pub(crate) fn minor(
         learned.neighbours = Some(Neighbours::replaced(&by_item, graph.n_items(), rows.items, &columns)?);
     }
     context.monitor.advance(4);
-    let teacher = learned.teacher();
-    let mut tables = choices.student.fit_rows(&context, &teacher, learned.tables, rows.users, rows.items)?;
+    let (teacher, mut tables) = learned.into_parts();
+    if choices.is_distilled {
+        tables = choices.student.fit_rows(&context, &teacher, tables, rows.users, rows.items)?;
+    } else {
+        // Where no student found more, the rest of the codes are not in its units.
+        let start = start(&context, &teacher, &tables);
+        let is_among = |rows: &[u32], row| rows.binary_search(&row).is_ok();
+        let wanted = [&|row, _| is_among(rows.users, row), &|row, _| is_among(rows.items, row)]
+            as [&dyn Fn(u32, bool) -> bool; 2];
+        take(&context, &start, &mut tables, wanted);
+    }
     let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
     let recoded = Recoded::of(&tables, rows.users, rows.items, planes)?;
     tables.item_scales = plain;
-    Ok((Learned { tables, ..learned }, recoded))
+    Ok((Learned::of(teacher, tables), recoded))
 }
 
 /// Solves the factors of the rows.
@@ -75,4 +85,82 @@ fn factors(context: &Context<'_>, als: &ImplicitAls, learned: &mut Learned, rows
     learned.users.scatter(rows.users, &users);
     context.monitor.advance(3);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::options::{Preset, TrainOptions};
+    use crate::train::student::Tables;
+    use crate::train::teacher::Teacher;
+    use crate::train::teacher::layers::Layers;
+
+    /// Codes that no student has made keep the units of the teacher, in which other rows are.
+    #[test]
+    fn rows_of_codes_that_were_not_distilled_stay_in_their_units() {
+        let edges = |n: u64| -> Vec<(u32, u32, f32)> {
+            let touch = |at: u64| {
+                let x = (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+                let (user, item) = (x % 90, x / 90 % 15 * 4 + x % 4);
+                (user as u32, item as u32)
+            };
+            let all: std::collections::BTreeSet<(u32, u32)> = (0..n).map(touch).collect();
+            all.into_iter().map(|(user, item)| (user, item, 1.0)).collect()
+        };
+        let (before, after) = (edges(400), edges(420));
+        let of = |edges: &[(u32, u32, f32)]| Bipartite::from_edges(90, 60, edges).unwrap();
+        let (old, new) = (of(&before), of(&after));
+        let context = crate::train::tests::context(&old, &());
+        let teacher =
+            ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: 0.01, exponent: 1.0 };
+        let layers = teacher.fit(&context).unwrap().layers;
+        let tables = Tables::rotated(&context, &layers, &[64]);
+        let options = TrainOptions::new(Preset::Balanced);
+        let settings = |on: bool| {
+            let number = |name: &str, value: f64| (name.to_owned(), crate::train::SettingValue::Number(value));
+            let mut settings = vec![
+                number("teacher.factors", 8.0),
+                number("teacher.sweeps", 8.0),
+                number("teacher.steps", 3.0),
+                number("teacher.unobserved", 0.2),
+                number("teacher.regularisation", 0.01),
+                number("teacher.exponent", 1.0),
+                number("student.sweeps", 1.0),
+                number("student.list", 10.0),
+                number("student.emphasis", 0.5),
+            ];
+            if !on {
+                settings.push(("student.distilled".to_owned(), crate::train::SettingValue::Switch(false)));
+            }
+            settings
+        };
+        let known: std::collections::BTreeSet<(u32, u32)> = before.iter().map(|edge| (edge.0, edge.1)).collect();
+        let fresh: Vec<(u32, u32)> =
+            after.iter().map(|edge| (edge.0, edge.1)).filter(|edge| !known.contains(edge)).collect();
+        let rising = |side: fn(&(u32, u32)) -> u32| -> Vec<u32> {
+            fresh.iter().map(side).collect::<std::collections::BTreeSet<u32>>().into_iter().collect()
+        };
+        let (users, items) = (rising(|edge| edge.0), rising(|edge| edge.1));
+        assert!(!users.is_empty() && !items.is_empty() && items.len() < 60);
+        let rows = Rows { users: &users, items: &items };
+        assert!(Choices::of(&options, &settings(true)).unwrap().is_distilled);
+        let choices = Choices::of(&options, &settings(false)).unwrap();
+        let learned = Learned::of(layers.clone(), tables.clone());
+        let started = minor(&new, &choices, learned, &rows, 1, &()).unwrap().0;
+        let (users_now, items_now) = (vec![started.users.clone()], vec![started.items.clone()]);
+        let now = Layers { users: users_now, items: items_now, weights: vec![1.0], neighbours: None };
+        let context = crate::train::tests::context(&new, &());
+        let whole = Tables::rotated(&context, &now, &[64]);
+        for &item in &items {
+            assert_eq!(started.tables.items.row(item as usize), whole.items.row(item as usize));
+            assert_eq!(started.tables.item_scales.row(item as usize), whole.item_scales.row(item as usize));
+        }
+        for &user in &users {
+            assert_eq!(started.tables.users.row(user as usize), whole.users.row(user as usize));
+        }
+        for item in (0..60u32).filter(|item| !items.contains(item)) {
+            assert_eq!(started.tables.items.row(item as usize), tables.items.row(item as usize));
+            assert_eq!(started.tables.item_scales.row(item as usize), tables.item_scales.row(item as usize));
+        }
+    }
 }

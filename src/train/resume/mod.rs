@@ -7,6 +7,7 @@ mod major;
 mod minor;
 mod rechoose;
 mod recoded;
+mod started;
 
 pub(crate) use choices::Choices;
 pub(crate) use learned::Learned;

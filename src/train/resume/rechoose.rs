@@ -132,6 +132,7 @@ mod tests {
                 teacher: teacher.clone(),
                 neighbours: Some((20.0, 1.0)),
                 student,
+                is_distilled: true,
                 seed: 1,
                 novelty: 0.0,
                 half_life: None,

@@ -1,0 +1,53 @@
+//! Codes that a student starts from.
+
+use std::borrow::Cow;
+
+use crate::graph::Csr;
+use crate::kernel::dense::Matrix;
+use crate::train::context::Context;
+use crate::train::student::Tables;
+use crate::train::teacher::layers::Layers;
+
+/// The codes that a training from nothing would start its student with, of layers as wide as those of `tables`.
+/// O(nodes width bits).
+pub(super) fn start(context: &Context<'_>, teacher: &Layers, tables: &Tables) -> Tables {
+    let widths: Vec<usize> = tables.segments.iter().map(|segment| segment.len()).collect();
+    let mut teacher = Cow::Borrowed(teacher);
+    if widths.len() > 1 {
+        teacher.to_mut().propagate(context.isa, context.graph, widths.len() - 1);
+    }
+    Tables::rotated(context, &teacher, &widths)
+}
+
+/// Takes from `start` the rows of both sides that are `wanted`, which is told whether they have no code so far, and takes codes from nodes that have no
+/// interactions any more.
+pub(super) fn take(
+    context: &Context<'_>,
+    start: &Tables,
+    tables: &mut Tables,
+    wanted: [&dyn Fn(u32, bool) -> bool; 2],
+) {
+    let Tables { users, items, user_scales, item_scales, .. } = tables;
+    let [of_users, of_items] = wanted;
+    let graph = context.graph;
+    take_side(graph.users(), (users, user_scales), (&start.users, &start.user_scales), of_users);
+    take_side(graph.items(), (items, item_scales), (&start.items, &start.item_scales), of_items);
+}
+
+fn take_side(
+    graph: &Csr,
+    (latents, scales): (&mut Matrix, &mut Matrix),
+    (from, from_scales): (&Matrix, &Matrix),
+    wanted: &dyn Fn(u32, bool) -> bool,
+) {
+    for row in 0..latents.rows() {
+        let is_blank = scales.row(row).iter().all(|scale| *scale == f32::NEG_INFINITY);
+        if graph.degree(row) == 0 {
+            latents.row_mut(row).fill(0.0);
+            scales.row_mut(row).fill(f32::NEG_INFINITY);
+        } else if wanted(row as u32, is_blank) {
+            latents.row_mut(row).copy_from_slice(from.row(row));
+            scales.row_mut(row).copy_from_slice(from_scales.row(row));
+        }
+    }
+}
