@@ -32,7 +32,7 @@ impl MemoryStats {
         let graph = 2 * tail.edges() * if weighted { 8 } else { 4 } + 8 * (nodes + 2);
         let state = held.and_then(|generation| generation.manifest()).map(|manifest| store.read_state(manifest));
         let training_state = state.transpose()?.flatten().map_or(0, |state| state.bytes());
-        let ids = catalogues.users.bytes() + catalogues.items.bytes();
+        let ids = (catalogues.users.bytes() + catalogues.items.bytes()) as u64;
         let generation = ids + held.map_or(0, |generation| generation.bytes());
         Ok(Self { graph, training_state, generation, storage_cache: store.cache_bytes() })
     }

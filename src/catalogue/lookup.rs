@@ -78,11 +78,6 @@ impl Lookup {
         }
     }
 
-    /// Bytes it takes, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.buckets.len() * size_of::<Bucket>()
-    }
-
     fn place(&self, hash: u32) -> usize {
         let count = self.buckets.len();
         let level = 1usize << count.max(1).ilog2();

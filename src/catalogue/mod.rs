@@ -117,9 +117,9 @@ impl Page {
 
 impl Catalogue {
     /// Bytes held in memory. O(ids / 128).
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> usize {
         let keys: usize = self.pages.iter().map(|page| size_of::<Page>() + page.keys.capacity()).sum();
-        (keys + self.lookup.bytes()) as u64
+        keys + self.lookup.bytes()
     }
 
     /// A side nobody has written to.
@@ -227,12 +227,6 @@ impl Catalogue {
     pub(crate) fn text(&self, dense: u32) -> Option<&str> {
         let is_live = dense < self.len && !self.forgotten.contains(dense);
         is_live.then(|| std::str::from_utf8(self.raw(dense)).ok())?
-    }
-
-    /// Bytes it takes, about.
-    pub(crate) fn bytes(&self) -> usize {
-        let keys: usize = self.pages.iter().map(|page| size_of::<Page>() + page.keys.capacity()).sum();
-        keys + self.lookup.bytes()
     }
 
     /// Refuses a number that was never given out: everything kept by number has as many places as there are ids.
