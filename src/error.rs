@@ -115,8 +115,8 @@ pub enum Error {
         /// Recall at 20 by the one that was not published.
         after: f64,
     },
-    /// A training, or another long job, was cancelled by its owner.
-    #[error("the job was cancelled; what was published before it is untouched")]
+    /// A job, or another long call, was cancelled by its owner, or its time was over.
+    #[error("cancelled; what was there before is untouched")]
     Cancelled,
     /// The system gave no thread.
     #[error("cannot start a thread: {source}; raise the limit of threads or free memory")]

@@ -46,6 +46,7 @@
 //! about versions.
 
 mod attributes;
+mod cancel;
 mod catalogue;
 pub mod code;
 mod compaction;
@@ -81,6 +82,7 @@ mod watch;
 mod writer;
 
 pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_NAME_BYTES, Value, ValueKind};
+pub use cancel::CancelToken;
 pub use compaction::{Compaction, Drift, ImportOutcome, Job, PhaseTime, Policy, Progress, TrainOutcome};
 pub use db::Db;
 pub use error::{Error, Result};

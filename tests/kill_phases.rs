@@ -11,8 +11,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use drill::{Edges, Step, apply, mix, perform, rounds, run_and_kill_after, step, worker};
-use kithdb::{Compaction, Db, Error, Interaction, JobOutcome, Preset, TrainOptions};
+use drill::{Edges, Step, apply, mix, perform, rounds, run_and_kill_after, step, stored, worker};
+use kithdb::{Compaction, Db, Error, Id, Interaction, JobOutcome, Preset, TrainOptions};
 
 /// What is waited for, and about how long it takes, in microseconds: a kill falls anywhere in it, or a little after.
 const PHASES: [(&str, u64); 8] = [
@@ -102,10 +102,11 @@ fn begun(path: &Path) {
         .unwrap();
 }
 
-/// What the users of the script have.
+/// What the users of the script have, and all prices.
 fn scripted(db: &Db) -> Edges {
-    let edges = (0..SCRIPT).flat_map(|user| db.history(user).unwrap());
-    edges.map(|edge| ((edge.user, edge.item), (edge.weight.to_bits(), edge.time))).collect()
+    let mut edges = stored(db);
+    edges.retain(|(user, _), _| *user == Id::from("price") || (0..SCRIPT).any(|scripted| *user == Id::from(scripted)));
+    edges
 }
 
 /// Everything in the directory that belongs to a generation or is not complete.

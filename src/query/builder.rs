@@ -12,6 +12,7 @@ use super::popularity::popular;
 use super::quota::Quota;
 use super::vector::{encode_segments, vector_query};
 use super::{Basis, Engine, Hit, Hits, ItemSet};
+use crate::cancel::CancelToken;
 use crate::code::QueryCode;
 use crate::error::{Error, Result};
 use crate::filter::{Condition, FilterError, evaluate};
@@ -58,6 +59,7 @@ pub struct Query<'a> {
     min_relevance: f32,
     /// So many at most of each value of an attribute.
     quota: Option<(usize, String)>,
+    token: Option<CancelToken>,
 }
 
 /// Whom or what the items are to be near to.
@@ -123,6 +125,7 @@ impl<'a> Query<'a> {
             min_score: f32::NEG_INFINITY,
             min_relevance: f32::NEG_INFINITY,
             quota: None,
+            token: None,
         }
     }
 
@@ -365,6 +368,13 @@ impl<'a> Query<'a> {
         Ok(Some(Quota::new(*most, column)))
     }
 
+    /// Ends with [`Error::Cancelled`] once the token is cancelled or its time over: each list of [`run_for`](Query::run_for) that is not begun by then, and an
+    /// [evaluation](Snapshot::evaluate_with) of such queries. A single query takes microseconds and is not broken off.
+    pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
+        self.token = Some(token.clone());
+        self
+    }
+
     /// The query for each of several users, in their order, on all cores: what [`Query::run`] says of each. All are answered from one moment, and those that
     /// are best answered by a scan share one, which is why this is quicker.
     ///
@@ -451,6 +461,9 @@ impl<'a> Query<'a> {
 
     /// Checks the query and turns its subject into something to score with.
     fn prepare(&self) -> Result<(Resolved, Sets<'a>)> {
+        if let Some(token) = &self.token {
+            token.check()?;
+        }
         if self.k == 0 {
             return Err(invalid("k = 0", "ask for at least one item"));
         }
