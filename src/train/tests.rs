@@ -206,17 +206,20 @@ fn what_is_kept_of_a_teacher_scores_as_it_did() {
                 at += count as usize;
             }
         }
-        let recalls: Vec<f64> = (0..121)
-            .filter(|&user| split.held.degree(user) > 0)
-            .map(|user| {
+        let recall_of = |score: &dyn Fn(usize, usize) -> f64| {
+            let users: Vec<usize> = (0..121).filter(|&user| split.held.degree(user) > 0).collect();
+            let shares = users.iter().map(|&user| {
                 let seen = split.trained.users().row(user);
                 let mut items: Vec<u32> = (0..81).filter(|item| !seen.contains(item)).collect();
-                items.sort_by(|&a, &b| scores[user][b as usize].total_cmp(&scores[user][a as usize]).then(a.cmp(&b)));
+                items.sort_by(|&a, &b| score(user, b as usize).total_cmp(&score(user, a as usize)).then(a.cmp(&b)));
                 let held = split.held.row(user);
                 held.iter().filter(|item| items[..20].contains(item)).count() as f64 / held.len() as f64
-            })
-            .collect();
-        let recall = recalls.iter().sum::<f64>() / recalls.len() as f64;
+            });
+            shares.sum::<f64>() / users.len() as f64
+        };
+        let popularity = recall_of(&|_, item| split.trained.items().row(item).len() as f64);
+        assert!(report.popularity_recall.is_some_and(|told| (told - popularity).abs() < 1e-9), "{name}: {report:?}");
+        let recall = recall_of(&|user, item| scores[user][item]);
         assert!(report.teacher_recall.is_some_and(|told| (told - recall).abs() < 1e-9), "{name}: {recall} {report:?}");
     }
     assert!(with_neighbours > 0);

@@ -189,6 +189,7 @@ pub(crate) fn train_here(
         settings,
         teacher_epochs,
         teacher_recall,
+        popularity_recall: validation.recall_of_popularity(20, &holdout.trained.items().degrees()),
         start_recall,
         epochs,
         recall,

@@ -1,5 +1,7 @@
 //! Recall on held-out interactions.
 
+use std::cmp::Reverse;
+
 use rayon::prelude::*;
 
 use super::holdout::Holdout;
@@ -168,6 +170,18 @@ impl Validation {
         Ok(Some(mean(&recalls)))
     }
 
+    /// As [`Validation::recall`], of the items by falling `degrees`: the most popular ones that a user does not have. O(items log items + trained
+    /// items of the users).
+    pub(crate) fn recall_of_popularity(&self, k: usize, degrees: &[u32]) -> Option<f64> {
+        let mut popular: Vec<u32> = (0..degrees.len() as u32).collect();
+        popular.sort_by_key(|&item| Reverse(degrees[item as usize]));
+        let shares = self.users.iter().zip(&self.seen).map(|(&user, seen)| {
+            let unseen = popular.iter().copied().filter(|item| seen.binary_search(item).is_err());
+            self.share(user, &unseen.take(k).collect::<Vec<_>>())
+        });
+        (!self.is_empty()).then(|| mean(&shares.collect::<Vec<_>>()))
+    }
+
     fn seen(&self, user: u32) -> &[u32] {
         self.users.binary_search(&user).map_or(&[], |at| &self.seen[at])
     }
@@ -213,6 +227,10 @@ mod tests {
         // User 0: 4 then the tie of 1 and 2, so one of two hits at 2. User 1: 0 first. User 2 has nothing held out.
         assert_eq!(validation.recall(&context, 2, &users, &items).unwrap(), Some((0.5 + 1.0) / 2.0));
         assert_eq!(validation.recall(&context, 100, &users, &items).unwrap(), Some(1.0));
+        // Popularity ranks as one-dimensional vectors of the degrees do; with nothing held out there is no recall.
+        assert_eq!(validation.recall_of_popularity(2, &[9, 2, 2, 1, 7]), Some((0.5 + 1.0) / 2.0));
+        assert_eq!(validation.recall_of_popularity(1, &[9, 2, 2, 1, 7]), Some(0.5));
+        assert_eq!(Validation::none().recall_of_popularity(2, &[1; 5]), None);
         // Scaled, as vectors so scaled would be: with the second, the tie is broken and item 3 comes first.
         let scales = [vec![1.0; 5], vec![1.0, 0.1, 1.0, 30.0, 1.0], vec![0.0, 0.0, 0.0, 0.0, 1.0]];
         let scaled = validation.recall_of_scaled(&context, 2, (&users, &items), &scales).unwrap();

@@ -23,6 +23,9 @@ pub struct TrainReport {
     pub teacher_epochs: Vec<Epoch>,
     /// Recall at 20 of the full-precision teacher on held-out interactions; absent when there are none.
     pub teacher_recall: Option<f64>,
+    /// Recall at 20 on the same interactions of a list of the most popular items, by users among the interactions trained on, which is the same for
+    /// everybody but for what each has: what codes have to beat.
+    pub popularity_recall: Option<f64>,
     /// Recall at 20 of the codes before distillation, with 1-bit queries.
     pub start_recall: Option<f64>,
     /// The student's epochs.

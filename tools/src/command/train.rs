@@ -313,10 +313,11 @@ pub(super) fn text(trained: &Trained) -> String {
     let held_out = match report.held_out_edges {
         0 => String::new(),
         edges => format!(
-            "\nrecall@20 on {} interactions held out: {}, of its teacher in full precision {}",
+            "\nrecall@20 on {} interactions held out: {}, of its teacher in full precision {}, of the most popular items {}",
             output::count(edges),
             recall(report.recall),
-            recall(report.teacher_recall)
+            recall(report.teacher_recall),
+            recall(report.popularity_recall)
         ),
     };
     format!(
