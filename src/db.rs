@@ -24,6 +24,7 @@ use crate::query::{self, Explanation, Hits, ItemSet, Query};
 use crate::repeats::Repeats;
 use crate::replica::{self, SnapshotOptions, SnapshotOutcome};
 use crate::snapshot::Snapshot;
+use crate::span::span;
 use crate::stats::Stats;
 use crate::train::TrainOptions;
 use crate::watch::GenerationWatch;
@@ -84,6 +85,7 @@ impl Db {
     }
 
     pub(crate) fn open_with(path: &Path, options: &Options) -> Result<Self> {
+        let _span = span!(INFO, "open", path = %path.display());
         let kernel = Kernel::from_env()?;
         query::check_effort(options.effort)?;
         // Where a thread cannot be started, or what is there is not good, the opening is refused before anything on the disk is changed.
@@ -124,6 +126,7 @@ impl Db {
     /// # Errors
     /// As [`Db::insert`].
     pub fn insert_interaction(&self, interaction: Interaction) -> Result<()> {
+        let _span = span!(DEBUG, "insert");
         interaction.check()?;
         self.commit(vec![Operation::Insert(interaction)])?.wait().map(drop)
     }
@@ -150,6 +153,7 @@ impl Db {
         I: IntoIterator,
         I::Item: Into<Interaction>,
     {
+        let _span = span!(INFO, "insert_many");
         let mut stream = Stream::new(&self.inner.writer);
         let mut rows = (1u64..).zip(interactions.into_iter().map(Into::into));
         let sent = rows.try_for_each(|(row, interaction): (u64, Interaction)| {

@@ -41,6 +41,12 @@
 //! The score of an item is a weighted sum of per-layer popcounts, defined operation by operation in [`code`]: every kernel on every machine
 //! gives the same bits. A query returns the list an exhaustive scan would give, ties broken by external id, filters applied before the top k.
 //!
+//! # What can be traced
+//! With the feature `tracing` there are spans of the crate of that name, with target `kithdb`: `open`, `insert`, `insert_many`, `query` and `queries` on the
+//! thread that calls; `commit` on the writer's; on the worker's a `job` for each training, compaction, import and going back, in it `publish`, and a `phase`
+//! for each of [`Progress::phase`], open until the next begins and entered by nobody, since its work is on many threads. `query`, `insert` and `commit` are of level
+//! debug, the others of info. By default there is nothing of it, and no such dependency.
+//!
 //! # Where to begin
 //! [`Db`] is all an application needs; [`Query`] what it asks with. The [`cookbook`] has short answers to common questions, limits, and what is promised
 //! about versions.
@@ -75,6 +81,7 @@ mod query;
 mod repeats;
 mod replica;
 mod snapshot;
+mod span;
 mod stats;
 mod tail;
 mod train;

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Id, IdKind};
 use crate::interaction::Interaction;
 use crate::live::Live;
+use crate::span::span;
 use crate::tail::Applied;
 
 /// Commits that may wait for the writer before a caller blocks.
@@ -209,6 +210,8 @@ fn run(store: &Store, live: &Live, commits: &Receiver<Commit>) {
 
 /// Makes a group durable, applies it, shows it to queries, and answers everybody, in this order.
 fn commit(store: &Store, live: &Live, group: Vec<Commit>) {
+    let _span =
+        span!(DEBUG, "commit", operations = group.iter().map(|commit| commit.operations.len() as u64).sum::<u64>());
     let mut records = Vec::new();
     let (mut replies, mut spans) = (Vec::with_capacity(group.len()), Vec::with_capacity(group.len()));
     let mut seen = false;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::drift::Drift;
 use super::job::Compaction;
 use crate::error::{Error, Result};
+use crate::span::{Entered, Phases};
 
 /// Writes the record of one job.
 pub(super) struct Entry<'a> {
@@ -16,6 +17,7 @@ pub(super) struct Entry<'a> {
     record: Mutex<JobRecord>,
     /// When it was last written.
     written: Mutex<Instant>,
+    phases: Phases,
 }
 
 /// How often the phase of a job is written down at most.
@@ -23,7 +25,7 @@ const OFTEN: Duration = Duration::from_secs(1);
 
 impl<'a> Entry<'a> {
     /// Of a job that begins now. A record that cannot be kept stops nothing: storage tells of its failures by itself.
-    pub(super) fn begin(store: &'a Store, kind: &str, why: &str) -> Self {
+    pub(super) fn begin(store: &'a Store, kind: &str, why: &str, span: &Entered) -> Self {
         let last = store.jobs().ok().and_then(|jobs| jobs.last().map(|job| job.number)).unwrap_or(0);
         let record = JobRecord {
             number: last + 1,
@@ -38,7 +40,7 @@ impl<'a> Entry<'a> {
             of: 0,
         };
         let _ = store.note_job(&record);
-        Self { store, record: Mutex::new(record), written: Mutex::new(Instant::now()) }
+        Self { store, record: Mutex::new(record), written: Mutex::new(Instant::now()), phases: Phases::of(span) }
     }
 
     /// The number of the job.
@@ -48,6 +50,7 @@ impl<'a> Entry<'a> {
 
     /// Follows the job into another phase.
     pub(super) fn phase(&self, phase: &str, of: u64) {
+        self.phases.begin(phase);
         let mut record = self.record.lock();
         (record.phase, record.step, record.of) = (phase.to_owned(), 0, of);
         self.write_often(&record);

@@ -22,6 +22,7 @@ use crate::generation::{Cut, Derived, Generation, Origin, Parent, Written, store
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::snapshot::Snapshot;
+use crate::span::span;
 use crate::train::{Monitor, TrainOptions, TrainReport};
 
 /// The database that jobs work on.
@@ -79,6 +80,7 @@ impl Place<'_> {
         guard: Option<&Entry<'_>>,
         watch: &Watch<'_>,
     ) -> Result<(Arc<Manifest>, Option<Drift>)> {
+        let _span = span!(INFO, "publish");
         watch.phase("index", 0);
         self.live.check()?;
         let anew = made.provenance.learns_all();
@@ -113,7 +115,8 @@ impl Place<'_> {
         moment: Option<&Snapshot>,
         watch: &Watch<'_>,
     ) -> Result<TrainOutcome> {
-        let entry = Entry::begin(self.store, "train", why);
+        let span = span!(INFO, "job", kind = "train", why);
+        let entry = Entry::begin(self.store, "train", why, &span);
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
         let published = self.produce(noted, moment, None, |_, cut, _| {
@@ -135,7 +138,8 @@ impl Place<'_> {
         watch: &Watch<'_>,
     ) -> Result<TrainOutcome> {
         self.check_news(kind)?;
-        let entry = Entry::begin(self.store, kind.name(), why);
+        let span = span!(INFO, "job", kind = kind.name(), why);
+        let entry = Entry::begin(self.store, kind.name(), why, &span);
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
         let guard = (kind != Compaction::Full).then_some(&entry);
@@ -230,7 +234,8 @@ impl Place<'_> {
             };
             return Err(Error::InvalidArgument { what: format!("generation {generation} to go back to"), remedy });
         };
-        let entry = Entry::begin(self.store, "rollback", &format!("to generation {generation}, asked for"));
+        let span = span!(INFO, "job", kind = "rollback", generation);
+        let entry = Entry::begin(self.store, "rollback", &format!("to generation {generation}, asked for"), &span);
         let published = self.roll_back(manifest, &watch.noted(&entry));
         entry.end(&published, watch.closes(), Published::generation);
         Ok(published?.generation())
@@ -260,7 +265,8 @@ impl Place<'_> {
     pub(super) fn import(&self, codes: CodeSet, encoder: Option<Encoder>, watch: &Watch<'_>) -> Result<ImportOutcome> {
         let (shape, planes) = (codes.items.shape().clone(), codes.users.planes());
         let (users, items) = (codes.users.len() as u64, codes.items.len() as u64);
-        let entry = Entry::begin(self.store, "import", "asked for");
+        let span = span!(INFO, "job", kind = "import");
+        let entry = Entry::begin(self.store, "import", "asked for", &span);
         let published = self.produce(&watch.noted(&entry), None, None, |snapshot, cut, parent| {
             import(snapshot.catalogues(), cut, parent, codes, encoder)
         });

@@ -20,6 +20,7 @@ use crate::generation::Generation;
 use crate::ids::Id;
 use crate::index::{Effort, Filter, Found, Match, Seen};
 use crate::snapshot::Snapshot;
+use crate::span::span;
 
 /// A query under construction, from [`Db::query`](crate::Db::query) or [`Snapshot::query`]. It ends with [`run`](Query::run), or with
 /// [`run_for`](Query::run_for) for many users; a clone of it asks the same of the same moment.
@@ -298,6 +299,7 @@ impl<'a> Query<'a> {
     /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
     /// [`Error::NoCode`] and [`Error::NoItemCodes`].
     pub fn run(self) -> Result<Hits> {
+        let _span = span!(DEBUG, "query", k = self.k);
         let (resolved, sets) = self.prepare()?;
         let filter = self.admitted(&resolved, &sets);
         let (found, engine) = match self.quota()? {
@@ -381,6 +383,7 @@ impl<'a> Query<'a> {
     /// # Errors
     /// Each answer has its own, as [`Query::run`].
     pub fn run_for<U: Into<Id> + Clone + Sync>(&self, users: &[U]) -> Vec<Result<Hits>> {
+        let _span = span!(INFO, "queries", users = users.len(), k = self.k);
         self.snapshot.pool().run(|| batch::run_for(self, users))
     }
 
