@@ -3,8 +3,6 @@
 //! For each in the order of names: length of the name u8, the name; a tag u8: 0 taken away, 1 false, 2 true, 3 a number (f64), 4 text (length u16, UTF-8),
 //! 5 tags (number u16, then of each in order length u16, UTF-8). Numbers are little-endian.
 
-use std::collections::BTreeSet;
-
 use super::set::Attributes;
 use super::value::Value;
 
@@ -59,55 +57,81 @@ pub(super) fn encode_one(name: &str, value: Option<&Value>, out: &mut Vec<u8>) {
 }
 
 /// What these bytes are; `None` where [`encode`] gives them of nothing.
-pub(crate) fn decode(mut bytes: &[u8]) -> Option<Attributes> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<Attributes> {
     let mut attributes = Attributes::new();
-    let mut last: Option<&str> = None;
-    while let Some((&length, rest)) = bytes.split_first() {
-        let (name, mut rest) = rest.split_at_checked(usize::from(length))?;
-        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
-        if last.replace(name).is_some_and(|last| last >= name) {
-            return None;
-        }
-        let [tag] = take(&mut rest)?;
-        let value = match tag {
-            UNSET => None,
-            FALSE | TRUE => Some(Value::Bool(tag == TRUE)),
-            NUMBER => Some(Value::Number(take(&mut rest).map(f64::from_le_bytes).filter(|number| number.is_finite())?)),
-            TEXT => Some(Value::Text(text(&mut rest)?)),
-            TAGS => {
-                let count = take(&mut rest).map(u16::from_le_bytes)?;
-                let tags = (0..count).map(|_| text(&mut rest)).collect::<Option<BTreeSet<String>>>()?;
-                Some(Value::Tags(tags).filter_tags(usize::from(count))?)
-            }
-            _ => return None,
+    for field in fields(bytes) {
+        let (name, said) = field?;
+        attributes = match said {
+            Said::Unset => attributes.unset(name),
+            Said::Bool(value) => attributes.set(name, value),
+            Said::Number(value) => attributes.set(name, value),
+            Said::Text(value) => attributes.set(name, value),
+            Said::Tags(tags) => attributes.set(name, tags),
         };
-        attributes = match value {
-            Some(value) => attributes.set(name, value),
-            None => attributes.unset(name),
-        };
-        bytes = rest;
     }
     Some(attributes)
 }
 
-impl Value {
-    /// Itself, if it is a set of so many tags.
-    fn filter_tags(self, count: usize) -> Option<Self> {
-        matches!(&self, Value::Tags(tags) if tags.len() == count && count > 0).then_some(self)
-    }
+/// What is said of one name, where its bytes are.
+pub(super) enum Said<'a> {
+    Unset,
+    Bool(bool),
+    Number(f64),
+    Text(&'a str),
+    /// Each once, in order.
+    Tags(Vec<&'a str>),
+}
+
+/// The names in these bytes, in order, and what is said of each; `None` in the place of what [`encode`] does not give.
+pub(super) fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Option<(&str, Said<'_>)>> {
+    let mut last: Option<&str> = None;
+    std::iter::from_fn(move || {
+        (!bytes.is_empty()).then(|| {
+            let (name, said) = field(&mut bytes)?;
+            last.replace(name).is_none_or(|last| last < name).then_some((name, said))
+        })
+    })
+}
+
+fn field<'a>(bytes: &mut &'a [u8]) -> Option<(&'a str, Said<'a>)> {
+    let [length] = take(bytes)?;
+    let name = utf8(bytes, usize::from(length))?;
+    let [tag] = take(bytes)?;
+    let said = match tag {
+        UNSET => Said::Unset,
+        FALSE | TRUE => Said::Bool(tag == TRUE),
+        NUMBER => Said::Number(take(bytes).map(f64::from_le_bytes).filter(|number| number.is_finite())?),
+        TEXT => Said::Text(text(bytes)?),
+        TAGS => Said::Tags(tags(bytes)?),
+        _ => return None,
+    };
+    Some((name, said))
+}
+
+fn tags<'a>(bytes: &mut &'a [u8]) -> Option<Vec<&'a str>> {
+    let count = take(bytes).map(u16::from_le_bytes)?;
+    let mut tags = (0..count).map(|_| text(bytes)).collect::<Option<Vec<&str>>>()?;
+    tags.sort_unstable();
+    tags.dedup();
+    (count > 0 && tags.len() == usize::from(count)).then_some(tags)
+}
+
+fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let length = take(bytes).map(u16::from_le_bytes)?;
+    utf8(bytes, usize::from(length))
+}
+
+/// So many bytes, at least one, as text.
+fn utf8<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a str> {
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    std::str::from_utf8(text).ok().filter(|text| !text.is_empty())
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (head, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;
     Some(*head)
-}
-
-fn text(bytes: &mut &[u8]) -> Option<String> {
-    let length = usize::from(u16::from_le_bytes(take(bytes)?));
-    let (text, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?.to_owned())
 }
 
 #[cfg(test)]

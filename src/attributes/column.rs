@@ -38,6 +38,11 @@ impl Column {
         Self { present: Arc::default(), values }
     }
 
+    /// Values made at once, of these rows.
+    pub(super) fn of(present: RoaringBitmap, values: Values) -> Self {
+        Self { present: Arc::new(present), values }
+    }
+
     pub(crate) fn kind(&self) -> ValueKind {
         match self.values {
             Values::Bool(_) => ValueKind::Bool,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::bulk::ascending;
+
 /// The rows that are true, and those that are false. A copy is O(1); a change of a shared one copies a bitmap, an eighth of a byte a row at most.
 #[derive(Clone, Default)]
 pub(crate) struct Flags {
@@ -12,6 +14,12 @@ pub(crate) struct Flags {
 }
 
 impl Flags {
+    /// Of rows, ascending, and their values. O(rows).
+    pub(super) fn of(given: &[(u32, bool)]) -> Self {
+        let rows = |value| given.iter().filter(move |(_, own)| *own == value).map(|&(row, _)| row);
+        Self { yes: Arc::new(ascending(rows(true))), no: Arc::new(ascending(rows(false))) }
+    }
+
     pub(crate) fn get(&self, row: u32) -> Option<bool> {
         if self.yes.contains(row) { Some(true) } else { self.no.contains(row).then_some(false) }
     }

@@ -3,6 +3,7 @@
 //! [`Attributes`] is what an application says; its [`codec`] is how the log and generations have it. A [`Table`] holds a side's values by name, a
 //! [`column`] each, indexed so that a comparison is answered with a set of rows. Nothing is learned from any of it.
 
+mod bulk;
 mod codec;
 mod column;
 mod flags;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use roaring::{MultiOps, RoaringBitmap};
 
+use super::bulk::ascending;
 use crate::persistent::Pages;
 
 /// Values a page holds.
@@ -19,6 +20,9 @@ pub(crate) struct Numbers {
     values: Pages<[f64; PAGE]>,
     runs: Arc<Vec<Run>>,
 }
+
+/// Rows of a run that is made at once, if they have more than one number: with room for some more.
+const FILLED: usize = RUN as usize / 4 * 3;
 
 /// Rows whose keys are at least `least`, and below that of the next run; none is above `most`.
 #[derive(Clone)]
@@ -36,7 +40,44 @@ fn key(number: f64) -> u64 {
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }
 
+impl Run {
+    /// Of rows in the order of their keys; `None` of none.
+    fn of(keyed: &[(u64, u32)]) -> Option<Self> {
+        let (&(least, _), &(most, _)) = (keyed.first()?, keyed.last()?);
+        let mut rows: Vec<u32> = keyed.iter().map(|&(_, row)| row).collect();
+        rows.sort_unstable();
+        let whole_until = if least == most { 2 * rows.len() as u64 } else { 0 };
+        Some(Self { least, most, rows: Arc::new(ascending(rows)), whole_until })
+    }
+}
+
 impl Numbers {
+    /// Of rows, ascending, and their numbers. O(rows log rows).
+    pub(super) fn of(given: &[(u32, f64)]) -> Self {
+        let mut values = Pages::new();
+        for page in given.chunk_by(|a, b| a.0 as usize / PAGE == b.0 as usize / PAGE) {
+            let mut own = [f64::NAN; PAGE];
+            page.iter().for_each(|&(row, number)| own[row as usize % PAGE] = number);
+            // Pages that none of the rows is on.
+            while values.len() < page[0].0 as usize / PAGE {
+                values.push([f64::NAN; PAGE]);
+            }
+            values.push(own);
+        }
+        let mut keyed: Vec<(u64, u32)> = given.iter().map(|&(row, number)| (key(number), row)).collect();
+        keyed.sort_unstable();
+        let (mut runs, mut start, mut end) = (Vec::new(), 0, 0);
+        for alike in keyed.chunk_by(|a, b| a.0 == b.0) {
+            if end - start + alike.len() > FILLED {
+                runs.extend(Run::of(&keyed[start..end]));
+                start = end;
+            }
+            end += alike.len();
+        }
+        runs.extend(Run::of(&keyed[start..end]));
+        Self { values, runs: Arc::new(runs) }
+    }
+
     pub(crate) fn get(&self, row: u32) -> Option<f64> {
         let value = self.values.get(row as usize / PAGE)?[row as usize % PAGE];
         (!value.is_nan()).then_some(value)

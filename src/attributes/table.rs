@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kithdb_storage::Side;
 
+use super::bulk::Gathered;
 use super::codec;
 use super::column::Column;
 use super::set::Attributes;
@@ -116,17 +117,16 @@ impl Table {
         (bytes, lengths)
     }
 
-    /// The table of what [`Table::encode`] gave; `None` where it gives that of none.
+    /// The table of what [`Table::encode`] gave; `None` where it gives that of none. O(bytes + values log values).
     pub(crate) fn decode(mut bytes: &[u8], lengths: &[u32]) -> Option<Self> {
-        let mut table = Self::default();
+        let mut gathered = Gathered::default();
         for (row, &length) in (0..).zip(lengths) {
             let (own, rest) = bytes.split_at_checked(length as usize)?;
-            if !own.is_empty() {
-                table.set(row, &codec::decode(own)?).ok()?;
-            }
+            gathered.row(row, own)?;
             bytes = rest;
         }
-        bytes.is_empty().then_some(table)
+        let columns = bytes.is_empty().then(|| gathered.columns())??;
+        Some(Self { columns: Arc::new(columns) })
     }
 }
 

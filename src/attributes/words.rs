@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kithdb_storage::{IdKind, Side};
 use roaring::RoaringBitmap;
 
+use super::bulk::ascending;
 use crate::catalogue::Catalogue;
 use crate::persistent::Pages;
 
@@ -29,6 +30,15 @@ enum Cell {
 }
 
 impl Cell {
+    /// Of words, ascending by number.
+    fn of(words: &[u32]) -> Self {
+        match *words {
+            [] => Cell::None,
+            [word] => Cell::One(word),
+            _ => Cell::Many(words.into()),
+        }
+    }
+
     fn words(&self) -> &[u32] {
         match self {
             Cell::None => &[],
@@ -48,6 +58,15 @@ enum Rows {
 }
 
 impl Rows {
+    /// Of rows, ascending.
+    fn of(rows: &[u32]) -> Self {
+        match *rows {
+            [] => Rows::None,
+            [row] => Rows::One(row),
+            _ => Rows::Many(Arc::new(ascending(rows.iter().copied()))),
+        }
+    }
+
     fn insert(&mut self, row: u32) {
         match self {
             Rows::None => *self = Rows::One(row),
@@ -70,6 +89,52 @@ impl Rows {
     }
 }
 
+/// The words of each row, by rows and words in order.
+fn cells(given: &[(u32, u32)]) -> Pages<[Cell; PAGE]> {
+    let (mut cells, mut words) = (Pages::new(), Vec::new());
+    for page in given.chunk_by(|a, b| a.0 as usize / PAGE == b.0 as usize / PAGE) {
+        let mut own = [const { Cell::None }; PAGE];
+        for of_row in page.chunk_by(|a, b| a.0 == b.0) {
+            words.clear();
+            words.extend(of_row.iter().map(|&(_, word)| word));
+            own[of_row[0].0 as usize % PAGE] = Cell::of(&words);
+        }
+        // Pages that none of the rows is on.
+        while cells.len() < page[0].0 as usize / PAGE {
+            cells.push([const { Cell::None }; PAGE]);
+        }
+        cells.push(own);
+    }
+    cells
+}
+
+/// The rows of each of so many words, by a counting sort.
+fn rows(words: usize, given: &[(u32, u32)]) -> Pages<[Rows; PAGE]> {
+    let mut ends = vec![0; words];
+    given.iter().for_each(|&(_, word)| ends[word as usize] += 1);
+    let mut sum = 0;
+    for end in &mut ends {
+        // Where the word's rows start, until they are placed.
+        sum += std::mem::replace(end, sum);
+    }
+    let mut placed = vec![0; given.len()];
+    for &(row, word) in given {
+        let end = &mut ends[word as usize];
+        placed[*end] = row;
+        *end += 1;
+    }
+    let (mut rows, mut start) = (Pages::new(), 0);
+    for ends in ends.chunks(PAGE) {
+        let mut page = [const { Rows::None }; PAGE];
+        for (own, &end) in page.iter_mut().zip(ends) {
+            *own = Rows::of(&placed[start..end]);
+            start = end;
+        }
+        rows.push(page);
+    }
+    rows
+}
+
 impl Default for Words {
     fn default() -> Self {
         let dictionary = Catalogue::of_kind(Side::Item, IdKind::Str);
@@ -78,6 +143,22 @@ impl Default for Words {
 }
 
 impl Words {
+    /// Of words, each once, numbered as they come, and rows, ascending, with the numbers of their words, ascending for each. O(words + rows).
+    /// `None` where a word is of no letters.
+    pub(super) fn of_rows(words: &[&str], given: &[(u32, u32)]) -> Option<Self> {
+        let ends = words.iter().scan(0, |end, word| {
+            *end += word.len() as u64;
+            Some(*end)
+        });
+        let (keys, ends) = (words.concat(), ends.collect::<Vec<u64>>());
+        let dictionary = Catalogue::decode(Side::Item, Some(IdKind::Str), keys.as_bytes(), &ends).ok()?;
+        (dictionary.live() == words.len() as u64).then(|| Self {
+            dictionary,
+            cells: cells(given),
+            rows: rows(words.len(), given),
+        })
+    }
+
     fn numbers(&self, row: u32) -> &[u32] {
         self.cells.get(row as usize / PAGE).map_or(&[], |page| page[row as usize % PAGE].words())
     }
@@ -110,11 +191,7 @@ impl Words {
             self.change(word, |rows| rows.insert(row));
         }
         if let Some(cells) = self.cells.get_mut(page) {
-            cells[row as usize % PAGE] = match numbers[..] {
-                [] => Cell::None,
-                [word] => Cell::One(word),
-                _ => Cell::Many(numbers.into()),
-            };
+            cells[row as usize % PAGE] = Cell::of(&numbers);
         }
         if self.dictionary.forgotten().len() > self.dictionary.live() + 1024 {
             self.renumber();
