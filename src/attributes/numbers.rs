@@ -160,24 +160,45 @@ impl Numbers {
         }
     }
 
-    /// The rows whose number is above `from`, or equal to it if `with_from`, and below `to` likewise. O(rows found / 64 + runs).
-    pub(crate) fn between(&self, from: Option<(f64, bool)>, to: Option<(f64, bool)>) -> RoaringBitmap {
+    /// The rows of `all`, which are those with a number, whose number is above `from`, or equal to it if `with_from`, and below `to` likewise: those
+    /// of the runs inside the range, or all but those outside, whichever is less. O(rows found or not found + runs).
+    pub(crate) fn between(
+        &self,
+        from: Option<(f64, bool)>,
+        to: Option<(f64, bool)>,
+        all: &RoaringBitmap,
+    ) -> RoaringBitmap {
         let low = from.map_or(0, |(from, with)| key(from + 0.0) + u64::from(!with));
         let high = to.map_or(u64::MAX, |(to, with)| key(to + 0.0) + u64::from(with));
         if low >= high {
             return RoaringBitmap::new();
         }
-        let first = self.run_of(low);
-        let (mut inside, mut ends) = (Vec::new(), RoaringBitmap::new());
-        for run in self.runs.iter().skip(first).take_while(|run| run.least < high) {
-            if run.least >= low && run.most < high {
-                inside.push(&*run.rows);
-            } else if run.most >= low {
-                let within = |row: &u32| self.get(*row).is_some_and(|number| (low..high).contains(&key(number)));
-                ends.extend(run.rows.iter().filter(within));
+        let inside = |run: &Run| run.least >= low && run.most < high;
+        let outside = |run: &Run| run.most < low || run.least >= high;
+        let found: u64 = self.runs.iter().filter(|run| inside(run)).map(|run| run.rows.len()).sum();
+        if found > all.len() / 2 {
+            all - self.union(outside, inside, |key| !(low..high).contains(&key))
+        } else {
+            self.union(inside, outside, |key| (low..high).contains(&key))
+        }
+    }
+
+    /// The rows of runs that are `whole`ly part of it, none of those that are `apart`, and of others those whose keys belong to it.
+    fn union(
+        &self,
+        whole: impl Fn(&Run) -> bool,
+        apart: impl Fn(&Run) -> bool,
+        belongs: impl Fn(u64) -> bool,
+    ) -> RoaringBitmap {
+        let (mut runs, mut ends) = (Vec::new(), RoaringBitmap::new());
+        for run in self.runs.iter() {
+            if whole(run) {
+                runs.push(&*run.rows);
+            } else if !apart(run) {
+                ends.extend(run.rows.iter().filter(|row| self.get(*row).is_some_and(|number| belongs(key(number)))));
             }
         }
-        inside.into_iter().chain([&ends]).union()
+        runs.into_iter().chain([&ends]).union()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -221,12 +242,13 @@ mod tests {
                 }
             }
             for (numbers, naive) in [copy, (numbers, naive)] {
+                let all: RoaringBitmap = naive.keys().copied().collect();
                 for &(from, to) in &asked {
                     let above = |value: f64| from.is_none_or(|(from, with)| value > from || (with && value == from));
                     let below = |value: f64| to.is_none_or(|(to, with)| value < to || (with && value == to));
                     let expected: RoaringBitmap =
                         naive.iter().filter(|&(_, &value)| above(value) && below(value)).map(|(&row, _)| row).collect();
-                    prop_assert_eq!(numbers.between(from, to), expected, "{:?} to {:?}", from, to);
+                    prop_assert_eq!(numbers.between(from, to, &all), expected, "{:?} to {:?}", from, to);
                 }
             }
         }

@@ -66,7 +66,9 @@ impl<'a> Evaluation<'a> {
         Ok(match (&leaf.test, &column.values) {
             (Test::IsSet, _) => Cow::Borrowed(column.present()),
             (Test::IsTrue, Values::Bool(flags)) => Cow::Borrowed(flags.rows(true)),
-            (Test::Between(from, to), Values::Number(numbers)) => Cow::Owned(numbers.between(*from, *to)),
+            (Test::Between(from, to), Values::Number(numbers)) => {
+                Cow::Owned(numbers.between(*from, *to, column.present()))
+            }
             (Test::Contains(tag), Values::Tags(words)) => Cow::Owned(words.rows(tag)),
             (Test::OneOf(values), _) => {
                 let mut sets = Vec::with_capacity(values.len());
@@ -74,7 +76,8 @@ impl<'a> Evaluation<'a> {
                     sets.push(match (value, &column.values) {
                         (Value::Bool(value), Values::Bool(flags)) => Cow::Borrowed(flags.rows(*value)),
                         (Value::Number(value), Values::Number(numbers)) => {
-                            Cow::Owned(numbers.between(Some((*value, true)), Some((*value, true))))
+                            let value = Some((*value, true));
+                            Cow::Owned(numbers.between(value, value, column.present()))
                         }
                         (Value::Text(word), Values::Text(words) | Values::Tags(words)) => Cow::Owned(words.rows(word)),
                         _ => return refused(),

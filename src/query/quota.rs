@@ -67,7 +67,7 @@ impl<'a> Quota<'a> {
             Values::Bool(flags) => flags.rows(flags.get(row).unwrap_or_default()).clone(),
             Values::Number(numbers) => {
                 let number = Some((f64::from_bits(value), true));
-                numbers.between(number, number)
+                numbers.between(number, number, self.column.present())
             }
             Values::Text(words) | Values::Tags(words) => words.rows_of(value as u32),
         }
