@@ -2,6 +2,7 @@
 
 import _thread
 import copy
+import signal
 import threading
 import time
 
@@ -95,11 +96,15 @@ def test_a_training_can_be_cancelled(db):
 
 def test_ctrl_c_cancels_a_training(db):
     db.insert_many(slow_pairs())
-    job = db.train("best", settings={"student.sweeps": 50})
-    timer = threading.Timer(0.5, _thread.interrupt_main)
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        job.wait()
+    # What is started in the background of a shell has it ignored, and so has what that starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        job = db.train("best", settings={"student.sweeps": 50})
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            job.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert job.is_finished() and db.generation is None
     db.train("fast", bits=128).wait()
     assert db.generation == 1
