@@ -7,10 +7,9 @@ use roaring::RoaringBitmap;
 
 use super::batch;
 use super::diversity;
-use super::fold_in::{Folded, fold_in, moved};
 use super::popularity::popular;
 use super::quota::Quota;
-use super::vector::{encode_segments, vector_query};
+use super::subject::{Resolved, Subject};
 use super::{Basis, Engine, Hit, Hits, ItemSet};
 use crate::cancel::CancelToken;
 use crate::code::QueryCode;
@@ -61,24 +60,6 @@ pub struct Query<'a> {
     /// So many at most of each value of an attribute.
     quota: Option<(usize, String)>,
     token: Option<CancelToken>,
-}
-
-/// Whom or what the items are to be near to.
-#[derive(Clone)]
-enum Subject {
-    User(Id),
-    Items(Vec<Id>),
-    SimilarTo(Id),
-    Vector(Vec<f32>),
-}
-
-/// A subject turned into something to score with.
-pub(super) struct Resolved {
-    pub(super) query: Option<QueryCode>,
-    pub(super) basis: Basis,
-    /// Items the subject has already, ascending.
-    seen: Vec<u32>,
-    unknown_items: Vec<Id>,
 }
 
 /// The sets of a query, as numbers of its moment.
@@ -302,8 +283,15 @@ impl<'a> Query<'a> {
         let _span = span!(DEBUG, "query", k = self.k);
         let (resolved, sets) = self.prepare()?;
         let filter = self.admitted(&resolved, &sets);
-        let (found, engine) = match self.quota()? {
-            Some(quota) => self.within(quota, &resolved, &filter)?,
+        let (found, engine) = match &self.quota {
+            Some((most, name)) => {
+                let quota = Quota::of(&self.snapshot.catalogues().attributes.items, *most, name)?;
+                quota.fill(self.depth(), |done, depth| {
+                    let mut rest = filter.clone();
+                    rest.deny.extend(Some(done).filter(|done| !done.is_empty()));
+                    self.search(&resolved, &rest, depth)
+                })?
+            }
             None => self.search(&resolved, &filter, self.depth())?,
         };
         Ok(self.finish(found, engine, resolved))
@@ -319,55 +307,6 @@ impl<'a> Query<'a> {
         let found = generation.item_index().search_with(query, depth, &coded, engine, self.effort)?;
         let engine = found.engine.into();
         Ok((self.merge(found, generation, query, filter, depth), engine))
-    }
-
-    /// The best of the items that a filter admits that keep to a quota: as many more are looked at, without those of values that are full, until there are
-    /// enough or no more.
-    fn within(&self, mut quota: Quota<'_>, resolved: &Resolved, filter: &Filter<'_>) -> Result<(Found, Engine)> {
-        let depth = self.depth();
-        let mut look = depth.saturating_mul(2);
-        let mut all: Option<(Found, Engine)> = None;
-        loop {
-            let done = quota.done.clone();
-            let mut rest = filter.clone();
-            rest.deny.extend(Some(&done).filter(|done| !done.is_empty()));
-            let (found, engine) = self.search(resolved, &rest, look)?;
-            let missing = quota.take(&found.matches, depth);
-            let is_last = missing == 0 || found.matches.len() < look;
-            let (mut sum, engine) = match all.take() {
-                None => (found, engine),
-                Some((mut sum, engine)) => {
-                    sum.work.codes += found.work.codes;
-                    sum.exact &= found.exact;
-                    sum.recall = sum.recall.zip(found.recall).map(|(one, other)| one.min(other));
-                    (sum, engine)
-                }
-            };
-            if is_last {
-                sum.matches = quota.into_list();
-                return Ok((sum, engine));
-            }
-            all = Some((sum, engine));
-            look = look.saturating_mul(2);
-        }
-    }
-
-    /// What the list has to keep to.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] for none of each value, and an attribute that nothing has.
-    fn quota(&self) -> Result<Option<Quota<'_>>> {
-        let Some((most, name)) = &self.quota else { return Ok(None) };
-        let table = &self.snapshot.catalogues().attributes.items;
-        let what = || format!("at_most({most}, {name:?})");
-        let column = table.column(name).ok_or_else(|| {
-            let names: Vec<&str> = table.names().map(|(name, _)| name).collect();
-            invalid(&what(), &format!("no item has this attribute; there are {}", names.join(", ")))
-        })?;
-        if *most == 0 {
-            return Err(invalid(&what(), "pass at least 1"));
-        }
-        Ok(Some(Quota::new(*most, column)))
     }
 
     /// Ends with [`Error::Cancelled`] once the token is cancelled or its time over: each list of [`run_for`](Query::run_for) that is not begun by then, and an
@@ -565,12 +504,7 @@ impl<'a> Query<'a> {
     }
 
     fn resolve(&self, subject: &Subject) -> Result<Resolved> {
-        let (resolved, error) = match subject {
-            Subject::User(id) => self.resolve_user(id),
-            Subject::Items(ids) => self.resolve_items(ids),
-            Subject::SimilarTo(id) => self.resolve_similar(id),
-            Subject::Vector(vector) => self.resolve_vector(vector),
-        }?;
+        let (resolved, error) = subject.resolve(&self.snapshot, self.query_bits)?;
         let unknown = matches!(error, Some(Error::UnknownUser { .. } | Error::UnknownBasket { .. }));
         let (resolved, error) = match self.snapshot.trained() {
             // Arrivals have no code then either: what they look like is learned from the items that have one.
@@ -585,100 +519,6 @@ impl<'a> Query<'a> {
             Some(error) if !self.or_popular => Err(error),
             _ => Ok(resolved),
         }
-    }
-
-    /// A user as something to score with, and what to say where nothing can be.
-    pub(super) fn resolve_user(&self, id: &Id) -> Result<(Resolved, Option<Error>)> {
-        let Some(user) = self.snapshot.catalogues().users.get(id)? else {
-            return Ok((Resolved::without_code(Vec::new()), Some(Error::UnknownUser { user: id.clone() })));
-        };
-        let history = self.snapshot.tail().history(user);
-        let seen = history.iter().map(|&(item, _)| item).collect();
-        let Some(generation) = self.snapshot.trained() else {
-            return Ok((Resolved::without_code(seen), Some(Error::NotTrained)));
-        };
-        let planes = generation.users().planes();
-        if generation.has_user(user) {
-            let asked = self.query_bits.unwrap_or(planes).min(planes);
-            let has_moved = self.snapshot.tail().has_moved(user);
-            let vector = has_moved.then(|| moved(&self.snapshot, generation, user, &history)).transpose()?.flatten();
-            if let Some(vector) = vector {
-                let query = Some(encode_segments(generation.shape(), &vector, asked)?);
-                return Ok((Resolved { query, basis: Basis::Moved, seen, unknown_items: Vec::new() }, None));
-            }
-            let query = generation.users().query(user as usize, asked)?;
-            return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
-        }
-        let weighted: Vec<(u32, f32)> = history.iter().map(|&(item, edge)| (item, edge.weight)).collect();
-        let error = match fold_in(&self.snapshot, generation, &weighted, self.query_bits.unwrap_or(planes))? {
-            Folded::Query(query) => {
-                let query = Some(query);
-                return Ok((Resolved { query, basis: Basis::FoldIn, seen, unknown_items: Vec::new() }, None));
-            }
-            Folded::Nowhere => Error::NoDirection { whose: format!("user {id}") },
-            Folded::Codeless => Error::NoHistory { user: id.clone(), items: history.len() as u64 },
-        };
-        Ok((Resolved::without_code(seen), Some(error)))
-    }
-
-    fn resolve_items(&self, ids: &[Id]) -> Result<(Resolved, Option<Error>)> {
-        let (mut known, mut unknown_items) = (Vec::new(), Vec::new());
-        for id in ids {
-            match self.snapshot.catalogues().items.get(id)? {
-                Some(item) => known.push(item),
-                None => unknown_items.push(id.clone()),
-            }
-        }
-        known.sort_unstable();
-        known.dedup();
-        let history: Vec<(u32, f32)> = known.iter().map(|&item| (item, 1.0)).collect();
-        let error = match self.snapshot.trained() {
-            _ if known.is_empty() => Error::UnknownBasket { count: ids.len() },
-            None => Error::NotTrained,
-            Some(generation) => {
-                let planes = self.query_bits.unwrap_or(generation.users().planes());
-                match fold_in(&self.snapshot, generation, &history, planes)? {
-                    Folded::Query(query) => {
-                        let query = Some(query);
-                        return Ok((Resolved { query, basis: Basis::FoldIn, seen: known, unknown_items }, None));
-                    }
-                    Folded::Nowhere => Error::NoDirection { whose: "the basket".into() },
-                    Folded::Codeless => Error::NoCodeInBasket { count: known.len() },
-                }
-            }
-        };
-        Ok((Resolved { unknown_items, ..Resolved::without_code(known) }, Some(error)))
-    }
-
-    fn resolve_similar(&self, id: &Id) -> Result<(Resolved, Option<Error>)> {
-        let item = self.snapshot.catalogues().items.get(id)?;
-        let item = item.ok_or_else(|| Error::UnknownItem { item: id.clone() })?;
-        let Some(generation) = self.snapshot.trained() else {
-            return Ok((Resolved::without_code(vec![item]), Some(Error::NotTrained)));
-        };
-        let (query, basis) = match (generation.has_item(item), generation.encoder()) {
-            (true, Some(encoder)) => {
-                let planes = self.query_bits.unwrap_or(generation.users().planes());
-                (Some(encoder.query_of_item(&generation.item(item), 0, planes)?), Basis::Code)
-            }
-            (true, None) => (Some(QueryCode::from_item(&generation.item(item), 0)?), Basis::Code),
-            (false, _) => {
-                let code = self.snapshot.tail().arrivals().get(item).and_then(|arrival| arrival.code());
-                (code.map(|code| QueryCode::from_item(code, 0)).transpose()?, Basis::FoldIn)
-            }
-        };
-        match query {
-            Some(_) => Ok((Resolved { query, basis, seen: vec![item], unknown_items: Vec::new() }, None)),
-            None => Ok((Resolved::without_code(vec![item]), Some(Error::NoCode { item: id.clone() }))),
-        }
-    }
-
-    fn resolve_vector(&self, vector: &[f32]) -> Result<(Resolved, Option<Error>)> {
-        let Some(generation) = self.snapshot.trained() else {
-            return Ok((Resolved::without_code(Vec::new()), Some(Error::NotTrained)));
-        };
-        let query = vector_query(generation, vector, self.query_bits.unwrap_or(generation.users().planes()))?;
-        Ok((Resolved { query: Some(query), basis: Basis::Vector, seen: Vec::new(), unknown_items: Vec::new() }, None))
     }
 
     /// The best of the generation's items and of the arrivals, merged. The lists hold different items, so the merged list is exact where `found`
@@ -703,7 +543,7 @@ impl<'a> Query<'a> {
     }
 }
 
-fn invalid(what: &str, remedy: &str) -> Error {
+pub(super) fn invalid(what: &str, remedy: &str) -> Error {
     Error::InvalidArgument { what: what.into(), remedy: remedy.into() }
 }
 
@@ -730,10 +570,4 @@ fn coded<'a>(filter: &Filter<'a>, generation: &'a Generation) -> Filter<'a> {
     let mut coded = filter.clone();
     coded.deny.extend(Some(generation.codeless()).filter(|codeless| !codeless.is_empty()));
     coded
-}
-
-impl Resolved {
-    fn without_code(seen: Vec<u32>) -> Self {
-        Self { query: None, basis: Basis::Popularity, seen, unknown_items: Vec::new() }
-    }
 }

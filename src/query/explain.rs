@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Basis;
 use super::fold_in::profile;
+use super::subject::Subject;
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
 use crate::fold_in::{inner, segments};
@@ -66,7 +67,7 @@ pub(crate) fn explain(snapshot: &Snapshot, user: &Id, item: &Id) -> Result<Expla
     if snapshot.trained().is_some_and(|generation| !generation.has_codes()) {
         return Err(Error::NoItemCodes);
     }
-    let (resolved, error) = snapshot.query().resolve_user(user)?;
+    let (resolved, error) = Subject::User(user.clone()).resolve(snapshot, None)?;
     let (Some(query), Some(generation)) = (&resolved.query, snapshot.trained()) else {
         return Err(error.unwrap_or(Error::NotTrained));
     };

@@ -10,6 +10,7 @@ mod item_set;
 mod popularity;
 mod quota;
 mod similar_users;
+mod subject;
 mod vector;
 
 pub use builder::Query;

@@ -1,18 +1,17 @@
 //! The database handle.
 
+mod attributes;
+mod exchange;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kithdb_storage::{JobRecord, Store, VerifyReport};
 
-use crate::attributes::{Attributes, ValueKind};
-use crate::compaction::{Compaction, ImportOutcome, Job, Worker};
-use crate::encoder::Encoder;
+use crate::compaction::{Compaction, Job, Worker};
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, FullPrecision};
-use crate::exchange::{self, CodeSet, Embeddings, EncodeOptions, ExportOutcome, RowIds};
-use crate::filter::{Condition, FilterError};
 use crate::generation::stored;
 use crate::ids::{Id, IdKind, Side};
 use crate::interaction::{Inserted, Interaction};
@@ -197,103 +196,6 @@ impl Db {
     /// As [`Db::insert`].
     pub fn unretire_item(&self, item: impl Into<Id>) -> Result<bool> {
         Ok(self.commit(vec![Operation::UnretireItem(item.into())])?.wait()?.changed > 0)
-    }
-
-    /// Says something of an item: the values given are set, or taken away, and all others stay. Who is not known becomes known, without a code before
-    /// somebody touches it. It is on the disk when this returns, and seen by the next query's [filter](Query::filter). Nothing is learned from it.
-    ///
-    /// ```
-    /// # fn main() -> kithdb::Result<()> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// # let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
-    /// use kithdb::Attributes;
-    /// db.set_item("kettle", Attributes::titled("Kettle, 1 l").set("price", 49.5).set("tags", ["sale", "steel"]))?;
-    /// db.set_item("kettle", Attributes::new().set("in_stock", false))?;
-    /// assert_eq!(db.item("kettle")?.unwrap().title(), Some("Kettle, 1 l"));
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Db::insert`], and [`Error::InvalidArgument`] for a value of another kind than those its name has, a name of no or more than 64 bytes or
-    /// one more than 256, numbers that are not finite, empty texts, and more than [`MAX_ATTRIBUTE_BYTES`](crate::MAX_ATTRIBUTE_BYTES) together.
-    pub fn set_item(&self, item: impl Into<Id>, attributes: Attributes) -> Result<()> {
-        self.describe(Side::Item, item.into(), attributes)
-    }
-
-    /// Says something of a user, as [`Db::set_item`] of an item. It is forgotten with them.
-    ///
-    /// # Errors
-    /// As [`Db::set_item`].
-    pub fn set_user(&self, user: impl Into<Id>, attributes: Attributes) -> Result<()> {
-        self.describe(Side::User, user.into(), attributes)
-    }
-
-    /// [`Db::set_item`] for many, in large group commits; how many there were.
-    ///
-    /// # Errors
-    /// As [`Db::set_item`]. They are stored in batches of 16,384: those before the batch with the faulty one are stored, and saying it again is safe.
-    pub fn set_items<I: Into<Id>>(&self, items: impl IntoIterator<Item = (I, Attributes)>) -> Result<u64> {
-        self.describe_many(Side::Item, items.into_iter().map(|(id, attributes)| (id.into(), attributes)))
-    }
-
-    /// [`Db::set_user`] for many, in large group commits; how many there were.
-    ///
-    /// # Errors
-    /// As [`Db::set_items`].
-    pub fn set_users<I: Into<Id>>(&self, users: impl IntoIterator<Item = (I, Attributes)>) -> Result<u64> {
-        self.describe_many(Side::User, users.into_iter().map(|(id, attributes)| (id.into(), attributes)))
-    }
-
-    fn describe(&self, side: Side, id: Id, attributes: Attributes) -> Result<()> {
-        id.check(side)?;
-        attributes.check()?;
-        self.commit(vec![Operation::Describe { side, id, attributes }])?.wait().map(drop)
-    }
-
-    fn describe_many(&self, side: Side, mut said: impl Iterator<Item = (Id, Attributes)>) -> Result<u64> {
-        let mut stream = Stream::new(&self.inner.writer);
-        let mut count = 0;
-        let sent = said.try_for_each(|(id, attributes)| {
-            count += 1;
-            id.check(side).and_then(|()| attributes.check()).map_err(|error| error.of_row(count))?;
-            stream.push(Operation::Describe { side, id, attributes })
-        });
-        stream.finish(sent.is_ok())?;
-        sent.map(|()| count)
-    }
-
-    /// What is said of an item; `None` where nobody knows it, and no values where nothing was said. O(names).
-    ///
-    /// # Errors
-    /// [`Error::WrongIdKind`].
-    pub fn item(&self, item: impl Into<Id>) -> Result<Option<Attributes>> {
-        self.snapshot().item(item)
-    }
-
-    /// The items whose attributes fulfil a [`Condition`], in the order in which they came, retired ones and those without a code among them.
-    ///
-    /// # Errors
-    /// [`Error::Filter`].
-    pub fn items_where<C>(&self, condition: C) -> Result<Vec<Id>>
-    where
-        C: TryInto<Condition>,
-        FilterError: From<C::Error>,
-    {
-        self.snapshot().items_where(condition)
-    }
-
-    /// What is said of a user; `None` where nobody knows them. O(names).
-    ///
-    /// # Errors
-    /// [`Error::WrongIdKind`].
-    pub fn user(&self, user: impl Into<Id>) -> Result<Option<Attributes>> {
-        self.snapshot().user(user)
-    }
-
-    /// The names of a side's attributes and the kind of their values, by name.
-    pub fn attribute_names(&self, side: Side) -> Vec<(String, ValueKind)> {
-        self.snapshot().attribute_names(side)
     }
 
     /// Closes the database, and tells what went wrong on the way: dropping the last handle does the same and says nothing. A running job is cancelled. Other
@@ -490,86 +392,6 @@ impl Db {
     /// ```
     pub fn watch(&self) -> GenerationWatch {
         self.live().watch()
-    }
-
-    /// Publishes codes made elsewhere as the next generation, without a training; returns when it answers queries. Interactions stored before
-    /// are kept, and new ids become part of the database; ids it knows that come without a code have none afterwards. Users that come with a
-    /// code need no history. Jobs run one after another: an import waits for a training asked for before it.
-    ///
-    /// Somebody who comes later is placed by the sum of the codes of what they touched.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] where sides have different shapes, ids are not one a row, of one kind and distinct, or there are no items;
-    /// [`Error::WrongIdKind`]. Nothing is written then. [`Error::Storage`] and [`Error::NotStored`] may leave new ids behind, which is all:
-    /// importing again is safe.
-    pub fn import_codes(&self, codes: CodeSet) -> Result<ImportOutcome> {
-        self.import(codes, None)
-    }
-
-    fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
-        let kinds = codes.check()?;
-        let snapshot = self.snapshot();
-        for (side, kind) in kinds {
-            let Some(kind) = kind else { continue };
-            match side {
-                Side::User => snapshot.catalogues().users.check_kind(kind)?,
-                Side::Item => snapshot.catalogues().items.check_kind(kind)?,
-            }
-        }
-        drop(snapshot);
-        self.define(Side::User, &codes.user_ids, codes.users.len())?;
-        self.define(Side::Item, &codes.item_ids, codes.items.len())?;
-        self.inner.worker.import(codes, encoder)
-    }
-
-    /// Encodes float vectors made elsewhere and publishes the codes as [`Db::import_codes`] does. Vectors are centred on the items' mean, which
-    /// changes no ranking by inner product, turned at random, so that every bit says as much as every other, and rounded: items to one bit a
-    /// dimension and pass, users to [`EncodeOptions::query_planes`]. Scores are estimates of the inner products with the items' centred
-    /// vectors. What encodes is kept with the generation, so that [`Query::vector`] takes vectors like these.
-    ///
-    /// ```
-    /// use kithdb::{Db, Embeddings, EncodeOptions, Metric, RowIds, Vectors};
-    ///
-    /// # fn main() -> kithdb::Result<()> {
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// let db = Db::open(dir.path().join("shop.kith"))?;
-    /// let items = Vectors::new(vec![0.9, 0.1, 0.0, 0.0, 1.0, 0.2, -1.0, 0.3, 0.1], 1, 3)?;
-    /// let embeddings = Embeddings { items, item_ids: RowIds::RowNumbers, users: None, user_ids: RowIds::RowNumbers };
-    /// db.import_embeddings(embeddings, &EncodeOptions::new(Metric::Cosine))?;
-    /// let hits = db.query().vector([0.1, 2.0, 0.3]).k(1).run()?;
-    /// assert_eq!(hits.as_slice()[0].id, 1u64.into());
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Db::import_codes`], and [`Error::InvalidArgument`] for options out of range, sides of different dimensions and values that are not
-    /// finite; [`Error::Npy`] for a file of vectors that cannot be read.
-    pub fn import_embeddings(&self, embeddings: Embeddings, options: &EncodeOptions) -> Result<ImportOutcome> {
-        let (codes, encoder, without_direction) = self.inner.pool.run(|| embeddings.encode(options))?;
-        let outcome = self.import(codes, Some(encoder))?;
-        Ok(ImportOutcome { without_direction, ..outcome })
-    }
-
-    /// Writes the codes of the current generation to a folder of `.npy` files that [`CodeSet::read_folder`] reads, rows in the order of ids,
-    /// items and users without a code and retired items left out; and beside them `items_float` and `queries_float`, `[n, d]`: the vectors the
-    /// codes were learned from, or, where those are not kept, what the codes stand for, `[n, bits]`, layers multiplied by their weights.
-    /// Answers from an import of the folder are the same, bit for bit, but for history: no interactions are written. Ids of bytes are written
-    /// in hexadecimal.
-    ///
-    /// # Errors
-    /// [`Error::NotTrained`]; [`Error::InvalidArgument`] for codes whose layers differ in width, which the folder cannot hold, and for ids
-    /// with line breaks; [`Error::Npy`] where a file cannot be written.
-    pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
-        let folder = folder.as_ref();
-        self.inner.pool.run(|| exchange::export(&self.snapshot(), &self.inner.store, folder))
-    }
-
-    /// Gives every id that is new a number, durably.
-    fn define(&self, side: Side, ids: &RowIds, rows: usize) -> Result<()> {
-        let mut stream = Stream::new(&self.inner.writer);
-        let sent = (0..rows).try_for_each(|row| stream.push(Operation::Define { side, id: ids.id(row) }));
-        stream.finish(sent.is_ok()).and(sent)
     }
 
     /// Recommends to every user of `truth` and measures how many of the held-out items given for them come back: training items are masked,
