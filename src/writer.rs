@@ -302,9 +302,7 @@ impl<'a> Resolver<'a> {
 
     /// Refuses a commit that names an id of the wrong kind, or an attribute, before any of it is resolved.
     fn check(&mut self, operations: &[Operation]) -> Result<()> {
-        for side in [&mut self.users, &mut self.items] {
-            side.check_attributes(operations)?;
-        }
+        let kinds = [self.users.check_attributes(operations)?, self.items.check_attributes(operations)?];
         let (mut user_kind, mut item_kind) = (self.users.kind(), self.items.kind());
         for operation in operations {
             let (user, item, defines) = match operation {
@@ -328,6 +326,8 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
+        // Nothing of what is refused is remembered.
+        [self.users.new_kinds, self.items.new_kinds] = kinds;
         Ok(())
     }
 
@@ -398,8 +398,8 @@ impl Numbers<'_> {
         if id.kind() == kind { Ok(()) } else { Catalogue::of_kind(self.side, kind).check_kind(id.kind()) }
     }
 
-    /// Refuses attributes of another kind than their names have, in the state or by what this group says.
-    fn check_attributes(&mut self, operations: &[Operation]) -> Result<()> {
+    /// Refuses attributes of another kind than their names have, in the state or by what this group says; the kinds of new names with these operations.
+    fn check_attributes(&self, operations: &[Operation]) -> Result<BTreeMap<String, ValueKind>> {
         let said = operations.iter().filter_map(|operation| match operation {
             Operation::Describe { side, attributes, .. } if *side == self.side => Some(attributes),
             _ => None,
@@ -408,8 +408,7 @@ impl Numbers<'_> {
         for attributes in said {
             check_kinds(self.side, self.attributes, &mut kinds, attributes)?;
         }
-        self.new_kinds = kinds;
-        Ok(())
+        Ok(kinds)
     }
 
     fn find(&self, id: &Id) -> Option<u32> {
@@ -438,6 +437,34 @@ mod tests {
     use super::*;
     use crate::repeats::Repeats;
     use crate::tail::Tail;
+
+    #[test]
+    fn a_refused_commit_says_nothing_of_the_kinds_of_attributes() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &kithdb_storage::StoreOptions::default()).unwrap();
+        let pool = Arc::new(crate::pool::Pool::start("test", 1).unwrap());
+        let live = Live::new(Catalogues::new(), Tail::new(None, 0, Repeats::Last), pool);
+        // One group, as of callers at the same moment.
+        let group = |said: Vec<(Id, Attributes)>| {
+            let commits = said.into_iter().map(|(id, attributes)| {
+                let (reply, answer) = bounded(1);
+                let operations = vec![Operation::Describe { side: Side::Item, id, attributes }];
+                (Commit { operations, seen: true, reply }, answer)
+            });
+            let (commits, answers): (Vec<_>, Vec<_>) = commits.unzip();
+            commit(&store, &live, commits);
+            answers.into_iter().map(|answer| answer.recv().unwrap().is_ok()).collect::<Vec<_>>()
+        };
+        let size = |value: &str| Attributes::new().set("size", value);
+        assert_eq!(group(vec![("mug".into(), Attributes::titled("Mug"))]), [true]);
+        let said = vec![
+            (7u64.into(), Attributes::new().set("size", 3)),
+            ("mug".into(), size("XL")),
+            ("kettle".into(), Attributes::new().set("size", 3)),
+            ("kettle".into(), size("S")),
+        ];
+        assert_eq!(group(said), [false, true, false, true]);
+    }
 
     #[test]
     fn nothing_is_acknowledged_after_records_that_could_not_be_taken_in() {

@@ -200,9 +200,52 @@ fn body(folder: &Path) -> String {
 }
 
 #[test]
-fn a_layout_nobody_knows_is_rebuilt_in_private() {
+fn what_is_not_whole_is_made_again_and_what_was_broken_off_is_removed() {
     let (directory, db) = shop::trained();
     let place = directory.path().join("place");
+    let folder = write(&db, &place);
+    let part = folder.join("items.words");
+    let whole = fs::read(&part).unwrap();
+    let damages: [&dyn Fn(); 3] =
+        [&|| fs::write(&part, &whole[8..]).unwrap(), &|| fs::remove_file(folder.join("MANIFEST")).unwrap(), &|| {
+            fs::remove_file(&part).unwrap()
+        }];
+    for damage in damages {
+        damage();
+        assert!(Db::open_snapshot(&place).is_err());
+        for left in ["moment-.tmp", "moment-0000000009-0123456789abcdef"] {
+            fs::create_dir(place.join(left)).unwrap();
+            fs::write(place.join(left).join("part"), "left by a call that was broken off").unwrap();
+        }
+        let outcome = db.snapshot_to(&place, &SnapshotOptions::new().keep(1)).unwrap();
+        assert!(!outcome.repeated && place.join(outcome.name) == folder);
+        assert_eq!(everything(&Db::open_snapshot(&place).unwrap()), everything(&db.snapshot()));
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 3);
+    }
+}
+
+#[test]
+fn calls_at_a_time_leave_a_place_that_opens() {
+    let (directory, db) = shop::trained();
+    let place = directory.path().join("place");
+    for round in 0..5u64 {
+        std::thread::scope(|threads| {
+            for thread in 0..4u64 {
+                let (db, place) = (&db, &place);
+                threads.spawn(move || {
+                    db.insert(thread, 700 + round).unwrap();
+                    db.snapshot_to(place, &SnapshotOptions::new().keep(1)).unwrap();
+                });
+            }
+        });
+        assert_eq!(everything(&Db::open_snapshot(&place).unwrap()), everything(&db.snapshot()));
+    }
+}
+
+#[test]
+fn a_layout_nobody_knows_is_rebuilt_in_private() {
+    let (directory, db) = shop::trained();
+    let place = directory.path().canonicalize().unwrap().join("place");
     let folder = write(&db, &place);
     let mapped = || fs::read_to_string("/proc/self/maps").unwrap().contains(folder.to_str().unwrap());
     assert!(!mapped());
@@ -286,7 +329,8 @@ fn a_place_holds_snapshots_alone_and_the_last_of_them() {
     let mut left: Vec<_> =
         fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.sort();
-    let mut expected: Vec<_> = names[3..].iter().cloned().chain(["SNAPSHOT".to_owned()]).collect();
+    let mut expected: Vec<_> =
+        names[3..].iter().cloned().chain(["SNAPSHOT", "SNAPSHOT.lock"].map(str::to_owned)).collect();
     expected.sort();
     assert_eq!(left, expected);
     for (pointer, says) in [("../db\n", "no folder beside it"), ("\n", "no folder beside it"), ("moment-9\n", "cannot")]

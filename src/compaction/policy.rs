@@ -128,17 +128,27 @@ impl Policy {
 
     /// What to begin, and why.
     pub(super) fn decide(&self, now: &Situation) -> Option<(Compaction, String)> {
-        let Situation { learns, interactions, changes, records, unlearned, age, quiet, refused, recall_kept } = *now;
-        if quiet < self.pause {
+        if now.quiet < self.pause {
             return None;
         }
+        self.learned(now).or_else(|| self.folded(now))
+    }
+
+    /// What is due where the log has grown and little of it is to be learned: attributes that change, and interactions that come and go, are read again at
+    /// every opening.
+    fn folded(&self, now: &Situation) -> Option<(Compaction, String)> {
+        let is_refused = now.learns && now.refused == Some(Compaction::Minor);
+        let kind = if is_refused { Compaction::Major } else { Compaction::Minor };
+        let is_long = now.records / 2 >= self.fold_changes.max(now.interactions);
+        is_long.then(|| (kind, format!("{} records of the log were not folded", now.records)))
+    }
+
+    /// What is due for what changed.
+    fn learned(&self, now: &Situation) -> Option<(Compaction, String)> {
+        let Situation { learns, interactions, changes, unlearned, age, refused, recall_kept, .. } = *now;
         if learns && recall_kept < self.major_recall {
             let why = format!("{:.0} % of recall is left since all rows were learned", 100.0 * recall_kept);
             return Some((Compaction::Major, why));
-        }
-        // Attributes that change, and interactions that come and go, are read again at every opening.
-        if records / 2 >= self.fold_changes.max(interactions) {
-            return Some((Compaction::Minor, format!("{records} records of the log were not folded")));
         }
         if changes == 0 {
             return None;
@@ -220,6 +230,13 @@ mod tests {
         assert_eq!(of(refused), Some(Compaction::Major));
         assert_eq!(of(Situation { records: 1 << 21, ..calm }), Some(Compaction::Minor));
         assert_eq!(of(Situation { records: (1 << 21) - 1, ..calm }), None);
+        let long = Situation { records: 1 << 23, ..calm };
+        assert_eq!(of(Situation { changes: 1, ..long }), Some(Compaction::Minor));
+        assert_eq!(of(Situation { changes: 1 << 21, unlearned: 1 << 21, ..long }), Some(Compaction::Major));
+        for changes in [0, 1, 100_000] {
+            assert_eq!(of(Situation { changes, refused: Some(Compaction::Minor), ..long }), Some(Compaction::Major));
+        }
+        assert_eq!(of(Situation { quiet: Duration::ZERO, ..long }), None);
         assert_eq!(of(Situation { recall_kept: 0.89, ..calm }), Some(Compaction::Major));
         assert_eq!(of(Situation { recall_kept: 0.91, ..calm }), None);
         let untrained = Situation { learns: false, interactions: 0, ..calm };

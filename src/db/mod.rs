@@ -355,7 +355,7 @@ impl Db {
     /// written: readers go on with the one before then.
     pub fn snapshot_to(&self, place: impl AsRef<Path>, options: &SnapshotOptions) -> Result<SnapshotOutcome> {
         let place = place.as_ref();
-        self.inner.pool.run(|| replica::write(&self.snapshot(), place, options))
+        replica::write(|| self.snapshot(), &self.inner.pool, place, options)
     }
 
     /// Opens the newest snapshot of a folder that [`Db::snapshot_to`] wrote into, or one of the folders in it, read-only. Every file is read and checked. Any number of

@@ -339,8 +339,9 @@ pub(crate) fn read(parts: &impl Parts, (n_users, n_items): (u32, u32)) -> Result
     let shape = CodeShape::new(parts.part("code.widths")?, parts.part("code.weights")?);
     let shape = Arc::new(shape.map_err(coded)?);
     let items = LayeredCodes::from_parts(Arc::clone(&shape), parts.part("items.words")?, parts.part("items.scalers")?);
-    let planes = parts.attributes().get("users.planes").and_then(|p| p.parse().ok());
-    let planes = planes.ok_or_else(|| damaged("users.planes is missing or no number"))?;
+    let planes = parts.attributes().get("users.planes").and_then(|p| p.parse().ok()).filter(|p| (1..=8).contains(p));
+    // Before memory is asked for by it.
+    let planes: u32 = planes.ok_or_else(|| damaged("users.planes is missing or no number from 1 to 8"))?;
     let ((lengths, mut words), mut scalers) = (parts.ragged("users.words")?, parts.part("users.scalers")?);
     let numbers = match parts.has("users.rows") {
         // As format 2 has them; in format 1 all users have a row.

@@ -180,6 +180,28 @@ impl Folder {
         Some(())
     }
 
+    /// Whether every file is as it was written. O(bytes), a piece of each in memory at a time.
+    ///
+    /// # Errors
+    /// `Storage` for one that is not, by its name.
+    pub(super) fn check(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|(name, entry)| {
+            let path = self.file(name);
+            let (mut hasher, mut length, mut piece) = (Xxh3::new(), 0, vec![0; PIECE]);
+            let mut file = File::open(&path).map_err(|e| io("open", &path, e))?;
+            loop {
+                let read = file.read(&mut piece).map_err(|e| io("read", &path, e))?;
+                if read == 0 {
+                    break;
+                }
+                hasher.update(&piece[..read]);
+                length += read as u64;
+            }
+            let whole = length == entry.bytes && format!("{:032x}", hasher.digest128()) == entry.hash;
+            whole.then_some(()).ok_or_else(|| damaged(&path, "it is not as it was written"))
+        })
+    }
+
     /// The hash of everything in it.
     pub(super) fn hash(&self) -> &str {
         &self.hash

@@ -17,7 +17,8 @@ use crate::snapshot::Snapshot;
 /// A place that has snapshots, read-only, and the newest of them: open it in as many processes as you like, beside the one that owns the database or on machines
 /// that have a copy of the place. What is large of it, codes of items and users, is one memory for all processes of a machine.
 ///
-/// A copy of a place made by other means has to bring `SNAPSHOT` last: `rsync -a --exclude SNAPSHOT FROM/ TO/ && rsync -a FROM/SNAPSHOT TO/`.
+/// A copy of a place made by other means has to bring `SNAPSHOT` last, and remove old moments after it: `rsync -a --exclude SNAPSHOT FROM/ TO/ && rsync -a
+/// FROM/SNAPSHOT TO/ && rsync -a --delete FROM/ TO/`.
 ///
 /// ```
 /// # fn main() -> kithdb::Result<()> {
@@ -50,7 +51,9 @@ struct Place {
     pool: Arc<Pool>,
     current: RwLock<Current>,
     /// Held while the next one is read, so that each is read once.
-    refreshing: Mutex<Option<String>>,
+    refreshing: Mutex<()>,
+    /// What kept it from going on when it last tried.
+    fault: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +73,7 @@ impl Replica {
         let (kernel, pool) = (Kernel::from_env()?, Arc::new(Pool::start("snapshot", 0)?));
         let (folder, snapshot) = load(&path, kernel, &pool)?;
         let current = RwLock::new(Current { folder, snapshot });
-        let place = Place { path, kernel, pool, current, refreshing: Mutex::default() };
+        let place = Place { path, kernel, pool, current, refreshing: Mutex::default(), fault: Mutex::default() };
         Ok(Self { place: Arc::new(place), follower: None })
     }
 
@@ -97,8 +100,8 @@ impl Replica {
         let place = Arc::clone(&self.place);
         let thread = std::thread::Builder::new().name("kithdb-follow".into()).spawn(move || {
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let fault = place.refresh().err().map(|error| error.to_string());
-                *place.refreshing.lock() = fault;
+                // The fault is kept.
+                let _ = place.refresh();
             }
         });
         let thread = thread.map_err(|source| Error::Thread { source })?;
@@ -107,9 +110,9 @@ impl Replica {
         Ok(self)
     }
 
-    /// What kept it from going on to a newer snapshot when it last looked by itself.
+    /// What kept it from going on to a newer snapshot when it last looked. It never waits for one that is being read.
     pub fn fault(&self) -> Option<String> {
-        self.place.refreshing.lock().clone()
+        self.place.fault.lock().clone()
     }
 
     fn stop(&mut self) {
@@ -128,6 +131,12 @@ impl Drop for Replica {
 
 impl Place {
     fn refresh(&self) -> Result<bool> {
+        let outcome = self.go_on();
+        *self.fault.lock() = outcome.as_ref().err().map(Error::to_string);
+        outcome
+    }
+
+    fn go_on(&self) -> Result<bool> {
         let refreshing = self.refreshing.lock();
         if newest(&self.path)? == self.current.read().folder {
             return Ok(false);

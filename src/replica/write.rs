@@ -1,9 +1,8 @@
 //! A moment of a database as a folder.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use kithdb_storage::{Element, Side};
 use roaring::RoaringBitmap;
@@ -15,13 +14,16 @@ use crate::error::{Error, Result};
 use crate::generation::stored::{PartsWriter, kind_attribute, lengths, write_attributes, write_content};
 use crate::generation::{Columns, Generation};
 use crate::graph::postings::{NO_TIME, Postings, PostingsBuilder};
+use crate::pool::Pool;
 use crate::snapshot::Snapshot;
 
 /// The file that names the newest folder of a place.
 pub(super) const POINTER: &str = "SNAPSHOT";
 /// What folders of moments are called: `moment-GENERATION-HASH`.
 const PREFIX: &str = "moment-";
-/// What a folder under way ends with.
+/// The file that is locked while a moment is written.
+const LOCK: &str = "SNAPSHOT.lock";
+/// What is under way ends with this.
 const UNFINISHED: &str = ".tmp";
 
 /// How a snapshot is written, for [`Db::snapshot_to`](crate::Db::snapshot_to).
@@ -75,29 +77,49 @@ pub struct SnapshotOutcome {
     pub repeated: bool,
 }
 
-/// Writes a moment into a folder of its own at `place`, which is made where it is absent, and has `SNAPSHOT` name it.
-pub(crate) fn write(snapshot: &Snapshot, place: &Path, options: &SnapshotOptions) -> Result<SnapshotOutcome> {
-    // Told apart from what another call has under way.
-    static CALLS: AtomicU64 = AtomicU64::new(0);
-    let generation = snapshot.tail().generation().ok_or(Error::NotTrained)?;
+/// Writes the moment that `take` gives into a folder of its own at `place`, which is made where it is absent, and has `SNAPSHOT` name it. One call works at a
+/// place at a time, of all processes, and takes its moment then: what is named last is the last of one database.
+pub(crate) fn write(
+    take: impl FnOnce() -> Snapshot,
+    pool: &Pool,
+    place: &Path,
+    options: &SnapshotOptions,
+) -> Result<SnapshotOutcome> {
     prepare(place)?;
-    let call = CALLS.fetch_add(1, Ordering::Relaxed);
-    let temporary = place.join(format!("{PREFIX}{}-{call}{UNFINISHED}", std::process::id()));
-    let _ = fs::remove_dir_all(&temporary);
-    let written = fill(snapshot, generation, Writer::begin(temporary.clone())?, options.interactions);
-    let (hash, bytes) = written.inspect_err(|_| drop(fs::remove_dir_all(&temporary)))?;
+    let lock = place.join(LOCK);
+    let held = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(|e| io("lock", &lock, e))?;
+    let snapshot = take();
+    let generation = snapshot.tail().generation().ok_or(Error::NotTrained)?;
+    let temporary = place.join(format!("{PREFIX}{UNFINISHED}"));
+    // Of a call that was broken off.
+    remove(&temporary)?;
+    let written = pool.run(|| fill(&snapshot, generation, Writer::begin(temporary.clone())?, options.interactions));
+    let (hash, bytes) = written.inspect_err(|_| drop(remove(&temporary)))?;
     let name = format!("{PREFIX}{:010}-{}", generation.number(), hash.get(..16).unwrap_or(&hash));
     let folder = place.join(&name);
-    let repeated = Folder::is_at(&folder);
+    // One that is not whole any more is replaced.
+    let repeated = Folder::open(&folder).and_then(|folder| folder.check()).is_ok();
     match repeated {
-        true => fs::remove_dir_all(&temporary).map_err(|e| io("remove", &temporary, e))?,
-        false => fs::rename(&temporary, &folder).map_err(|e| io("rename", &temporary, e))?,
+        true => remove(&temporary)?,
+        false => {
+            remove(&folder)?;
+            fs::rename(&temporary, &folder).map_err(|e| io("rename", &temporary, e))?;
+        }
     }
     sync(place)?;
-    point(place, &name, call)?;
+    point(place, &name)?;
     prune(place, &name, options.keep)?;
+    drop(held);
     let (generation, sequence) = (generation.number(), snapshot.last_sequence());
     Ok(SnapshotOutcome { name, generation, sequence, hash, bytes, repeated })
+}
+
+/// Removes a folder that may be there.
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io("remove", folder, e)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the place where it is absent, and refuses one that has something else.
@@ -118,28 +140,30 @@ fn prepare(place: &Path) -> Result<()> {
 }
 
 /// Sets the pointer, by a rename: who reads it sees the name before or this one.
-fn point(place: &Path, name: &str, call: u64) -> Result<()> {
-    let temporary = place.join(format!("{POINTER}.{}-{call}{UNFINISHED}", std::process::id()));
+fn point(place: &Path, name: &str) -> Result<()> {
+    let temporary = place.join(format!("{POINTER}{UNFINISHED}"));
     write_synced(&temporary, format!("{name}\n").as_bytes())?;
     let pointer = place.join(POINTER);
     fs::rename(&temporary, &pointer).map_err(|e| io("rename", &temporary, e))?;
     sync(place)
 }
 
-/// Removes folders but the last `keep` that were written and the one named.
+/// Removes folders but the last `keep` that were written and the one named, and those whose removal was broken off.
 fn prune(place: &Path, name: &str, keep: usize) -> Result<()> {
     let entries = fs::read_dir(place).map_err(|e| io("list", place, e))?;
-    let mut folders: Vec<_> = entries
+    let folders = entries
         .filter_map(Result::ok)
-        .filter(|entry| Folder::is_at(&entry.path()) && entry.file_name() != name)
-        .filter(|entry| !entry.file_name().to_string_lossy().ends_with(UNFINISHED))
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    folders.sort_unstable_by(|a, b| b.cmp(a));
-    for (_, folder) in folders.into_iter().skip(keep.saturating_sub(1)) {
-        fs::remove_dir_all(&folder).map_err(|e| io("remove", &folder, e))?;
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_name() != name);
+    let (mut whole, mut broken) = (Vec::new(), Vec::new());
+    for entry in folders {
+        match entry.metadata().and_then(|metadata| metadata.modified()) {
+            Ok(modified) if Folder::is_at(&entry.path()) => whole.push((modified, entry.path())),
+            _ => broken.push(entry.path()),
+        }
     }
-    Ok(())
+    whole.sort_unstable_by(|a, b| b.cmp(a));
+    let old = whole.into_iter().skip(keep.saturating_sub(1)).map(|(_, folder)| folder);
+    old.chain(broken).try_for_each(|folder| remove(&folder))
 }
 
 /// Writes all parts; the hash of the whole, and its bytes.

@@ -16,7 +16,7 @@ use crate::output::{self, Output};
 #[derive(Args)]
 #[command(after_help = "Example:
   kithdb snapshot shop.kith fleet
-  rsync -a --exclude SNAPSHOT fleet/ host:fleet/ && rsync -a fleet/SNAPSHOT host:fleet/
+  rsync -a --exclude SNAPSHOT fleet/ host:fleet/ && rsync -a fleet/SNAPSHOT host:fleet/ && rsync -a --delete fleet/ host:fleet/
   kithdb query fleet --user alice")]
 pub(crate) struct Snapshot {
     #[command(flatten)]
