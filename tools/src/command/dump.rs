@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
-use kithdb::{Db, Id, IdKind, Interaction};
+use kithdb::{Db, Id, IdKind, Interaction, Side};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -104,9 +104,9 @@ impl Dump {
     /// Writes attributes.
     fn said(&self, db: &Db, whose: Whose, output: &Output) -> anyhow::Result<Answer> {
         let snapshot = db.snapshot();
-        let (key, ids) = match whose {
-            Whose::Items => ("item", snapshot.items()),
-            Whose::Users => ("user", snapshot.users()),
+        let (side, key, ids) = match whose {
+            Whose::Items => (Side::Item, "item", snapshot.items()),
+            Whose::Users => (Side::User, "user", snapshot.users()),
         };
         let mut rows = self.rows.begin("", output)?;
         anyhow::ensure!(
@@ -114,6 +114,9 @@ impl Dump {
             "attributes are written as JSON lines: call the file .jsonl, or pass --form jsonl"
         );
         let mut count = 0u64;
+        // Where nothing is called a title, no other column may be taken for one.
+        let names: Vec<String> = snapshot.attribute_names(side).into_iter().map(|(name, _)| name).collect();
+        let is_mistaken = input::title_of(&names).is_some_and(|at| names[at] != "title");
         for id in ids {
             let own = match whose {
                 Whose::Items => snapshot.item(&id)?,
@@ -125,11 +128,17 @@ impl Dump {
                 anyhow::ensure!(name != key, "an attribute is called {key}, as the key of ids is: rename it");
                 line.insert(name.to_owned(), serde_json::to_value(value)?);
             }
+            if is_mistaken {
+                line.entry("title").or_insert(serde_json::Value::Null);
+            }
             rows.json(&line)?;
             count += 1;
         }
         rows.finish(&serde_json::json!({ key: count }), |_| {
-            format!("what is said of {} {key}s; `kithdb load-{key}s NEW FILE` takes it back", output::count(count))
+            format!(
+                "what is said of {} {key}s; `kithdb load-{key}s NEW FILE --{key} {key}` takes it back",
+                output::count(count)
+            )
         })?;
         Ok(if count == 0 { Answer::No } else { Answer::Yes })
     }

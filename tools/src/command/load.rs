@@ -126,10 +126,12 @@ impl Load {
         if loaded.rejected > loaded.rejects.len() as u64 {
             output.note(&format!("{} rows were rejected in all", output::count(loaded.rejected)));
         }
-        let described = self.items.clone().map(|path| load_items::load_beside(&db, path, output)).transpose()?;
-        output.result(&loaded, |loaded| {
-            intake::text(loaded) + &described.map_or(String::new(), |described| format!("\n{described}"))
-        })?;
+        // What was loaded is told, whatever becomes of what is said of items.
+        let described = self.items.clone().map(|path| load_items::load_beside(&db, path, output)).transpose();
+        let told = described.as_ref().ok().and_then(Option::as_ref);
+        output
+            .result(&loaded, |loaded| intake::text(loaded) + &told.map_or(String::new(), |told| format!("\n{told}")))?;
+        described?;
         Ok(if loaded.interactions == 0 { Answer::No } else { Answer::Yes })
     }
 

@@ -178,10 +178,14 @@ fn read(
 /// Loads what a file says of the items of a database, and tells what.
 pub(super) fn load_beside(db: &Db, path: PathBuf, output: &Output) -> anyhow::Result<String> {
     let source = Source::from(path);
-    // A file without a header has ids first, titles second.
-    let described = read(Some(db), Side::Item, &source, &DescribedOptions::default(), output).or_else(|_| {
+    let described = read(Some(db), Side::Item, &source, &DescribedOptions::default(), output).or_else(|error| {
+        // A file without a header has ids first, titles second: it begins with an item that is known, and not with a header.
         let places = DescribedOptions { id: Some("1".into()), title: Some("2".into()), ..DescribedOptions::default() };
-        read(Some(db), Side::Item, &source, &places, output)
+        let is_known = |described: &Described| {
+            let first = described.rows.first().and_then(|(id, _)| db.item(id.clone()).ok().flatten());
+            first.is_some() && described.rejects.iter().all(|&(line, _)| line > 1)
+        };
+        read(Some(db), Side::Item, &source, &places, output).ok().filter(is_known).ok_or(error)
     })?;
     let (names, rejected) = (shown(&described.read_as), described.rejects.len());
     let rows = db.set_items(described.rows)?;

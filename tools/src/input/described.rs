@@ -1,12 +1,15 @@
 //! Files that say something of items or users: an id a row, and attributes.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 
 use kithdb::{Attributes, Id, IdKind, Value, ValueKind};
 use serde::Serialize;
 
 use super::columns::shortened;
+use super::delimited::{Record, Records};
+use super::foreign;
+use super::lines::Lines;
 use super::names::Role;
 use super::{Delimiter, Source, id_text, json_lines};
 
@@ -91,6 +94,9 @@ pub fn read(
         .open()
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|error| anyhow::anyhow!("{source}: {error}"))?;
+    if let Some((what, remedy)) = foreign::recognised(&bytes) {
+        anyhow::bail!("{source} is {what}; {remedy}");
+    }
     let (text, latin_1) = match String::from_utf8(bytes) {
         Ok(text) => (text, false),
         // Every byte is a character of it.
@@ -101,6 +107,16 @@ pub fn read(
     let is_json = text.trim_start().starts_with('{');
     let table = if is_json { objects(text) } else { cells(source, text, options, role)? };
     let at = id_column(source, &table.names, options, role)?;
+    let lists = [("--only", &options.only), ("--tags", &options.tags), ("--texts", &options.texts)];
+    let asked = lists.into_iter().flat_map(|(option, names)| names.iter().map(move |name| (option, name)));
+    for (option, name) in asked.chain(options.title.iter().map(|name| ("--title", name))) {
+        let list = || table.names.join(", ");
+        anyhow::ensure!(
+            column(&table.names, name).is_some(),
+            "{source}: no column {name:?} of {option}; there are {}",
+            list()
+        );
+    }
     let mut described = understood(table, at, options, ids, known);
     described.read_as.latin_1 = latin_1;
     Ok(described)
@@ -192,7 +208,7 @@ fn cells(source: &Source, text: &str, options: &DescribedOptions, role: &Role) -
         Some(delimiter) => delimiter.clone(),
         None => delimiter_of(first),
     };
-    let mut records = records(text, &delimiter);
+    let Delimited { mut records, rejects } = records(text, &delimiter)?;
     let numbered = options.id.as_ref().is_some_and(|id| id.parse::<usize>().is_ok());
     let names = if !options.names.is_empty() {
         options.names.clone()
@@ -209,7 +225,7 @@ fn cells(source: &Source, text: &str, options: &DescribedOptions, role: &Role) -
             (1..=head.len()).map(|n| format!("column_{n}")).collect::<Vec<String>>()
         }
     };
-    let mut table = Table { names, lines: Vec::with_capacity(records.len()), rejects: Vec::new() };
+    let mut table = Table { names, lines: Vec::with_capacity(records.len()), rejects };
     for (number, cells) in records {
         if cells.len() > table.names.len() {
             let reason = format!("{} columns, and the file has {}", cells.len(), table.names.len());
@@ -234,28 +250,31 @@ fn delimiter_of(first: &str) -> Delimiter {
     most.cloned().unwrap_or(Delimiter::Byte(b','))
 }
 
-/// The records with the line each begins in.
-fn records(text: &str, delimiter: &Delimiter) -> Vec<(u64, Vec<String>)> {
-    let plain = |split: &dyn Fn(&str) -> Vec<String>| {
-        (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).map(|(n, line)| (n, split(line))).collect()
-    };
-    match delimiter {
-        Delimiter::Byte(byte) => {
-            let mut reader = csv::ReaderBuilder::new()
-                .delimiter(*byte)
-                .has_headers(false)
-                .flexible(true)
-                .from_reader(text.as_bytes());
-            let records = reader.records().filter_map(Result::ok);
-            records
-                .map(|record| {
-                    let line = record.position().map_or(0, csv::Position::line);
-                    (line, record.iter().map(str::to_owned).collect())
-                })
-                .collect()
+/// The records of a file with delimiters, and what is none, each with the line it begins in.
+#[derive(Default)]
+struct Delimited {
+    records: Vec<(u64, Vec<String>)>,
+    rejects: Vec<(u64, String)>,
+}
+
+///
+/// # Errors
+/// None that text in memory gives.
+fn records(text: &str, delimiter: &Delimiter) -> io::Result<Delimited> {
+    let lines = Lines::new(Box::new(io::Cursor::new(text.as_bytes().to_vec())));
+    let mut reader = Records::new(lines, delimiter.clone());
+    let mut found = Delimited::default();
+    loop {
+        let cells = match reader.next()? {
+            None => return Ok(found),
+            Some(Record::Cells(cells)) => Ok(cells.iter().map(str::to_owned).collect::<Vec<String>>()),
+            Some(Record::Broken(reason)) => Err(reason),
+        };
+        match cells {
+            Ok(cells) if cells.iter().all(|cell| cell.trim().is_empty()) => {}
+            Ok(cells) => found.records.push((reader.line_number, cells)),
+            Err(reason) => found.rejects.push((reader.line_number, reason)),
         }
-        Delimiter::Text(between) => plain(&|line| line.split(between.as_str()).map(str::to_owned).collect()),
-        Delimiter::Blanks => plain(&|line| line.split_whitespace().map(str::to_owned).collect()),
     }
 }
 
@@ -293,7 +312,9 @@ fn understood(
                 return None;
             }
             let name = if is_title { "title".to_owned() } else { names[at].clone() };
-            let is_tags = asked(&options.tags, at) || (is_of_tags(&name) && !asked(&options.texts, at));
+            // JSON has lists: a text there is one, but where tags are asked for.
+            let is_plain = || cells().any(|cell| matches!(cell, Cell::Plain(_)));
+            let is_tags = asked(&options.tags, at) || (is_of_tags(&name) && !asked(&options.texts, at) && is_plain());
             let separator = if is_tags { options.tag_separator.or_else(|| separator_of(cells())) } else { None };
             let kind = known.get(&name).copied().unwrap_or_else(|| match () {
                 () if is_title || asked(&options.texts, at) => ValueKind::Text,
@@ -410,7 +431,7 @@ fn kind_of<'a>(cells: impl Iterator<Item = &'a Cell>) -> ValueKind {
 }
 
 /// The column of titles, by its name.
-fn title_of(names: &[String]) -> Option<usize> {
+pub fn title_of(names: &[String]) -> Option<usize> {
     let usual =
         ["title", "name", "product_title", "item_title", "movie_title", "product_name", "item_name", "prod_name"];
     usual.iter().find_map(|usual| names.iter().position(|name| name.eq_ignore_ascii_case(usual)))

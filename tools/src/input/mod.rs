@@ -30,7 +30,7 @@ mod zstd;
 
 pub use columns::{Columns, Understood};
 pub use delimiter::Delimiter;
-pub(crate) use described::{Described, DescribedOptions, ReadAs, read as read_described, read_value};
+pub(crate) use described::{Described, DescribedOptions, ReadAs, read as read_described, read_value, title_of};
 pub use error::Error;
 pub use format::Format;
 pub use id_list::{Listed, read_ids};

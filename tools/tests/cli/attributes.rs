@@ -92,6 +92,29 @@ fn what_is_dumped_and_loaded_is_the_same() {
     assert_eq!(text, "{\"city\":\"Aarhus\",\"plus\":true,\"user\":\"ann\"}\n{\"since\":2019.0,\"user\":\"bob\"}\n");
 }
 
+#[test]
+fn names_and_texts_that_look_like_titles_and_tags_come_back_as_they_were() {
+    let place = Place::new();
+    let said =
+        place.file("said.jsonl", "{\"item\":\"a\",\"Item\":\"one\",\"name\":\"x\",\"labels\":\"left, right\"}\n");
+    let (db, again, out) = (place.path("db.kith"), place.path("again.kith"), place.path("out.jsonl"));
+    run(["load-items", &db, &said, "--item", "item", "--title", "name"]).ok();
+    run(["set-item", &db, "a", "name=of its own", "title="]).ok();
+    let dumped = run(["dump", &db, "--attributes", "items", "-o", &out]).ok();
+    assert!(dumped.stdout.contains("--item item"), "{}", dumped.stdout);
+    run(["load-items", &again, &out, "--item", "item"]).ok();
+    let text = |db: &str| {
+        run(["dump", db, "--attributes", "items", "-o", &place.path("text.jsonl")]).ok();
+        std::fs::read_to_string(place.path("text.jsonl")).unwrap()
+    };
+    assert_eq!(text(&again), text(&db));
+    assert!(
+        text(&db).contains("\"labels\":\"left, right\"") && text(&db).contains("\"name\":\"of its own\""),
+        "{}",
+        text(&db)
+    );
+}
+
 /// Files of the shape of MovieLens 100k: tabs, no header, times of seconds; items with `|` between, in Latin-1.
 #[test]
 fn films_are_recommended_with_titles_in_three_commands() {

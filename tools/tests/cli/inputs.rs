@@ -51,3 +51,61 @@ fn every_input_is_loaded_or_refused_by_name() {
         }
     }
 }
+
+/// A file about items: its content, how the run ends, rows loaded, and words that are told.
+const SAID: &[Input] = &[
+    ("quote.csv", b"item,note\na,\"b\nc,d\ne,f\n", 0, 2, &["quote.csv:2", "not closed"]),
+    ("wide.csv", b"\xff\xfei\0t\0", 2, 0, &["UTF-16", "iconv"]),
+    ("archive.csv", b"PK\x03\x04abc", 2, 0, &["zip archive", "unpack"]),
+    ("mac.csv", b"item,note\ra,b\r", 2, 0, &["lines end with \\r alone"]),
+    ("ragged.csv", b"item,note\na,b,c\nd,e\n", 0, 1, &["ragged.csv:2", "3 columns"]),
+    ("two.csv", b"movie,product,title\na,b,c\n", 2, 0, &["movie and product", "--item"]),
+    ("lines.jsonl", b"{\"item\":\"a\",\"note\":\"b\"}\nnope\n", 0, 1, &["lines.jsonl:2"]),
+];
+
+#[test]
+fn every_file_about_items_is_loaded_or_refused_by_name() {
+    for &(name, content, status, rows, words) in SAID {
+        let place = Place::new();
+        let loaded = run(["load-items", &place.db(), &place.file(name, content), "--json"]);
+        assert_eq!(loaded.status, status, "{name}: {} {}", loaded.stdout, loaded.stderr);
+        for word in words {
+            assert!(loaded.stderr.contains(word), "{name}: {word:?} is not in {:?}", loaded.stderr);
+        }
+        if status == 0 {
+            assert_eq!(loaded.json()["rows"], rows, "{name}");
+        }
+    }
+    for option in ["--only", "--title", "--tags", "--texts"] {
+        let place = Place::new();
+        let file = place.file("items.csv", b"item,price\na,5\n");
+        let loaded = run(["load-items", &place.db(), &file, option, "prise"]);
+        assert!(
+            loaded.status == 2 && loaded.stderr.contains("prise") && loaded.stderr.contains("price"),
+            "{}",
+            loaded.stderr
+        );
+    }
+}
+
+#[test]
+fn a_header_beside_interactions_is_no_item() {
+    for (items, told) in [
+        (&b"movie,product,title\na,b,c\n"[..], "movie and product"),
+        (b"code,label,price\ni,kettle,5\n", "which column"),
+    ] {
+        let place = Place::new();
+        let history = place.file("history.csv", b"user,item\nu,i\n");
+        let loaded = run(["load", &place.db(), &history, "--items", &place.file("about.csv", items)]);
+        assert!(loaded.status == 2 && loaded.stderr.contains(told), "{} {}", loaded.stdout, loaded.stderr);
+        assert!(loaded.stdout.contains("1 "), "what was loaded is told: {}", loaded.stdout);
+        let listed = run(["items", &place.db(), "--json"]);
+        assert!(!listed.stdout.contains("movie") && !listed.stdout.contains("code"), "{}", listed.stdout);
+    }
+    // One without a header begins with an item that is known.
+    let place = Place::new();
+    let history = place.file("history.csv", b"user,item\nu,i\n");
+    let loaded = run(["load", &place.db(), &history, "--items", &place.file("about.csv", b"i|Kettle\nj|Mug\n")]);
+    assert_eq!(loaded.status, 0, "{}", loaded.stderr);
+    assert!(run(["items", &place.db(), "--titles", "--json"]).stdout.contains("Kettle"));
+}
