@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use drill::{mix, run_and_kill_after, worker};
-use kithdb::{Compaction, Db, Error, Interaction, JobOutcome, JobRecord, Options, Policy, Preset, TrainOptions};
+use kithdb::{
+    Compaction, Db, Error, Interaction, JobOutcome, JobRecord, Loss, Model, Options, Policy, Preset, TrainOptions,
+};
 
 const USERS: u64 = 400;
 const ITEMS: u64 = 150;
@@ -43,8 +45,14 @@ fn open(path: &Path) -> Db {
     options().open(path).unwrap()
 }
 
-/// Does what a broken off job of a kind was to do; the hash of what it comes to.
-fn done(db: &Db, kind: Compaction, threads: usize) -> String {
+/// A teacher that stops by itself where nothing more is gained, and is learned again from everything.
+fn by_gradients() -> TrainOptions {
+    let options = TrainOptions::new(Preset::Balanced).model(Model::Mf).loss(Loss::Bpr).bits(128).seed(9);
+    options.set("refit", "on").set("teacher.epochs", 60).set("teacher.patience", 2)
+}
+
+/// Does what a broken off job was to do; the hash of what it comes to.
+fn done(db: &Db, (kind, training): Work, threads: usize) -> String {
     let job = if kind == Compaction::Full { db.train(training().threads(threads)) } else { db.compact(kind) };
     job.unwrap().wait().unwrap().content_hash
 }
@@ -67,30 +75,40 @@ fn finished(path: &Path, threads: usize) -> Db {
     db
 }
 
-/// A job's kind, the phase it is killed in, how often that begins before, and what it had come to.
-const KILLS: [(Compaction, &str, u64, Option<&str>); 7] = [
-    (Compaction::Full, "teacher", 0, None),
-    (Compaction::Full, "student", 0, Some("teacher")),
-    (Compaction::Full, "student", 1, Some("teacher of all")),
-    (Compaction::Full, "index", 0, Some("student of all")),
-    (Compaction::Major, "student", 0, Some("teacher")),
-    (Compaction::Major, "index", 0, Some("student")),
-    (Compaction::Major, "manifest", 0, Some("student")),
+/// A kind of job, and the options of its training.
+type Work = (Compaction, fn() -> TrainOptions);
+
+const FULL: Work = (Compaction::Full, training);
+const MAJOR: Work = (Compaction::Major, training);
+
+/// A job, the phase it is killed in, how often that begins before, and what it had come to.
+const KILLS: [(Work, &str, u64, Option<&str>); 7] = [
+    (FULL, "teacher", 0, None),
+    (FULL, "student", 0, Some("teacher")),
+    (FULL, "student", 1, Some("teacher of all")),
+    (FULL, "index", 0, Some("student of all")),
+    (MAJOR, "student", 0, Some("teacher")),
+    (MAJOR, "index", 0, Some("student")),
+    (MAJOR, "manifest", 0, Some("student")),
 ];
+
+/// Of these what was kept does not serve before everything is learned again: they begin anew, or end the same.
+const BY_GRADIENTS: [(Work, &str, u64); 2] =
+    [((Compaction::Full, by_gradients), "teacher", 1), ((Compaction::Full, by_gradients), "index", 0)];
 
 #[test]
 fn a_job_that_is_killed_is_gone_on_with_and_comes_to_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     begun(&path("begun"));
-    let whole = |kind: Compaction, threads: usize| {
+    let whole = |kind: Work, threads: usize| {
         drill::files::copy(&path("begun"), &path("whole"));
         let hash = done(&open(&path("whole")), kind, threads);
         std::fs::remove_dir_all(path("whole")).unwrap();
         hash
     };
     for (at, (kind, phase, before, come_to)) in KILLS.into_iter().enumerate() {
-        let story = format!("{kind:?} in {phase} {before}");
+        let story = format!("{:?} in {phase} {before}", kind.0);
         let hash = whole(kind, 1);
         assert_eq!(hash, whole(kind, 2), "{story}");
         drill::files::copy(&path("begun"), &path("killed"));
@@ -154,16 +172,37 @@ fn a_job_that_is_killed_is_gone_on_with_and_comes_to_the_same() {
 }
 
 #[test]
+fn a_teacher_that_stops_by_itself_comes_to_the_same_after_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    begun(&path("begun"));
+    drill::files::copy(&path("begun"), &path("whole"));
+    let hash = done(&open(&path("whole")), BY_GRADIENTS[0].0, 1);
+    for (at, (work, phase, _)) in (KILLS.len()..).zip(BY_GRADIENTS) {
+        drill::files::copy(&path("begun"), &path("killed"));
+        let line = "ack here";
+        run_and_kill_after("a_job_to_be_killed", &path("killed"), at as u64, Some(Duration::ZERO), |said| said == line);
+        assert!(path("killed").join("checkpoint.bin").exists(), "{phase}");
+        let db = open(&path("killed"));
+        assert_eq!(done(&db, work, 2), hash, "{phase}");
+        drop(db);
+        std::fs::remove_dir_all(path("killed")).unwrap();
+    }
+}
+
+#[test]
 #[ignore = "the process that is killed"]
 fn a_job_to_be_killed() {
     let Some((path, at)) = worker() else { return };
-    let (kind, phase, mut before, _) = KILLS[at as usize];
+    let kills = KILLS.map(|(work, phase, before, _)| (work, phase, before)).into_iter().chain(BY_GRADIENTS);
+    let ((kind, training), phase, mut before) = kills.into_iter().nth(at as usize).unwrap();
     let db = open(&path);
     let job = if kind == Compaction::Full { db.train(training()) } else { db.compact(kind) }.unwrap();
-    let mut last = String::new();
+    let mut last = (String::new(), 0);
     job.on_progress(move |progress| {
-        let entered = progress.phase != last;
-        last.clone_from(&progress.phase);
+        // A phase may follow one of its own name.
+        let entered = progress.phase != last.0 || progress.step < last.1;
+        last = (progress.phase.clone(), progress.step);
         if !entered || progress.phase != phase {
             return;
         }
@@ -186,7 +225,9 @@ fn what_a_job_that_ended_otherwise_had_come_to_is_gone() {
     begun(&path);
     let checkpoint = path.join("checkpoint.bin");
     let wait_for_checkpoint = || {
+        let start = Instant::now();
         while !checkpoint.exists() {
+            assert!(start.elapsed() < Duration::from_secs(100), "nothing is kept");
             std::thread::sleep(Duration::from_millis(1));
         }
     };
@@ -200,10 +241,23 @@ fn what_a_job_that_ended_otherwise_had_come_to_is_gone() {
     assert_eq!(jobs(&db).1.outcome, JobOutcome::Cancelled);
     assert!(!checkpoint.exists());
     // Broken off by closing: kept, and of no use to another.
-    let job = db.train(long).unwrap();
+    let job = db.train(long.clone()).unwrap();
     wait_for_checkpoint();
     drop((db, job));
     assert!(checkpoint.exists());
+    // Gone on with by itself, it gives way to what is asked for.
+    let db = Db::options().checkpoint_after(Duration::ZERO).open(&path).unwrap();
+    let start = Instant::now();
+    while !db.jobs().unwrap().last().is_some_and(|job| job.why.contains("was broken off") && job.phase == "student") {
+        assert!(start.elapsed() < Duration::from_secs(100), "{:?}", db.jobs());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    db.compact(Compaction::Minor).unwrap().wait().unwrap();
+    let gave_way = jobs(&db).0;
+    assert_eq!((gave_way.outcome, gave_way.found.contains_key("closed")), (JobOutcome::Interrupted, true));
+    let job = db.train(long).unwrap();
+    wait_for_checkpoint();
+    drop((db, job));
     let db = open(&path);
     assert_eq!(jobs(&db).1.outcome, JobOutcome::Interrupted);
     db.compact(Compaction::Major).unwrap().wait().unwrap();

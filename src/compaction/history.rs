@@ -83,7 +83,7 @@ impl<'a> Entry<'a> {
         let Some(job) = job else { return };
         self.found("resumed", job);
         let known = self.store.jobs().unwrap_or_default().into_iter().find(|known| known.number == job);
-        if let Some(known) = known.filter(|known| known.outcome == JobOutcome::Interrupted) {
+        if let Some(known) = known.filter(|known| is_open(&known.outcome)) {
             let _ = self.store.note_job(&JobRecord { outcome: JobOutcome::Resumed { by }, ..known });
         }
     }
@@ -99,16 +99,39 @@ impl<'a> Entry<'a> {
 
     /// Keeps how it ended: with a generation, an error, or, where the database `closes`, before its end.
     pub(super) fn end<T>(self, outcome: &Result<T>, closes: bool, generation: impl FnOnce(&T) -> u64) {
-        self.record.lock().outcome = match outcome {
+        let outcome = match outcome {
             Ok(made) => JobOutcome::Done { generation: generation(made) },
-            Err(Error::Cancelled) if closes => JobOutcome::Interrupted,
+            Err(Error::Cancelled) if closes => {
+                self.found(CLOSED, true);
+                JobOutcome::Interrupted
+            }
             Err(Error::Cancelled) => JobOutcome::Cancelled,
             Err(error) => {
                 let retryable = !matches!(error, Error::NothingNew { .. } | Error::NothingToTrain { .. });
                 JobOutcome::Failed { reason: error.to_string(), retryable }
             }
         };
+        self.record.lock().outcome = outcome;
     }
+}
+
+/// What the record of a job has found that was broken off with good reason, and not by the end of the process.
+const CLOSED: &str = "closed";
+
+/// How often what a job had come to may be begun on and end with the process, before it is thrown away.
+const FATAL: usize = 2;
+
+/// Whether the job of a `number` may be gone on with, by one begun for `why`, by the records there are.
+pub(super) fn may_resume(jobs: &[JobRecord], number: u64, why: &str) -> bool {
+    let is_known = |job: &&JobRecord| job.number == number;
+    let is_fatal =
+        |job: &&JobRecord| job.why == why && job.outcome == JobOutcome::Interrupted && !job.found.contains_key(CLOSED);
+    jobs.iter().find(is_known).is_none_or(|job| is_open(&job.outcome)) && jobs.iter().filter(is_fatal).count() < FATAL
+}
+
+/// Whether what a job had come to is still to be gone on with.
+fn is_open(outcome: &JobOutcome) -> bool {
+    matches!(outcome, JobOutcome::Interrupted | JobOutcome::Resumed { .. })
 }
 
 /// Whatever has become of it: a job that panics has no other end. What it had come to is of use only where it was interrupted.
@@ -139,4 +162,38 @@ pub(super) fn recall_kept(store: &Store) -> f64 {
 /// Milliseconds since the Unix epoch.
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_the_process_with_it_is_not_gone_on_with_for_ever() {
+        let record = |number, why: &str, outcome: &JobOutcome, closed: bool| JobRecord {
+            number,
+            kind: "train".into(),
+            why: why.into(),
+            begun: 0,
+            ended: None,
+            phase: String::new(),
+            outcome: outcome.clone(),
+            found: closed.then(|| (CLOSED.to_owned(), "true".to_owned())).into_iter().collect(),
+            step: 0,
+            of: 0,
+        };
+        let why = "job 5 was broken off";
+        let began = |outcome: &JobOutcome| record(5, "asked for", outcome, false);
+        let of = |jobs: &[JobRecord]| may_resume(jobs, 5, why);
+        let interrupted = JobOutcome::Interrupted;
+        let died = |number| record(number, why, &interrupted, false);
+        assert!(of(&[]) && of(&[began(&interrupted)]) && of(&[began(&JobOutcome::Resumed { by: 6 }), died(6)]));
+        assert!(!of(&[began(&JobOutcome::Resumed { by: 6 }), died(6), died(7)]));
+        // Closing and giving way are no harm, however often.
+        let closed: Vec<JobRecord> = (6..20).map(|number| record(number, why, &interrupted, true)).collect();
+        assert!(of(&closed));
+        for over in [JobOutcome::Cancelled, JobOutcome::Done { generation: 3 }] {
+            assert!(!of(&[began(&over)]), "{over:?}");
+        }
+    }
 }

@@ -272,11 +272,18 @@ pub(super) struct Watch<'a> {
     pub(super) closing: &'a AtomicBool,
     /// Its record, which follows it through its phases.
     entry: Option<&'a Entry<'a>>,
+    /// Whether something waits that it gives way to, to be gone on with later.
+    gives_way: Option<&'a (dyn Fn() -> bool + Sync)>,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn of(state: &'a JobState, closing: &'a AtomicBool) -> Self {
-        Self { state, closing, entry: None }
+        Self { state, closing, entry: None, gives_way: None }
+    }
+
+    /// The same, of a job that nobody asked for and that gives way once `waits` says so.
+    pub(super) fn giving_way(self, waits: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Watch { gives_way: Some(waits), ..self }
     }
 
     /// The same, followed by the record of the job.
@@ -292,9 +299,13 @@ impl<'a> Watch<'a> {
         if self.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
 
-    /// Whether the database is closing, and not the owner has asked to stop.
+    /// Whether the database is closing, or it gives way, and not the owner has asked to stop.
     pub(super) fn closes(&self) -> bool {
-        self.closing.load(Ordering::Relaxed) && !self.state.cancelled()
+        self.ends_early() && !self.state.cancelled()
+    }
+
+    fn ends_early(&self) -> bool {
+        self.closing.load(Ordering::Relaxed) || self.gives_way.is_some_and(|waits| waits())
     }
 
     /// Ends the last phase; the seconds of all of them.
@@ -315,6 +326,6 @@ impl Monitor for Watch<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.state.cancelled() || self.closing.load(Ordering::Relaxed)
+        self.state.cancelled() || self.ends_early()
     }
 }

@@ -8,7 +8,7 @@ use kithdb_storage::{Manifest, Store};
 use super::checkpoints::{Begun, JobCheckpoints};
 use super::drift::Drift;
 use super::full::full;
-use super::history::Entry;
+use super::history::{Entry, may_resume};
 use super::import::{ImportOutcome, import};
 use super::job::{Compaction, TrainOutcome, Watch};
 use super::made::Made;
@@ -182,11 +182,15 @@ impl Place<'_> {
     }
 
     /// Goes on with the job that was broken off when the database was closed or its process ended, on what there was when it began; `None` where there is
-    /// none, or what there was then is no longer known.
+    /// none, what there was then is no longer known, its owner cancelled it, or it took the process with it twice.
     pub(super) fn resume(&self, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
         let moment = self.live.take_begun()?;
         let begun = Begun::of(&self.store.checkpoint()?)?;
         let why = format!("job {} was broken off", begun.number);
+        if !may_resume(&self.store.jobs().unwrap_or_default(), begun.number, &why) {
+            let _ = self.store.drop_checkpoint();
+            return None;
+        }
         match (begun.kind, begun.options) {
             (Compaction::Full, Some(options)) => Some(self.train(&options, &why, Some(&moment), watch)),
             (Compaction::Full, None) => None,

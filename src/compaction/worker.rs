@@ -130,17 +130,20 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
     let store = place.store;
     let mut threads = Threads::default();
     drop_moot(store);
+    let mut clock = Clock::new(recall_kept(store));
     if let Some(policy) = policy {
         let state = JobState::new();
-        let watch = Watch::of(&state, closing);
+        // Who asks for something does not wait for the end of what nobody asked for now.
+        let waits = || !requests.is_empty();
+        let watch = Watch::of(&state, closing).giving_way(&waits);
         let resume = || threads.pool(policy.threads)?.run(|| place.resume(&watch)).transpose();
-        if let Ok(Some(_)) = guarded("compaction", resume) {
-            let _ = tidied(store, &watch, Ok(()));
+        if let Some(outcome) = guarded("compaction", resume).transpose() {
+            let outcome = tidied(store, &watch, outcome);
+            clock = clock.after(outcome.is_ok(), recall_kept(store));
         }
     }
     // Nobody goes on with what was broken off but by asking for the same.
     drop(place.live.take_begun());
-    let mut clock = Clock::new(recall_kept(store));
     loop {
         let next = match policy {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),

@@ -7,7 +7,7 @@ use kithdb_storage::{Checkpoint, State};
 
 use super::model::report::Epoch;
 use super::state::read_table;
-use super::state::taught::{COUNTS, NEIGHBOURS, WEIGHTS, read_neighbours};
+use super::state::taught::{COUNTS, NEIGHBOURS, WEIGHTS, neighbour_lists, read_neighbours};
 use super::student::Tables;
 use super::teacher::layers::Layers;
 use crate::code::CodeShape;
@@ -130,11 +130,17 @@ impl Stand {
         self.recall > self.start_recall
     }
 
-    /// Where the same training stood when it was broken off, with a row for each of so many users and items; `None` where that is not known, or not whole.
-    pub(crate) fn found(checkpoints: &dyn Checkpoints, shape: &CodeShape, nodes: (usize, usize)) -> Option<Stand> {
+    /// Where the same training stood when it was broken off, with a row for each of so many users and items; `None` where that is not known, not whole, or
+    /// not what `serves`.
+    pub(crate) fn found(
+        checkpoints: &dyn Checkpoints,
+        shape: &CodeShape,
+        nodes: (usize, usize),
+        serves: impl FnOnce(&Stand) -> bool,
+    ) -> Option<Stand> {
         let checkpoint = checkpoints.found()?;
         // What cannot be read any more costs a restart, and no more.
-        let stand = Stand::read(&checkpoint, shape, nodes).ok().flatten()?;
+        let stand = Stand::read(&checkpoint, shape, nodes).ok().flatten().filter(|stand| serves(stand))?;
         checkpoints.resumed(&checkpoint, stand.stage);
         Some(stand)
     }
@@ -179,12 +185,11 @@ impl Stand {
             }
         }
         if let Some(neighbours) = neighbours {
-            let (weights, n) = (neighbours.weights(), neighbours.weights().n_edges());
-            let values = weights.values().map_or_else(|| Cow::Owned(vec![1.0; n]), Cow::Borrowed);
-            let counts = weights.degrees();
-            push((COUNTS.to_owned(), [1, counts.len() as u64]), Values::Integers(Cow::Owned(counts)));
-            push((NEIGHBOURS.to_owned(), [1, n as u64]), Values::Integers(Cow::Borrowed(weights.targets())));
-            push((WEIGHTS.to_owned(), [1, n as u64]), Values::Floats(values));
+            let (counts, items, weights) = neighbour_lists(neighbours);
+            let row = |name: &str, len: usize| (name.to_owned(), [1, len as u64]);
+            push(row(COUNTS, counts.len()), Values::Integers(Cow::Owned(counts)));
+            push(row(NEIGHBOURS, items.len()), Values::Integers(Cow::Borrowed(items)));
+            push(row(WEIGHTS, weights.len()), Values::Floats(weights));
         }
         for (name, matrix) in self.tables.iter().flat_map(Tables::arrays) {
             push(named(name.to_owned(), matrix), Values::Floats(Cow::Borrowed(matrix.data())));

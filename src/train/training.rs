@@ -111,9 +111,16 @@ pub(crate) fn train_here(
         Plan::new(options, Size::of(context.graph))?;
 
     let refit = refit && !validation.is_empty();
-    let known = Stand::found(checkpoints, &coding.shape()?, (whole.n_users(), whole.n_items()));
-    let known = known
-        .filter(|known| !refit || known.chosen.is_empty() || search::chosen_again(&*teacher, &known.chosen).is_some());
+    // A teacher that is learned again has to be the one that was chosen; where it stopped is known of none that stops by itself.
+    let serves = |known: &Stand| {
+        !refit
+            || known.stage >= Stage::Retaught
+            || match known.chosen.is_empty() {
+                true => teacher.regularised(1.0).is_some(),
+                false => search::chosen_again(&*teacher, &known.chosen).is_some(),
+            }
+    };
+    let known = Stand::found(checkpoints, &coding.shape()?, (whole.n_users(), whole.n_items()), serves);
     let (teacher, mut stand) = match known {
         Some(stand) => (search::chosen_again(&*teacher, &stand.chosen).unwrap_or(teacher), stand),
         None => {

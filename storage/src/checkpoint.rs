@@ -104,7 +104,7 @@ impl CheckpointWriter<'_> {
         let notes = layout().serialize(&notes).map_err(|e| Error::invalid(e.to_string()))?;
         self.part(NOTES, &[notes.len() as u64], &notes)?;
         let Some(writer) = self.writer.take() else { return Ok(()) };
-        writer.finish_as(self.store.root(), CHECKPOINT.to_owned()).map(drop)
+        writer.finish_as(self.store.root(), CHECKPOINT.to_owned()).map(drop).inspect_err(|_| drop(remove(&self.path)))
     }
 }
 

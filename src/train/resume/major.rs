@@ -51,7 +51,7 @@ pub(crate) fn major(
     let (validation, isa, nodes) = (Validation::none(), Isa::chosen()?, (graph.n_users(), graph.n_items()));
     let (popcount, seed) = (super::kernel()?, choices.seed);
     let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
-    let (mut stand, mut tables) = match Stand::found(checkpoints, &learned.tables.shape()?, nodes) {
+    let (mut stand, mut tables) = match Stand::found(checkpoints, &learned.tables.shape()?, nodes, |_| true) {
         Some(stand) => (stand, learned.tables.grown(nodes.0, nodes.1)),
         None => {
             monitor.phase("choose", 0);

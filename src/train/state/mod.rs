@@ -3,6 +3,7 @@
 pub(crate) mod taught;
 
 use kithdb_storage::State;
+use taught::{COUNTS, NEIGHBOURS, WEIGHTS};
 
 use crate::error::Result;
 use crate::graph::Bipartite;
@@ -12,8 +13,7 @@ use crate::kernel::dense::Matrix;
 const OF_USERS: [&str; 4] = ["teacher.users", "student.users", "student.user_scales", "student.user_targets"];
 const OF_ITEMS: [&str; 3] = ["teacher.items", "student.items", "student.item_scales"];
 /// Arrays with a list an item, and how long each list is.
-const LISTS: [&str; 2] = ["teacher.neighbours.items", "teacher.neighbours.weights"];
-const COUNTS: &str = "teacher.neighbours.counts";
+const LISTS: [&str; 2] = [NEIGHBOURS, WEIGHTS];
 /// What names the rows of these that are stored, where those are not all.
 pub(crate) const USERS: &str = "rows.users";
 pub(crate) const ITEMS: &str = "rows.items";

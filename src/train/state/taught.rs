@@ -1,5 +1,7 @@
 //! A teacher as a generation keeps it.
 
+use std::borrow::Cow;
+
 use kithdb_storage::State;
 
 use super::{ITEMS, StateData, TrainState, USERS, read_table};
@@ -37,11 +39,10 @@ impl Taught {
         state.push("teacher.users", self.users);
         state.push("teacher.items", self.items);
         if let Some(neighbours) = self.neighbours {
-            let weights = neighbours.weights();
-            let values = weights.values().map_or_else(|| vec![1.0; weights.n_edges()], <[f32]>::to_vec);
-            state.push_row(COUNTS, StateData::Integers(weights.degrees()));
-            state.push_row(NEIGHBOURS, StateData::Integers(weights.targets().to_vec()));
-            state.push_row(WEIGHTS, StateData::Floats(values));
+            let (counts, items, weights) = neighbour_lists(&neighbours);
+            state.push_row(COUNTS, StateData::Integers(counts));
+            state.push_row(NEIGHBOURS, StateData::Integers(items.to_vec()));
+            state.push_row(WEIGHTS, StateData::Floats(weights.into_owned()));
         }
     }
 
@@ -72,6 +73,13 @@ impl Taught {
     pub(crate) fn scorer(&self, isa: Isa) -> Scorer<'_> {
         Scorer { taught: self, isa, items: Factor::pack(isa, View::from(&self.items).transposed()) }
     }
+}
+
+/// How many items each item predicts, which, and with which weights.
+pub(crate) fn neighbour_lists(neighbours: &Neighbours) -> (Vec<u32>, &[u32], Cow<'_, [f32]>) {
+    let weights = neighbours.weights();
+    let values = weights.values().map_or_else(|| Cow::Owned(vec![1.0; weights.n_edges()]), Cow::Borrowed);
+    (weights.degrees(), weights.targets(), values)
 }
 
 /// The neighbours of so many items; `None` where the state has none.
