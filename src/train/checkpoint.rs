@@ -175,7 +175,7 @@ impl Stand {
         let named = |name: String, matrix: &Matrix| (name, [matrix.rows() as u64, matrix.cols() as u64]);
         let mut arrays = Vec::new();
         let mut push = |(name, shape): (String, [u64; 2]), values| arrays.push(Array { name, shape, values });
-        let Layers { users, items, weights, neighbours } = &self.layers;
+        let Layers { users, items, weights, neighbours, matrices } = &self.layers;
         // Layers that carry no score are made again from the others.
         let kept = weights.iter().take_while(|weight| **weight != 0.0).count();
         push((LAYERS.to_owned(), [1, kept as u64]), Values::Floats(Cow::Borrowed(&weights[..kept])));
@@ -190,6 +190,9 @@ impl Stand {
             push(row(COUNTS, counts.len()), Values::Integers(Cow::Owned(counts)));
             push(row(NEIGHBOURS, items.len()), Values::Integers(Cow::Borrowed(items)));
             push(row(WEIGHTS, weights.len()), Values::Floats(weights));
+        }
+        for (name, matrix) in matrices {
+            push(named(format!("{MATRIX}{name}"), matrix), Values::Floats(Cow::Borrowed(matrix.data())));
         }
         for (name, matrix) in self.tables.iter().flat_map(Tables::arrays) {
             push(named(name.to_owned(), matrix), Values::Floats(Cow::Borrowed(matrix.data())));
@@ -243,6 +246,8 @@ const RECALL: &str = "recall";
 const TEACHER_EPOCHS: &str = "teacher_epochs";
 const EPOCHS: &str = "epochs";
 const CLIP: &str = "clip";
+/// Begins the name of a matrix beside the layers.
+const MATRIX: &str = "matrix.";
 /// The weights of the layers.
 const LAYERS: &str = "layer.weights";
 
@@ -257,7 +262,13 @@ fn read_layers(state: &State, n_users: usize, n_items: usize) -> Result<Option<L
         users.push(of_users);
         items.push(of_items);
     }
-    Ok(Some(Layers { users, items, weights, neighbours: read_neighbours(state, n_items)? }))
+    let mut matrices = Vec::new();
+    for name in state.names().filter(|name| name.starts_with(MATRIX)) {
+        let rows = state.shape(name).and_then(|shape| shape.first()).map_or(0, |&rows| rows as usize);
+        let matrix = read_table(state, name, "", rows)?;
+        matrices.extend(matrix.map(|matrix| (name[MATRIX.len()..].to_owned(), matrix)));
+    }
+    Ok(Some(Layers { users, items, weights, neighbours: read_neighbours(state, n_items)?, matrices }))
 }
 
 /// Epochs as text: every number as it is, to the last bit.

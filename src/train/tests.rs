@@ -79,6 +79,8 @@ fn every_model() -> Vec<(String, TrainOptions)> {
                 .set("teacher.pooling", "weighted")
                 .set("codes.rotation", "none"),
         ),
+        ("ngcf", small(model(Model::Ngcf))),
+        ("ngcf, cosines, discrete", small(model(Model::Ngcf)).loss(Loss::Softmax).student(StudentKind::Discrete)),
         ("bigear", bigear(Model::Bigear)),
         ("bigear++", bigear(Model::BigearPlus)),
         ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),

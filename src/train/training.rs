@@ -236,6 +236,11 @@ impl Coding {
     /// `Cancelled`.
     fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
         Ok(match self {
+            // One code of all that is scored, whatever it is made of.
+            Coding::Estimating { widths } if widths.len() == 1 && layers.users.len() > 1 => {
+                let (users, items) = layers.joined();
+                Tables::rotated(context, &Layers::of(users.into_owned(), items.into_owned()), widths)
+            }
             Coding::Estimating { widths } => Tables::rotated(context, layers, widths),
             Coding::Signs { rotated: true, widths, .. } => {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))

@@ -76,6 +76,8 @@ named! {
         BigearPlus = "bigear++",
         /// LightGCN (He et al., SIGIR 2020), then signs of its rotated vectors.
         LightGcn = "lightgcn",
+        /// NGCF (Wang et al., SIGIR 2019), then signs of its rotated hops.
+        Ngcf = "ngcf",
         /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
         Mf = "mf",
         /// Implicit-feedback ALS, then signs of its rotated vectors.
@@ -92,6 +94,15 @@ named! {
         Mf = "mf",
         /// Tables propagated over the graph, trained alike.
         LightGcn = "lightgcn",
+        /// The same with weights and an activation a hop.
+        Ngcf = "ngcf",
+    }
+}
+
+impl TeacherKind {
+    /// Whether it propagates over the graph, so that its layers are its own.
+    pub(crate) fn has_hops(self) -> bool {
+        matches!(self, TeacherKind::LightGcn | TeacherKind::Ngcf)
     }
 }
 

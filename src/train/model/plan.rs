@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::train::optim::estimator::Estimator;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
-use crate::train::teacher::{Descent, ImplicitAls, LightGcn, Mf, Pooling, Teacher};
+use crate::train::teacher::{Descent, ImplicitAls, LightGcn, Mf, Ngcf, Pooling, Teacher};
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
 const MOST_DRAWS: usize = 32;
@@ -128,6 +128,17 @@ impl Plan {
                 }
                 Box::new(LightGcn { descent, hops, pooling })
             }
+            TeacherKind::Ngcf => {
+                let hops = options.layers.map_or(3, |hops| hops as usize);
+                if hops > Ngcf::HOPS {
+                    return Err(Error::InvalidArgument {
+                        what: format!("{hops} layers with the teacher ngcf"),
+                        remedy: format!("choose at most {}", Ngcf::HOPS),
+                    });
+                }
+                let descent = descent(&reader, options, parts, Some((hops, Pooling::Mean)), size)?;
+                Box::new(Ngcf { descent, hops })
+            }
         };
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
             StudentKind::Discrete => {
@@ -136,7 +147,7 @@ impl Plan {
                 (Coding::Estimating { widths }, hops, Box::new(discrete(&reader, recipe.student)))
             }
             StudentKind::Signs => {
-                if parts.teacher != TeacherKind::LightGcn && options.layers.is_some_and(|hops| hops > 0) {
+                if !parts.teacher.has_hops() && options.layers.is_some_and(|hops| hops > 0) {
                     return Err(Error::InvalidArgument {
                         what: format!("layers with the teacher {} and the student signs", parts.teacher),
                         remedy: "leave them out, or choose the student discrete".to_owned(),
@@ -202,6 +213,7 @@ impl Parts {
             Model::Bigear => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Uniform, Loss::Bpr),
             Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
             Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::Ngcf => (TeacherKind::Ngcf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
             Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
         };

@@ -73,7 +73,7 @@ impl Learned {
     /// Taken apart: the teacher, for a student, and the tables.
     pub(super) fn into_parts(self) -> (Layers, Tables) {
         let Learned { users, items, neighbours, tables } = self;
-        (Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours }, tables)
+        (Layers { neighbours, ..Layers::of(users, items) }, tables)
     }
 
     /// As training state.
@@ -81,7 +81,7 @@ impl Learned {
         let mut state = TrainState::default();
         let Learned { users, items, neighbours, tables } = self;
         tables.save(&mut state);
-        Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours }.save(&mut state);
+        Layers { neighbours, ..Layers::of(users, items) }.save(&mut state);
         state.of_active(graph)
     }
 }

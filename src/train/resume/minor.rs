@@ -147,8 +147,7 @@ mod tests {
         let choices = Choices::of(&options, &settings(false)).unwrap();
         let learned = Learned::of(layers.clone(), tables.clone());
         let started = minor(&new, &choices, learned, &rows, 1, &()).unwrap().0;
-        let (users_now, items_now) = (vec![started.users.clone()], vec![started.items.clone()]);
-        let now = Layers { users: users_now, items: items_now, weights: vec![1.0], neighbours: None };
+        let now = Layers::of(started.users.clone(), started.items.clone());
         let context = crate::train::tests::context(&new, &());
         let whole = Tables::rotated(&context, &now, &[64]);
         for &item in &items {

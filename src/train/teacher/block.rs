@@ -27,6 +27,22 @@ impl Nodes {
         Nodes { users: Matrix::zeros(n_users, cols), items: Matrix::zeros(n_items, cols) }
     }
 
+    /// Of both sides what `of` makes of them and of the other's same side.
+    pub(crate) fn zip(&self, other: &Nodes, of: impl Fn(&Matrix, &Matrix) -> Matrix) -> Nodes {
+        Nodes { users: of(&self.users, &other.users), items: of(&self.items, &other.items) }
+    }
+
+    /// Changes both sides.
+    pub(crate) fn each_mut(&mut self, mut of: impl FnMut(&mut Matrix)) {
+        of(&mut self.users);
+        of(&mut self.items);
+    }
+
+    /// Zeros of the same shape.
+    pub(crate) fn zeroed(&self) -> Nodes {
+        Nodes::zeros(self.users.rows(), self.items.rows(), self.users.cols())
+    }
+
     pub(crate) fn is_finite(&self) -> bool {
         self.users.is_finite() && self.items.is_finite()
     }

@@ -7,7 +7,7 @@ use super::layers::{Layers, row_norms};
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};
-use crate::kernel::dense::{Matrix, add_scaled, multiply_by};
+use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_LENGTH;
@@ -31,22 +31,52 @@ const LENGTHS: [f32; 5] = [0.0, 0.125, 0.25, 0.375, 0.5];
 /// The share of the learning rate that is left at the end.
 const LEAST_RATE: f32 = 0.05;
 
-/// What lies between the tables that are learned and the vectors that are scored, a linear map.
+/// What a model learns.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters {
+    /// A row of every node.
+    pub(crate) tables: Nodes,
+    /// What else its encoder has, in the order of [`Encoder::matrices`].
+    pub(crate) matrices: Vec<Matrix>,
+}
+
+impl Parameters {
+    fn is_finite(&self) -> bool {
+        self.tables.is_finite() && self.matrices.iter().all(Matrix::is_finite)
+    }
+}
+
+/// What lies between the parameters that are learned and the vectors that are scored.
 pub(crate) trait Encoder: Sync {
+    /// What the way forward leaves for the way back.
+    type Tape;
+
     /// The weight of every layer of vectors; scores are those of [`Scored`].
     fn weights(&self) -> Vec<f32>;
 
-    /// The layers of the tables; `None` where the tables themselves are the only one.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    fn forward(&self, context: &Context<'_>, tables: &Nodes) -> Result<Option<Vec<Nodes>>>;
+    /// The matrices that are learned beside the tables, with the names they are kept by, as they are at the start.
+    fn matrices(&self, context: &Context<'_>) -> Vec<(&'static str, Matrix)> {
+        let _ = context;
+        Vec::new()
+    }
 
-    /// The gradient by the tables from that by the layers, the transpose of [`Encoder::forward`]; `None` where the two are the same.
+    /// The layers of the parameters; `None` where the tables themselves are the only one.
     ///
     /// # Errors
     /// `Cancelled`.
-    fn backward(&self, context: &Context<'_>, gradient: &[Nodes]) -> Result<Option<Nodes>>;
+    fn forward(&self, context: &Context<'_>, parameters: &Parameters) -> Result<Option<(Vec<Nodes>, Self::Tape)>>;
+
+    /// The gradient by the parameters from that by the layers, whose tape this is: the transposed derivative of [`Encoder::forward`].
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    fn backward(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        tape: Self::Tape,
+        gradient: &[Nodes],
+    ) -> Result<Parameters>;
 }
 
 /// How tables are trained. An epoch visits every user once. A step takes `batch` users, block by block: each block scores its users' positives
@@ -109,7 +139,7 @@ impl Descent {
     ) -> Result<Fit> {
         let graph = context.graph;
         let mut rng = context.rng("descent");
-        let mut training = Training::new(self, context, model);
+        let mut training = Training::new(self, context, model, &model.layers().0);
         let degrees = graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
         let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
@@ -130,7 +160,7 @@ impl Descent {
             let loss = loss / pairs.max(1) as f64;
             // Adam's steps are bounded, so tables that explode may stay finite; their losses tell.
             let exploded = loss.is_nan() || loss > EXPLODED * training.objective.indifference();
-            if exploded || !training.tables.is_finite() {
+            if exploded || !training.parameters.is_finite() {
                 let phase = format!("epoch {epoch} of the teacher");
                 return Err(Error::Diverged { model: model.name(), phase, lower: "teacher.rate" });
             }
@@ -140,7 +170,7 @@ impl Descent {
             if let Some((recall, length)) = found {
                 context.monitor.validation(epoch as u64, recall);
                 if best.as_ref().is_none_or(|best| recall > best.recall) {
-                    best = Some(Best { recall, epoch, length, tables: training.tables.clone() });
+                    best = Some(Best { recall, epoch, length, parameters: training.parameters.clone() });
                     since = 0;
                 } else {
                     since += 1;
@@ -153,11 +183,11 @@ impl Descent {
         if step < steps {
             context.monitor.advance(steps);
         }
-        let Some(Best { epoch, length, tables, .. }) = best else {
+        let Some(Best { epoch, length, parameters, .. }) = best else {
             let layers = training.layers(context, self.length.unwrap_or(0.0))?;
             return Ok(Fit { layers, epochs, chosen: Vec::new(), settled: None });
         };
-        training.tables = tables;
+        training.parameters = parameters;
         Ok(Fit {
             layers: training.layers(context, length)?,
             epochs,
@@ -167,47 +197,54 @@ impl Descent {
     }
 }
 
-/// The best tables so far.
+/// The best parameters so far.
 struct Best {
     recall: f64,
     epoch: usize,
     length: f32,
-    tables: Nodes,
+    parameters: Parameters,
 }
 
 /// The state of a training.
-struct Training<'a> {
+struct Training<'a, E> {
     model: &'a Descent,
-    encoder: &'a dyn Encoder,
+    encoder: &'a E,
     objective: Objective,
     weights: Vec<f32>,
-    tables: Nodes,
+    parameters: Parameters,
+    /// Names of the parameters' matrices.
+    names: Vec<&'static str>,
     /// By the layers; zero between steps.
     gradient: Vec<Nodes>,
     adam_users: DenseAdam,
     adam_items: DenseAdam,
+    adam_matrices: Vec<DenseAdam>,
     /// Pairs of the step that every user is in, zero between steps, and whether it has a gradient.
     user_pairs: Vec<Option<f32>>,
     item_pairs: Vec<Option<f32>>,
     slots: Vec<u32>,
 }
 
-impl<'a> Training<'a> {
-    fn new(model: &'a Descent, context: &Context<'_>, encoder: &'a dyn Encoder) -> Training<'a> {
+impl<'a, E: Encoder> Training<'a, E> {
+    /// A training from the start, of an encoder whose layers have these `widths`.
+    fn new(model: &'a Descent, context: &Context<'_>, encoder: &'a E, widths: &[usize]) -> Training<'a, E> {
         let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
         let d = model.factors;
         let mut rng = context.rng("tables");
-        let weights = encoder.weights();
+        let tables = Nodes {
+            users: normal_matrix(&mut rng, n_users, d, DEVIATION),
+            items: normal_matrix(&mut rng, n_items, d, DEVIATION),
+        };
+        let (names, matrices): (Vec<_>, Vec<Matrix>) = encoder.matrices(context).into_iter().unzip();
         Training {
             model,
             encoder,
             objective: model.objective(context.graph),
-            tables: Nodes {
-                users: normal_matrix(&mut rng, n_users, d, DEVIATION),
-                items: normal_matrix(&mut rng, n_items, d, DEVIATION),
-            },
-            gradient: weights.iter().map(|_| Nodes::zeros(n_users, n_items, d)).collect(),
-            weights,
+            adam_matrices: matrices.iter().map(|matrix| DenseAdam::new(matrix.rows(), matrix.cols())).collect(),
+            parameters: Parameters { tables, matrices },
+            names,
+            gradient: widths.iter().map(|&width| Nodes::zeros(n_users, n_items, width)).collect(),
+            weights: encoder.weights(),
             adam_users: DenseAdam::new(n_users, d),
             adam_items: DenseAdam::new(n_items, d),
             user_pairs: vec![None; n_users],
@@ -226,9 +263,10 @@ impl<'a> Training<'a> {
     ) -> Result<(f64, usize)> {
         let isa = context.isa;
         let (mut loss, mut pairs) = (0.0, 0);
-        let layers = self.encoder.forward(context, &self.tables)?;
-        let scored =
-            Scored { layers: layers.as_deref().unwrap_or(std::slice::from_ref(&self.tables)), weights: &self.weights };
+        let encoded = self.encoder.forward(context, &self.parameters)?;
+        let tables = std::slice::from_ref(&self.parameters.tables);
+        let layers = encoded.as_ref().map_or(tables, |(layers, _)| layers);
+        let scored = Scored { layers, weights: &self.weights };
         for block in batch.chunks(BLOCK) {
             let done = self.objective.block(context, scored, block, &mut self.slots, rng)?;
             loss += done.loss;
@@ -242,16 +280,21 @@ impl<'a> Training<'a> {
                 *self.item_pairs[item as usize].get_or_insert(0.0) += n;
             }
         }
-        drop(layers);
+        let tape = encoded.map(|(_, tape)| tape);
         context.check()?;
-        let mut pulled = self.encoder.backward(context, &self.gradient)?;
-        let is_sparse = pulled.is_none();
-        let Some(gradient) = pulled.as_mut().or(self.gradient.first_mut()) else { return Ok((loss, pairs)) };
+        let is_sparse = tape.is_none();
+        let back = |tape| self.encoder.backward(context, &self.parameters, tape, &self.gradient);
+        let mut pulled = tape.map(back).transpose()?;
+        let tables = match &mut pulled {
+            Some(pulled) => Some(&mut pulled.tables),
+            None => self.gradient.first_mut(),
+        };
+        let Some(gradient) = tables else { return Ok((loss, pairs)) };
         let l2 = self.model.l2 * self.weights.first().map_or(0.0, |w| w * w);
         let scale = 1.0 / pairs.max(1) as f32;
         for (table, gradient, adam, counts) in [
-            (&mut self.tables.users, &mut gradient.users, &mut self.adam_users, &mut self.user_pairs),
-            (&mut self.tables.items, &mut gradient.items, &mut self.adam_items, &mut self.item_pairs),
+            (&mut self.parameters.tables.users, &mut gradient.users, &mut self.adam_users, &mut self.user_pairs),
+            (&mut self.parameters.tables.items, &mut gradient.items, &mut self.adam_items, &mut self.item_pairs),
         ] {
             if l2 > 0.0 {
                 for (row, count) in counts.iter().enumerate() {
@@ -267,7 +310,9 @@ impl<'a> Training<'a> {
                 }
             }
         }
-        if !is_sparse {
+        if let Some(pulled) = pulled {
+            let matrices = self.parameters.matrices.iter_mut().zip(&pulled.matrices).zip(&mut self.adam_matrices);
+            matrices.for_each(|((matrix, gradient), adam)| adam.update(isa, matrix, gradient, scale, rate, |_| true));
             for layer in &mut self.gradient {
                 for side in [&mut layer.users, &mut layer.items] {
                     side.par_rows_mut().for_each(|row| row.fill(0.0));
@@ -307,14 +352,15 @@ impl<'a> Training<'a> {
     /// and has length 1 where cosines are scored. Nodes without interactions have learned nothing, so their vectors are zero.
     fn vectors(&self, context: &Context<'_>) -> Result<(Layers, Vec<f32>)> {
         let isa = context.isa;
-        let mut layers = self.encoder.forward(context, &self.tables)?.unwrap_or_else(|| vec![self.tables.clone()]);
+        let encoded = self.encoder.forward(context, &self.parameters)?;
+        let mut layers = encoded.map_or_else(|| vec![self.parameters.tables.clone()], |(layers, _)| layers);
         let mut weights: Vec<f32> = self.weights.iter().map(|w| w * w).collect();
         let mut lengths = Vec::new();
-        if let ([nodes], [weight]) = (layers.as_mut_slice(), self.weights.as_slice()) {
+        if self.model.cosine && layers.len() > 1 {
+            lengths = unit(isa, &mut layers, &self.weights);
+        } else if let ([nodes], [weight]) = (layers.as_mut_slice(), self.weights.as_slice()) {
             if self.model.cosine {
                 lengths = row_norms(isa, &nodes.items);
-                let longest = lengths.iter().fold(f32::MIN_POSITIVE, |longest, &length| longest.max(length));
-                lengths.iter_mut().for_each(|length| *length /= longest);
             }
             for side in [&mut nodes.users, &mut nodes.items] {
                 side.par_rows_mut().for_each(|row| {
@@ -327,6 +373,8 @@ impl<'a> Training<'a> {
             }
             weights = vec![1.0];
         }
+        let longest = lengths.iter().fold(f32::MIN_POSITIVE, |longest, &length| longest.max(length));
+        lengths.iter_mut().for_each(|length| *length /= longest);
         let clear = |matrix: &mut Matrix, rows: &Csr| {
             (0..rows.n_rows()).filter(|&row| rows.degree(row) == 0).for_each(|row| matrix.row_mut(row).fill(0.0));
         };
@@ -337,6 +385,112 @@ impl<'a> Training<'a> {
             users.push(nodes.users);
             items.push(nodes.items);
         }
-        Ok((Layers { users, items, weights, neighbours: None }, lengths))
+        let names = self.names.iter().map(|&name| name.to_owned());
+        let matrices = names.zip(self.parameters.matrices.iter().cloned()).collect();
+        Ok((Layers { users, items, weights, neighbours: None, matrices }, lengths))
+    }
+}
+
+/// Scales the rows of layers side by side, each times its weight, to length 1; the lengths that the items' had.
+fn unit(isa: Isa, layers: &mut [Nodes], weights: &[f32]) -> Vec<f32> {
+    let mut scaled = |side: fn(&mut Nodes) -> &mut Matrix| {
+        let mut lengths = Vec::new();
+        for (layer, weight) in layers.iter_mut().zip(weights) {
+            let norms = row_norms(isa, side(layer));
+            lengths.resize(norms.len(), 0.0);
+            lengths.iter_mut().zip(norms).for_each(|(sum, norm)| *sum += (weight * norm) * (weight * norm));
+        }
+        lengths.iter_mut().for_each(|length| *length = f32::sqrt(*length));
+        for layer in &mut *layers {
+            side(layer).par_rows_mut().zip(&lengths).for_each(|(row, &length)| {
+                multiply_by(isa, row, if length > f32::MIN_POSITIVE { 1.0 / length } else { 0.0 });
+            });
+        }
+        lengths
+    };
+    scaled(|nodes| &mut nodes.users);
+    scaled(|nodes| &mut nodes.items)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A descent of four factors.
+    pub(crate) fn small() -> Descent {
+        Descent {
+            factors: 4,
+            epochs: 1,
+            patience: 1,
+            stop: None,
+            rate: 0.01,
+            l2: 0.0,
+            batch: 8,
+            loss: Loss::Bpr,
+            sampler: Sampler::Uniform,
+            candidates: 1,
+            popularity: 0.0,
+            draws: 3,
+            negatives: 1,
+            pool: 8,
+            cosine: false,
+            length: None,
+            temperature: 1.0,
+            equal_users: true,
+        }
+    }
+
+    /// Asserts that [`Encoder::backward`] is the derivative of [`Encoder::forward`], by central differences of a random linear function of the layers
+    /// by some elements of every table and matrix.
+    pub(crate) fn assert_gradients_equal_finite_differences<E: Encoder>(
+        context: &Context<'_>,
+        encoder: &E,
+        factors: usize,
+    ) {
+        let mut rng = context.rng("differences");
+        let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
+        let mut random = |rows, cols| normal_matrix(&mut rng, rows, cols, 0.7);
+        let tables = Nodes { users: random(n_users, factors), items: random(n_items, factors) };
+        let matrices: Vec<Matrix> =
+            encoder.matrices(context).iter().map(|(_, matrix)| random(matrix.rows(), matrix.cols())).collect();
+        let parameters = Parameters { tables, matrices };
+        let (layers, tape) = encoder.forward(context, &parameters).unwrap().unwrap();
+        assert_eq!(layers.len(), encoder.weights().len());
+        let gradient: Vec<Nodes> = layers
+            .iter()
+            .map(|layer| Nodes {
+                users: random(n_users, layer.users.cols()),
+                items: random(n_items, layer.items.cols()),
+            })
+            .collect();
+        let value = |parameters: &Parameters| -> f64 {
+            let (layers, _) = encoder.forward(context, parameters).unwrap().unwrap();
+            let inner = |a: &Matrix, b: &Matrix| -> f64 {
+                a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            let of = |(layer, gradient): (&Nodes, &Nodes)| {
+                inner(&layer.users, &gradient.users) + inner(&layer.items, &gradient.items)
+            };
+            layers.iter().zip(&gradient).map(of).sum()
+        };
+        let mut back = encoder.backward(context, &parameters, tape, &gradient).unwrap();
+        assert_eq!(back.matrices.len(), parameters.matrices.len());
+        fn places(parameters: &mut Parameters) -> Vec<&mut Matrix> {
+            let Nodes { users, items } = &mut parameters.tables;
+            [users, items].into_iter().chain(&mut parameters.matrices).collect()
+        }
+        for (place, got) in places(&mut back).into_iter().enumerate() {
+            for at in (0..got.data().len()).step_by((got.data().len() / 23).max(1)) {
+                let shifted = |by: f32| {
+                    let mut parameters = parameters.clone();
+                    places(&mut parameters)[place].data_mut()[at] += by;
+                    value(&parameters)
+                };
+                // Short steps, since activations have corners.
+                let want = (shifted(1e-3) - shifted(-1e-3)) / 2e-3;
+                let got = f64::from(got.data()[at]);
+                assert!((got - want).abs() < 0.02 * want.abs().max(1.0), "matrix {place}, element {at}: {got} {want}");
+            }
+        }
     }
 }

@@ -80,7 +80,7 @@ impl ImplicitAls {
             self.solve(context, graph.items(), &users, &mut items)?;
             context.monitor.advance(sweep as u64 + 1);
         }
-        let layers = Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours: None };
+        let layers = Layers::of(users, items);
         if !layers.is_finite() {
             return Err(Error::Diverged {
                 model: self.name(),

@@ -22,9 +22,19 @@ pub(crate) struct Layers {
     pub(crate) items: Vec<Matrix>,
     pub(crate) weights: Vec<f32>,
     pub(crate) neighbours: Option<Neighbours>,
+    /// What else the teacher learned, by name: no score needs it, but what the vectors are made by.
+    pub(crate) matrices: Matrices,
 }
 
+/// Matrices by name.
+pub(crate) type Matrices = Vec<(String, Matrix)>;
+
 impl Layers {
+    /// One layer, whose inner products are the scores.
+    pub(crate) fn of(users: Matrix, items: Matrix) -> Layers {
+        Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours: None, matrices: Vec::new() }
+    }
+
     /// Whether every vector is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
@@ -60,7 +70,13 @@ impl Layers {
     /// Every layer rotated at random to a width of its own.
     pub(crate) fn rotated(&self, context: &Context<'_>, widths: &[usize]) -> Layers {
         let isa = context.isa;
-        let mut out = Layers { users: Vec::new(), items: Vec::new(), weights: self.weights.clone(), neighbours: None };
+        let mut out = Layers {
+            users: Vec::new(),
+            items: Vec::new(),
+            weights: self.weights.clone(),
+            neighbours: None,
+            matrices: Vec::new(),
+        };
         for (layer, (width, (users, items))) in widths.iter().zip(self.users.iter().zip(&self.items)).enumerate() {
             let rotation = rotation(isa, &mut context.rng(&format!("rotation {layer}")), users.cols(), *width);
             out.users.push(product(isa, users.into(), (&rotation).into()));
@@ -84,8 +100,10 @@ impl Layers {
     }
 
     /// Keeps what the score is made of.
-    pub(crate) fn save(self, state: &mut TrainState) {
+    pub(crate) fn save(mut self, state: &mut TrainState) {
+        let matrices = std::mem::take(&mut self.matrices);
         Taught::new(self).save(state);
+        matrices.into_iter().for_each(|(name, matrix)| state.push(&format!("teacher.{name}"), matrix));
     }
 
     /// Users and items such that a plain inner product is the score: all layers side by side, those of weight 0 left out. One layer of weight 1,

@@ -1,7 +1,7 @@
 //! LightGCN.
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder};
+use super::descent::{Descent, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::Adjacency;
@@ -46,6 +46,8 @@ impl Teacher for LightGcn {
 }
 
 impl Encoder for LightGcn {
+    type Tape = ();
+
     fn weights(&self) -> Vec<f32> {
         let layers = (self.hops + 1) as f32;
         match self.pooling {
@@ -55,7 +57,11 @@ impl Encoder for LightGcn {
     }
 
     /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean.
-    fn forward(&self, context: &Context<'_>, tables: &Nodes) -> Result<Option<Vec<Nodes>>> {
+    fn forward(
+        &self,
+        context: &Context<'_>,
+        Parameters { tables, .. }: &Parameters,
+    ) -> Result<Option<(Vec<Nodes>, ())>> {
         let adjacency = Adjacency::new(context.graph);
         let mut layers: Vec<Nodes> = Vec::with_capacity(self.hops + 1);
         for _ in 0..self.hops {
@@ -71,12 +77,18 @@ impl Encoder for LightGcn {
         if self.pooling == Pooling::Weighted || self.hops == 0 {
             layers.insert(0, tables.clone());
         }
-        Ok(Some(layers))
+        Ok(Some((layers, ())))
     }
 
     /// `A_hat` is symmetric, so the gradients go back by the same hops: `dV^(0) = G_0 + A_hat (G_1 + A_hat (G_2 + ...))`, where with the mean
     /// every `G_l` is the same.
-    fn backward(&self, context: &Context<'_>, gradient: &[Nodes]) -> Result<Option<Nodes>> {
+    fn backward(
+        &self,
+        context: &Context<'_>,
+        Parameters { tables, .. }: &Parameters,
+        (): (),
+        gradient: &[Nodes],
+    ) -> Result<Parameters> {
         let adjacency = Adjacency::new(context.graph);
         let own = |layer: usize| gradient.get(layer).or(gradient.first());
         let mut sum: Option<Nodes> = None;
@@ -85,7 +97,8 @@ impl Encoder for LightGcn {
                 sum = Some(hop(context, &adjacency, last, own(layer))?);
             }
         }
-        Ok(sum.or_else(|| own(0).cloned()))
+        let tables = sum.or_else(|| own(0).cloned()).unwrap_or_else(|| tables.zeroed());
+        Ok(Parameters { tables, matrices: Vec::new() })
     }
 }
 
@@ -107,32 +120,13 @@ pub(crate) fn hop(
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::model::{Loss, Sampler};
+    use crate::train::model::Loss;
     use crate::train::optim::random::normal_matrix;
+    use crate::train::teacher::descent::tests::small;
     use rayon::prelude::*;
 
     fn model(hops: usize, pooling: Pooling) -> LightGcn {
-        let descent = Descent {
-            factors: 4,
-            epochs: 1,
-            patience: 1,
-            stop: None,
-            rate: 0.01,
-            l2: 0.0,
-            batch: 8,
-            loss: Loss::Bpr,
-            sampler: Sampler::Uniform,
-            candidates: 1,
-            popularity: 0.0,
-            draws: 3,
-            negatives: 1,
-            pool: 8,
-            cosine: false,
-            length: None,
-            temperature: 1.0,
-            equal_users: true,
-        };
-        LightGcn { descent, hops, pooling }
+        LightGcn { descent: small(), hops, pooling }
     }
 
     fn inner(a: &Nodes, b: &Nodes) -> f64 {
@@ -152,13 +146,14 @@ mod tests {
         for pooling in [Pooling::Mean, Pooling::Weighted] {
             for hops in 0..4 {
                 let model = model(hops, pooling);
-                let tables = nodes();
-                let layers = model.forward(&context, &tables).unwrap().unwrap();
+                let parameters = Parameters { tables: nodes(), matrices: Vec::new() };
+                let (layers, ()) = model.forward(&context, &parameters).unwrap().unwrap();
+                let tables = &parameters.tables;
                 assert_eq!(layers.len(), model.weights().len());
                 let gradient: Vec<Nodes> = layers.iter().map(|_| nodes()).collect();
-                let back = model.backward(&context, &gradient).unwrap().unwrap();
+                let back = model.backward(&context, &parameters, (), &gradient).unwrap().tables;
                 let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
-                let error = (forth - inner(&tables, &back)).abs();
+                let error = (forth - inner(tables, &back)).abs();
                 assert!(error < 1e-3, "{pooling:?} {hops}: {forth} differs by {error}");
             }
         }
@@ -194,8 +189,9 @@ mod tests {
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let tables = Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
-        let sum = model(2, Pooling::Mean).forward(&context, &tables).unwrap().unwrap().remove(0);
-        let layers = model(2, Pooling::Weighted).forward(&context, &tables).unwrap().unwrap();
+        let parameters = Parameters { tables, matrices: Vec::new() };
+        let forward = |pooling| model(2, pooling).forward(&context, &parameters).unwrap().unwrap().0;
+        let (sum, layers) = (forward(Pooling::Mean).remove(0), forward(Pooling::Weighted));
         for (at, &sum) in sum.items.data().iter().enumerate() {
             let want: f32 = layers.iter().map(|layer| layer.items.data()[at]).sum();
             assert!((sum - want).abs() < 1e-5, "{sum} {want}");

@@ -1,7 +1,7 @@
 //! Matrix factorisation by gradients.
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder};
+use super::descent::{Descent, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::train::context::Context;
@@ -28,15 +28,18 @@ impl Teacher for Mf {
 }
 
 impl Encoder for Mf {
+    type Tape = ();
+
     fn weights(&self) -> Vec<f32> {
         vec![1.0]
     }
 
-    fn forward(&self, _: &Context<'_>, _: &Nodes) -> Result<Option<Vec<Nodes>>> {
+    fn forward(&self, _: &Context<'_>, _: &Parameters) -> Result<Option<(Vec<Nodes>, ())>> {
         Ok(None)
     }
 
-    fn backward(&self, _: &Context<'_>, _: &[Nodes]) -> Result<Option<Nodes>> {
-        Ok(None)
+    /// Never asked for, since nothing lies before the tables.
+    fn backward(&self, _: &Context<'_>, parameters: &Parameters, (): (), _: &[Nodes]) -> Result<Parameters> {
+        Ok(parameters.clone())
     }
 }

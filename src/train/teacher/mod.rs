@@ -7,6 +7,7 @@ pub(crate) mod layers;
 mod lightgcn;
 mod mf;
 mod neighbours;
+mod ngcf;
 pub(crate) mod scores;
 
 pub(crate) use block::Nodes;
@@ -15,6 +16,7 @@ pub(crate) use ials::ImplicitAls;
 pub(crate) use lightgcn::{LightGcn, Pooling, hop};
 pub(crate) use mf::Mf;
 pub(crate) use neighbours::Neighbours;
+pub(crate) use ngcf::Ngcf;
 
 use crate::error::Result;
 use crate::train::context::Context;

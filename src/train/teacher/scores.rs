@@ -304,6 +304,7 @@ mod tests {
             items: vec![normal_matrix(&mut rng, n_items, 5, 1.0), normal_matrix(&mut rng, n_items, 3, 1.0)],
             weights: vec![0.5, 2.0],
             neighbours: Some(neighbours.clone()),
+            matrices: Vec::new(),
         };
         let scores = Scores::new(&context, &teacher);
         let weights = neighbours.weights();

@@ -232,6 +232,7 @@ fn tables(context: &Context<'_>, segments: &[Nodes], weights: &[f32]) -> Tables 
         items: segments.iter().map(|segment| segment.items.clone()).collect(),
         weights: weights.iter().map(|weight| weight * weight).collect(),
         neighbours: None,
+        matrices: Vec::new(),
     };
     let mut tables = Tables { clip: UNSURE * START, ..Tables::of_signs(context.isa, &layers) };
     for (scales, rows) in
@@ -277,7 +278,7 @@ mod tests {
     fn noise(context: &Context<'_>, width: usize) -> Layers {
         let mut rng = context.rng("noise");
         let mut table = |rows| normal_matrix(&mut rng, rows, width, 0.1);
-        Layers { users: vec![table(41)], items: vec![table(33)], weights: vec![1.0], neighbours: None }
+        Layers::of(table(41), table(33))
     }
 
     /// The share of pairs of an item of the user's block and one of the other that are in order.

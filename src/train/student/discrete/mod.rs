@@ -336,7 +336,7 @@ mod tests {
         let context = crate::train::tests::context(&graph, &());
         let (mut users, items) = (normal_matrix(&mut rng, n_users, 8, 1.0), normal_matrix(&mut rng, n_items, 8, 1.0));
         users.row_mut(0).fill(0.0);
-        let teacher = Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours: None };
+        let teacher = Layers::of(users, items);
         let model = Discrete { sweeps: 1, list: 5, emphasis: 0.5 };
         let start = Tables::rotated(&context, &teacher, &[64]);
         let mut training = Training::new(&model, &context, &teacher, start).unwrap();

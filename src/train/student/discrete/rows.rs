@@ -364,12 +364,8 @@ mod tests {
         // Nothing is learned of nodes without interactions.
         users.row_mut(7).fill(0.0);
         items.row_mut(5).fill(0.0);
-        Layers {
-            users: vec![users],
-            items: vec![items],
-            weights: vec![1.0],
-            neighbours: Some(Neighbours::fit(context, 2.0).unwrap().scaled(0.3).unwrap()),
-        }
+        let neighbours = Some(Neighbours::fit(context, 2.0).unwrap().scaled(0.3).unwrap());
+        Layers { neighbours, ..Layers::of(users, items) }
     }
 
     /// All rows fitted again are, bit for bit, those of a whole sweep of the student, but for the magnitudes of users, which are those of the items that they
