@@ -7,6 +7,6 @@ mod csr;
 pub(crate) mod postings;
 mod scatter;
 
-pub(crate) use adjacency::Adjacency;
+pub(crate) use adjacency::{Adjacency, EdgeMask};
 pub use bipartite::Bipartite;
 pub use csr::Csr;

@@ -79,6 +79,11 @@ fn every_model() -> Vec<(String, TrainOptions)> {
                 .set("teacher.pooling", "weighted")
                 .set("codes.rotation", "none"),
         ),
+        ("sgcn", small(model(Model::Sgcn))),
+        ("sgcn, pathwise", small(model(Model::Sgcn)).set("teacher.mask_gradient", "pathwise")),
+        ("sgcn, ngcf", small(model(Model::Sgcn)).teacher(TeacherKind::Ngcf)),
+        ("l2q-gcn", small(model(Model::L2q))),
+        ("l2q-gcn_anl", small(model(Model::L2qAnl))),
         ("ngcf", small(model(Model::Ngcf))),
         ("ngcf, cosines, discrete", small(model(Model::Ngcf)).loss(Loss::Softmax).student(StudentKind::Discrete)),
         ("bigear", bigear(Model::Bigear)),

@@ -78,6 +78,12 @@ named! {
         LightGcn = "lightgcn",
         /// NGCF (Wang et al., SIGIR 2019), then signs of its rotated hops.
         Ngcf = "ngcf",
+        /// SGCN (Chen et al., SIGIR 2021): LightGCN that learns which edges to propagate over; `teacher.masks` does so for NGCF.
+        Sgcn = "sgcn",
+        /// L2Q-GCN (arXiv 2112.01944): codes learned inside the convolution at every depth, without a teacher.
+        L2q = "l2q-gcn",
+        /// L2Q-GCN_anl: the same with scalers and annealed gradients.
+        L2qAnl = "l2q-gcn_anl",
         /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
         Mf = "mf",
         /// Implicit-feedback ALS, then signs of its rotated vectors.
@@ -96,13 +102,15 @@ named! {
         LightGcn = "lightgcn",
         /// The same with weights and an activation a hop.
         Ngcf = "ngcf",
+        /// Codes inside the convolution, which are its vectors.
+        L2q = "l2q-gcn",
     }
 }
 
 impl TeacherKind {
     /// Whether it propagates over the graph, so that its layers are its own.
     pub(crate) fn has_hops(self) -> bool {
-        matches!(self, TeacherKind::LightGcn | TeacherKind::Ngcf)
+        matches!(self, TeacherKind::LightGcn | TeacherKind::Ngcf | TeacherKind::L2q)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::train::optim::estimator::Estimator;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
-use crate::train::teacher::{Descent, ImplicitAls, LightGcn, Mf, Ngcf, Pooling, Teacher};
+use crate::train::teacher::{Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, Pooling, Teacher};
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
 const MOST_DRAWS: usize = 32;
@@ -126,7 +126,7 @@ impl Plan {
                         remedy: "set teacher.similarity=dot or teacher.pooling=mean".to_owned(),
                     });
                 }
-                Box::new(LightGcn { descent, hops, pooling })
+                Box::new(LightGcn { descent, hops, pooling, masking: masking(&reader, options, hops)? })
             }
             TeacherKind::Ngcf => {
                 let hops = options.layers.map_or(3, |hops| hops as usize);
@@ -137,7 +137,25 @@ impl Plan {
                     });
                 }
                 let descent = descent(&reader, options, parts, Some((hops, Pooling::Mean)), size)?;
-                Box::new(Ngcf { descent, hops })
+                Box::new(Ngcf { descent, hops, masking: masking(&reader, options, hops)? })
+            }
+            TeacherKind::L2q => {
+                let hops = options.layers.map_or(2, |hops| hops as usize);
+                // Its layers are the codes.
+                let descent = descent(&reader, options, parts, Some((hops, Pooling::Weighted)), size)?;
+                let annealing = reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl);
+                let steepness = |setting, default| reader.number(setting, default);
+                let annealing = annealing.then(|| {
+                    (steepness(&settings::TEACHER_STEEPNESS, 1.0), steepness(&settings::TEACHER_LAST_STEEPNESS, 8.0))
+                });
+                let quantised = reader.switch(&settings::TEACHER_QUANTISED, true);
+                Box::new(L2q {
+                    descent,
+                    hops,
+                    annealing,
+                    quantised,
+                    inside: reader.switch(&settings::TEACHER_INSIDE, true),
+                })
             }
         };
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
@@ -153,7 +171,8 @@ impl Plan {
                         remedy: "leave them out, or choose the student discrete".to_owned(),
                     });
                 }
-                let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], true);
+                let is_coded = parts.teacher == TeacherKind::L2q;
+                let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], !is_coded);
                 (Coding::signs(teacher.as_ref(), options.bits as usize, rotated), 0, Box::new(Signs))
             }
             StudentKind::Bigear => {
@@ -214,6 +233,8 @@ impl Parts {
             Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
             Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
             Model::Ngcf => (TeacherKind::Ngcf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::L2q | Model::L2qAnl => (TeacherKind::L2q, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
             Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
         };
@@ -235,6 +256,27 @@ fn ials(reader: &Reader<'_>, base: ImplicitAls) -> ImplicitAls {
         regularisation: reader.number(&settings::TEACHER_REGULARISATION, base.regularisation),
         exponent: reader.number(&settings::TEACHER_EXPONENT, base.exponent),
     }
+}
+
+/// The masks of edges, if they are learned.
+fn masking(reader: &Reader<'_>, options: &TrainOptions, hops: usize) -> Result<Option<Masking>> {
+    if !reader.switch(&settings::TEACHER_MASKS, options.model == Model::Sgcn) {
+        return Ok(None);
+    }
+    if hops == 0 {
+        return Err(Error::InvalidArgument {
+            what: "masks of no hops' edges".to_owned(),
+            remedy: "choose at least one layer, or leave the masks out".to_owned(),
+        });
+    }
+    let gradients = [("arm", MaskGradient::Arm), ("pathwise", MaskGradient::Pathwise)];
+    Ok(Some(Masking {
+        start: reader.number(&settings::TEACHER_MASK_START, 1.0),
+        gradient: reader.choice(&settings::TEACHER_MASK_GRADIENT, &gradients, MaskGradient::Arm),
+        sparsity: reader.number(&settings::TEACHER_MASK_SPARSITY, 1e-7),
+        nuclear: reader.number(&settings::TEACHER_MASK_NUCLEAR, 1e-4),
+        rank: reader.count(&settings::TEACHER_MASK_RANK, 8),
+    }))
 }
 
 /// Settings of a gradient teacher on a graph, behind `hops` of propagation if any.

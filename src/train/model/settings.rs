@@ -94,6 +94,17 @@ settings! {
     TEACHER_TEMPERATURE = "teacher.temperature", Domain::Number(1e-3, 1e3), "infonce and softmax losses: what scores are divided by";
     TEACHER_USERS = "teacher.users", Domain::Choice(&["equal", "pairs"]), "softmax loss: weigh users alike, as recall does, or by their interactions";
     TEACHER_POOLING = "teacher.pooling", Domain::Choice(&["mean", "weighted"]), "lightgcn: average the hops, or keep each with BiGeaR's weight (l + 1) / (L + 1)";
+    TEACHER_MASKS = "teacher.masks", Domain::Switch, "lightgcn and ngcf: learn which edges every hop keeps, as SGCN does";
+    TEACHER_MASK_GRADIENT = "teacher.mask_gradient", Domain::Choice(&["arm", "pathwise"]), "masks: learn by two losses against each other, or by the derivative of one";
+    TEACHER_MASK_START = "teacher.mask_start", Domain::Number(-20.0, 20.0), "masks: logit of an edge at the start; it stays while that is above 0";
+    TEACHER_MASK_SPARSITY = "teacher.mask_sparsity", Domain::Number(0.0, 1e3), "masks: beta, the penalty of an edge that is kept";
+    TEACHER_MASK_NUCLEAR = "teacher.mask_nuclear", Domain::Number(0.0, 1e3), "masks: gamma, the penalty of the nuclear norm of every hop's adjacency";
+    TEACHER_MASK_RANK = "teacher.mask_rank", Domain::Count(1, 64), "masks: singular values that norm is taken of";
+    TEACHER_ANNEALING = "teacher.annealing", Domain::Switch, "l2q-gcn: a scaler for every segment, and gradients of a hyperbolic tangent that grows steeper";
+    TEACHER_STEEPNESS = "teacher.steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the first step";
+    TEACHER_LAST_STEEPNESS = "teacher.last_steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the last step";
+    TEACHER_QUANTISED = "teacher.quantised", Domain::Switch, "l2q-gcn: take signs inside the convolution, or train its model of full precision";
+    TEACHER_INSIDE = "teacher.inside", Domain::Switch, "l2q-gcn: propagate the codes, or what they are the signs of";
 
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
     TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";

@@ -1,5 +1,6 @@
 //! Training of tables by gradients.
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::block::{Nodes, Objective, Scored};
@@ -50,6 +51,8 @@ impl Parameters {
 pub(crate) trait Encoder: Sync {
     /// What the way forward leaves for the way back.
     type Tape;
+    /// What is drawn for every step.
+    type Draw: Default;
 
     /// The weight of every layer of vectors; scores are those of [`Scored`].
     fn weights(&self) -> Vec<f32>;
@@ -60,11 +63,34 @@ pub(crate) trait Encoder: Sync {
         Vec::new()
     }
 
-    /// The layers of the parameters; `None` where the tables themselves are the only one.
+    /// Draws for a step, when a share of `progress` of all steps is done.
+    fn draw(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        progress: f32,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self::Draw {
+        let _ = (context, parameters, progress, rng);
+        Self::Draw::default()
+    }
+
+    /// What stands for the draws once nothing is learned any more.
+    fn expected(&self, context: &Context<'_>, parameters: &Parameters) -> Self::Draw {
+        let _ = (context, parameters);
+        Self::Draw::default()
+    }
+
+    /// The layers of the parameters under a draw; `None` where the tables themselves are the only one.
     ///
     /// # Errors
     /// `Cancelled`.
-    fn forward(&self, context: &Context<'_>, parameters: &Parameters) -> Result<Option<(Vec<Nodes>, Self::Tape)>>;
+    fn forward(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        draw: &Self::Draw,
+    ) -> Result<Option<(Vec<Nodes>, Self::Tape)>>;
 
     /// The gradient by the parameters from that by the layers, whose tape this is: the transposed derivative of [`Encoder::forward`].
     ///
@@ -74,9 +100,30 @@ pub(crate) trait Encoder: Sync {
         &self,
         context: &Context<'_>,
         parameters: &Parameters,
+        draw: &Self::Draw,
         tape: Self::Tape,
         gradient: &[Nodes],
     ) -> Result<Parameters>;
+
+    /// The draw that is compared with another by the loss of the same pairs, where that is how a gradient is estimated.
+    fn opposite(&self, context: &Context<'_>, parameters: &Parameters, draw: &Self::Draw) -> Option<Self::Draw> {
+        let _ = (context, parameters, draw);
+        None
+    }
+
+    /// Adds to the gradient, a sum over `pairs`, what is no derivative by the layers: penalties, and where there is an opposite, what the losses of the
+    /// draw and of its opposite say.
+    fn add_penalties(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        draw: &Self::Draw,
+        losses: Option<(f64, f64)>,
+        pairs: usize,
+        gradient: &mut Parameters,
+    ) {
+        let _ = (context, parameters, draw, losses, pairs, gradient);
+    }
 }
 
 /// How tables are trained. An epoch visits every user once. A step takes `batch` users, block by block: each block scores its users' positives
@@ -153,7 +200,8 @@ impl Descent {
             let (mut loss, mut pairs) = (0.0, 0);
             for batch in order.chunks(self.batch) {
                 let rate = self.rate * (1.0 - (1.0 - LEAST_RATE) * step as f32 / steps as f32);
-                let done = training.step(context, batch, rate, &mut rng)?;
+                let progress = step as f32 / steps as f32;
+                let done = training.step(context, batch, (rate, progress), &mut rng)?;
                 (loss, pairs, step) = (loss + done.0, pairs + done.1, step + 1);
                 context.monitor.advance(step);
             }
@@ -258,12 +306,14 @@ impl<'a, E: Encoder> Training<'a, E> {
         &mut self,
         context: &Context<'_>,
         batch: &[u32],
-        rate: f32,
-        rng: &mut rand_xoshiro::Xoshiro256PlusPlus,
+        (rate, progress): (f32, f32),
+        rng: &mut Xoshiro256PlusPlus,
     ) -> Result<(f64, usize)> {
         let isa = context.isa;
         let (mut loss, mut pairs) = (0.0, 0);
-        let encoded = self.encoder.forward(context, &self.parameters)?;
+        let draw = self.encoder.draw(context, &self.parameters, progress, rng);
+        let before = rng.clone();
+        let encoded = self.encoder.forward(context, &self.parameters, &draw)?;
         let tables = std::slice::from_ref(&self.parameters.tables);
         let layers = encoded.as_ref().map_or(tables, |(layers, _)| layers);
         let scored = Scored { layers, weights: &self.weights };
@@ -283,8 +333,14 @@ impl<'a, E: Encoder> Training<'a, E> {
         let tape = encoded.map(|(_, tape)| tape);
         context.check()?;
         let is_sparse = tape.is_none();
-        let back = |tape| self.encoder.backward(context, &self.parameters, tape, &self.gradient);
+        let back = |tape| self.encoder.backward(context, &self.parameters, &draw, tape, &self.gradient);
         let mut pulled = tape.map(back).transpose()?;
+        if let Some(pulled) = &mut pulled {
+            let opposite = self.encoder.opposite(context, &self.parameters, &draw);
+            let losses = opposite.map(|opposite| self.loss(context, batch, &opposite, before)).transpose()?;
+            let losses = losses.map(|opposite| (loss, opposite));
+            self.encoder.add_penalties(context, &self.parameters, &draw, losses, pairs, pulled);
+        }
         let tables = match &mut pulled {
             Some(pulled) => Some(&mut pulled.tables),
             None => self.gradient.first_mut(),
@@ -322,6 +378,25 @@ impl<'a, E: Encoder> Training<'a, E> {
         Ok((loss, pairs))
     }
 
+    /// The sum of the losses of a step's pairs under another draw.
+    fn loss(
+        &mut self,
+        context: &Context<'_>,
+        batch: &[u32],
+        draw: &E::Draw,
+        mut rng: Xoshiro256PlusPlus,
+    ) -> Result<f64> {
+        let encoded = self.encoder.forward(context, &self.parameters, draw)?;
+        let tables = std::slice::from_ref(&self.parameters.tables);
+        let layers = encoded.as_ref().map_or(tables, |(layers, _)| layers);
+        let scored = Scored { layers, weights: &self.weights };
+        let mut loss = 0.0;
+        for block in batch.chunks(BLOCK) {
+            loss += self.objective.block(context, scored, block, &mut self.slots, &mut rng)?.loss;
+        }
+        Ok(loss)
+    }
+
     /// Recall at 20 on what is held out, and where cosines are scored the power of the items' lengths that gives it.
     fn recall(&self, context: &Context<'_>) -> Result<Option<(f64, f32)>> {
         if !self.model.cosine {
@@ -352,7 +427,8 @@ impl<'a, E: Encoder> Training<'a, E> {
     /// and has length 1 where cosines are scored. Nodes without interactions have learned nothing, so their vectors are zero.
     fn vectors(&self, context: &Context<'_>) -> Result<(Layers, Vec<f32>)> {
         let isa = context.isa;
-        let encoded = self.encoder.forward(context, &self.parameters)?;
+        let draw = self.encoder.expected(context, &self.parameters);
+        let encoded = self.encoder.forward(context, &self.parameters, &draw)?;
         let mut layers = encoded.map_or_else(|| vec![self.parameters.tables.clone()], |(layers, _)| layers);
         let mut weights: Vec<f32> = self.weights.iter().map(|w| w * w).collect();
         let mut lengths = Vec::new();
@@ -416,6 +492,11 @@ fn unit(isa: Isa, layers: &mut [Nodes], weights: &[f32]) -> Vec<f32> {
 pub(crate) mod tests {
     use super::*;
 
+    /// No parameters.
+    pub(crate) fn nothing() -> Parameters {
+        Parameters { tables: Nodes::zeros(0, 0, 0), matrices: Vec::new() }
+    }
+
     /// A descent of four factors.
     pub(crate) fn small() -> Descent {
         Descent {
@@ -454,7 +535,8 @@ pub(crate) mod tests {
         let matrices: Vec<Matrix> =
             encoder.matrices(context).iter().map(|(_, matrix)| random(matrix.rows(), matrix.cols())).collect();
         let parameters = Parameters { tables, matrices };
-        let (layers, tape) = encoder.forward(context, &parameters).unwrap().unwrap();
+        let draw = encoder.draw(context, &parameters, 0.5, &mut context.rng("draw"));
+        let (layers, tape) = encoder.forward(context, &parameters, &draw).unwrap().unwrap();
         assert_eq!(layers.len(), encoder.weights().len());
         let gradient: Vec<Nodes> = layers
             .iter()
@@ -464,7 +546,7 @@ pub(crate) mod tests {
             })
             .collect();
         let value = |parameters: &Parameters| -> f64 {
-            let (layers, _) = encoder.forward(context, parameters).unwrap().unwrap();
+            let (layers, _) = encoder.forward(context, parameters, &draw).unwrap().unwrap();
             let inner = |a: &Matrix, b: &Matrix| -> f64 {
                 a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
             };
@@ -473,7 +555,7 @@ pub(crate) mod tests {
             };
             layers.iter().zip(&gradient).map(of).sum()
         };
-        let mut back = encoder.backward(context, &parameters, tape, &gradient).unwrap();
+        let mut back = encoder.backward(context, &parameters, &draw, tape, &gradient).unwrap();
         assert_eq!(back.matrices.len(), parameters.matrices.len());
         fn places(parameters: &mut Parameters) -> Vec<&mut Matrix> {
             let Nodes { users, items } = &mut parameters.tables;

@@ -1,10 +1,14 @@
 //! LightGCN.
 
+use rand_xoshiro::Xoshiro256PlusPlus;
+
 use super::block::Nodes;
 use super::descent::{Descent, Encoder, Parameters};
+use super::masks::{MASKS, Masking, Masks};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::Adjacency;
+use crate::kernel::dense::{Matrix, add_scaled};
 use crate::train::context::Context;
 
 /// What becomes of the hops.
@@ -23,11 +27,13 @@ pub(crate) struct LightGcn {
     /// `L`.
     pub(crate) hops: usize,
     pub(crate) pooling: Pooling,
+    /// Masks of every hop's edges, where they are learned.
+    pub(crate) masking: Option<Masking>,
 }
 
 impl Teacher for LightGcn {
     fn name(&self) -> &'static str {
-        "LightGCN"
+        if self.masking.is_some() { "S-LightGCN" } else { "LightGCN" }
     }
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
@@ -46,7 +52,9 @@ impl Teacher for LightGcn {
 }
 
 impl Encoder for LightGcn {
-    type Tape = ();
+    /// The layers, where edges are masked.
+    type Tape = Vec<Nodes>;
+    type Draw = Masks;
 
     fn weights(&self) -> Vec<f32> {
         let layers = (self.hops + 1) as f32;
@@ -56,12 +64,48 @@ impl Encoder for LightGcn {
         }
     }
 
+    fn matrices(&self, context: &Context<'_>) -> Vec<(&'static str, Matrix)> {
+        self.masking.iter().map(|masking| (MASKS, masking.logits(context.graph, self.hops))).collect()
+    }
+
+    fn draw(&self, context: &Context<'_>, parameters: &Parameters, _: f32, rng: &mut Xoshiro256PlusPlus) -> Masks {
+        let masks = self.masking.as_ref().zip(parameters.matrices.first());
+        masks.map_or_else(Masks::default, |(masking, logits)| masking.draw(context.graph, logits, rng))
+    }
+
+    fn expected(&self, context: &Context<'_>, parameters: &Parameters) -> Masks {
+        parameters.matrices.first().map_or_else(Masks::default, |logits| Masking::expected(context.graph, logits))
+    }
+
+    fn opposite(&self, context: &Context<'_>, parameters: &Parameters, draw: &Masks) -> Option<Masks> {
+        self.masking.as_ref()?.opposite(context.graph, parameters.matrices.first()?, draw)
+    }
+
+    fn add_penalties(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        draw: &Masks,
+        losses: Option<(f64, f64)>,
+        pairs: usize,
+        gradient: &mut Parameters,
+    ) {
+        let masks = parameters.matrices.first().zip(gradient.matrices.first_mut());
+        if let Some((masking, (logits, by))) = self.masking.as_ref().zip(masks) {
+            masking.add_penalties(context, logits, draw, losses, pairs, by);
+        }
+    }
+
     /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean.
     fn forward(
         &self,
         context: &Context<'_>,
         Parameters { tables, .. }: &Parameters,
-    ) -> Result<Option<(Vec<Nodes>, ())>> {
+        draw: &Masks,
+    ) -> Result<Option<(Vec<Nodes>, Vec<Nodes>)>> {
+        if self.masking.is_some() {
+            return self.masked(context, tables, draw).map(Some);
+        }
         let adjacency = Adjacency::new(context.graph);
         let mut layers: Vec<Nodes> = Vec::with_capacity(self.hops + 1);
         for _ in 0..self.hops {
@@ -77,7 +121,7 @@ impl Encoder for LightGcn {
         if self.pooling == Pooling::Weighted || self.hops == 0 {
             layers.insert(0, tables.clone());
         }
-        Ok(Some((layers, ())))
+        Ok(Some((layers, Vec::new())))
     }
 
     /// `A_hat` is symmetric, so the gradients go back by the same hops: `dV^(0) = G_0 + A_hat (G_1 + A_hat (G_2 + ...))`, where with the mean
@@ -85,20 +129,46 @@ impl Encoder for LightGcn {
     fn backward(
         &self,
         context: &Context<'_>,
-        Parameters { tables, .. }: &Parameters,
-        (): (),
+        Parameters { tables, matrices }: &Parameters,
+        draw: &Masks,
+        tape: Vec<Nodes>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
-        let adjacency = Adjacency::new(context.graph);
         let own = |layer: usize| gradient.get(layer).or(gradient.first());
+        let mut by_masks = matrices.first().map(|logits| Matrix::zeros(logits.rows(), logits.cols()));
         let mut sum: Option<Nodes> = None;
         for layer in (0..self.hops).rev() {
-            if let Some(last) = sum.as_ref().or(own(layer + 1)) {
-                sum = Some(hop(context, &adjacency, last, own(layer))?);
+            let Some(last) = sum.as_ref().or(own(layer + 1)) else { continue };
+            if let (Some(masking), Some(logits), Some(by)) = (&self.masking, matrices.first(), &mut by_masks) {
+                masking.add_pathwise(context, logits, layer, (&tape[layer], last), by);
             }
+            sum = Some(hop(context, &draw.adjacency(context.graph, layer), last, own(layer))?);
         }
         let tables = sum.or_else(|| own(0).cloned()).unwrap_or_else(|| tables.zeroed());
-        Ok(Parameters { tables, matrices: Vec::new() })
+        Ok(Parameters { tables, matrices: by_masks.into_iter().collect() })
+    }
+}
+
+impl LightGcn {
+    /// The layers under masks, and every hop.
+    fn masked(&self, context: &Context<'_>, tables: &Nodes, masks: &Masks) -> Result<(Vec<Nodes>, Vec<Nodes>)> {
+        let mut hops = vec![tables.clone()];
+        for at in 0..self.hops {
+            let next = hop(context, &masks.adjacency(context.graph, at), &hops[at], None)?;
+            hops.push(next);
+        }
+        let layers = match self.pooling {
+            Pooling::Weighted => hops.clone(),
+            Pooling::Mean => {
+                let mut sum = tables.zeroed();
+                for Nodes { users, items } in &hops {
+                    add_scaled(context.isa, sum.users.data_mut(), 1.0, users.data());
+                    add_scaled(context.isa, sum.items.data_mut(), 1.0, items.data());
+                }
+                vec![sum]
+            }
+        };
+        Ok((layers, hops))
     }
 }
 
@@ -123,10 +193,11 @@ mod tests {
     use crate::train::model::Loss;
     use crate::train::optim::random::normal_matrix;
     use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::masks::MaskGradient;
     use rayon::prelude::*;
 
     fn model(hops: usize, pooling: Pooling) -> LightGcn {
-        LightGcn { descent: small(), hops, pooling }
+        LightGcn { descent: small(), hops, pooling, masking: None }
     }
 
     fn inner(a: &Nodes, b: &Nodes) -> f64 {
@@ -147,15 +218,41 @@ mod tests {
             for hops in 0..4 {
                 let model = model(hops, pooling);
                 let parameters = Parameters { tables: nodes(), matrices: Vec::new() };
-                let (layers, ()) = model.forward(&context, &parameters).unwrap().unwrap();
+                let masks = Masks::default();
+                let (layers, tape) = model.forward(&context, &parameters, &masks).unwrap().unwrap();
                 let tables = &parameters.tables;
                 assert_eq!(layers.len(), model.weights().len());
                 let gradient: Vec<Nodes> = layers.iter().map(|_| nodes()).collect();
-                let back = model.backward(&context, &parameters, (), &gradient).unwrap().tables;
+                let back = model.backward(&context, &parameters, &masks, tape, &gradient).unwrap().tables;
                 let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
                 let error = (forth - inner(tables, &back)).abs();
                 assert!(error < 1e-3, "{pooling:?} {hops}: {forth} differs by {error}");
             }
+        }
+    }
+
+    /// Under drawn masks the way back is still the derivative by the tables.
+    #[test]
+    fn masked_gradients_equal_finite_differences() {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let mut nodes =
+            || Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
+        let masking = Masking { start: 0.3, gradient: MaskGradient::Pathwise, sparsity: 0.0, nuclear: 0.0, rank: 1 };
+        for pooling in [Pooling::Mean, Pooling::Weighted] {
+            let model = LightGcn { masking: Some(masking.clone()), ..model(2, pooling) };
+            let matrices: Vec<Matrix> = model.matrices(&context).into_iter().map(|(_, matrix)| matrix).collect();
+            let parameters = Parameters { tables: nodes(), matrices };
+            let masks = model.draw(&context, &parameters, 0.0, &mut context.rng("draw"));
+            let (layers, tape) = model.forward(&context, &parameters, &masks).unwrap().unwrap();
+            let gradient: Vec<Nodes> = layers.iter().map(|_| nodes()).collect();
+            let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
+            let back = model.backward(&context, &parameters, &masks, tape, &gradient).unwrap();
+            assert!((forth - inner(&parameters.tables, &back.tables)).abs() < 1e-3, "{pooling:?}");
+            // By the logits it is as if masks were the probabilities.
+            assert!(back.matrices[0].data().iter().any(|&by| by != 0.0));
         }
     }
 
@@ -190,7 +287,7 @@ mod tests {
         let mut rng = context.rng("test");
         let tables = Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
         let parameters = Parameters { tables, matrices: Vec::new() };
-        let forward = |pooling| model(2, pooling).forward(&context, &parameters).unwrap().unwrap().0;
+        let forward = |pooling| model(2, pooling).forward(&context, &parameters, &Masks::default()).unwrap().unwrap().0;
         let (sum, layers) = (forward(Pooling::Mean).remove(0), forward(Pooling::Weighted));
         for (at, &sum) in sum.items.data().iter().enumerate() {
             let want: f32 = layers.iter().map(|layer| layer.items.data()[at]).sum();

@@ -29,17 +29,18 @@ impl Teacher for Mf {
 
 impl Encoder for Mf {
     type Tape = ();
+    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0]
     }
 
-    fn forward(&self, _: &Context<'_>, _: &Parameters) -> Result<Option<(Vec<Nodes>, ())>> {
+    fn forward(&self, _: &Context<'_>, _: &Parameters, (): &()) -> Result<Option<(Vec<Nodes>, ())>> {
         Ok(None)
     }
 
     /// Never asked for, since nothing lies before the tables.
-    fn backward(&self, _: &Context<'_>, parameters: &Parameters, (): (), _: &[Nodes]) -> Result<Parameters> {
+    fn backward(&self, _: &Context<'_>, parameters: &Parameters, (): &(), (): (), _: &[Nodes]) -> Result<Parameters> {
         Ok(parameters.clone())
     }
 }

@@ -1,13 +1,14 @@
 //! NGCF.
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::block::Nodes;
 use super::descent::{Descent, Encoder, Parameters};
 use super::lightgcn::hop;
+use super::masks::{MASKS, Masking, Masks};
 use super::{Fit, Teacher};
 use crate::error::Result;
-use crate::graph::Adjacency;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_product, add_scaled, product};
 use crate::train::context::Context;
 use crate::train::optim::loss::{normalise, normalise_back};
@@ -34,6 +35,8 @@ pub(crate) struct Ngcf {
     pub(crate) descent: Descent,
     /// `L`, at most [`Ngcf::HOPS`].
     pub(crate) hops: usize,
+    /// Masks of every hop's edges, where they are learned.
+    pub(crate) masking: Option<Masking>,
 }
 
 /// What the way back needs of a hop.
@@ -51,7 +54,7 @@ impl Ngcf {
 
 impl Teacher for Ngcf {
     fn name(&self) -> &'static str {
-        "NGCF"
+        if self.masking.is_some() { "S-NGCF" } else { "NGCF" }
     }
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
@@ -65,6 +68,7 @@ impl Teacher for Ngcf {
 
 impl Encoder for Ngcf {
     type Tape = Vec<Passed>;
+    type Draw = Masks;
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; self.hops + 1]
@@ -79,21 +83,51 @@ impl Encoder for Ngcf {
             let mut weights = || normal_matrix(&mut rng, d, d, (1.0 / d as f32).sqrt());
             matrices.extend([(*sum, weights()), (*product, weights()), (*bias, Matrix::zeros(1, d))]);
         }
+        matrices.extend(self.masking.iter().map(|masking| (MASKS, masking.logits(context.graph, self.hops))));
         matrices
+    }
+
+    fn draw(&self, context: &Context<'_>, parameters: &Parameters, _: f32, rng: &mut Xoshiro256PlusPlus) -> Masks {
+        let masks = self.masking.as_ref().zip(parameters.matrices.last());
+        masks.map_or_else(Masks::default, |(masking, logits)| masking.draw(context.graph, logits, rng))
+    }
+
+    fn expected(&self, context: &Context<'_>, parameters: &Parameters) -> Masks {
+        let logits = self.masking.as_ref().and_then(|_| parameters.matrices.last());
+        logits.map_or_else(Masks::default, |logits| Masking::expected(context.graph, logits))
+    }
+
+    fn opposite(&self, context: &Context<'_>, parameters: &Parameters, draw: &Masks) -> Option<Masks> {
+        self.masking.as_ref()?.opposite(context.graph, parameters.matrices.last()?, draw)
+    }
+
+    fn add_penalties(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        draw: &Masks,
+        losses: Option<(f64, f64)>,
+        pairs: usize,
+        gradient: &mut Parameters,
+    ) {
+        let masks = parameters.matrices.last().zip(gradient.matrices.last_mut());
+        if let Some((masking, (logits, by))) = self.masking.as_ref().zip(masks) {
+            masking.add_penalties(context, logits, draw, losses, pairs, by);
+        }
     }
 
     fn forward(
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
+        masks: &Masks,
     ) -> Result<Option<(Vec<Nodes>, Vec<Passed>)>> {
         let isa = context.isa;
-        let adjacency = Adjacency::new(context.graph);
         let mut layers = vec![tables.clone()];
         let mut tape: Vec<Passed> = Vec::with_capacity(self.hops);
-        for of_hop in matrices.chunks_exact(OF_HOP) {
+        for of_hop in matrices.chunks_exact(OF_HOP).take(self.hops) {
             let from = tape.last().map_or(tables, |last| &last.out);
-            let hopped = hop(context, &adjacency, from, None)?;
+            let hopped = hop(context, &masks.adjacency(context.graph, tape.len()), from, None)?;
             let out = from.zip(&hopped, |from, hopped| convolve(isa, from, hopped, of_hop));
             let mut layer = out.clone();
             layer.each_mut(|side| {
@@ -111,15 +145,17 @@ impl Encoder for Ngcf {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
+        masks: &Masks,
         mut tape: Vec<Passed>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
         let isa = context.isa;
-        let adjacency = Adjacency::new(context.graph);
+        let logits = self.masking.as_ref().and_then(|_| matrices.last());
+        let mut by_masks = logits.map(|logits| Matrix::zeros(logits.rows(), logits.cols()));
         let mut by_matrices: Vec<Matrix> = Vec::with_capacity(matrices.len());
         // By what the hop above was made from.
         let mut above: Option<Nodes> = None;
-        let mut hops: Vec<&[Matrix]> = matrices.chunks_exact(OF_HOP).collect();
+        let mut hops: Vec<&[Matrix]> = matrices.chunks_exact(OF_HOP).take(self.hops).collect();
         while let (Some(Passed { hopped, out }), Some(of_hop)) = (tape.pop(), hops.pop()) {
             context.check()?;
             let from = tape.last().map_or(tables, |last| &last.out);
@@ -136,13 +172,17 @@ impl Encoder for Ngcf {
             by_matrices.splice(0..0, users.by_matrices);
             let by_hopped = Nodes { users: users.by_hopped, items: items.by_hopped };
             let by_from = Nodes { users: users.by_from, items: items.by_from };
-            above = Some(hop(context, &adjacency, &by_hopped, Some(&by_from))?);
+            if let (Some(masking), Some(logits), Some(by)) = (&self.masking, logits, &mut by_masks) {
+                masking.add_pathwise(context, logits, tape.len(), (from, &by_hopped), by);
+            }
+            above = Some(hop(context, &masks.adjacency(context.graph, tape.len()), &by_hopped, Some(&by_from))?);
         }
         let mut by_tables = gradient[0].clone();
         if let Some(above) = above {
             add_scaled(isa, by_tables.users.data_mut(), 1.0, above.users.data());
             add_scaled(isa, by_tables.items.data_mut(), 1.0, above.items.data());
         }
+        by_matrices.extend(by_masks);
         Ok(Parameters { tables: by_tables, matrices: by_matrices })
     }
 }
@@ -233,7 +273,7 @@ mod tests {
         let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
         let context = crate::train::tests::context(&graph, &());
         for hops in 0..3 {
-            let model = Ngcf { descent: small(), hops };
+            let model = Ngcf { descent: small(), hops, masking: None };
             assert_gradients_equal_finite_differences(&context, &model, model.descent.factors);
         }
     }
@@ -243,12 +283,12 @@ mod tests {
     fn a_hop_equals_its_definition() {
         let graph = Bipartite::from_edges(2, 2, &[(0, 0, 1.0), (0, 1, 1.0), (1, 1, 1.0)]).unwrap();
         let context = crate::train::tests::context(&graph, &());
-        let model = Ngcf { descent: Descent { factors: 1, ..small() }, hops: 1 };
+        let model = Ngcf { descent: Descent { factors: 1, ..small() }, hops: 1, masking: None };
         let one = |x| Matrix::from_data(1, 1, vec![x]).unwrap();
         let column = |x: [f32; 2]| Matrix::from_data(2, 1, x.to_vec()).unwrap();
         let tables = Nodes { users: column([1.0, -2.0]), items: column([3.0, 0.5]) };
         let parameters = Parameters { tables, matrices: vec![one(0.5), one(-1.0), one(0.25)] };
-        let (_, tape) = model.forward(&context, &parameters).unwrap().unwrap();
+        let (_, tape) = model.forward(&context, &parameters, &Masks::default()).unwrap().unwrap();
         let leaky = |x: f32| if x > 0.0 { x } else { 0.2 * x };
         let want = |own: f32, hopped: f32| leaky(0.5 * (own + hopped) - own * hopped + 0.25);
         // User 0 has two items, item 1 two users: an edge weighs one over the roots of both degrees.

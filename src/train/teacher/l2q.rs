@@ -1,0 +1,202 @@
+//! L2Q-GCN.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use rayon::prelude::*;
+
+use super::block::Nodes;
+use super::descent::{Descent, Encoder, Parameters};
+use super::lightgcn::hop;
+use super::{Fit, Teacher};
+use crate::error::Result;
+use crate::graph::Adjacency;
+use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by, sum_abs, write_signs};
+use crate::train::context::Context;
+use crate::train::optim::estimator::Estimator;
+
+/// L2Q-GCN (Chen et al., "Towards Low-loss 1-bit Quantization of User-item Representations for Top-K Recommendation", arXiv 2112.01944): codes are
+/// learned inside the convolution, at every depth. `V^(l+1) = A_hat Q^(l)`, `Q^(l) = a sign(V^(l))`, and the codes of all hops side by side are what
+/// is scored, by BPR, without weights of layers and without a teacher. As "anl" the size `a` of a code is the mean magnitude of its row, `|V|_1 / d`,
+/// and the gradient passes the sign by the slope of a hyperbolic tangent that grows steeper from the first step to the last; else `a` is 1, and it
+/// passes straight where magnitudes are below one.
+#[derive(Clone, Debug)]
+pub(crate) struct L2q {
+    pub(crate) descent: Descent,
+    /// `L`.
+    pub(crate) hops: usize,
+    /// The steepness at the first and the last step; `None` is L2Q-GCN without approximation and annealing.
+    pub(crate) annealing: Option<(f32, f32)>,
+    /// Whether signs are taken at all: without, it is the model of full precision that codes are held against.
+    pub(crate) quantised: bool,
+    /// Whether codes are propagated, or what they are the signs of.
+    pub(crate) inside: bool,
+}
+
+impl Teacher for L2q {
+    fn name(&self) -> &'static str {
+        if self.annealing.is_some() { "L2Q-GCN_anl" } else { "L2Q-GCN" }
+    }
+
+    fn layers(&self) -> (Vec<usize>, Vec<f32>) {
+        (vec![self.descent.factors; self.hops + 1], self.weights())
+    }
+
+    fn fit(&self, context: &Context<'_>) -> Result<Fit> {
+        self.descent.run(context, self, |descent| Box::new(L2q { descent, ..self.clone() }))
+    }
+}
+
+impl L2q {
+    fn quantise(&self, isa: Isa, values: &Nodes) -> Nodes {
+        let mut codes = values.clone();
+        if self.quantised {
+            codes.each_mut(|side| {
+                side.par_rows_mut().for_each(|row| {
+                    let size = if self.annealing.is_some() { sum_abs(isa, row) / row.len() as f32 } else { 1.0 };
+                    let values = row.to_vec();
+                    write_signs(isa, row, &values);
+                    multiply_by(isa, row, size);
+                });
+            });
+        }
+        codes
+    }
+
+    /// Turns the gradient by [`L2q::quantise`]'s result into the one by the values, at a steepness.
+    fn through(&self, isa: Isa, steepness: f32, values: &Nodes, gradient: &mut Nodes) {
+        if !self.quantised {
+            return;
+        }
+        let side = |values: &Matrix, gradient: &mut Matrix| {
+            gradient.par_rows_mut().zip(values.par_rows()).for_each(|(gradient, values)| {
+                let Some(_) = self.annealing else {
+                    return Estimator::Clipped { range: 1.0 }.scale(isa, values, gradient);
+                };
+                let mut signs = vec![0.0; values.len()];
+                write_signs(isa, &mut signs, values);
+                let size = sum_abs(isa, values) / values.len() as f32;
+                // The size is a function of the values too: its derivative by each is the sign over d.
+                let by_size = dot(isa, gradient, &signs) / values.len() as f32;
+                Estimator::Tanh { sharpness: steepness }.scale(isa, values, gradient);
+                multiply_by(isa, gradient, size);
+                add_scaled(isa, gradient, by_size, &signs);
+            });
+        };
+        side(&values.users, &mut gradient.users);
+        side(&values.items, &mut gradient.items);
+    }
+}
+
+impl Encoder for L2q {
+    /// The values of every hop.
+    type Tape = Vec<Nodes>;
+    /// The steepness.
+    type Draw = f32;
+
+    fn weights(&self) -> Vec<f32> {
+        vec![1.0; self.hops + 1]
+    }
+
+    /// The steepness grows by equal factors.
+    fn draw(&self, _: &Context<'_>, _: &Parameters, progress: f32, _: &mut Xoshiro256PlusPlus) -> f32 {
+        self.annealing.map_or(1.0, |(first, last)| first * (last / first).powf(progress))
+    }
+
+    fn forward(
+        &self,
+        context: &Context<'_>,
+        Parameters { tables, .. }: &Parameters,
+        _: &f32,
+    ) -> Result<Option<(Vec<Nodes>, Vec<Nodes>)>> {
+        let adjacency = Adjacency::new(context.graph);
+        let mut values = vec![tables.clone()];
+        let mut codes = vec![self.quantise(context.isa, tables)];
+        for _ in 0..self.hops {
+            let from = if self.inside { codes.last() } else { values.last() };
+            let next = hop(context, &adjacency, from.unwrap_or(tables), None)?;
+            codes.push(self.quantise(context.isa, &next));
+            values.push(next);
+        }
+        Ok(Some((codes, values)))
+    }
+
+    fn backward(
+        &self,
+        context: &Context<'_>,
+        Parameters { tables, .. }: &Parameters,
+        steepness: &f32,
+        values: Vec<Nodes>,
+        gradient: &[Nodes],
+    ) -> Result<Parameters> {
+        let adjacency = Adjacency::new(context.graph);
+        // By the values of the layer above.
+        let mut above: Option<Nodes> = None;
+        for (values, by_codes) in values.iter().zip(gradient).rev() {
+            let mut by_values = by_codes.clone();
+            if self.inside {
+                if let Some(above) = &above {
+                    by_values = hop(context, &adjacency, above, Some(by_codes))?;
+                }
+                self.through(context.isa, *steepness, values, &mut by_values);
+            } else {
+                self.through(context.isa, *steepness, values, &mut by_values);
+                if let Some(above) = &above {
+                    by_values = hop(context, &adjacency, above, Some(&by_values))?;
+                }
+            }
+            above = Some(by_values);
+        }
+        Ok(Parameters { tables: above.unwrap_or_else(|| tables.zeroed()), matrices: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+
+    fn graph() -> Bipartite {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        Bipartite::from_edges(10, 13, &edges).unwrap()
+    }
+
+    /// Without signs nothing stands in for a derivative.
+    #[test]
+    fn gradients_of_full_precision_equal_finite_differences() {
+        let graph = graph();
+        let context = crate::train::tests::context(&graph, &());
+        for inside in [false, true] {
+            let model = L2q { descent: small(), hops: 2, annealing: None, quantised: false, inside };
+            assert_gradients_equal_finite_differences(&context, &model, model.descent.factors);
+        }
+    }
+
+    /// The codes are signs of one size a row, and that size's part of the gradient is its derivative: with a surrogate that passes nothing, the sum of a
+    /// row changes as the size does.
+    #[test]
+    fn codes_are_signs_times_the_mean_magnitude() {
+        let graph = graph();
+        let context = crate::train::tests::context(&graph, &());
+        let isa = context.isa;
+        let model = L2q { descent: small(), hops: 0, annealing: Some((1.0, 8.0)), quantised: true, inside: true };
+        let values = Nodes {
+            users: Matrix::from_data(1, 4, vec![0.5, -2.0, 1.5, 0.0]).unwrap(),
+            items: Matrix::from_data(1, 4, vec![1.0; 4]).unwrap(),
+        };
+        let codes = model.quantise(isa, &values);
+        assert_eq!(codes.users.data().iter().map(|x| x.abs()).collect::<Vec<_>>(), [1.0; 4]);
+        assert_eq!(codes.users.data()[..3], [1.0, -1.0, 1.0]);
+        let mut gradient =
+            Nodes { users: Matrix::from_data(1, 4, vec![3.0, 1.0, 0.0, 0.0]).unwrap(), items: Matrix::zeros(1, 4) };
+        // So steep that only the size passes.
+        model.through(isa, 1e4, &values, &mut gradient);
+        for (got, want) in gradient.users.data()[..3].iter().zip([0.5, -0.5, 0.5]) {
+            assert!((got - want).abs() < 1e-5, "{got} {want}");
+        }
+        let at = |progress| {
+            model.draw(&context, &crate::train::teacher::descent::tests::nothing(), progress, &mut context.rng("x"))
+        };
+        assert!((at(0.0) - 1.0).abs() < 1e-6 && (at(1.0) - 8.0).abs() < 1e-4 && at(0.5) > 2.0 && at(0.5) < 4.0);
+    }
+}
