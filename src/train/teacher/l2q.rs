@@ -17,8 +17,8 @@ use crate::train::optim::estimator::Estimator;
 /// L2Q-GCN (Chen et al., "Towards Low-loss 1-bit Quantization of User-item Representations for Top-K Recommendation", arXiv 2112.01944): codes are
 /// learned inside the convolution, at every depth. `V^(l+1) = A_hat Q^(l)`, `Q^(l) = a sign(V^(l))`, and the codes of all hops side by side are what
 /// is scored, by BPR, without weights of layers and without a teacher. As "anl" the size `a` of a code is the mean magnitude of its row, `|V|_1 / d`,
-/// and the gradient passes the sign by the slope of a hyperbolic tangent that grows steeper from the first step to the last; else `a` is 1, and it
-/// passes straight where magnitudes are below one.
+/// and the gradient passes the sign by the slope of a hyperbolic tangent that grows steeper from the first step to the last. Else all codes are of one
+/// size, `d^(-1/4)`, by which the scores of random codes deviate by about one, and the gradient passes straight where magnitudes are below one.
 #[derive(Clone, Debug)]
 pub(crate) struct L2q {
     pub(crate) descent: Descent,
@@ -52,7 +52,10 @@ impl L2q {
         if self.quantised {
             codes.each_mut(|side| {
                 side.par_rows_mut().for_each(|row| {
-                    let size = if self.annealing.is_some() { sum_abs(isa, row) / row.len() as f32 } else { 1.0 };
+                    let size = match self.annealing {
+                        Some(_) => sum_abs(isa, row) / row.len() as f32,
+                        None => (row.len() as f32).powf(-0.25),
+                    };
                     let values = row.to_vec();
                     write_signs(isa, row, &values);
                     multiply_by(isa, row, size);

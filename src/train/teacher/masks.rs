@@ -301,9 +301,9 @@ mod tests {
                         for row in &mut gram {
                             (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
                         }
-                        for k in 0..10 {
-                            let (a, b) = (gram[p][k], gram[q][k]);
-                            (gram[p][k], gram[q][k]) = (cos * a - sin * b, sin * a + cos * b);
+                        let (above, below) = gram.split_at_mut(q);
+                        for (a, b) in above[p].iter_mut().zip(&mut below[0]) {
+                            (*a, *b) = (cos * *a - sin * *b, sin * *a + cos * *b);
                         }
                     }
                 }

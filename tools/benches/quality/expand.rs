@@ -67,13 +67,8 @@ pub fn expand(files: &Files, expansion: Expansion, folder: &Path) -> anyhow::Res
         }
         Ok(())
     };
-    let ids = IdKinds { user: IdKind::U64, item: IdKind::U64 };
-    let options = ReaderOptions { format: Some(Format::Lightgcn), ..ReaderOptions::of(ids) };
-    let number = |id: &Id| id.to_string().parse::<u64>().with_context(|| format!("the id {id} is no number"));
     let mut current: Option<(u64, Vec<u64>)> = None;
-    for row in Reader::open(&Source::from(files.train.clone()), &options)? {
-        let Row::Interaction(row) = row? else { continue };
-        let (user, item) = (number(&row.user)?, number(&row.item)?);
+    each_interaction(&files.train, |user, item| {
         match &mut current {
             Some((of, items)) if *of == user => items.push(item),
             _ => {
@@ -82,10 +77,23 @@ pub fn expand(files: &Files, expansion: Expansion, folder: &Path) -> anyhow::Res
                 }
             }
         }
-    }
+        Ok(())
+    })?;
     let (user, items) = current.context("a set without interactions")?;
     write(user, &items)?;
     train.flush()?;
     test.flush()?;
     Ok(parts)
+}
+
+/// Reads the users and items of a LightGCN file, in its order.
+pub fn each_interaction(file: &Path, mut each: impl FnMut(u64, u64) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let ids = IdKinds { user: IdKind::U64, item: IdKind::U64 };
+    let options = ReaderOptions { format: Some(Format::Lightgcn), ..ReaderOptions::of(ids) };
+    let number = |id: &Id| id.to_string().parse::<u64>().with_context(|| format!("the id {id} is no number"));
+    for row in Reader::open(&Source::from(file.to_path_buf()), &options)? {
+        let Row::Interaction(row) = row? else { continue };
+        each(number(&row.user)?, number(&row.item)?)?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Re-makes the tables of recommendation quality in `benches/RESULTS.md`:
 //!
 //! ```text
-//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --expand 4 [--kept 0.75] | --costs | --decay]
+//! cargo bench --bench quality -- --data FOLDER [--sets ml-1m,gowalla] [--models fast,balanced] [--seeds 3] [--minutes 30] [--ablations | --systems | --expand 4 [--kept 0.75] | --costs | --decay]
 //! ```
 //!
 //! Every figure is of a process of its own: `kithdb load`, `kithdb train`, `kithdb eval` on what was not loaded. A part of the table is made
@@ -15,6 +15,7 @@ mod expand;
 mod plot;
 mod program;
 mod sets;
+mod systems;
 mod table;
 
 use std::io::Write;
@@ -27,6 +28,7 @@ use clap::Parser;
 use expand::Expansion;
 use program::{Measured, Program};
 use sets::{ABLATIONS, Files, MODELS, PUBLISHED, SETS, Variant};
+use systems::{RATINGS, STUDIES, Study};
 use table::Table;
 
 /// The file with the tables.
@@ -39,7 +41,7 @@ struct Arguments {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Data sets [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = SETS.map(|set| set.0))]
+    #[arg(long, value_delimiter = ',', value_parser = SETS.map(|set| set.0).into_iter().chain([RATINGS]).collect::<Vec<_>>())]
     sets: Vec<String>,
     /// Models, or of ablations the models varied [default: all]
     #[arg(long, value_delimiter = ',')]
@@ -53,6 +55,9 @@ struct Arguments {
     /// Vary single parts of the models instead, and measure on a tenth held out of every user's training data
     #[arg(long)]
     ablations: bool,
+    /// Measure what the papers claim of their systems instead, each by its own protocol; of `--models` the rows so named
+    #[arg(long, conflicts_with = "ablations")]
+    systems: bool,
     /// Make sets of so many copies of every user and item first, and measure on interactions held out of them
     #[arg(long, conflicts_with = "ablations", value_parser = clap::value_parser!(u64).range(2..=64))]
     expand: Option<u64>,
@@ -80,13 +85,30 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     };
     let wanted = |names: &[String], name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let program = Program { limit: Duration::from_secs(60 * arguments.minutes) };
+    if arguments.systems {
+        for study in STUDIES.iter().filter(|study| wanted(&arguments.sets, study.set)) {
+            study.run(
+                &program,
+                data,
+                arguments.seeds,
+                |name| wanted(&arguments.models, name),
+                |row| {
+                    let mut table = Table::read(&arguments.results, "systems", &systems::HEADER)?;
+                    table.put(row);
+                    table.sort_by_key(Study::rank);
+                    table.write(&arguments.results)
+                },
+            )?;
+        }
+        return Ok(());
+    }
     let variants = || if arguments.ablations { ABLATIONS } else { MODELS }.iter();
     if let Some(unknown) = arguments.models.iter().find(|&name| !variants().any(|variant| variant.model == name)) {
         let mut known: Vec<&str> = variants().map(|variant| variant.model).collect();
         known.dedup();
         anyhow::bail!("no model {unknown}: choose of {}", known.join(", "));
     }
-    let program = Program { limit: Duration::from_secs(60 * arguments.minutes) };
     if arguments.decay {
         let rows = decay::rows(&program, data, arguments.seeds)?;
         let mut table = Table::read(&arguments.results, "decay", &decay::HEADER)?;

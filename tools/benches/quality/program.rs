@@ -25,15 +25,15 @@ pub struct Program {
 /// What one training of a model came to.
 #[derive(Default)]
 pub struct Measured {
-    /// Recall and NDCG with 1-bit queries.
-    pub codes: [f64; 2],
+    /// Recall, NDCG and MAP with 1-bit queries.
+    pub codes: [f64; 3],
     /// With as many bits as are stored.
-    stored: [f64; 2],
+    stored: [f64; 3],
     /// Of the float teacher.
-    pub teacher: [f64; 2],
+    pub teacher: [f64; 3],
     bits: u64,
     /// Of the teacher and the student.
-    epochs: [usize; 2],
+    pub epochs: [usize; 2],
     /// From the file to codes.
     pub seconds: f64,
     /// Seconds of all processors together.
@@ -64,7 +64,7 @@ impl Measured {
 
     /// The cells of one measurement of popularity.
     pub fn cells(&self) -> Vec<String> {
-        let [recall, ndcg] = self.codes.map(|figure| format!("{figure:.4}"));
+        let [recall, ndcg, _] = self.codes.map(|figure| format!("{figure:.4}"));
         let mut cells = vec![String::new(); Self::HEADER.len() - 2];
         (cells[0], cells[3]) = (recall, ndcg);
         cells
@@ -82,14 +82,17 @@ impl Measured {
         cells
     }
 
+    /// The mean of a figure and half its range.
+    pub fn quality(runs: &[Measured], figure: &dyn Fn(&Measured) -> f64) -> String {
+        let (least, most) = runs.iter().map(figure).fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
+        let spread = if runs.len() > 1 { format!(" ± {:.4}", (most - least) / 2.0) } else { String::new() };
+        format!("{:.4}{spread}", runs.iter().map(figure).sum::<f64>() / runs.len() as f64)
+    }
+
     /// Means over seeds and, of what is measured on the test, half the range.
     pub fn summary(runs: &[Measured]) -> Vec<String> {
         let mean = |figure: &dyn Fn(&Measured) -> f64| runs.iter().map(figure).sum::<f64>() / runs.len() as f64;
-        let quality = |figure: &dyn Fn(&Measured) -> f64| {
-            let (least, most) = runs.iter().map(figure).fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
-            let spread = if runs.len() > 1 { format!(" ± {:.4}", (most - least) / 2.0) } else { String::new() };
-            format!("{:.4}{spread}", mean(figure))
-        };
+        let quality = |figure: &dyn Fn(&Measured) -> f64| Self::quality(runs, figure);
         let epochs = |of: usize| {
             let (least, most) =
                 (runs.iter().map(|run| run.epochs[of]).min(), runs.iter().map(|run| run.epochs[of]).max());
@@ -151,6 +154,11 @@ impl Program {
 
     /// Trains a model with a seed and measures it.
     pub fn measure(&self, files: &Files, variant: &Variant<'_>, seed: u64) -> anyhow::Result<Measured> {
+        self.measure_at(files, variant, seed, K)
+    }
+
+    /// The same, with measures cut off at `k`.
+    pub fn measure_at(&self, files: &Files, variant: &Variant<'_>, seed: u64, k: usize) -> anyhow::Result<Measured> {
         let directory = tempfile::tempdir()?;
         let db = directory.path().join("db.kith");
         let (start, before) = (Instant::now(), processor_seconds());
@@ -159,13 +167,13 @@ impl Program {
         let flags = variant.flags.into_iter().flatten().copied().chain(["--seed", &seed]).map(OsStr::new);
         let trained = self.run([OsStr::new("train"), db.as_os_str()].into_iter().chain(flags))?;
         let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - before);
-        let eval = |flags: &[&str]| -> anyhow::Result<[f64; 2]> {
+        let eval = |flags: &[&str]| -> anyhow::Result<[f64; 3]> {
             let args = [OsStr::new("eval"), db.as_os_str(), OsStr::new("--test"), files.test.as_os_str()];
-            let k = K.to_string();
+            let k = k.to_string();
             let flags = ["--format", files.format, "-k", &k].into_iter().chain(flags.iter().copied()).map(OsStr::new);
             let measures = self.run(args.into_iter().chain(flags))?;
-            let measure = |name: &str| measures[format!("{name}@{K}")].as_f64().with_context(|| format!("no {name}"));
-            Ok([measure("recall")?, measure("ndcg")?])
+            let measure = |name: &str| measures[format!("{name}@{k}")].as_f64().with_context(|| format!("no {name}"));
+            Ok([measure("recall")?, measure("ndcg")?, measure("map")?])
         };
         let training = &trained["training"];
         let count = |name: &str| training[name].as_array().map_or(0, Vec::len);
@@ -199,7 +207,7 @@ impl Program {
         }
         let measures = Db::open(&db)?.evaluate_popularity(&truth, &[K])?;
         let cut = measures.at(K).context("no such cut-off")?;
-        Ok(Measured { codes: [cut.recall, cut.ndcg], ..Measured::default() })
+        Ok(Measured { codes: [cut.recall, cut.ndcg, cut.map], ..Measured::default() })
     }
 
     /// Splits a tenth off every user's training data.
