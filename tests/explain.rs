@@ -3,7 +3,7 @@
 
 mod shop;
 
-use kithdb::{Basis, Db, Error, Explanation, Id, Preset, TrainOptions};
+use kithdb::{Basis, Compaction, Db, Error, Explanation, Id, Model, Preset, TrainOptions};
 use shop::{ITEMS, USERS, taste, touches};
 
 /// A trained shop whose codes have three layers.
@@ -118,4 +118,34 @@ fn what_cannot_be_explained_says_why() {
     db.insert(9_000u64, 9_001u64).unwrap();
     assert!(matches!(db.explain(9_000u64, 0u64), Err(Error::NoHistory { .. })));
     assert!(matches!(db.explain(0u64, 9_001u64), Err(Error::NoCode { .. })));
+}
+
+/// Where masks of edges were learned, the edges that were kept are told: some of the user's own, though noise was added, the same after an opening, and
+/// nothing of them once somebody was forgotten.
+#[test]
+fn edges_that_masks_kept_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.kith");
+    let open = || Db::options().background(false).open(&path).unwrap();
+    let db = open();
+    db.insert_many(shop::interactions()).unwrap();
+    db.train(TrainOptions::new(Preset::Fast).bits(128)).unwrap().wait().unwrap();
+    assert_eq!(db.explain(3u64, 5u64).unwrap().kept, None);
+    let options = TrainOptions::new(Preset::Fast).bits(128).model(Model::Sgcn).set("teacher.mask_start", 0.2);
+    let options = options.set("teacher.epochs", 10).set("teacher.mask_sparsity", 1e-3);
+    db.train(options).unwrap().wait().unwrap();
+    let kept = |db: &Db, user: u64| db.explain(user, 5u64).unwrap().kept;
+    let all: Vec<Vec<Id>> = (0..USERS).map(|user| kept(&db, user).unwrap()).collect();
+    for (user, kept) in (0..).zip(&all) {
+        assert!(kept.is_sorted() && kept.iter().all(|item| touches(user, number(item))), "{user}: {kept:?}");
+    }
+    let (edges, survived) =
+        ((0..USERS).map(|user| history(user).len()).sum::<usize>(), all.iter().map(Vec::len).sum::<usize>());
+    assert!(survived > 0 && survived < edges, "{survived} of {edges}");
+    drop(db);
+    let db = open();
+    assert_eq!(kept(&db, 3).as_ref(), Some(&all[3]));
+    db.forget_user(7u64).unwrap();
+    db.compact(Compaction::Minor).unwrap().wait().unwrap();
+    assert_eq!(kept(&db, 3), None);
 }

@@ -291,9 +291,21 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoDirection`], [`Error::NoCode`],
-    /// [`Error::NoItemCodes`] and [`Error::WrongIdKind`].
+    /// [`Error::NoItemCodes`] and [`Error::WrongIdKind`]; [`Error::Storage`] where the training left masks of edges that cannot be read.
     pub fn explain(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<Explanation> {
-        self.snapshot().explain(user, item)
+        let (snapshot, user) = (self.snapshot(), user.into());
+        let explanation = snapshot.explain(user.clone(), item)?;
+        let catalogues = snapshot.catalogues();
+        let (Some(generation), Some(row)) = (snapshot.trained(), catalogues.users.get(&user)?) else {
+            return Ok(explanation);
+        };
+        let rows = self.inner.pool.run(|| stored::survivors(&self.inner.store, generation, row))?;
+        let named = |rows: Vec<u32>| {
+            let mut ids: Vec<Id> = rows.into_iter().filter_map(|row| catalogues.items.id(row)).collect();
+            ids.sort();
+            ids
+        };
+        Ok(Explanation { kept: rows.map(named), ..explanation })
     }
 
     /// Trains on everything stored so far, in the background, and publishes the result as the next generation. Queries go on meanwhile, on

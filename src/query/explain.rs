@@ -39,6 +39,10 @@ pub struct Explanation {
     /// the square root of its degree, and z the weighted code vector of the item explained, item j pulls by `r M(f_j) . z / |sum f|`; the pulls
     /// add up to [`folded_score`](Explanation::folded_score) within f32 rounding. Negative ones speak against the item.
     pub pulls: Vec<Pull>,
+    /// Where the training learned masks of edges (SGCN: Chen et al., SIGIR 2021), the user's items whose edges some hop kept, in the order of their
+    /// ids: what the user's vector was propagated from. `None` of other models, and from snapshots that are not asked of the database itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Vec<Id>>,
 }
 
 /// A layer's part of a score.
@@ -116,6 +120,7 @@ pub(crate) fn explain(snapshot: &Snapshot, user: &Id, item: &Id) -> Result<Expla
         layers,
         folded_score,
         pulls: pulls.into_iter().filter_map(pull).collect(),
+        kept: None,
     })
 }
 

@@ -13,10 +13,10 @@ use super::model::plan::{Coding, Plan};
 use super::model::report::TrainReport;
 use super::model::settings::{DISTILLED, SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
 use super::model::size::Size;
-use super::state::TrainState;
+use super::state::{TrainState, survivors};
 use super::student::{Tables, fold_in};
 use super::teacher::layers::Layers;
-use super::teacher::{Neighbours, Teacher};
+use super::teacher::{MASKS, Neighbours, Teacher};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
@@ -205,6 +205,9 @@ pub(crate) fn train_here(
     tables.item_scales = plain;
     let mut state = TrainState::default();
     tables.save(&mut state);
+    if let Some((_, logits)) = layers.matrices.iter().find(|(name, _)| name == MASKS) {
+        survivors::save(if refit { whole } else { context.graph }, logits, &mut state);
+    }
     layers.save(&mut state);
     Ok(Trained { users, items, fold_in, report, state })
 }

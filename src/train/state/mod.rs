@@ -1,5 +1,6 @@
 //! Arrays of a training that outlive it beside the codes.
 
+pub(crate) mod survivors;
 pub(crate) mod taught;
 
 use kithdb_storage::State;

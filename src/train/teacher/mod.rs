@@ -17,7 +17,7 @@ pub(crate) use descent::Descent;
 pub(crate) use ials::ImplicitAls;
 pub(crate) use l2q::L2q;
 pub(crate) use lightgcn::{LightGcn, Pooling, hop};
-pub(crate) use masks::{MaskGradient, Masking};
+pub(crate) use masks::{MASKS, MaskGradient, Masking};
 pub(crate) use mf::Mf;
 pub(crate) use neighbours::Neighbours;
 pub(crate) use ngcf::Ngcf;

@@ -1,0 +1,36 @@
+//! The edges that a training's masks kept.
+
+use kithdb_storage::State;
+
+use super::{StateData, TrainState};
+use crate::error::Result;
+use crate::graph::Bipartite;
+use crate::kernel::dense::Matrix;
+
+/// Users and items of the edges, in the order of the users' rows.
+const USERS: &str = "teacher.masks.users";
+const ITEMS: &str = "teacher.masks.items";
+
+/// Keeps the edges of a graph that at least one hop propagates over once trained, by the masks' logits, `edges x hops`: those that are more likely
+/// kept than not. O(edges hops).
+pub(crate) fn save(graph: &Bipartite, logits: &Matrix, state: &mut TrainState) {
+    let rows = graph.users();
+    let edges = (0..rows.n_rows()).flat_map(|user| rows.row(user).iter().map(move |&item| (user as u32, item)));
+    let kept = edges.enumerate().filter(|(edge, _)| logits.row(*edge).iter().any(|&logit| logit > 0.0));
+    let (users, items) = kept.map(|(_, edge)| edge).unzip();
+    state.push_row(USERS, StateData::Integers(users));
+    state.push_row(ITEMS, StateData::Integers(items));
+}
+
+/// The items of a user whose edges were kept, rising; `None` where no masks were learned. O(edges).
+///
+/// # Errors
+/// `Storage`.
+pub(crate) fn of_user(state: &State, user: u32) -> Result<Option<Vec<u32>>> {
+    let (users, items) = (state.part::<u32>(USERS)?, state.part::<u32>(ITEMS)?);
+    let own = |(users, items): (Vec<u32>, Vec<u32>)| {
+        let range = users.partition_point(|&row| row < user)..users.partition_point(|&row| row <= user);
+        items.get(range).unwrap_or_default().to_vec()
+    };
+    Ok(users.zip(items).map(own))
+}
