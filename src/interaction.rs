@@ -37,8 +37,11 @@ impl Interaction {
         self
     }
 
-    /// Refuses what cannot be stored.
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses what cannot be stored, as inserting it would: for those who read interactions from elsewhere and know their places there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`].
+    pub fn check(&self) -> Result<()> {
         self.user.check(Side::User)?;
         self.item.check(Side::Item)?;
         let of = || format!("of ({}, {})", self.user, self.item);

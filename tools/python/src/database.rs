@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kithdb::{Compaction, Db, Embeddings, Inserted, Repeats, SnapshotOptions};
+use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_arrow::PyRecordBatchReader;
@@ -10,7 +11,7 @@ use pyo3_arrow::PyRecordBatchReader;
 use crate::error::{OrRaise, invalid};
 use crate::ids;
 use crate::imports::{self, Side};
-use crate::intake::{Names, Rows, insert_columns, insert_stream, insert_tuples};
+use crate::intake::{Names, Rows, insert, insert_columns, insert_tuples};
 use crate::job::Job;
 use crate::options::Keywords;
 use crate::reader::{Reader, Source};
@@ -67,9 +68,9 @@ impl Database {
     }
 
     /// Closes the database; a training that runs is cancelled.
-    fn close(slf: &Bound<'_, Self>) {
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let reader = slf.as_super().get();
-        slf.py().detach(|| reader.close());
+        slf.py().detach(|| reader.close())
     }
 
     /// Records that a user touched an item; on the disk when it returns.
@@ -98,19 +99,21 @@ impl Database {
         time: Option<String>,
     ) -> PyResult<(u64, u64, u64)> {
         let rows = Rows::new(stream.into_reader()?, &Names { user, item, weight, time })?;
-        insert_stream(slf.py(), &db(slf)?, rows).map(counts)
+        insert(slf.py(), &db(slf)?, rows).map(counts)
     }
 
-    /// Inserts columns of one length.
+    /// Inserts columns of one length; a time of -2^63, which is numpy's for not a time, is none.
     #[pyo3(signature = (users, items, weights, times))]
     fn _insert_columns(
         slf: &Bound<'_, Self>,
         users: &Bound<'_, PyAny>,
         items: &Bound<'_, PyAny>,
-        weights: Option<Vec<f32>>,
-        times: Option<Vec<i64>>,
+        weights: Option<PyReadonlyArray1<'_, f32>>,
+        times: Option<PyReadonlyArray1<'_, i64>>,
     ) -> PyResult<(u64, u64, u64)> {
-        let ids = (ids::many(users)?, ids::many(items)?);
+        let ids = (ids::column(users, "user")?, ids::column(items, "item")?);
+        let weights = weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
+        let times = times.as_ref().map(|times| times.as_slice()).transpose()?;
         insert_columns(slf.py(), &db(slf)?, ids, weights, times).map(counts)
     }
 

@@ -12,16 +12,62 @@ use pyo3_arrow::input::AnyArray;
 use crate::column::IdColumn;
 use crate::error::invalid;
 
-/// An id of an object: an integer, numpy's included, a string or bytes.
+/// Why an object is no id.
+pub(crate) struct NoId {
+    /// `None` where there is nothing at all.
+    what: Option<String>,
+    remedy: &'static str,
+}
+
+impl NoId {
+    /// As the error of a call.
+    fn raised(self) -> PyErr {
+        invalid(self.what.as_deref().unwrap_or("no id"), self.remedy)
+    }
+
+    /// As the error of a place among many.
+    fn at_place(self, place: usize) -> PyErr {
+        match self.what {
+            Some(what) => invalid(format!("{what} at place {place}"), self.remedy),
+            None => invalid(format!("no id at place {place}"), "leave it out"),
+        }
+    }
+
+    /// As the error of a row, whose `part` it should be.
+    pub(crate) fn in_row(self, row: u64, part: &str) -> PyErr {
+        match self.what {
+            Some(what) => invalid(format!("row {row}: {what} for the {part}"), self.remedy),
+            None => invalid(format!("row {row}: no {part}"), "leave out the rows that have none"),
+        }
+    }
+}
+
+/// An object as errors show it.
+pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string())
+}
+
+/// The id of an object.
 pub(crate) fn id(object: &Bound<'_, PyAny>) -> PyResult<Id> {
+    read(object).map_err(NoId::raised)
+}
+
+/// The id of an object: an integer, numpy's included, a string or bytes.
+pub(crate) fn read(object: &Bound<'_, PyAny>) -> Result<Id, NoId> {
+    let refused = |what, remedy| Err(NoId { what: Some(what), remedy });
     if let Ok(text) = object.cast::<PyString>() {
-        return Ok(Id::Str(text.to_str()?.to_owned()));
+        return match text.to_str() {
+            Ok(text) => Ok(Id::Str(text.to_owned())),
+            Err(_) => refused(format!("id {}", shown(object)), "ids are text that UTF-8 can write"),
+        };
     }
     if let Ok(bytes) = object.cast::<PyBytes>() {
         return Ok(Id::from(bytes.as_bytes()));
     }
-    let refused = object.is_instance_of::<PyBool>() || object.is_instance_of::<PyFloat>();
-    if !refused {
+    if object.is_none() {
+        return Err(NoId { what: None, remedy: "ids are integers, strings or bytes" });
+    }
+    if !object.is_instance_of::<PyBool>() && !object.is_instance_of::<PyFloat>() {
         if let Ok(number) = object.extract::<u64>() {
             return Ok(Id::Int(number));
         }
@@ -29,19 +75,28 @@ pub(crate) fn id(object: &Bound<'_, PyAny>) -> PyResult<Id> {
             return Ok(Id::from(number));
         }
         if object.is_instance_of::<PyInt>() {
-            return Err(invalid(format!("id {object}"), "integer ids are from 0 to 2^64-1"));
+            return refused(format!("id {object}"), "integer ids are from 0 to 2^64-1");
         }
     }
-    let kind = object.get_type().name()?;
-    if object.hasattr("__len__")? {
+    let kind = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    if object.hasattr("__len__").unwrap_or_default() {
         let remedy = "an id is an integer, a string or bytes; many of them are passed as users= or items=";
-        return Err(invalid(format!("a {kind} for an id"), remedy));
+        return refused(format!("a {kind} for an id"), remedy);
     }
-    Err(invalid(format!("id {} of type {kind}", object.repr()?), "ids are integers, strings or bytes"))
+    refused(format!("id {} of type {kind}", shown(object)), "ids are integers, strings or bytes")
 }
 
-/// The ids of a numpy array, a series, an Arrow array or a sequence; `None` among them is refused with its place.
+/// The ids of a numpy array, a series, an Arrow array or a sequence; what is none among them is refused with its place.
 pub(crate) fn many(object: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
+    all(object, NoId::at_place)
+}
+
+/// [`many`] for the column of a `part` of interactions: what is none is refused with its row.
+pub(crate) fn column(object: &Bound<'_, PyAny>, part: &str) -> PyResult<Vec<Id>> {
+    all(object, |no, row| no.in_row(row as u64, part))
+}
+
+fn all(object: &Bound<'_, PyAny>, refused: impl Fn(NoId, usize) -> PyErr) -> PyResult<Vec<Id>> {
     if object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>() {
         return Err(invalid("one id for many", "pass a sequence of ids"));
     }
@@ -49,15 +104,11 @@ pub(crate) fn many(object: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
         return Ok(ids);
     }
     if object.hasattr("__arrow_c_stream__")? || object.hasattr("__arrow_c_array__")? {
-        return of_arrow(object);
+        return of_arrow(object, refused);
     }
     let mut ids = Vec::with_capacity(object.len().unwrap_or(0));
     for (place, object) in object.try_iter()?.enumerate() {
-        let object = object?;
-        if object.is_none() {
-            return Err(invalid(format!("no id at place {place}"), "leave it out"));
-        }
-        ids.push(id(&object)?);
+        ids.push(read(&object?).map_err(|no| refused(no, place))?);
     }
     Ok(ids)
 }
@@ -74,12 +125,12 @@ fn of_numpy(object: &Bound<'_, PyAny>) -> Option<Vec<Id>> {
         .or_else(|| read::<u32>(object, Id::from))
 }
 
-fn of_arrow(object: &Bound<'_, PyAny>) -> PyResult<Vec<Id>> {
+fn of_arrow(object: &Bound<'_, PyAny>, refused: impl Fn(NoId, usize) -> PyErr) -> PyResult<Vec<Id>> {
     let mut ids = Vec::new();
     let mut append = |array: &dyn Array| -> PyResult<()> {
         let column = IdColumn::of("ids", array)?;
         if let Some(row) = column.first_null() {
-            return Err(invalid(format!("no id at place {}", ids.len() + row), "leave it out"));
+            return Err(refused(NoId { what: None, remedy: "leave it out" }, ids.len() + row));
         }
         ids.extend((0..array.len()).map(|row| column.id(row)));
         Ok(())

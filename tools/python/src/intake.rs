@@ -4,10 +4,10 @@ use arrow_array::{Array, Float32Array, Int64Array, RecordBatch, RecordBatchReade
 use arrow_schema::Schema;
 use kithdb::{Db, Id, Inserted, Interaction};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyBool, PyTuple};
 
 use crate::column::{IdColumn, first_null, times, weights};
-use crate::error::{Kind, OrRaise, invalid, raised};
+use crate::error::{Kind, OrRaise, invalid};
 use crate::ids;
 
 /// Tuples that are taken from an iterable at a time.
@@ -82,7 +82,7 @@ impl Columns {
         let refuse_null = |null: Option<usize>, name: &str| match null {
             None => Ok(()),
             Some(row) => Err(invalid(
-                format!("row {} has no value in column {name:?}", before + row),
+                format!("row {}: no value in column {name:?}", before + row),
                 "leave out the rows that have none, or fill them",
             )),
         };
@@ -109,7 +109,7 @@ impl Columns {
     }
 }
 
-/// The rows of a stream as interactions, until one cannot be taken.
+/// The rows of a stream as interactions; an error ends it.
 pub(crate) struct Rows {
     reader: Box<dyn RecordBatchReader + Send>,
     places: Places,
@@ -118,13 +118,12 @@ pub(crate) struct Rows {
     row: usize,
     /// Rows of the batches before.
     before: usize,
-    fault: Option<PyErr>,
 }
 
 impl Rows {
     pub(crate) fn new(reader: Box<dyn RecordBatchReader + Send>, names: &Names) -> PyResult<Self> {
         let places = names.places(&reader.schema())?;
-        Ok(Self { reader, places, columns: None, row: 0, before: 0, fault: None })
+        Ok(Self { reader, places, columns: None, row: 0, before: 0 })
     }
 
     /// Takes the next batch; whether there is one.
@@ -138,90 +137,79 @@ impl Rows {
         self.columns = Some(Columns::of(&batch, &self.places, self.before)?);
         Ok(true)
     }
-
-    /// What ended it early.
-    fn fault(&mut self) -> Option<PyErr> {
-        self.fault.take()
-    }
 }
 
 impl Iterator for Rows {
-    type Item = Interaction;
+    type Item = PyResult<Interaction>;
 
-    fn next(&mut self) -> Option<Interaction> {
+    fn next(&mut self) -> Option<PyResult<Interaction>> {
         loop {
             if let Some(columns) = self.columns.as_ref().filter(|columns| self.row < columns.rows) {
                 self.row += 1;
-                return Some(columns.interaction(self.row - 1));
+                return Some(Ok(columns.interaction(self.row - 1)));
             }
             match self.advance() {
                 Ok(true) => {}
                 Ok(false) => return None,
-                Err(fault) => {
-                    self.fault = Some(fault);
-                    return None;
-                }
+                Err(fault) => return Some(Err(fault)),
             }
         }
     }
 }
 
-/// Inserts the rows of a stream. A row that cannot be taken ends it: rows of the batches before it are stored then, and inserting them again changes nothing.
-pub(crate) fn insert_stream(py: Python<'_>, db: &Db, mut rows: Rows) -> PyResult<Inserted> {
-    let (inserted, rows) = py.detach(|| {
-        let inserted = db.insert_counted(&mut rows);
-        (inserted, rows)
-    });
-    told(inserted, rows)
+/// An interaction that can be stored, of a row that counts from 0.
+fn checked(row: u64, interaction: Interaction) -> PyResult<Interaction> {
+    match interaction.check() {
+        Ok(()) => Ok(interaction),
+        Err(error) => Err(Kind::InvalidArgument.with(format!("row {row}: {error}"))),
+    }
 }
 
-fn told(inserted: kithdb::Result<Inserted>, mut rows: Rows) -> PyResult<Inserted> {
-    let inserted = inserted.map_err(|error| match error {
-        // The row that was handed on last is the one that was refused.
-        kithdb::Error::InvalidArgument { what, remedy } => {
-            let row = (rows.before + rows.row).saturating_sub(1);
-            Kind::InvalidArgument.with(format!("row {row}: {what}: {remedy}"))
-        }
-        error => raised(error),
-    })?;
-    rows.fault().map_or(Ok(inserted), Err)
+/// Inserts rows, without the interpreter's lock, up to the first that cannot be taken: what came before it is stored then.
+pub(crate) fn insert(
+    py: Python<'_>,
+    db: &Db,
+    rows: impl Iterator<Item = PyResult<Interaction>> + Send,
+) -> PyResult<Inserted> {
+    let (inserted, fault) = py.detach(|| {
+        let mut fault = None;
+        let taken = (0..).zip(rows).map_while(|(row, interaction)| {
+            interaction.and_then(|interaction| checked(row, interaction)).map_err(|error| fault = Some(error)).ok()
+        });
+        let inserted = db.insert_counted(taken);
+        (inserted, fault)
+    });
+    let inserted = inserted.or_raise()?;
+    fault.map_or(Ok(inserted), Err)
 }
 
 /// All users and items of a stream, row by row.
-pub(crate) fn pairs(py: Python<'_>, mut rows: Rows) -> PyResult<Vec<(Id, Id)>> {
-    let (pairs, fault) = py.detach(|| {
-        let pairs = rows.by_ref().map(|row| (row.user, row.item)).collect();
-        (pairs, rows.fault())
-    });
-    fault.map_or(Ok(pairs), Err)
+pub(crate) fn pairs(py: Python<'_>, rows: Rows) -> PyResult<Vec<(Id, Id)>> {
+    py.detach(|| rows.map(|row| row.map(|row| (row.user, row.item))).collect())
 }
 
-/// Inserts columns of one length.
+/// Inserts columns of one length; a time of `i64::MIN` is none.
 pub(crate) fn insert_columns(
     py: Python<'_>,
     db: &Db,
     (users, items): (Vec<Id>, Vec<Id>),
-    weights: Option<Vec<f32>>,
-    times: Option<Vec<i64>>,
+    weights: Option<&[f32]>,
+    times: Option<&[i64]>,
 ) -> PyResult<Inserted> {
     let rows = users.len();
-    for (name, length) in [
-        ("item", Some(items.len())),
-        ("weight", weights.as_ref().map(Vec::len)),
-        ("time", times.as_ref().map(Vec::len)),
-    ] {
+    for (name, length) in
+        [("item", Some(items.len())), ("weight", weights.map(<[_]>::len)), ("time", times.map(<[_]>::len))]
+    {
         if let Some(length) = length.filter(|&length| length != rows) {
             return Err(invalid(format!("{rows} users and {length} values of {name}"), "pass columns of one length"));
         }
     }
-    let mut row = 0;
-    let interactions = users.into_iter().zip(items).map(|(user, item)| {
-        let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
-        let time = times.as_ref().map(|times| times[row]);
-        row += 1;
-        Interaction { user, item, weight, time }
+    let interactions = users.into_iter().zip(items).enumerate().map(|(row, (user, item))| {
+        let weight = weights.map_or(1.0, |weights| weights[row]);
+        let time = times.map(|times| times[row]).filter(|&time| time != i64::MIN);
+        Ok(Interaction { user, item, weight, time })
     });
-    py.detach(|| db.insert_counted(interactions)).or_raise()
+    insert(py, db, interactions)
 }
 
 /// Inserts an iterable of (user, item), (user, item, weight) or (user, item, weight, time), in pieces.
@@ -231,7 +219,7 @@ pub(crate) fn insert_tuples(py: Python<'_>, db: &Db, tuples: &Bound<'_, PyAny>) 
     loop {
         let mut piece = Vec::new();
         for tuple in tuples.by_ref().take(PIECE) {
-            piece.push(interaction(&tuple?, row)?);
+            piece.push(checked(row, interaction(&tuple?, row)?)?);
             row += 1;
         }
         if piece.is_empty() {
@@ -242,29 +230,27 @@ pub(crate) fn insert_tuples(py: Python<'_>, db: &Db, tuples: &Bound<'_, PyAny>) 
     }
 }
 
-fn interaction(object: &Bound<'_, PyAny>, row: usize) -> PyResult<Interaction> {
-    let shape = || {
+fn interaction(object: &Bound<'_, PyAny>, row: u64) -> PyResult<Interaction> {
+    let refused = |what: String, remedy: &str| invalid(format!("row {row}: {what}"), remedy);
+    let tuple = object.cast::<PyTuple>().ok().filter(|tuple| (2..=4).contains(&tuple.len())).ok_or_else(|| {
         let remedy = "pass tuples of (user, item), (user, item, weight) or (user, item, weight, milliseconds)";
-        invalid(format!("row {row} is {}", object.repr().map_or_else(|_| "?".into(), |text| text.to_string())), remedy)
-    };
-    let tuple = object.cast::<PyTuple>().map_err(|_| shape())?;
-    if !(2..=4).contains(&tuple.len()) {
-        return Err(shape());
-    }
-    let part = |at: usize| tuple.get_item(at);
-    let of = |at: usize, name: &str| {
-        let object = part(at)?;
-        match object.is_none() {
-            true => Err(invalid(format!("row {row} has no {name}"), "leave out the rows that have none")),
-            false => ids::id(&object),
-        }
-    };
-    let mut interaction = Interaction::new(of(0, "user")?, of(1, "item")?);
+        refused(ids::shown(object), remedy)
+    })?;
+    let id = |at: usize, part: &str| ids::read(&tuple.get_item(at)?).map_err(|no| no.in_row(row, part));
+    let mut interaction = Interaction::new(id(0, "user")?, id(1, "item")?);
     if tuple.len() > 2 {
-        interaction.weight = part(2)?.extract::<f32>().map_err(|_| shape())?;
+        let weight = tuple.get_item(2)?;
+        let refused = |_| refused(format!("a weight of {}", ids::shown(&weight)), "weights are numbers above 0");
+        interaction.weight = weight.extract().map_err(refused)?;
     }
     if tuple.len() > 3 {
-        interaction.time = part(3)?.extract::<Option<i64>>().map_err(|_| shape())?;
+        let time = tuple.get_item(3)?;
+        let remedy = "times are whole milliseconds since 1970, or None";
+        let refused = || refused(format!("a time of {}", ids::shown(&time)), remedy);
+        interaction.time = match time.is_instance_of::<PyBool>() {
+            true => return Err(refused()),
+            false => time.extract().map_err(|_| refused())?,
+        };
     }
     Ok(interaction)
 }

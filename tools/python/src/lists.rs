@@ -5,7 +5,24 @@ use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use crate::error::invalid;
 use crate::ids;
+
+/// Places that the arrays of one answer have at most: some gigabytes.
+const PLACES: usize = 1 << 28;
+
+/// Refuses arrays of `[answers, k]` that no memory holds, whatever is found.
+pub(crate) fn check_size(answers: usize, k: usize) -> PyResult<()> {
+    match answers.checked_mul(k).filter(|&places| places <= PLACES) {
+        Some(_) => Ok(()),
+        None => Err(invalid(
+            format!("k = {k} for {answers} users"),
+            format!(
+                "arrays have at most {PLACES} places: choose a k below the number of items, or ask for fewer users at a time"
+            ),
+        )),
+    }
+}
 
 /// The hits of one answer as a list of (id, score), best first.
 pub(crate) fn list<'py>(py: Python<'py>, hits: &Hits) -> PyResult<Bound<'py, PyList>> {

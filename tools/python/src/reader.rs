@@ -62,12 +62,20 @@ impl Reader {
         }
     }
 
-    /// Has nothing to answer from any more.
-    pub(crate) fn close(&self) {
+    /// Has nothing to answer from any more; what went wrong when a database was closed is raised.
+    pub(crate) fn close(&self) -> PyResult<()> {
         let mut source = self.source.write().unwrap_or_else(PoisonError::into_inner);
         let last = std::mem::replace(&mut *source, Source::Closed);
         drop(source);
-        drop(last);
+        match last {
+            Source::Live(db) => db.close().map_err(|error| match error {
+                Error::InvalidArgument { .. } => Kind::Storage.with(
+                    "closed to new calls, but others of other threads are under way: it stays open until they have ended",
+                ),
+                error => raised(error),
+            }),
+            Source::Replica(_) | Source::Closed => Ok(()),
+        }
     }
 }
 
@@ -109,8 +117,7 @@ fn set(snapshot: &Snapshot, object: Option<&Bound<'_, PyAny>>) -> PyResult<Optio
 /// How lists are to be, whoever they are for.
 struct Shape {
     k: usize,
-    allow: Option<kithdb::ItemSet>,
-    deny: Option<kithdb::ItemSet>,
+    filters: Filters,
     include_seen: bool,
     or_popular: bool,
     query_bits: Option<u32>,
@@ -119,15 +126,32 @@ struct Shape {
     min_score: Option<f32>,
 }
 
-impl Shape {
-    fn of<'a>(&'a self, mut query: Query<'a>) -> Query<'a> {
-        query = query.k(self.k);
+/// The items a query is to choose from, and those it leaves out.
+struct Filters {
+    allow: Option<kithdb::ItemSet>,
+    deny: Option<kithdb::ItemSet>,
+}
+
+impl Filters {
+    fn of(snapshot: &Snapshot, allow: Option<&Bound<'_, PyAny>>, deny: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        Ok(Self { allow: set(snapshot, allow)?, deny: set(snapshot, deny)? })
+    }
+
+    /// The query, filtered by them.
+    fn filtered<'a>(&'a self, mut query: Query<'a>) -> Query<'a> {
         if let Some(set) = &self.allow {
             query = query.allow(set);
         }
         if let Some(set) = &self.deny {
             query = query.deny(set);
         }
+        query
+    }
+}
+
+impl Shape {
+    fn of<'a>(&'a self, query: Query<'a>) -> Query<'a> {
+        let mut query = self.filters.filtered(query).k(self.k);
         if self.include_seen {
             query = query.include_seen();
         }
@@ -179,8 +203,8 @@ impl Reader {
         errors: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
         let snapshot = self.snapshot()?;
-        let (allow, deny) = (set(&snapshot, allow)?, set(&snapshot, deny)?);
-        let shape = Shape { k, allow, deny, include_seen, or_popular, query_bits, recall, diversify, min_score };
+        let filters = Filters::of(&snapshot, allow, deny)?;
+        let shape = Shape { k, filters, include_seen, or_popular, query_bits, recall, diversify, min_score };
         match (user, users, items) {
             (Some(user), None, None) => {
                 let user = ids::id(user)?;
@@ -194,6 +218,7 @@ impl Reader {
             }
             (None, Some(users), None) => {
                 let users = ids::many(users)?;
+                lists::check_size(users.len(), k)?;
                 let answers = py.detach(|| shape.of(snapshot.query()).run_for(&users));
                 let answers = settled(answers, errors)?;
                 let integers = snapshot.id_kind(Side::Item) != Some(IdKind::Str);
@@ -217,17 +242,8 @@ impl Reader {
         deny: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let (snapshot, item) = (self.snapshot()?, ids::id(item)?);
-        let (allow, deny) = (set(&snapshot, allow)?, set(&snapshot, deny)?);
-        let hits = py.detach(|| {
-            let mut query = snapshot.query().similar_to(item).k(k);
-            if let Some(set) = &allow {
-                query = query.allow(set);
-            }
-            if let Some(set) = &deny {
-                query = query.deny(set);
-            }
-            query.run()
-        });
+        let filters = Filters::of(&snapshot, allow, deny)?;
+        let hits = py.detach(|| filters.filtered(snapshot.query()).similar_to(item).k(k).run());
         lists::list(py, &hits.or_raise()?)
     }
 
@@ -250,18 +266,9 @@ impl Reader {
         deny: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         let snapshot = self.snapshot()?;
-        let (allow, deny) = (set(&snapshot, allow)?, set(&snapshot, deny)?);
+        let filters = Filters::of(&snapshot, allow, deny)?;
         let (vector, _) = crate::imports::floats("the vector", vector)?;
-        let hits = py.detach(|| {
-            let mut query = snapshot.query().vector(vector).k(k);
-            if let Some(set) = &allow {
-                query = query.allow(set);
-            }
-            if let Some(set) = &deny {
-                query = query.deny(set);
-            }
-            query.run()
-        });
+        let hits = py.detach(|| filters.filtered(snapshot.query()).vector(vector).k(k).run());
         lists::list(py, &hits.or_raise()?)
     }
 
@@ -338,6 +345,17 @@ impl Reader {
         let (snapshot, user) = (self.snapshot()?, ids::id(user)?);
         let history = py.detach(|| snapshot.history(user)).or_raise()?;
         history.iter().map(|one| Ok((ids::object(py, &one.item)?, one.weight, one.time))).collect()
+    }
+
+    /// What ids of users, and those of items, are: `int`, `str` or `bytes`; None before the first.
+    fn _id_kinds(&self) -> PyResult<(Option<&'static str>, Option<&'static str>)> {
+        let snapshot = self.snapshot()?;
+        let name = |kind| match kind {
+            IdKind::U64 => "int",
+            IdKind::Str => "str",
+            IdKind::Bytes => "bytes",
+        };
+        Ok((snapshot.id_kind(Side::User).map(name), snapshot.id_kind(Side::Item).map(name)))
     }
 
     /// A set of items to pass as `allow=` or `deny=` to many calls.

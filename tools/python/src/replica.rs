@@ -42,12 +42,13 @@ impl Replica {
 
     /// What kept it from going on by itself when it last looked.
     fn fault(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
-        Ok(slf.as_super().get().replica()?.fault())
+        let replica = slf.as_super().get().replica()?;
+        Ok(slf.py().detach(|| replica.fault()))
     }
 
     /// Lets go of the snapshot.
-    fn close(slf: &Bound<'_, Self>) {
+    fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let reader = slf.as_super().get();
-        slf.py().detach(|| reader.close());
+        slf.py().detach(|| reader.close())
     }
 }

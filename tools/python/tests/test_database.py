@@ -35,6 +35,45 @@ def test_a_closed_database_says_so_and_leaves_its_lock(tmp_path):
     kithdb.open(tmp_path / "db").close()
 
 
+def test_closing_tells_what_keeps_it_open(tmp_path):
+    db = kithdb.open(tmp_path / "db")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def rows():
+        begun.set()
+        for row in range(70_000):
+            yield row, row % 5
+        go_on.wait()
+
+    thread = threading.Thread(target=lambda: db.insert_many(rows()))
+    thread.start()
+    begun.wait()
+    try:
+        with pytest.raises(kithdb.StorageError, match="under way"):
+            db.close()
+        with pytest.raises(kithdb.StorageError, match="closed"):
+            db.users()
+    finally:
+        go_on.set()
+        thread.join()
+    db.close()
+    with kithdb.open(tmp_path / "db") as again:
+        assert again.stats()["interactions"] == 70_000
+
+
+@pytest.mark.parametrize("k", [2**28, 2**40, 2**62, 2**64 - 1])
+def test_a_list_of_any_length_is_answered_or_refused(tastes, k):
+    assert len(tastes.recommend(0, k=k, include_seen=True)) == ITEMS
+    assert len(tastes.recommend(0, k=k, diversify=0.3, include_seen=True)) == ITEMS
+    assert len(tastes.recommend(999, k=k, or_popular=True)) == ITEMS
+    assert len(tastes.similar_items(0, k=k)) == ITEMS - 1
+    assert len(tastes.similar_users(0, k=k)) == USERS - 1
+    assert len(tastes.recommend(items=[3], k=k)) == ITEMS - 1
+    with pytest.raises(kithdb.InvalidArgumentError, match=f"^k = {k} for 2 users: .*268435456"):
+        tastes.recommend(users=[0, 1], k=k)
+    assert tastes.evaluate({0: [0]}, k=k)[f"recall@{k}"] == 1.0
+
+
 def test_a_missing_database_is_not_made_unless_asked(tmp_path):
     with pytest.raises(kithdb.StorageError):
         kithdb.open(tmp_path / "db", create=False)

@@ -112,6 +112,7 @@ class Reader:
     def item_set(self, items: Ids) -> ItemSet:
         """A set of items to pass as ``allow=`` or ``deny=`` to many calls."""
 
+    def _id_kinds(self) -> tuple[str | None, str | None]: ...
     def _evaluate(self, truth: Any, k: list[int], query_bits: int | None, user: str | None, item: str | None) -> dict[str, Any]: ...
 
 class Database(Reader):
@@ -130,7 +131,8 @@ class Database(Reader):
         cache_bytes: int | None = None,
     ) -> None: ...
     def close(self) -> None:
-        """Closes the database; a training that runs is cancelled. It may be closed twice."""
+        """Closes the database; a training that runs is cancelled. It may be closed twice. What went wrong with the last files is raised, and that a call of
+        another thread has not ended within a second, after which the database closes by itself."""
 
     def insert(self, user: Id, item: Id, weight: float = 1.0, time: int | None = None) -> None:
         """Records that a user touched an item, ``time`` in milliseconds since 1970; on the disk when it returns."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _kithdb, parquet
+from .columns import ids_of, times_of, weights_of
 from .exceptions import InvalidArgumentError
 from .job import Job
 
@@ -100,7 +101,7 @@ class Database(_kithdb.Database, _Reading):
         - an iterable of tuples: (user, item), (user, item, weight) or (user, item, weight, milliseconds since 1970).
 
         Ids are integers from 0 to 2^64 - 1, strings or bytes; weights are above 0; times are timestamps, dates or whole milliseconds since 1970. A row
-        without a user, an item or a weight is refused with its number: the batches before it are stored then, and inserting them again changes nothing.
+        without a user, an item or a weight is refused with its number, from 0: rows before it may be stored then, and inserting them again changes nothing.
         """
         names = (user, item, weight, time)
         if (users is not None or items is not None) and not _is_sparse(rows):
@@ -123,7 +124,7 @@ class Database(_kithdb.Database, _Reading):
         for name, ids, numbers, length in (("users", users, rows, matrix.shape[0]), ("items", items, columns, matrix.shape[1])):
             if ids is not None and len(ids) != length:
                 raise InvalidArgumentError(f"{len(ids)} {name} for {length} of the matrix: pass one id each")
-        named = [numbers if ids is None else np.asarray(ids)[numbers] for ids, numbers in ((users, rows), (items, columns))]
+        named = [numbers if ids is None else ids_of(ids)[numbers] for ids, numbers in ((users, rows), (items, columns))]
         return Inserted(*self._insert_columns(named[0], named[1], weights.astype(np.float32), None))
 
     def _insert_mapping(self, rows: Mapping[str, Any], user: str | None, item: str | None, weight: str | None, time: str | None) -> Inserted:
@@ -134,12 +135,15 @@ class Database(_kithdb.Database, _Reading):
                 return None
             raise InvalidArgumentError(f"no column {name or part!r}: pass its name as {part}=; the columns are {', '.join(map(str, rows))}")
 
-        times = column("time", time)
-        if times is not None:
-            times = np.asarray(times)
-            if np.issubdtype(times.dtype, np.datetime64):
-                times = times.astype("datetime64[ms]").astype(np.int64)
-        return Inserted(*self._insert_columns(column("user", user), column("item", item), column("weight", weight), times))
+        weights, times = column("weight", weight), column("time", time)
+        return Inserted(
+            *self._insert_columns(
+                column("user", user),
+                column("item", item),
+                None if weights is None else weights_of(weights),
+                None if times is None else times_of(times),
+            )
+        )
 
     def load_parquet(
         self, path: str | os.PathLike[str], *, user: str | None = None, item: str | None = None, weight: str | None = None, time: str | None = None

@@ -1,0 +1,80 @@
+"""Columns of numpy and of lists as the library takes them: ids as they are, weights in 32 bits, times in milliseconds."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+
+from .exceptions import InvalidArgumentError
+
+#: What stands for no time: numpy's NaT.
+NO_TIME = np.iinfo(np.int64).min
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def ids_of(ids: Any) -> np.ndarray:
+    """Ids as an array in which each is what it was: numpy would make one type of a list's, text of numbers among them."""
+    if hasattr(ids, "__array__"):
+        return np.asarray(ids)
+    ids = list(ids)
+    array = np.empty(len(ids), object)
+    array[:] = ids
+    return array
+
+
+def weights_of(column: Any) -> np.ndarray:
+    """Weights in 32 bits.
+
+    :raises InvalidArgumentError: for what is no number, with its row.
+    """
+    weights = _flat("weight", column)
+    if weights.dtype.kind in "iuf":
+        return np.ascontiguousarray(weights, np.float32)
+    return np.fromiter((_weight(row, weight) for row, weight in enumerate(weights.tolist())), np.float32, len(weights))
+
+
+def times_of(column: Any) -> np.ndarray:
+    """Times in milliseconds since 1970, :data:`NO_TIME` for none.
+
+    :raises InvalidArgumentError: for what is no time, with its row.
+    """
+    times = _flat("time", column)
+    if times.dtype.kind in "iu" and bool(((times > NO_TIME) & (times < 2**63)).all()):
+        return np.ascontiguousarray(times, np.int64)
+    if times.dtype.kind == "M":
+        return np.ascontiguousarray(times.astype("datetime64[ms]").astype(np.int64))
+    return np.fromiter((_milliseconds(row, time) for row, time in enumerate(times.tolist())), np.int64, len(times))
+
+
+def _flat(name: str, column: Any) -> np.ndarray:
+    array = np.asarray(column)
+    if array.ndim != 1:
+        raise InvalidArgumentError(f"column {name!r} of shape {list(array.shape)}: pass a value a row")
+    return array
+
+
+def _weight(row: int, weight: Any) -> float:
+    try:
+        if not isinstance(weight, (bool, str, bytes)):
+            return float(weight)
+    except (TypeError, ValueError):
+        pass
+    raise InvalidArgumentError(f"row {row}: a weight of {weight!r}: weights are numbers above 0; leave out the rows that have none")
+
+
+def _milliseconds(row: int, time: Any) -> int:
+    if time is None:
+        return NO_TIME
+    if isinstance(time, np.datetime64):
+        return int(time.astype("datetime64[ms]").astype(np.int64))
+    if isinstance(time, datetime.datetime):
+        # As everywhere: what has no zone is in UTC. A time that is none is not equal to itself.
+        zoned = time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
+        return (zoned - EPOCH) // datetime.timedelta(milliseconds=1) if time == time else NO_TIME
+    if isinstance(time, datetime.date):
+        return (time - EPOCH.date()).days * 86_400_000
+    if isinstance(time, (int, np.integer)) and not isinstance(time, bool) and NO_TIME < time < 2**63:
+        return int(time)
+    raise InvalidArgumentError(f"row {row}: a time of {time!r}: times are timestamps, dates, or whole milliseconds since 1970; None where there is none")
