@@ -12,7 +12,7 @@ from conftest import ITEMS, USERS, taste_pairs
 
 import kithdb
 from kithdb import duck
-from kithdb.sql import classes
+from kithdb.sql import Score, classes, query
 
 
 def test_interactions_come_from_files_and_folders(db, tmp_path):
@@ -67,9 +67,72 @@ def test_an_export_has_what_its_page_says(named, tmp_path):
         duck.recommend_all(None, tmp_path)
 
 
+def ids_of_kinds():
+    return [
+        ("int", int, pa.int64()),
+        ("uint", lambda n: n if n < 7 else 2**63 + n, pa.uint64()),
+        ("str", lambda n: f"n{n:02}", pa.string()),
+        ("bytes", lambda n: b"\xff\n\x00" + bytes([n, 0]), pa.binary()),
+    ]
+
+
+@pytest.mark.parametrize(("kind", "make", "arrow"), ids_of_kinds(), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_column_of_ids_has_one_type_of_every_kind_of_them(tmp_path, monkeypatch, kind, make, arrow):
+    """Some groups of rows have small numbers alone, or nobody's list; a table of nothing has a type too."""
+    monkeypatch.setattr(kithdb.parquet, "USERS", 3)
+    duckdb = pytest.importorskip("duckdb")
+    with kithdb.open(tmp_path / "db", background=False) as db:
+        db.insert_many((make(user), make(item)) for user, item in taste_pairs())
+        db.train("fast", bits=128).wait()
+        path = tmp_path / "lists.parquet"
+        # The first know large items, or nothing at all.
+        assert db.recommend_all(path, k=4) == USERS
+        table = pq.read_table(path)
+        assert (table.schema.field("user").type, table.schema.field("item").type) == (arrow, arrow)
+        rows = table.to_pylist()
+        for user in db.users().tolist():
+            assert [(row["item"], row["score"]) for row in rows if row["user"] == user] == db.recommend(user, k=4)
+        nobody = [make(50), make(51), make(52)]
+        assert db.recommend_all(path, k=4, users=[*nobody, make(8)]) == 1
+        assert pq.read_table(path).to_pylist() == [row for row in rows if row["user"] == make(8)]
+        folder = tmp_path / "export"
+        db.export_parquet(folder)
+        types = {name: pq.read_table(folder / f"{name}.parquet").schema.field(column).type for name, column in (("users", "user"), ("items", "item"), ("retired", "item"))}
+        assert set(types.values()) == {arrow}
+        check(db, duck.recommend_all(duckdb.connect(), folder, 4).df(), 4, None)
+        db.retire_item(make(3))
+        db.export_parquet(tmp_path / "later")
+        assert pq.read_table(tmp_path / "later" / "retired.parquet").to_pydict() == {"item": [make(3)]}
+
+
+def test_ids_in_a_list_stay_what_they_are(named, tmp_path):
+    with pytest.raises(kithdb.InvalidArgumentError, match="u64 id was given"):
+        named.recommend_all(tmp_path / "lists.parquet", users=["u01", 7])
+
+
+def test_an_export_is_of_one_generation(tmp_path, monkeypatch):
+    with kithdb.open(tmp_path / "db", background=False) as db:
+        db.insert_many(taste_pairs())
+        db.train("fast", bits=128).wait()
+        plain = kithdb.Database.export
+
+        def published_meanwhile(self, folder):
+            outcome = plain(self, folder)
+            if outcome["generation"] == 1:
+                db.train("fast", bits=192, seed=9).wait()
+            return outcome
+
+        monkeypatch.setattr(kithdb.Database, "export", published_meanwhile)
+        manifest = db.export_parquet(tmp_path / "export")
+        assert (manifest["generation"], manifest["layers"][0]["bits"]) == (2, 192)
+        assert manifest["content_hash"] == db.stats()["generation"]["content_hash"]
+
+
 def check(db, lists, k, query_bits, users=None):
     """The same ids and the same bits of scores as the database's."""
-    frame = lists.sort_values(["user", "position"])
+    # DuckDB has bytes as what cannot be sorted by.
+    plain = {name: [bytes(one) if isinstance(one, bytearray) else one for one in lists[name]] for name in ("user", "item")}
+    frame = lists.assign(**plain).sort_values(["user", "position"])
     users = sorted(db.users().tolist()) if users is None else users
     ids, scores = db.recommend(users=users, k=k, query_bits=query_bits)
     there = ~np.isnan(scores)
@@ -150,7 +213,33 @@ def test_an_item_that_is_retired_later_is_left_out(exports, tmp_path):
 
 def test_lists_are_longer_by_what_a_class_may_have():
     for most in (0, 1, 2, 5, 800):
-        bounds = classes(most, 10)
-        assert bounds[0][0] == 0 and bounds[-1][1] > most
-        assert all(before[1] == after[0] for before, after in zip(bounds, bounds[1:]))
-        assert all(length >= 10 + (below - 1) for _, below, length in bounds)
+        for items in (0, 8, 10_000):
+            bounds = classes(most, 10, items)
+            assert bounds[0][0] == 0 and bounds[-1][1] > most
+            assert all(before[1] == after[0] for before, after in zip(bounds, bounds[1:]))
+            assert all(length == max(min(10 + (below - 1), items), 1) for _, below, length in bounds)
+
+
+def test_lists_of_all_items_and_more(exports):
+    duckdb = pytest.importorskip("duckdb")
+    db, folder = exports[0]
+    check(db, duck.recommend_all(duckdb.connect(), folder, 2_000_000, query_bits=1).df(), 90, 1)
+    with pytest.raises(kithdb.InvalidArgumentError, match="k = 0"):
+        duck.recommend_all(duckdb.connect(), folder, 0)
+    score = Score({"query_bits": 1, "layers": [], "rows": {"items": 2_000_000}}, 1, duck.DIALECT)
+    with pytest.raises(kithdb.InvalidArgumentError, match="k = 999990, beside up to 70 items.* 999999 entries"):
+        query(score, duck.DIALECT, 999_990, 70)
+
+
+def test_lists_leave_a_connection_as_it_was(exports):
+    """Of two exports at once, in a connection whose own tables have the names of their columns and files."""
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE users AS SELECT 7 AS user_row; CREATE TABLE items AS SELECT 8 AS item; CREATE TABLE seen AS SELECT 9 AS user_row")
+        lists = [duck.recommend_all(connection, folder, 5, query_bits=1) for _, folder in exports]
+        few = duck.recommend_all(connection, exports[2][1], 5, users=3)
+        for (db, _), own in zip(exports, lists):
+            check(db, own.df(), 5, 1)
+        assert set(few.df().user) == {0, 1, 2}
+        names = {name for (name,) in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+        assert names == {"users", "items", "seen"} and connection.execute("SELECT * FROM users").fetchall() == [(7,)]

@@ -1,6 +1,8 @@
 """Spark gives ids and bits of the library, and its ALS becomes codes. Skipped where there is no pyspark or no Java."""
 
+import re
 import shutil
+import subprocess
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +14,22 @@ from test_parquet import check, exports  # noqa: F401
 import kithdb
 
 pyspark = pytest.importorskip("pyspark")
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java: apt-get install default-jre-headless", allow_module_level=True)
+#: The oldest Java that this Spark runs on.
+JAVA = 17
+
+
+def java():
+    """The version of Java that there is, as its first number; 0 where there is none, or it does not say."""
+    if shutil.which("java") is None:
+        return 0
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    # Before 9 it was called 1.8 and the like.
+    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(version[1]) if version else 0
+
+
+if java() < JAVA:
+    pytest.skip(f"Spark needs Java {JAVA} or later, here is {java() or 'none'}: apt-get install openjdk-{JAVA}-jre-headless", allow_module_level=True)
 
 from kithdb import spark as on_spark  # noqa: E402
 
@@ -41,6 +57,11 @@ def test_spark_gives_ids_and_bits_of_the_library(spark, exports, which, k, query
     db, folder = exports[which]
     lists = on_spark.recommend_all(spark, folder, k, query_bits=query_bits, item_shards=shards)
     check(db, lists.toPandas(), k, query_bits)
+
+
+def test_lists_of_all_items_and_more(spark, exports):  # noqa: F811
+    db, folder = exports[0]
+    check(db, on_spark.recommend_all(spark, folder, 2_000_000, query_bits=1).toPandas(), 90, 1)
 
 
 @pytest.mark.parametrize("names", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ DIALECT = Dialect(
     best=lambda k: f"max({{'score': score, 'rank': -rank}}, {k})",
     entries=lambda table: f"SELECT user_row, -e.rank AS rank, e.score AS score FROM (SELECT user_row, unnest(best) AS e FROM {table} AS best) AS lists",
     anti_join="ANTI JOIN",
+    # max() keeps fewer than a million.
+    longest=999_999,
     users="users",
     items="items",
     seen="seen",
@@ -29,15 +32,14 @@ def recommend_all(connection: Any, folder: str | os.PathLike[str], k: int = 10, 
     def path(name: str) -> str:
         return str(folder / name).replace("'", "''")
 
-    some = "" if users is None else f"WHERE user_row < {int(users)}"
-    # An item that was retired is in no list; its rank stays free.
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP VIEW users AS SELECT * FROM read_parquet('{path("users.parquet")}') {some};
-        CREATE OR REPLACE TEMP VIEW items AS SELECT * FROM read_parquet('{path("items.parquet")}')
-            WHERE item NOT IN (SELECT item FROM read_parquet('{path("retired.parquet")}') WHERE item IS NOT NULL);
-        CREATE OR REPLACE TEMP VIEW seen AS SELECT * FROM read_parquet('{path("seen.parquet")}') {some};
-        """
+    some = "" if users is None else f" WHERE user_row < {int(users)}"
+    # An item that was retired is in no list; its rank stays free. Subqueries leave nothing behind in the connection, whose own tables may be called the same.
+    dialect = replace(
+        DIALECT,
+        users=f"(SELECT * FROM read_parquet('{path('users.parquet')}'){some})",
+        items=f"(SELECT * FROM read_parquet('{path('items.parquet')}') "
+        f"WHERE item NOT IN (SELECT item FROM read_parquet('{path('retired.parquet')}') WHERE item IS NOT NULL))",
+        seen=f"(SELECT * FROM read_parquet('{path('seen.parquet')}'){some})",
     )
-    most = connection.execute("SELECT COALESCE(max(has), 0) FROM (SELECT count(*) AS has FROM seen GROUP BY user_row)").fetchall()[0][0]
-    return connection.sql(f"SELECT * FROM ({query(score, DIALECT, k, most)}) AS lists ORDER BY user, position")
+    most = connection.execute(f"SELECT COALESCE(max(has), 0) FROM (SELECT count(*) AS has FROM {dialect.seen} AS s GROUP BY user_row)").fetchall()[0][0]
+    return connection.sql(f"SELECT * FROM ({query(score, dialect, k, most)}) AS lists ORDER BY user, position")

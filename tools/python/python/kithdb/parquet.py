@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .columns import ids_of
 from .exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 VERSION = 1
 #: Users whose lists are made and written at a time.
 USERS = 1 << 15
+#: Places of lists that are made at a time.
+PLACES = 1 << 24
 #: Rows that are written at a time.
 ROWS = 1 << 17
 
@@ -48,20 +51,23 @@ def recommend_all(db: Database, path: str | os.PathLike[str], k: int, users: Seq
     pa = _pyarrow()
     # What somebody forgotten or unplaced meanwhile misses is their row, not the file.
     options = {"errors": "ignore", **options}
-    everybody = db.users() if users is None else np.asarray(users)
+    everybody = db.users() if users is None else ids_of(users)
+    kinds = db._id_kinds()
+    user_type, item_type = _type(pa, kinds[0], everybody), _type(pa, kinds[1], db.items())
+    step = max(min(USERS, PLACES // max(k, 1)), 1)
     writer, listed = None, 0
     temporary = Path(f"{os.fspath(path)}.tmp")
     try:
-        for start in range(0, max(len(everybody), 1), USERS):
-            some = everybody[start : start + USERS]
+        for start in range(0, max(len(everybody), 1), step):
+            some = everybody[start : start + step]
             ids, scores = db.recommend(users=some, k=k, **options)
             there = ~np.isnan(scores)
             rows, positions = np.nonzero(there)
             table = pa.table(
                 {
-                    "user": pa.array(some[rows]),
+                    "user": pa.array(some[rows], user_type),
                     "position": pa.array((positions + 1).astype(np.int32)),
-                    "item": pa.array(ids[there]),
+                    "item": pa.array(ids[there], item_type),
                     "score": pa.array(scores[there]),
                 }
             )
@@ -80,6 +86,29 @@ def recommend_all(db: Database, path: str | os.PathLike[str], k: int, users: Seq
     return listed
 
 
+def _type(pa: Any, kind: str | None, ids: np.ndarray) -> Any:
+    """The type of a column of ids, the same for every piece of it: ``kind`` is what the ids of its side are, ``ids`` those that are known."""
+    if kind == "str":
+        return pa.string()
+    if kind == "bytes":
+        return pa.binary()
+    if ids.dtype == object:
+        large = any(isinstance(one, (int, np.integer)) and one >= 2**63 for one in ids)
+    else:
+        large = ids.dtype.kind == "u" and bool((ids.astype(np.uint64) >= np.uint64(2**63)).any())
+    return pa.uint64() if large else pa.int64()
+
+
+def _exported(db: Database, folder: Path) -> dict[str, Any]:
+    """Writes the codes as .npy files; what the database says of the generation that they are of."""
+    while True:
+        generation = db.export(folder)["generation"]
+        stats = db.stats()
+        # Another one may have been published between the two.
+        if stats["generation"]["number"] == generation:
+            return stats
+
+
 def export(db: Database, folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Writes the codes of the current generation, with all that scoring them needs; the manifest."""
     pa = _pyarrow()
@@ -87,14 +116,13 @@ def export(db: Database, folder: str | os.PathLike[str]) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise InvalidArgumentError(f"{folder} is not empty: pass a folder that is absent or empty")
-    stats = db.stats()
     with tempfile.TemporaryDirectory(dir=folder) as codes:
-        db.export(codes)
-        written = _Codes(Path(codes))
+        stats = _exported(db, Path(codes))
+        written = _Codes(Path(codes), db._id_kinds())
         items = _write(pa, folder / "items.parquet", written.items())
         users = _write(pa, folder / "users.parquet", written.users())
         seen = _write(pa, folder / "seen.parquet", _seen(db, written))
-        retired = _write(pa, folder / "retired.parquet", [{"item": pa.array(db.retired_items())}])
+        retired = _write(pa, folder / "retired.parquet", [{"item": pa.array(db.retired_items(), written.item_type)}])
         manifest = {
             "format": "kithdb-parquet",
             "version": VERSION,
@@ -127,15 +155,16 @@ def manifest_of(folder: str | os.PathLike[str]) -> dict[str, Any]:
 class _Codes:
     """A folder of .npy files as columns, read a piece at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kinds: tuple[str | None, str | None]) -> None:
+        pa = _pyarrow()
         self._folder = folder
         self.weights = np.load(folder / "layer_weights.npy")
         self._item_codes = self._map("items_codes")
         layers = len(self.weights)
         self.width = self._item_codes.shape[1] // layers * 8
         self.layer_words = -(-self.width // 64)
-        self.item_ids = self._ids("items")
-        self.user_ids = self._ids("queries")
+        self.user_ids, self.item_ids = self._ids("queries", kinds[0]), self._ids("items", kinds[1])
+        self.user_type, self.item_type = _type(pa, kinds[0], self.user_ids), _type(pa, kinds[1], self.item_ids)
         planes = folder / "queries_planes.npy"
         if planes.exists():
             self._user_codes = np.load(planes, mmap_mode="r")
@@ -150,14 +179,15 @@ class _Codes:
         array: np.ndarray = np.load(self._folder / f"{name}.npy", mmap_mode="r")
         return array
 
-    def _ids(self, side: str) -> np.ndarray:
+    def _ids(self, side: str, kind: str | None) -> np.ndarray:
         numbers, lines = self._folder / f"{side}_ids.npy", self._folder / f"{side}_ids.txt"
         if numbers.exists():
             ids: np.ndarray = np.load(numbers)
             return ids.astype(np.int64) if len(ids) == 0 or ids.max() < 2**63 else ids
         if lines.exists():
             with lines.open(encoding="utf-8", newline="\n") as file:
-                return np.array([line.removesuffix("\n") for line in file], object)
+                written = (line.removesuffix("\n") for line in file)
+                return ids_of([bytes.fromhex(line) for line in written] if kind == "bytes" else list(written))
         return np.zeros(0, np.int64)
 
     def _words(self, packed: np.ndarray) -> np.ndarray:
@@ -174,7 +204,7 @@ class _Codes:
             piece = slice(start, start + ROWS)
             codes = np.asarray(self._item_codes[piece])
             words = self._words(codes.reshape(len(codes), layers, -1)).reshape(len(codes), -1)
-            columns = {"item": pa.array(self.item_ids[piece]), "rank": pa.array(np.arange(start, start + len(codes), dtype=np.int32))}
+            columns = {"item": pa.array(self.item_ids[piece], self.item_type), "rank": pa.array(np.arange(start, start + len(codes), dtype=np.int32))}
             columns |= {f"w{at}": pa.array(np.ascontiguousarray(words[:, at])) for at in range(words.shape[1])}
             columns |= {f"scaler{layer}": pa.array(np.ascontiguousarray(scalers[piece, layer], np.float32)) for layer in range(layers)}
             yield columns
@@ -188,7 +218,7 @@ class _Codes:
             piece = slice(start, start + ROWS)
             codes = np.asarray(self._user_codes[piece])
             words = self._words(codes)
-            columns = {"user": pa.array(self.user_ids[piece]), "user_row": pa.array(np.arange(start, start + len(codes), dtype=np.int64))}
+            columns = {"user": pa.array(self.user_ids[piece], self.user_type), "user_row": pa.array(np.arange(start, start + len(codes), dtype=np.int64))}
             for plane in range(self.planes):
                 of_plane = words[:, :, plane, :].reshape(len(codes), -1)
                 columns |= {f"p{plane}w{at}": pa.array(np.ascontiguousarray(of_plane[:, at])) for at in range(of_plane.shape[1])}

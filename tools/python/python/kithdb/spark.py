@@ -24,6 +24,8 @@ DIALECT = Dialect(
     best=lambda k: f"max_by(struct(score, rank), struct(score, -rank), {k})",
     entries=lambda table: f"SELECT user_row, e.rank AS rank, e.score AS score FROM (SELECT user_row, explode(best) AS e FROM {table} AS best) AS lists",
     anti_join="LEFT ANTI JOIN",
+    # max_by() keeps so many.
+    longest=100_000,
     users="{users}",
     items="{items}",
     seen="{seen}",

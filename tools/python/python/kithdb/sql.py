@@ -34,6 +34,8 @@ class Dialect:
     entries: Callable[[str], str]
     #: How a join is called that keeps the rows without a partner.
     anti_join: str
+    #: How long a list ``best`` can be.
+    longest: int
     #: How the tables are called in a query.
     users: str
     items: str
@@ -65,6 +67,8 @@ class Score:
             raise InvalidArgumentError(f"query_bits = {query_bits}: choose 1 to {stored}, which are stored")
         self._layers = manifest["layers"]
         self._dialect = dialect
+        #: How many items there are to score.
+        self.items = int(manifest["rows"]["items"])
 
     def _words(self, layer: int) -> range:
         first = sum(before["words"] for before in self._layers[:layer])
@@ -104,11 +108,11 @@ class Score:
         return f"CASE WHEN {score} = 0 THEN {rounded('0')} ELSE {score} END"
 
 
-def classes(most: int, k: int) -> list[tuple[int, int, int]]:
-    """Users by how much they have: from, below, and how long a list has to be so that ``k`` are left when what they have is taken out."""
+def classes(most: int, k: int, items: int) -> list[tuple[int, int, int]]:
+    """Users by how much they have: from, below, and how long a list has to be so that ``k`` are left when what they have is taken out, of so many items."""
     bounds, low, high = [], 0, 1
     while low <= most:
-        bounds.append((low, high, k + high - 1))
+        bounds.append((low, high, max(min(k + high - 1, items), 1)))
         low, high = high, high * 4
     return bounds
 
@@ -119,13 +123,20 @@ def query(score: Score, dialect: Dialect, k: int, most_seen: int, shards: int = 
     What a user has is taken out of a list that is longer by as much, so that no pair of users and items is looked up: users are taken by how much they have, a
     class at a time. Items are taken in so many ``shards``, each by other rows, whose lists are merged.
     """
+    if k < 1:
+        raise InvalidArgumentError(f"k = {k}: ask for at least one item")
     users, items, seen = dialect.users, dialect.items, dialect.seen
+    by_degree = classes(most_seen, k, score.items)
+    if by_degree[-1][2] > dialect.longest:
+        raise InvalidArgumentError(
+            f"k = {k}, beside up to {most_seen} items that a user has: lists have at most {dialect.longest} entries on this engine; choose a smaller k"
+        )
     scored = f"SELECT u.user_row AS user_row, i.rank AS rank, {score.score()} AS score FROM sharded u JOIN {items} AS i ON i.rank % {shards} = u.shard"
     if shards == 1:
         scored = f"SELECT u.user_row AS user_row, i.rank AS rank, {score.score()} AS score FROM people u CROSS JOIN {items} AS i"
     best = [
         f"SELECT user_row, {dialect.best(length)} AS best FROM ({scored} WHERE u.has >= {low} AND u.has < {high}) AS scored GROUP BY user_row"
-        for low, high, length in classes(most_seen, k)
+        for low, high, length in by_degree
     ]
     entries = " UNION ALL ".join(dialect.entries(f"({part})") for part in best)
     numbers = " UNION ALL ".join(f"SELECT {shard} AS shard" for shard in range(shards))
