@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 
-/// Bytes in memory, computed from the sizes of the arrays.
+/// Bytes in memory, computed from the sizes of the arrays. Interactions that came since the generation are not among them: a compaction folds them into it.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[non_exhaustive]
 pub struct MemoryStats {
@@ -16,6 +16,8 @@ pub struct MemoryStats {
     pub training_state: u64,
     /// The generation that answers: its interactions, codes, index and map of fold-in, and the ids of all users and items.
     pub generation: u64,
+    /// The attributes of items and users.
+    pub attributes: u64,
     /// What storage may keep in its cache ([`Options::cache_bytes`](crate::Options::cache_bytes)).
     pub storage_cache: u64,
 }
@@ -34,6 +36,7 @@ impl MemoryStats {
         let training_state = state.transpose()?.flatten().map_or(0, |state| state.bytes());
         let ids = (catalogues.users.bytes() + catalogues.items.bytes()) as u64;
         let generation = ids + held.map_or(0, |generation| generation.bytes());
-        Ok(Self { graph, training_state, generation, storage_cache: store.cache_bytes() })
+        let attributes = catalogues.attributes.users.bytes() + catalogues.attributes.items.bytes();
+        Ok(Self { graph, training_state, generation, attributes, storage_cache: store.cache_bytes() })
     }
 }

@@ -31,8 +31,6 @@ pub struct Stats {
     pub generation: Option<GenerationStats>,
     /// The generations before it that are kept, newest first: [`Db::rollback`](crate::Db::rollback) goes back to one.
     pub kept_generations: Vec<KeptGeneration>,
-    /// Bytes of memory that the attributes of items and users take, about.
-    pub attribute_bytes: u64,
     /// Bytes on disk.
     pub disk: DiskStats,
     /// Bytes in memory.
@@ -130,7 +128,6 @@ impl Stats {
             last_sequence: store.last_sequence(),
             generation,
             kept_generations: store.kept().iter().map(|manifest| KeptGeneration::of(manifest)).collect(),
-            attribute_bytes: catalogues.attributes.users.bytes() + catalogues.attributes.items.bytes(),
             disk: DiskStats {
                 total: disk.total(),
                 store: disk.store,

@@ -63,6 +63,7 @@ fn text(stats: &kithdb::Stats) -> String {
         ("graph", format!("{} in memory, where something is learned", bytes(memory.graph))),
         ("state", format!("{} in memory, where something is learned", bytes(memory.training_state))),
         ("answers by", format!("{} in memory, with all ids", bytes(memory.generation))),
+        ("attributes", format!("{} in memory", bytes(memory.attributes))),
         ("storage cache", format!("{} at most", bytes(memory.storage_cache))),
     ]);
     lines.iter().map(|(name, value)| format!("{name:<14} {value}")).collect::<Vec<_>>().join("\n")
