@@ -209,6 +209,11 @@ impl Error {
     }
 }
 
+/// An argument that cannot be taken.
+pub(crate) fn invalid(what: &str, remedy: &str) -> Error {
+    Error::InvalidArgument { what: what.into(), remedy: remedy.into() }
+}
+
 /// What is the matter with a known user who cannot be placed, and the remedy.
 fn no_history(items: u64) -> String {
     match items {

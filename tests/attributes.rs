@@ -64,14 +64,53 @@ fn filtered_lists_are_the_filtered_list_of_all() {
         db.query().user(&user).k(10_000).filter(FILTER).allow(&allowed).filter("in_stock or price is set").run();
     let expected: Vec<_> = expected.iter().step_by(2).cloned().collect();
     assert_eq!(found.unwrap().as_slice(), expected);
-    let popular = db.query().user("nobody".len() as u64 + 1_000_000).k(5).filter("category = 'mugs'").or_popular();
-    assert!(
-        popular
-            .run()
-            .unwrap()
-            .iter()
-            .all(|hit| db.item(&hit.id).unwrap().unwrap().get("category") == Some(&"mugs".into()))
-    );
+    let popular = db.query().user(1_000_006u64).k(5).filter("category = 'mugs'").or_popular().run().unwrap();
+    assert_eq!(popular.len(), 5);
+    assert!(popular.iter().all(|hit| db.item(&hit.id).unwrap().unwrap().get("category") == Some(&"mugs".into())));
+}
+
+#[test]
+fn clones_of_a_query_share_a_filter_and_not_what_is_allowed() {
+    let (_directory, db) = described();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    let (users, items) = (db.users(), db.items());
+    let few = db.item_set(items.iter().step_by(2)).unwrap();
+    let others = db.item_set(items.iter().skip(1).step_by(2)).unwrap();
+    let alone = |user: &Id, allow| {
+        let all = db.query().user(user).k(10_000).filter("price < 30").run().unwrap();
+        let allowed: std::collections::HashSet<Id> = match allow {
+            1 => items.iter().step_by(2).cloned().collect(),
+            2 => items.iter().skip(1).step_by(2).cloned().collect(),
+            _ => items.iter().cloned().collect(),
+        };
+        all.iter().filter(|hit| allowed.contains(&hit.id)).take(7).cloned().collect::<Vec<_>>()
+    };
+    let query = db.query().k(7).filter("price < 30");
+    let queries = [query.clone(), query.clone().allow(&few), query.clone().allow(&few).allow(&others)];
+    for round in 0..2 {
+        for (allow, query) in queries.iter().enumerate() {
+            let answers = query.run_for(&users);
+            for (user, answer) in users.iter().zip(answers) {
+                assert_eq!(answer.unwrap().as_slice(), alone(user, allow), "{user}, {allow} in round {round}");
+            }
+            // A clone of one that has run may allow something else.
+            let other = query.clone().allow(&few).user(&users[0]).run().unwrap();
+            assert_eq!(other.as_slice(), alone(&users[0], 1));
+        }
+    }
+}
+
+#[test]
+fn a_name_goes_with_its_last_value() {
+    let (_directory, db) = described();
+    let (user, item) = (db.users()[0].clone(), db.items()[1].clone());
+    let ask = || db.query().user(&user).or_popular();
+    db.set_item(&item, Attributes::new().set("rare", true)).unwrap();
+    assert_eq!(ask().filter("rare").include_seen().run().unwrap().len(), 1);
+    assert!(ask().at_most(1, "rare").run().is_ok() && db.stats().unwrap().memory.attributes > 1_000);
+    db.set_item(&item, Attributes::new().unset("rare")).unwrap();
+    assert!(matches!(ask().filter("rare").run(), Err(Error::Filter(_))));
+    assert!(matches!(ask().at_most(1, "rare").run(), Err(Error::InvalidArgument { .. })));
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Column {
     }
 
     /// Rows that have a value.
-    pub(crate) fn present(&self) -> &RoaringBitmap {
+    pub(crate) fn present(&self) -> &Arc<RoaringBitmap> {
         &self.present
     }
 

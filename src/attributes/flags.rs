@@ -38,7 +38,7 @@ impl Flags {
     }
 
     /// The rows of a value.
-    pub(crate) fn rows(&self, value: bool) -> &RoaringBitmap {
+    pub(crate) fn rows(&self, value: bool) -> &Arc<RoaringBitmap> {
         if value { &self.yes } else { &self.no }
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// What an attribute of an item or a user is: text, a number, a boolean, or a set of tags.
 ///
-/// Made from `&str`, `String`, `f64`, `f32`, integers, `bool`, and from arrays, slices and vectors of strings, which are sets of tags.
+/// Made from `&str`, `String`, `f64`, `f32`, integers, of which those above 2^53 are rounded to the next `f64`, `bool`, and from arrays, slices and vectors of strings, which are sets of tags.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {

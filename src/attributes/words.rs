@@ -234,15 +234,9 @@ impl Words {
         *self = anew;
     }
 
-    /// The rows of a word.
-    pub(crate) fn rows(&self, word: &str) -> RoaringBitmap {
-        let number = self.dictionary.find(word.as_bytes());
-        let rows = number.and_then(|word| Some(&self.rows.get(word as usize / PAGE)?[word as usize % PAGE]));
-        match rows {
-            None | Some(Rows::None) => RoaringBitmap::new(),
-            Some(Rows::One(row)) => RoaringBitmap::from_iter([*row]),
-            Some(Rows::Many(rows)) => RoaringBitmap::clone(rows),
-        }
+    /// The rows of a word; O(1).
+    pub(crate) fn rows(&self, word: &str) -> Arc<RoaringBitmap> {
+        self.dictionary.find(word.as_bytes()).map_or_else(Arc::default, |word| self.rows_of(word))
     }
 
     /// The numbers of the words of a row: for counts by word.
@@ -250,9 +244,13 @@ impl Words {
         self.numbers(row)
     }
 
-    /// The rows of a word's number.
-    pub(crate) fn rows_of(&self, word: u32) -> RoaringBitmap {
-        self.dictionary.text(word).map_or_else(RoaringBitmap::new, |text| self.rows(text))
+    /// The rows of a word's number; O(1).
+    pub(crate) fn rows_of(&self, word: u32) -> Arc<RoaringBitmap> {
+        match self.rows.get(word as usize / PAGE).map(|page| &page[word as usize % PAGE]) {
+            None | Some(Rows::None) => Arc::default(),
+            Some(Rows::One(row)) => Arc::new(RoaringBitmap::from_iter([*row])),
+            Some(Rows::Many(rows)) => Arc::clone(rows),
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -300,7 +298,10 @@ mod tests {
                 }
                 for word in all {
                     let expected: RoaringBitmap = naive.iter().filter(|(_, set)| set.contains(word)).map(|(&row, _)| row).collect();
-                    prop_assert_eq!(words.rows(word), expected);
+                    prop_assert_eq!(&*words.rows(word), &expected);
+                }
+                for row in 0..100 {
+                    prop_assert!(words.of(row).iter().all(|&word| words.rows_of(word).contains(row)));
                 }
                 prop_assert!(words.rows("nothing").is_empty());
             }

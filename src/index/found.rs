@@ -73,6 +73,15 @@ pub struct Work {
     pub codes: u64,
 }
 
+impl std::ops::AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.buckets += other.buckets;
+        self.heads += other.heads;
+        self.codes += other.codes;
+    }
+}
+
 /// What a search found, and what it took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {

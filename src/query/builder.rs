@@ -13,7 +13,7 @@ use super::subject::{Resolved, Subject};
 use super::{Basis, Engine, Hit, Hits, ItemSet};
 use crate::cancel::CancelToken;
 use crate::code::QueryCode;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, invalid};
 use crate::filter::{Condition, FilterError, evaluate};
 use crate::generation::Generation;
 use crate::ids::Id;
@@ -44,7 +44,7 @@ pub struct Query<'a> {
     allow: Option<&'a ItemSet>,
     deny: Vec<&'a ItemSet>,
     conditions: Vec<Result<Condition, FilterError>>,
-    /// The items that fulfil them, once somebody asked; shared by the query's clones.
+    /// The items allowed that fulfil them, once somebody asked; shared by the query's clones.
     fulfilling: Arc<OnceLock<Result<Arc<RoaringBitmap>, FilterError>>>,
     also_seen: Option<&'a ItemSet>,
     include_seen: bool,
@@ -145,6 +145,7 @@ impl<'a> Query<'a> {
     /// Considers only items of this set. The filter works before the top k is taken.
     pub fn allow(mut self, items: &'a ItemSet) -> Self {
         self.allow = Some(items);
+        self.fulfilling = Arc::default();
         self
     }
 
@@ -156,7 +157,8 @@ impl<'a> Query<'a> {
 
     /// Considers only items whose attributes fulfil a [`Condition`], made or as text: `category = 'coffee' and price < 50 and in_stock and 'sale' in tags`.
     /// May be called more than once, all of them count. As other filters it works before the top k is taken, on what was set by the moment of the query. What
-    /// it costs is O(items / 64) a comparison; a clone of the query does not pay again.
+    /// it costs is O(items / 64) a comparison; a clone of the query does not pay again. The name of an attribute goes with the last value of it: a condition
+    /// about it is refused then, as one that nothing has.
     ///
     /// ```
     /// # fn main() -> kithdb::Result<()> {
@@ -252,6 +254,9 @@ impl<'a> Query<'a> {
     /// Has at most `most` items of each value of an attribute in the list: at most two of a category, of a brand, of an author. The best list that keeps to it,
     /// of k where there are k: what is left out makes room for what comes after it. Items without the attribute are not counted; of tags each counts.
     /// With [`diversify`](Query::diversify) the items chosen among keep to it.
+    ///
+    /// It may take several searches, each among what the ones before left: a budget ([`approximate`](Query::approximate)) is that of each of them, and what
+    /// [`Hits`] tells of the work is that of all. The name of an attribute goes with the last value of it: it is refused then.
     pub fn at_most(mut self, most: usize, attribute: impl Into<String>) -> Self {
         self.quota = Some((most, attribute.into()));
         self
@@ -275,7 +280,8 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for k = 0, bits out of range, a budget of 0, a recall or a diversity that is no share, a least score that is no number, an engine that cannot be asked for, a query of nobody and nothing, a
-    /// vector that does not fit or is zero, or an item set of another database; [`Error::Filter`]; [`Error::WrongIdKind`];
+    /// vector that does not fit or is zero, an item set of another database, or [`at_most`](Query::at_most) none of a value, or of an attribute that nothing has;
+    /// [`Error::Filter`]; [`Error::Cancelled`] once a token says so ([`cancelled_by`](Query::cancelled_by)); [`Error::WrongIdKind`];
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::UnknownBasket`]; and, unless [`or_popular`](Query::or_popular) was asked for,
     /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
     /// [`Error::NoCode`] and [`Error::NoItemCodes`].
@@ -432,10 +438,10 @@ impl<'a> Query<'a> {
             ));
         }
         let numbers = |set: &'a ItemSet| set.resolve(self.snapshot.opening(), &self.snapshot.catalogues().items);
-        let allow = match (self.allow.map(numbers).transpose()?, self.fulfilling()?) {
-            (Some(allow), Some(fulfilling)) => Some(Rows::Set(Cow::Owned(&*allow & &*fulfilling))),
-            (None, Some(fulfilling)) => Some(Rows::Fulfilling(fulfilling)),
-            (allow, None) => allow.map(Rows::Set),
+        let allow = self.allow.map(numbers).transpose()?;
+        let allow = match self.fulfilling(allow.as_deref())? {
+            Some(fulfilling) => Some(Rows::Fulfilling(fulfilling)),
+            None => allow.map(Rows::Set),
         };
         let deny = self.deny.iter().copied().map(numbers).collect::<Result<_>>()?;
         let also_seen = self.also_seen.map(numbers).transpose()?;
@@ -447,23 +453,21 @@ impl<'a> Query<'a> {
         Ok((resolved, Sets { allow, deny }))
     }
 
-    /// The items that fulfil all conditions, if there are any.
-    fn fulfilling(&self) -> Result<Option<Arc<RoaringBitmap>>, FilterError> {
+    /// The items, of those that are allowed, that fulfil all conditions; `None` where there are none.
+    fn fulfilling(&self, allow: Option<&RoaringBitmap>) -> Result<Option<Arc<RoaringBitmap>>, FilterError> {
         if self.conditions.is_empty() {
             return Ok(None);
         }
         let catalogues = self.snapshot.catalogues();
         let (table, items) = (&catalogues.attributes.items, catalogues.items.len());
         let evaluated = self.fulfilling.get_or_init(|| {
-            let mut all: Option<RoaringBitmap> = None;
+            let mut all: Option<Arc<RoaringBitmap>> = None;
             for condition in &self.conditions {
                 let rows = evaluate(condition.as_ref().map_err(FilterError::clone)?, table, items)?;
-                all = Some(match all {
-                    None => rows,
-                    Some(all) => all & rows,
-                });
+                all = Some(all.map_or_else(|| Arc::clone(&rows), |all| Arc::new(&*all & &*rows)));
             }
-            Ok(Arc::new(all.unwrap_or_default()))
+            let all = all.unwrap_or_default();
+            Ok(allow.map_or_else(|| Arc::clone(&all), |allow| Arc::new(allow & &*all)))
         });
         evaluated.clone().map(Some)
     }
@@ -541,10 +545,6 @@ impl<'a> Query<'a> {
         }
         found
     }
-}
-
-pub(super) fn invalid(what: &str, remedy: &str) -> Error {
-    Error::InvalidArgument { what: what.into(), remedy: remedy.into() }
 }
 
 /// Whether that can be asked for.

@@ -1,13 +1,13 @@
 //! Lists in which no value of an attribute comes too often.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use super::Engine;
-use super::builder::invalid;
 use crate::attributes::{Column, Table, Values};
-use crate::error::Result;
+use crate::error::{Result, invalid};
 use crate::index::{Found, Match};
 
 /// How many items of each value a list has so far, and what may come no more.
@@ -15,8 +15,10 @@ pub(super) struct Quota<'a> {
     most: usize,
     column: &'a Column,
     counts: HashMap<u64, usize>,
-    /// What was looked at, and all items of values that are full.
+    /// What was looked at, and all items of values that were full by the last search.
     done: RoaringBitmap,
+    /// Values that are full since, each with a row that has it.
+    full: Vec<(u32, u64)>,
     chosen: Vec<Match>,
 }
 
@@ -34,7 +36,14 @@ impl<'a> Quota<'a> {
         if most == 0 {
             return Err(invalid(&what(), "pass at least 1"));
         }
-        Ok(Self { most, column, counts: HashMap::new(), done: RoaringBitmap::new(), chosen: Vec::new() })
+        Ok(Self {
+            most,
+            column,
+            counts: HashMap::new(),
+            done: RoaringBitmap::new(),
+            full: Vec::new(),
+            chosen: Vec::new(),
+        })
     }
 
     /// The `k` best that keep to it, and what ran: `search` gives so many of the best that are not done. Of each search as many more are looked at, without
@@ -50,13 +59,14 @@ impl<'a> Quota<'a> {
         let mut look = k.saturating_mul(2);
         let mut all: Option<(Found, Engine)> = None;
         loop {
+            self.close();
             let (found, engine) = search(&self.done, look)?;
             let missing = self.take(&found.matches, k);
             let is_last = missing == 0 || found.matches.len() < look;
             let (mut sum, engine) = match all.take() {
                 None => (found, engine),
                 Some((mut sum, engine)) => {
-                    sum.work.codes += found.work.codes;
+                    sum.work += found.work;
                     sum.exact &= found.exact;
                     sum.recall = sum.recall.zip(found.recall).map(|(one, other)| one.min(other));
                     (sum, engine)
@@ -69,6 +79,12 @@ impl<'a> Quota<'a> {
             all = Some((sum, engine));
             look = look.saturating_mul(2);
         }
+    }
+
+    /// Has the next search leave out all items of values that are full.
+    fn close(&mut self) {
+        let full: Vec<_> = self.full.drain(..).map(|(row, value)| rows(self.column, row, value)).collect();
+        self.done |= full.iter().map(|rows| &**rows).union();
     }
 
     /// Takes of `found`, the best of what is not done, what there is room for, until there are `k`; how many are missing.
@@ -87,7 +103,7 @@ impl<'a> Quota<'a> {
                 let count = self.counts.entry(value).or_default();
                 *count += 1;
                 if *count == self.most {
-                    self.done |= self.rows(m.row, value);
+                    self.full.push((m.row, value));
                 }
             }
             self.chosen.push(*m);
@@ -103,16 +119,50 @@ impl<'a> Quota<'a> {
             Values::Text(words) | Values::Tags(words) => words.of(row).iter().map(|&word| u64::from(word)).collect(),
         }
     }
+}
 
-    /// The rows of a value that this row has.
-    fn rows(&self, row: u32, value: u64) -> RoaringBitmap {
-        match &self.column.values {
-            Values::Bool(flags) => flags.rows(flags.get(row).unwrap_or_default()).clone(),
-            Values::Number(numbers) => {
-                let number = Some((f64::from_bits(value), true));
-                numbers.between(number, number, self.column.present())
-            }
-            Values::Text(words) | Values::Tags(words) => words.rows_of(value as u32),
+/// The rows of a value that a row has.
+fn rows(column: &Column, row: u32, value: u64) -> Arc<RoaringBitmap> {
+    match &column.values {
+        Values::Bool(flags) => Arc::clone(flags.rows(flags.get(row).unwrap_or_default())),
+        Values::Number(numbers) => {
+            let number = Some((f64::from_bits(value), true));
+            Arc::new(numbers.between(number, number, column.present()))
         }
+        Values::Text(words) | Values::Tags(words) => words.rows_of(value as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::Attributes;
+    use crate::index::{EngineKind, Work};
+
+    #[test]
+    fn what_rounds_take_adds_up_and_full_values_are_looked_at_once() {
+        // Row r is the r-th best; of six values the first has nearly all of the best.
+        let mut table = Table::default();
+        let value = |row: u32| if row < 90 { row % 10 / 9 } else { row % 6 };
+        for row in 0..200 {
+            table.set(row, &Attributes::new().set("value", format!("v{}", value(row)))).unwrap();
+        }
+        let mut rounds: Vec<Vec<u32>> = Vec::new();
+        let quota = Quota::of(&table, 2, "value").unwrap();
+        let (found, _) = quota
+            .fill(11, |done, depth| {
+                let rows: Vec<u32> = (0..200).filter(|&row| !done.contains(row)).take(depth).collect();
+                let matches = rows.iter().map(|&row| Match { row, score: -(row as f32) }).collect();
+                rounds.push(rows);
+                let round = rounds.len() as u64;
+                let work = Work { nodes: round, buckets: 10 * round, heads: 100 * round, codes: 1_000 * round };
+                Ok((Found { matches, engine: EngineKind::Tree, work, exact: true, recall: Some(1.0) }, Engine::Tree))
+            })
+            .unwrap();
+        let chosen: Vec<u32> = found.matches.iter().map(|m| m.row).collect();
+        assert_eq!(chosen, [0, 1, 9, 19, 92, 93, 94, 95, 98, 99, 100]);
+        let sum = (1..=rounds.len() as u64).sum::<u64>();
+        assert_eq!(found.work, Work { nodes: sum, buckets: 10 * sum, heads: 100 * sum, codes: 1_000 * sum });
+        assert!(rounds.len() > 1 && rounds[1..].iter().flatten().all(|&row| value(row) > 1), "{rounds:?}");
     }
 }
