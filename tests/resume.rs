@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use drill::{mix, run_and_kill_after, worker};
 use kithdb::{
-    Compaction, Db, Error, Interaction, JobOutcome, JobRecord, Loss, Model, Options, Policy, Preset, TrainOptions,
+    Compaction, Db, Error, Interaction, Job, JobOutcome, JobRecord, Loss, Model, Options, Policy, Preset, TrainOptions,
 };
 
 const USERS: u64 = 400;
@@ -52,9 +52,8 @@ fn by_gradients() -> TrainOptions {
 }
 
 /// Does what a broken off job was to do; the hash of what it comes to.
-fn done(db: &Db, (kind, training): Work, threads: usize) -> String {
-    let job = if kind == Compaction::Full { db.train(training().threads(threads)) } else { db.compact(kind) };
-    job.unwrap().wait().unwrap().content_hash
+fn done(db: &Db, work: Work, threads: usize) -> String {
+    begin(db, work, Some(threads)).wait().unwrap().content_hash
 }
 
 fn jobs(db: &Db) -> (JobRecord, JobRecord) {
@@ -75,18 +74,30 @@ fn finished(path: &Path, threads: usize) -> Db {
     db
 }
 
-/// A kind of job, and the options of its training.
-type Work = (Compaction, fn() -> TrainOptions);
+/// A kind of job as its record has it, and the options of its training.
+type Work = (&'static str, fn() -> TrainOptions);
 
-const FULL: Work = (Compaction::Full, training);
-const MAJOR: Work = (Compaction::Major, training);
+const TRAIN: Work = ("train", training);
+const FULL: Work = ("full", training);
+const MAJOR: Work = ("major", training);
+
+/// Begins a job.
+fn begin(db: &Db, (kind, training): Work, threads: Option<usize>) -> Job {
+    let begun = match kind {
+        "full" => db.compact(Compaction::Full),
+        "major" => db.compact(Compaction::Major),
+        _ => db.train(threads.map_or_else(training, |threads| training().threads(threads))),
+    };
+    begun.unwrap()
+}
 
 /// A job, the phase it is killed in, how often that begins before, and what it had come to.
-const KILLS: [(Work, &str, u64, Option<&str>); 7] = [
-    (FULL, "teacher", 0, None),
+const KILLS: [(Work, &str, u64, Option<&str>); 8] = [
+    (TRAIN, "teacher", 0, None),
+    (TRAIN, "student", 0, Some("teacher")),
+    (TRAIN, "student", 1, Some("teacher of all")),
+    (TRAIN, "index", 0, Some("student of all")),
     (FULL, "student", 0, Some("teacher")),
-    (FULL, "student", 1, Some("teacher of all")),
-    (FULL, "index", 0, Some("student of all")),
     (MAJOR, "student", 0, Some("teacher")),
     (MAJOR, "index", 0, Some("student")),
     (MAJOR, "manifest", 0, Some("student")),
@@ -94,7 +105,7 @@ const KILLS: [(Work, &str, u64, Option<&str>); 7] = [
 
 /// Of these what was kept does not serve before everything is learned again: they begin anew, or end the same.
 const BY_GRADIENTS: [(Work, &str, u64); 2] =
-    [((Compaction::Full, by_gradients), "teacher", 1), ((Compaction::Full, by_gradients), "index", 0)];
+    [(("train", by_gradients), "teacher", 1), (("train", by_gradients), "index", 0)];
 
 #[test]
 fn a_job_that_is_killed_is_gone_on_with_and_comes_to_the_same() {
@@ -128,6 +139,7 @@ fn a_job_that_is_killed_is_gone_on_with_and_comes_to_the_same() {
             let (broken, job) = jobs(&db);
             assert_eq!(broken.outcome, JobOutcome::Resumed { by: job.number }, "{story}");
             assert_eq!(job.found.get("resumed_after").map(String::as_str), come_to, "{story}");
+            assert_eq!((broken.kind.as_str(), job.kind.as_str()), (kind.0, kind.0), "{story}");
             let stats = db.stats().unwrap();
             assert_eq!((stats.generation.unwrap().content_hash, stats.tail_changes), (hash.clone(), 1), "{story}");
         }
@@ -195,9 +207,9 @@ fn a_teacher_that_stops_by_itself_comes_to_the_same_after_a_kill() {
 fn a_job_to_be_killed() {
     let Some((path, at)) = worker() else { return };
     let kills = KILLS.map(|(work, phase, before, _)| (work, phase, before)).into_iter().chain(BY_GRADIENTS);
-    let ((kind, training), phase, mut before) = kills.into_iter().nth(at as usize).unwrap();
+    let (work, phase, mut before) = kills.into_iter().nth(at as usize).unwrap();
     let db = open(&path);
-    let job = if kind == Compaction::Full { db.train(training()) } else { db.compact(kind) }.unwrap();
+    let job = begin(&db, work, None);
     let mut last = (String::new(), 0);
     job.on_progress(move |progress| {
         // A phase may follow one of its own name.

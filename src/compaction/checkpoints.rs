@@ -31,7 +31,7 @@ pub(super) struct Begun {
 }
 
 impl Begun {
-    /// The job whose checkpoint this is; `None` of one of another version.
+    /// The job whose checkpoint this is; `None` where its notes do not say. Whether it is of this version, and of use, the job finds by its key.
     pub(super) fn of(checkpoint: &Checkpoint) -> Option<Begun> {
         let notes = checkpoint.notes();
         let kinds = [Compaction::Major, Compaction::Full];

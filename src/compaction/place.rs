@@ -186,13 +186,15 @@ impl Place<'_> {
     pub(super) fn resume(&self, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
         let moment = self.live.take_begun()?;
         let begun = Begun::of(&self.store.checkpoint()?)?;
-        let why = format!("job {} was broken off", begun.number);
-        if !may_resume(&self.store.jobs().unwrap_or_default(), begun.number, &why) {
+        let (why, jobs) = (format!("job {} was broken off", begun.number), self.store.jobs().unwrap_or_default());
+        if !may_resume(&jobs, begun.number, &why) {
             let _ = self.store.drop_checkpoint();
             return None;
         }
+        // A full compaction is a training with the parent's options, which it finds as when it began: its record tells the two apart.
+        let is_training = !jobs.iter().any(|job| job.number == begun.number && job.kind == begun.kind.name());
         match (begun.kind, begun.options) {
-            (Compaction::Full, Some(options)) => Some(self.train(&options, &why, Some(&moment), watch)),
+            (Compaction::Full, Some(options)) if is_training => Some(self.train(&options, &why, Some(&moment), watch)),
             (Compaction::Full, None) => None,
             (kind, _) => Some(self.compact(kind, &why, Some(&moment), watch)),
         }

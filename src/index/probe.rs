@@ -1,11 +1,15 @@
 use std::ops::Range;
 
+use super::nodes::LEAF_BLOCKS;
 use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
 use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, Kernel, LANES, Source};
 
 /// Blocks of heads after which it is decided whether heads are worth looking at.
 const WINDOW: usize = 64;
+
+// A node's blocks, which are looked at together, fit into a window.
+const _: () = assert!(LANES * LEAF_BLOCKS <= WINDOW);
 
 /// Blocks whose heads are skipped once they were not, before they are tried again: twice as many after every time, up to the second figure.
 const SKIP: (usize, usize) = (2 * WINDOW, 64 * WINDOW);
