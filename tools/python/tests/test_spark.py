@@ -29,7 +29,7 @@ def java():
 
 
 if java() < JAVA:
-    pytest.skip(f"Spark needs Java {JAVA} or later, here is {java() or 'none'}: apt-get install openjdk-{JAVA}-jre-headless", allow_module_level=True)
+    pytest.skip(f"Spark needs Java {JAVA} or later, here is {java() or 'none'}: apt-get install default-jre-headless", allow_module_level=True)
 
 from kithdb import spark as on_spark  # noqa: E402
 
