@@ -238,6 +238,11 @@ impl Tail {
         edges
     }
 
+    /// The items of a user whose edges are as in the generation, in ascending order; `None` where they are not. O(log changes).
+    pub(crate) fn unmoved(&self, user: u32) -> Option<&[u32]> {
+        (!self.has_moved(user)).then(|| self.below(user).map_or(&[][..], |row| row.items))
+    }
+
     /// Whether a user was forgotten since the generation.
     pub(crate) fn has_forgotten(&self) -> bool {
         !self.forgotten.is_empty()

@@ -47,6 +47,13 @@ impl Subject {
         let Some(user) = snapshot.catalogues().users.get(id)? else {
             return Ok((Resolved::without_code(Vec::new()), Some(Error::UnknownUser { user: id.clone() })));
         };
+        let trained = snapshot.trained().filter(|generation| generation.has_user(user));
+        if let (Some(generation), Some(items)) = (trained, snapshot.tail().unmoved(user)) {
+            // As most users are: what they have is a copy of a row.
+            let (planes, seen) = (generation.users().planes(), items.to_vec());
+            let query = generation.users().query(user as usize, bits.unwrap_or(planes).min(planes))?;
+            return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
+        }
         let history = snapshot.tail().history(user);
         let seen = history.iter().map(|&(item, _)| item).collect();
         let Some(generation) = snapshot.trained() else {
@@ -55,9 +62,7 @@ impl Subject {
         let planes = generation.users().planes();
         if generation.has_user(user) {
             let asked = bits.unwrap_or(planes).min(planes);
-            let has_moved = snapshot.tail().has_moved(user);
-            let vector = has_moved.then(|| moved(snapshot, generation, user, &history)).transpose()?.flatten();
-            if let Some(vector) = vector {
+            if let Some(vector) = moved(snapshot, generation, user, &history)? {
                 let query = Some(encode_segments(generation.shape(), &vector, asked)?);
                 return Ok((Resolved { query, basis: Basis::Moved, seen, unknown_items: Vec::new() }, None));
             }
