@@ -50,5 +50,8 @@ fn stderr_is_silent_where_nobody_watches_and_jobs_tell_where_they_ended() {
     assert!(of("graph") > 0 && of("training_state") > of("graph") && of("generation") > 0, "{memory}");
     assert_eq!(of("storage_cache"), 64 << 20);
     let text = run(["stats", &db]).ok().stdout;
-    assert!(["graph", "state", "answers by", "storage cache"].iter().all(|part| text.contains(part)), "{text}");
+    assert!(
+        ["graph", "state", "answers by", "attributes", "storage cache"].iter().all(|part| text.contains(part)),
+        "{text}"
+    );
 }
