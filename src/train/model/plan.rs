@@ -146,7 +146,7 @@ impl Plan {
                 let annealing = reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl);
                 let steepness = |setting, default| reader.number(setting, default);
                 let annealing = annealing.then(|| {
-                    (steepness(&settings::TEACHER_STEEPNESS, 1.0), steepness(&settings::TEACHER_LAST_STEEPNESS, 8.0))
+                    (steepness(&settings::TEACHER_STEEPNESS, 4.0), steepness(&settings::TEACHER_LAST_STEEPNESS, 32.0))
                 });
                 let quantised = reader.switch(&settings::TEACHER_QUANTISED, true);
                 Box::new(L2q {
@@ -307,6 +307,8 @@ fn descent(
         Loss::Bpr => (120, 0.03, 1e-2),
         Loss::KBpr | Loss::InfoNce => (60, 0.03, 1e-3),
     };
+    // Steep slopes let little through.
+    let rate = if options.model == Model::L2qAnl { 0.1 } else { rate };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     let descent = Descent {
         factors: count(&settings::TEACHER_FACTORS, factors),
