@@ -10,6 +10,7 @@ use super::drift::Drift;
 use super::job::Compaction;
 use crate::error::{Error, Result};
 use crate::span::{Entered, Phases};
+use crate::train::TrainReport;
 
 /// Writes the record of one job.
 pub(super) struct Entry<'a> {
@@ -85,6 +86,18 @@ impl<'a> Entry<'a> {
         let known = self.store.jobs().unwrap_or_default().into_iter().find(|known| known.number == job);
         if let Some(known) = known.filter(|known| is_open(&known.outcome)) {
             let _ = self.store.note_job(&JobRecord { outcome: JobOutcome::Resumed { by }, ..known });
+        }
+    }
+
+    /// Keeps how recall on the held-out interactions grew with the epochs of a training: pairs of an epoch and the recall after it, blanks between. Of models
+    /// without epochs there is nothing.
+    pub(super) fn learned(&self, report: &TrainReport) {
+        for (name, epochs) in [("teacher_recalls", &report.teacher_epochs), ("student_recalls", &report.epochs)] {
+            let measured = (1u32..).zip(epochs).filter_map(|(at, epoch)| Some((at, epoch.recall?)));
+            let curve: Vec<String> = measured.map(|(at, recall)| format!("{at} {recall:.4}")).collect();
+            if !curve.is_empty() {
+                self.found(name, curve.join(" "));
+            }
         }
     }
 

@@ -125,6 +125,7 @@ impl Place<'_> {
             training = report;
             Ok(made)
         });
+        entry.learned(&training);
         entry.end(&published, watch.closes(), Published::generation);
         Ok(published?.outcome(Compaction::Full, training, watch))
     }
@@ -172,6 +173,7 @@ impl Place<'_> {
                 None => Err(Error::NothingToTrain { interactions: cut.interactions() }),
             });
         }
+        entry.learned(&training);
         if let Ok(published) = &published {
             entry.found("touched_users", published.touched.0);
             entry.found("touched_items", published.touched.1);

@@ -271,7 +271,7 @@ fn masking(reader: &Reader<'_>, options: &TrainOptions, hops: usize) -> Result<O
     }
     let gradients = [("arm", MaskGradient::Arm), ("pathwise", MaskGradient::Pathwise)];
     Ok(Some(Masking {
-        start: reader.number(&settings::TEACHER_MASK_START, 1.0),
+        start: reader.number(&settings::TEACHER_MASK_START, 3.0),
         gradient: reader.choice(&settings::TEACHER_MASK_GRADIENT, &gradients, MaskGradient::Arm),
         sparsity: reader.number(&settings::TEACHER_MASK_SPARSITY, 1e-7),
         nuclear: reader.number(&settings::TEACHER_MASK_NUCLEAR, 1e-4),

@@ -32,6 +32,9 @@ impl Jobs {
 }
 
 /// What heads the cells of a job.
+/// What a training finds of how recall on its hold-out grew, epoch by epoch: of the teacher and of the student.
+pub(super) const CURVES: [&str; 2] = ["teacher_recalls", "student_recalls"];
+
 pub(super) const HEADER: [&str; 7] = [">job", "kind", "begun", ">seconds", "outcome", "why", "found"];
 
 /// A job as cells of a table.
@@ -46,7 +49,9 @@ pub(super) fn cells(job: &JobRecord) -> [String; 7] {
         JobOutcome::Interrupted => format!("interrupted in {}", place(job)),
         JobOutcome::Resumed { by } => format!("interrupted in {}, resumed by job {by}", place(job)),
     };
-    let found: Vec<String> = job.found.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    // Curves are for pictures.
+    let shown = job.found.iter().filter(|(name, _)| !CURVES.contains(&name.as_str()));
+    let found: Vec<String> = shown.map(|(name, value)| format!("{name} {value}")).collect();
     let (number, begun) = (job.number.to_string(), input::shown_time(job.begun));
     [number, job.kind.clone(), begun, seconds, outcome, job.why.clone(), found.join(", ")]
 }

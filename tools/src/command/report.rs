@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::database::{self, Database};
 use super::eval;
+use super::jobs::CURVES;
 use super::layout::Layout;
 use super::test_rows::TestRows;
 use crate::cli::Answer;
@@ -292,6 +293,19 @@ fn jobs(page: &mut Page, jobs: &[JobRecord]) {
     }
     let rows: Vec<Vec<String>> = jobs.iter().rev().take(32).map(|job| super::jobs::cells(job).to_vec()).collect();
     page.table("The last ones, newest first", &super::jobs::HEADER, &rows);
+    let trained = jobs.iter().rev().find(|job| CURVES.iter().any(|curve| job.found.contains_key(*curve)));
+    let Some(job) = trained else {
+        page.remark("No training with epochs: the presets learn in a few sweeps, whose recall is measured once.");
+        return;
+    };
+    for (name, curve) in ["teacher", "codes"].into_iter().zip(CURVES) {
+        let Some(points) = job.found.get(curve) else { continue };
+        let words: Vec<&str> = points.split_whitespace().collect();
+        let (labels, values): (Vec<String>, Vec<f64>) =
+            words.chunks_exact(2).map(|point| (point[0].to_owned(), point[1].parse().unwrap_or(f64::NAN))).unzip();
+        let title = format!("Recall@20 of the {name} on the hold-out by epoch, job {}", job.number);
+        page.chart(&Chart { title: &title, labels, series: &[Series { name, values }], digits: 4 });
+    }
 }
 
 /// What some users had, what they would get, and why.

@@ -29,6 +29,23 @@ fn a_page_stands_by_itself_and_shows_what_there_is() {
     assert!(html.contains(&recall), "{recall}");
 }
 
+/// A training with epochs has its curve, by the figures it reports, and the table of jobs none of its points.
+#[test]
+fn trainings_with_epochs_have_curves() {
+    let place = trained();
+    let (db, set) = (place.db(), |setting| ["--set", setting]);
+    let flags = [set("teacher.epochs=6"), set("teacher.factors=8")].concat();
+    let trained = run([vec!["train", &db, "--model", "mf", "--json"], flags].concat()).ok().json();
+    let html = run(["report", &db, "-o", "-"]).ok().stdout;
+    assert!(html.contains("Recall@20 of the teacher on the hold-out by epoch, job 2") && !html.contains("_recalls"));
+    let epochs = trained["training"]["teacher_epochs"].as_array().unwrap();
+    let recalls: Vec<f64> = epochs.iter().filter_map(|epoch| epoch["recall"].as_f64()).collect();
+    assert!(recalls.len() > 3);
+    for recall in recalls {
+        assert!(html.contains(&format!("<td class=\"number\">{recall:.4}</td>")), "{recall}");
+    }
+}
+
 #[test]
 fn a_database_with_nothing_in_it_has_a_page_too() {
     let place = Place::new();
