@@ -61,6 +61,7 @@ fn every_model() -> Vec<(String, TrainOptions)> {
     };
     let bigear = |name| small(model(name)).set("student.epochs", 5);
     let lightgcn = || small(model(Model::LightGcn));
+    let onebp = || model(Model::OneBp).set("teacher.epochs", 30).set("teacher.batch", 128).set("teacher.rate", 0.05);
     [
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),
@@ -68,7 +69,10 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ("ials without rotation", model(Model::Ials).set("codes.rotation", "none")),
         ("mf", small(model(Model::Mf))),
         ("mf, popularity", small(model(Model::Mf)).sampler(Sampler::Popularity)),
+        ("onebp", onebp()),
+        ("onebp, flipped", onebp().set("teacher.learned", "users").set("teacher.momentum", 0.9)),
         ("lightgcn", lightgcn()),
+        ("lightgcn, from onebp", lightgcn().set("teacher.start", "onebp").set("teacher.start_epochs", 3)),
         ("lightgcn, bpr", lightgcn().loss(Loss::Bpr)),
         ("lightgcn, infonce, dynamic", lightgcn().loss(Loss::InfoNce).sampler(Sampler::Dynamic)),
         (

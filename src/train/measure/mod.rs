@@ -3,4 +3,5 @@
 pub(crate) mod holdout;
 pub(crate) mod monitor;
 pub(crate) mod search;
+pub(crate) mod stopping;
 pub(crate) mod validation;

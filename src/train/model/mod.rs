@@ -86,6 +86,8 @@ named! {
         L2qAnl = "l2q-gcn_anl",
         /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
         Mf = "mf",
+        /// OneBP (arXiv 2403.18227), whose items take gradients and whose users follow them, then signs of its rotated vectors.
+        OneBp = "onebp",
         /// Implicit-feedback ALS, then signs of its rotated vectors.
         Ials = "ials",
     }
@@ -98,6 +100,8 @@ named! {
         Ials = "ials",
         /// Free tables, trained with any [`Loss`] and [`Sampler`].
         Mf = "mf",
+        /// Free tables; items take the gradient of InfoNCE, users average the items they have.
+        OneBp = "onebp",
         /// Tables propagated over the graph, trained alike.
         LightGcn = "lightgcn",
         /// The same with weights and an activation a hop.

@@ -10,12 +10,17 @@ use crate::error::{Error, Result};
 use crate::train::optim::estimator::Estimator;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
-use crate::train::teacher::{Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, Pooling, Teacher};
+use crate::train::teacher::{
+    Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, Pooling, Side, Teacher,
+};
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
 const MOST_DRAWS: usize = 32;
 /// As many with synthesised negatives, where a pair costs as much as its candidates.
 const MOST_SYNTHESISED: usize = 8;
+
+/// Epochs of the OneBP that tables start from.
+const START_EPOCHS: usize = 20;
 
 /// Regularisations of neighbours to choose from, as shares of what the recipe says.
 const RIDGES: [f32; 2] = [1.0, 0.25];
@@ -93,7 +98,7 @@ impl Plan {
             });
         }
         for (given, name) in [(options.loss.is_some(), "loss"), (options.sampler.is_some(), "sampler")] {
-            if given && !is_gradient {
+            if given && matches!(parts.teacher, TeacherKind::Ials | TeacherKind::OneBp) {
                 return Err(Error::InvalidArgument {
                     what: format!("a {name} for the teacher {}", parts.teacher),
                     remedy: "leave it out, or choose the teacher mf or lightgcn".to_owned(),
@@ -110,6 +115,12 @@ impl Plan {
         let teacher: Box<dyn Teacher> = match parts.teacher {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
             TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, size)? }),
+            TeacherKind::OneBp => {
+                let factors = reader.count(&settings::TEACHER_FACTORS, 64);
+                let epochs = if options.preset == Preset::Fast { 30 } else { 60 };
+                let epochs = reader.count(&settings::TEACHER_EPOCHS, epochs);
+                Box::new(onebp(&reader, OneBp { epochs, ..OneBp::new(factors, size.edges) }))
+            }
             TeacherKind::LightGcn => {
                 let weighted = parts.student == StudentKind::Bigear;
                 let pooling = if weighted { Pooling::Weighted } else { Pooling::Mean };
@@ -236,6 +247,7 @@ impl Parts {
             Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::L2q | Model::L2qAnl => (TeacherKind::L2q, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::OneBp => (TeacherKind::OneBp, StudentKind::Signs, Sampler::Uniform, Loss::InfoNce),
             Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
         };
         Parts {
@@ -279,6 +291,23 @@ fn masking(reader: &Reader<'_>, options: &TrainOptions, hops: usize) -> Result<O
     }))
 }
 
+fn onebp(reader: &Reader<'_>, base: OneBp) -> OneBp {
+    OneBp {
+        patience: reader.count(&settings::TEACHER_PATIENCE, base.patience),
+        rate: reader.number(&settings::TEACHER_RATE, base.rate),
+        l2: reader.number(&settings::TEACHER_L2, base.l2),
+        batch: reader.count(&settings::TEACHER_BATCH, base.batch),
+        negatives: reader.count(&settings::TEACHER_NEGATIVES, base.negatives),
+        momentum: reader.number(&settings::TEACHER_MOMENTUM, base.momentum),
+        learned: reader.choice(
+            &settings::TEACHER_LEARNED,
+            &[("items", Side::Items), ("users", Side::Users)],
+            base.learned,
+        ),
+        ..base
+    }
+}
+
 /// Settings of a gradient teacher on a graph, behind `hops` of propagation if any.
 fn descent(
     reader: &Reader<'_>,
@@ -310,8 +339,15 @@ fn descent(
     // Steep slopes let little through.
     let rate = if options.model == Model::L2qAnl { 0.1 } else { rate };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
+    let factors = count(&settings::TEACHER_FACTORS, factors);
+    let is_started = reader.choice(&settings::TEACHER_START, &[("normal", false), ("onebp", true)], false);
+    let start = is_started.then(|| OneBp {
+        epochs: count(&settings::TEACHER_START_EPOCHS, START_EPOCHS),
+        ..OneBp::new(factors, size.edges)
+    });
     let descent = Descent {
-        factors: count(&settings::TEACHER_FACTORS, factors),
+        factors,
+        start,
         epochs: count(&settings::TEACHER_EPOCHS, if is_fast { 30 } else { epochs }),
         patience: count(&settings::TEACHER_PATIENCE, 5),
         stop: None,

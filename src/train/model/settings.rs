@@ -79,13 +79,13 @@ settings! {
     TEACHER_UNOBSERVED = "teacher.unobserved", Domain::Number(0.0, 1e6), "ials: weight of a pair that was not observed";
     TEACHER_REGULARISATION = "teacher.regularisation", Domain::Number(0.0, 1e6), "ials: penalty of a vector's length; unless set, chosen on held-out interactions";
     TEACHER_EXPONENT = "teacher.exponent", Domain::Number(0.0, 2.0), "ials: 0 penalises all nodes alike, 1 in proportion to their terms";
-    TEACHER_EPOCHS = "teacher.epochs", Domain::Count(1, 100_000), "gradient teachers: most passes over the interactions";
-    TEACHER_PATIENCE = "teacher.patience", Domain::Count(1, 100_000), "gradient teachers: validations without a gain before stopping";
-    TEACHER_RATE = "teacher.rate", Domain::Number(1e-7, 10.0), "gradient teachers: Adam's learning rate";
-    TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers: penalty of the squared length of the rows of a batch, before propagation";
-    TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step";
+    TEACHER_EPOCHS = "teacher.epochs", Domain::Count(1, 100_000), "gradient teachers, onebp: most passes over the interactions";
+    TEACHER_PATIENCE = "teacher.patience", Domain::Count(1, 100_000), "gradient teachers, onebp: validations without a gain before stopping";
+    TEACHER_RATE = "teacher.rate", Domain::Number(1e-7, 10.0), "gradient teachers, onebp: Adam's learning rate";
+    TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers, onebp: penalty of the squared length of the rows of a batch, before propagation";
+    TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step; onebp: pairs a step";
     TEACHER_DRAWS = "teacher.draws", Domain::Count(1, 1 << 16), "bpr, k-bpr and infonce losses: positives drawn of every user in an epoch";
-    TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses: negatives of a pair";
+    TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses, onebp: negatives of a pair";
     TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 18), "gradient teachers: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
     TEACHER_CANDIDATES = "teacher.candidates", Domain::Count(1, 4096), "dynamic and synthesised samplers: candidates a negative is chosen from";
     TEACHER_POPULARITY = "teacher.popularity", Domain::Number(0.0, 2.0), "popularity sampler: power of an item's degree";
@@ -105,6 +105,11 @@ settings! {
     TEACHER_LAST_STEEPNESS = "teacher.last_steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the last step";
     TEACHER_QUANTISED = "teacher.quantised", Domain::Switch, "l2q-gcn: take signs inside the convolution, or train its model of full precision";
     TEACHER_INSIDE = "teacher.inside", Domain::Switch, "l2q-gcn: propagate the codes, or what they are the signs of";
+
+    TEACHER_MOMENTUM = "teacher.momentum", Domain::Number(0.0, 1.0), "onebp: beta, what a user's vector keeps of itself where it follows an item's";
+    TEACHER_LEARNED = "teacher.learned", Domain::Choice(&["items", "users"]), "onebp: the side that takes gradients, which the other follows";
+    TEACHER_START = "teacher.start", Domain::Choice(&["normal", "onebp"]), "gradient teachers: start tables from normal numbers, or from what OneBP learns first";
+    TEACHER_START_EPOCHS = "teacher.start_epochs", Domain::Count(1, 100_000), "start onebp: most passes over the interactions";
 
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
     TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";

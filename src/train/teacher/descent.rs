@@ -5,11 +5,12 @@ use rayon::prelude::*;
 
 use super::block::{Nodes, Objective, Scored};
 use super::layers::{Layers, row_norms};
-use super::{Fit, Teacher};
+use super::{Fit, OneBp, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by};
 use crate::train::context::Context;
+use crate::train::measure::stopping::{Best, Stopping};
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_LENGTH;
 use crate::train::model::{Loss, Sampler};
@@ -20,8 +21,6 @@ use crate::train::optim::sampler::Negatives;
 
 /// Users whose scores are computed together, over a pool of their own.
 const BLOCK: usize = 512;
-/// Validations at most.
-const VALIDATIONS: usize = 25;
 /// Deviation of the tables' elements at the start.
 const DEVIATION: f32 = 0.1;
 /// A mean loss this many times that of a model that scores all items alike is no noise.
@@ -133,6 +132,8 @@ pub(crate) trait Encoder: Sync {
 pub(crate) struct Descent {
     /// Width of the tables.
     pub(crate) factors: usize,
+    /// What learns the tables to start from, of the same width; `None` for normal numbers.
+    pub(crate) start: Option<OneBp>,
     pub(crate) epochs: usize,
     /// Validations without a gain before stopping.
     pub(crate) patience: usize,
@@ -186,13 +187,13 @@ impl Descent {
     ) -> Result<Fit> {
         let graph = context.graph;
         let mut rng = context.rng("descent");
-        let mut training = Training::new(self, context, model, &model.layers().0);
+        let (tables, start) = self.started(context)?;
+        let mut training = Training::new(self, context, model, tables, &model.layers().0);
         let degrees = graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
         let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
-        let every = self.epochs.div_ceil(VALIDATIONS);
-        let mut best: Option<Best> = None;
-        let (mut since, mut step) = (0, 0);
+        let mut stopping = Stopping::new(self.epochs, self.patience);
+        let mut step = 0;
         let mut epochs = Vec::new();
         context.monitor.phase("teacher", steps);
         for epoch in 1..=self.stop.unwrap_or(self.epochs) {
@@ -212,26 +213,17 @@ impl Descent {
                 let phase = format!("epoch {epoch} of the teacher");
                 return Err(Error::Diverged { model: model.name(), phase, lower: "teacher.rate" });
             }
-            let due = epoch % every == 0 || epoch == self.epochs;
-            let found = if due { training.recall(context)? } else { None };
+            let found = if stopping.is_due(epoch) { training.recall(context)? } else { None };
             epochs.push(Epoch { loss, recall: found.map(|found| found.0) });
-            if let Some((recall, length)) = found {
-                context.monitor.validation(epoch as u64, recall);
-                if best.as_ref().is_none_or(|best| recall > best.recall) {
-                    best = Some(Best { recall, epoch, length, parameters: training.parameters.clone() });
-                    since = 0;
-                } else {
-                    since += 1;
-                    if since >= self.patience {
-                        break;
-                    }
-                }
+            let keep = |length| (length, training.parameters.clone());
+            if found.is_some_and(|(recall, length)| stopping.is_over(context, epoch, recall, || keep(length))) {
+                break;
             }
         }
         if step < steps {
             context.monitor.advance(steps);
         }
-        let Some(Best { epoch, length, parameters, .. }) = best else {
+        let Some(Best { epoch, kept: (length, parameters), .. }) = stopping.into_best() else {
             let layers = training.layers(context, self.length.unwrap_or(0.0))?;
             return Ok(Fit { layers, epochs, chosen: Vec::new(), settled: None });
         };
@@ -240,17 +232,20 @@ impl Descent {
             layers: training.layers(context, length)?,
             epochs,
             chosen: if self.cosine { vec![(TEACHER_LENGTH.name, length)] } else { Vec::new() },
-            settled: Some(settled(Descent { stop: Some(epoch), length: Some(length), ..self.clone() })),
+            settled: Some(settled(Descent { stop: Some(epoch), length: Some(length), start, ..self.clone() })),
         })
     }
-}
 
-/// The best parameters so far.
-struct Best {
-    recall: f64,
-    epoch: usize,
-    length: f32,
-    parameters: Parameters,
+    /// The tables to start from, and what gives them again where nothing is held out.
+    fn started(&self, context: &Context<'_>) -> Result<(Nodes, Option<OneBp>)> {
+        if let Some(start) = &self.start {
+            let learned = start.learn(context, "start")?;
+            return Ok((learned.tables, learned.settled));
+        }
+        let mut rng = context.rng("tables");
+        let mut table = |rows| normal_matrix(&mut rng, rows, self.factors, DEVIATION);
+        Ok((Nodes { users: table(context.graph.n_users()), items: table(context.graph.n_items()) }, None))
+    }
 }
 
 /// The state of a training.
@@ -274,15 +269,16 @@ struct Training<'a, E> {
 }
 
 impl<'a, E: Encoder> Training<'a, E> {
-    /// A training from the start, of an encoder whose layers have these `widths`.
-    fn new(model: &'a Descent, context: &Context<'_>, encoder: &'a E, widths: &[usize]) -> Training<'a, E> {
+    /// A training from some tables, of an encoder whose layers have these `widths`.
+    fn new(
+        model: &'a Descent,
+        context: &Context<'_>,
+        encoder: &'a E,
+        tables: Nodes,
+        widths: &[usize],
+    ) -> Training<'a, E> {
         let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
         let d = model.factors;
-        let mut rng = context.rng("tables");
-        let tables = Nodes {
-            users: normal_matrix(&mut rng, n_users, d, DEVIATION),
-            items: normal_matrix(&mut rng, n_items, d, DEVIATION),
-        };
         let (names, matrices): (Vec<_>, Vec<Matrix>) = encoder.matrices(context).into_iter().unzip();
         Training {
             model,
@@ -501,6 +497,7 @@ pub(crate) mod tests {
     pub(crate) fn small() -> Descent {
         Descent {
             factors: 4,
+            start: None,
             epochs: 1,
             patience: 1,
             stop: None,

@@ -10,6 +10,7 @@ mod masks;
 mod mf;
 mod neighbours;
 mod ngcf;
+mod onebp;
 pub(crate) mod scores;
 
 pub(crate) use block::Nodes;
@@ -21,6 +22,7 @@ pub(crate) use masks::{MASKS, MaskGradient, Masking};
 pub(crate) use mf::Mf;
 pub(crate) use neighbours::Neighbours;
 pub(crate) use ngcf::Ngcf;
+pub(crate) use onebp::{OneBp, Side};
 
 use crate::error::Result;
 use crate::train::context::Context;
