@@ -61,7 +61,7 @@ fn every_model() -> Vec<(String, TrainOptions)> {
     };
     let bigear = |name| small(model(name)).set("student.epochs", 5);
     let lightgcn = || small(model(Model::LightGcn));
-    let onebp = || model(Model::OneBp).set("teacher.epochs", 30).set("teacher.batch", 128).set("teacher.rate", 0.05);
+    let onebp = || small(model(Model::OneBp));
     [
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),
@@ -90,6 +90,11 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ("l2q-gcn_anl", small(model(Model::L2qAnl))),
         ("ngcf", small(model(Model::Ngcf))),
         ("ngcf, cosines, discrete", small(model(Model::Ngcf)).loss(Loss::Softmax).student(StudentKind::Discrete)),
+        ("pinsage", small(model(Model::PinSage))),
+        ("mixgcf, pinsage", small(model(Model::MixGcf)).teacher(TeacherKind::PinSage)),
+        ("mixgcf", small(model(Model::MixGcf))),
+        ("mixgcf of one hop's choice", small(model(Model::MixGcf)).set("teacher.hop_mixing", "off")),
+        ("mixgcf, ngcf", small(model(Model::MixGcf)).teacher(TeacherKind::Ngcf).set("teacher.mixing", "none")),
         ("bigear", bigear(Model::Bigear)),
         ("bigear++", bigear(Model::BigearPlus)),
         ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),

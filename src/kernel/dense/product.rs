@@ -5,6 +5,8 @@
 //! Threads split the rows of the result. An element is one chain of multiply-adds in the order of the inner index, whatever
 //! the blocking, so the result does not depend on the split.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Matrix;
@@ -30,6 +32,13 @@ impl<'a> View<'a> {
     pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> View<'a> {
         assert!(data.len() >= rows * cols, "a view must lie inside its data");
         View { data, rows, cols, row_step: cols, col_step: 1 }
+    }
+
+    /// Some columns of this view; nothing is moved.
+    pub(crate) fn columns(self, columns: Range<usize>) -> View<'a> {
+        assert!(columns.end <= self.cols, "columns must lie inside their view");
+        let first = (columns.start * self.col_step).min(self.data.len());
+        View { data: &self.data[first..], cols: columns.len(), ..self }
     }
 
     /// The transpose of this view; nothing is moved.

@@ -84,6 +84,10 @@ named! {
         L2q = "l2q-gcn",
         /// L2Q-GCN_anl: the same with scalers and annealed gradients.
         L2qAnl = "l2q-gcn_anl",
+        /// PinSage (Ying et al., KDD 2018) on users and items, trained end to end, then signs of its rotated hops.
+        PinSage = "pinsage",
+        /// LightGCN by BPR against negatives mixed hop by hop (MixGCF: Huang et al., KDD 2021), then signs of its rotated vectors.
+        MixGcf = "mixgcf",
         /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
         Mf = "mf",
         /// OneBP (arXiv 2403.18227), whose items take gradients and whose users follow them, then signs of its rotated vectors.
@@ -108,13 +112,15 @@ named! {
         Ngcf = "ngcf",
         /// Codes inside the convolution, which are its vectors.
         L2q = "l2q-gcn",
+        /// Tables passed through dense layers over the most visited neighbours, trained alike.
+        PinSage = "pinsage",
     }
 }
 
 impl TeacherKind {
     /// Whether it propagates over the graph, so that its layers are its own.
     pub(crate) fn has_hops(self) -> bool {
-        matches!(self, TeacherKind::LightGcn | TeacherKind::Ngcf | TeacherKind::L2q)
+        matches!(self, TeacherKind::LightGcn | TeacherKind::Ngcf | TeacherKind::L2q | TeacherKind::PinSage)
     }
 }
 

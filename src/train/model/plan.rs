@@ -8,15 +8,16 @@ use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
 use crate::train::optim::estimator::Estimator;
+use crate::train::optim::mixing::Mixing;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
 use crate::train::teacher::{
-    Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, Pooling, Side, Teacher,
+    Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, PinSage, Pooling, Side, Teacher,
 };
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
 const MOST_DRAWS: usize = 32;
-/// As many with synthesised negatives, where a pair costs as much as its candidates.
+/// As many with negatives synthesised element by element, where a pair costs as much as its candidates.
 const MOST_SYNTHESISED: usize = 8;
 
 /// Epochs of the OneBP that tables start from.
@@ -116,10 +117,10 @@ impl Plan {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
             TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, size)? }),
             TeacherKind::OneBp => {
-                let factors = reader.count(&settings::TEACHER_FACTORS, 64);
-                let epochs = if options.preset == Preset::Fast { 30 } else { 60 };
-                let epochs = reader.count(&settings::TEACHER_EPOCHS, epochs);
-                Box::new(onebp(&reader, OneBp { epochs, ..OneBp::new(factors, size.edges) }))
+                let epochs = if options.preset == Preset::Fast { 30 } else { 120 };
+                let model = onebp(&reader, base_onebp(64, epochs, size));
+                check_pairs(&reader, model.draws, model.negatives)?;
+                Box::new(model)
             }
             TeacherKind::LightGcn => {
                 let weighted = parts.student == StudentKind::Bigear;
@@ -137,16 +138,18 @@ impl Plan {
                         remedy: "set teacher.similarity=dot or teacher.pooling=mean".to_owned(),
                     });
                 }
-                Box::new(LightGcn { descent, hops, pooling, masking: masking(&reader, options, hops)? })
-            }
-            TeacherKind::Ngcf => {
-                let hops = options.layers.map_or(3, |hops| hops as usize);
-                if hops > Ngcf::HOPS {
+                // Negatives that are mixed hop by hop are scored hop by hop, though the hops' mean is what comes of it.
+                let is_apart = pooling == Pooling::Mean && descent.mixing.is_some();
+                if descent.cosine && is_apart {
                     return Err(Error::InvalidArgument {
-                        what: format!("{hops} layers with the teacher ngcf"),
-                        remedy: format!("choose at most {}", Ngcf::HOPS),
+                        what: "cosines of the mean of hops that are mixed apart".to_owned(),
+                        remedy: "set teacher.similarity=dot or teacher.mixing=element".to_owned(),
                     });
                 }
+                Box::new(LightGcn { descent, hops, pooling, masking: masking(&reader, options, hops)?, is_apart })
+            }
+            TeacherKind::Ngcf => {
+                let hops = hops_up_to(options, parts.teacher, 3, Ngcf::HOPS)?;
                 let descent = descent(&reader, options, parts, Some((hops, Pooling::Mean)), size)?;
                 Box::new(Ngcf { descent, hops, masking: masking(&reader, options, hops)? })
             }
@@ -167,6 +170,12 @@ impl Plan {
                     quantised,
                     inside: reader.switch(&settings::TEACHER_INSIDE, true),
                 })
+            }
+            TeacherKind::PinSage => {
+                let hops = hops_up_to(options, parts.teacher, 2, PinSage::HOPS)?;
+                let descent = descent(&reader, options, parts, Some((hops, Pooling::Mean)), size)?;
+                let fanout = reader.count(&settings::TEACHER_FANOUT, 10);
+                Box::new(PinSage::new(descent, hops, fanout))
             }
         };
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
@@ -246,7 +255,9 @@ impl Parts {
             Model::Ngcf => (TeacherKind::Ngcf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::L2q | Model::L2qAnl => (TeacherKind::L2q, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::PinSage => (TeacherKind::PinSage, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::MixGcf => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Synthesised, Loss::KBpr),
             Model::OneBp => (TeacherKind::OneBp, StudentKind::Signs, Sampler::Uniform, Loss::InfoNce),
             Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
         };
@@ -291,20 +302,54 @@ fn masking(reader: &Reader<'_>, options: &TrainOptions, hops: usize) -> Result<O
     }))
 }
 
+/// Hops of a teacher whose hops have matrices.
+fn hops_up_to(options: &TrainOptions, teacher: TeacherKind, default: usize, most: usize) -> Result<usize> {
+    let hops = options.layers.map_or(default, |hops| hops as usize);
+    match hops <= most {
+        true => Ok(hops),
+        false => Err(Error::InvalidArgument {
+            what: format!("{hops} layers with the teacher {teacher}"),
+            remedy: format!("choose at most {most}"),
+        }),
+    }
+}
+
+/// OneBP with the paper's negatives and momentum, for vectors of a width.
+fn base_onebp(factors: usize, epochs: usize, size: Size) -> OneBp {
+    OneBp {
+        factors,
+        epochs,
+        patience: 5,
+        stop: None,
+        rate: 0.03,
+        l2: 1e-3,
+        batch: (size.users / 16).next_multiple_of(64).clamp(64, 512),
+        draws: (size.edges / size.users.max(1)).clamp(1, MOST_DRAWS),
+        negatives: 5,
+        pool: 512,
+        momentum: 0.99,
+        learned: Side::Items,
+    }
+}
+
 fn onebp(reader: &Reader<'_>, base: OneBp) -> OneBp {
     OneBp {
+        factors: reader.count(&settings::TEACHER_FACTORS, base.factors),
+        epochs: reader.count(&settings::TEACHER_EPOCHS, base.epochs),
         patience: reader.count(&settings::TEACHER_PATIENCE, base.patience),
+        stop: None,
         rate: reader.number(&settings::TEACHER_RATE, base.rate),
         l2: reader.number(&settings::TEACHER_L2, base.l2),
         batch: reader.count(&settings::TEACHER_BATCH, base.batch),
+        draws: reader.count(&settings::TEACHER_DRAWS, base.draws),
         negatives: reader.count(&settings::TEACHER_NEGATIVES, base.negatives),
+        pool: reader.count(&settings::TEACHER_POOL, base.pool),
         momentum: reader.number(&settings::TEACHER_MOMENTUM, base.momentum),
         learned: reader.choice(
             &settings::TEACHER_LEARNED,
             &[("items", Side::Items), ("users", Side::Users)],
             base.learned,
         ),
-        ..base
     }
 }
 
@@ -341,10 +386,12 @@ fn descent(
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     let factors = count(&settings::TEACHER_FACTORS, factors);
     let is_started = reader.choice(&settings::TEACHER_START, &[("normal", false), ("onebp", true)], false);
-    let start = is_started.then(|| OneBp {
-        epochs: count(&settings::TEACHER_START_EPOCHS, START_EPOCHS),
-        ..OneBp::new(factors, size.edges)
-    });
+    let start_epochs = is_started.then(|| count(&settings::TEACHER_START_EPOCHS, START_EPOCHS));
+    let start = start_epochs.map(|epochs| base_onebp(factors, epochs, size));
+    let mixing = match sampler {
+        Sampler::Synthesised => mixing(reader, options.model),
+        _ => None,
+    };
     let descent = Descent {
         factors,
         start,
@@ -357,9 +404,12 @@ fn descent(
         loss,
         sampler,
         candidates: match sampler {
-            Sampler::Dynamic | Sampler::Synthesised => count(&settings::TEACHER_CANDIDATES, 8),
+            Sampler::Dynamic | Sampler::Synthesised => {
+                count(&settings::TEACHER_CANDIDATES, if mixing.is_some() { 16 } else { 8 })
+            }
             _ => 1,
         },
+        mixing,
         popularity: match sampler {
             Sampler::Popularity => number(&settings::TEACHER_POPULARITY, 0.5),
             _ => 0.0,
@@ -367,7 +417,8 @@ fn descent(
         draws: match loss {
             Loss::Softmax => 1,
             _ => {
-                let most = if sampler == Sampler::Synthesised { MOST_SYNTHESISED } else { MOST_DRAWS };
+                let is_dear = sampler == Sampler::Synthesised && mixing.is_none();
+                let most = if is_dear { MOST_SYNTHESISED } else { MOST_DRAWS };
                 count(&settings::TEACHER_DRAWS, (size.edges / size.users.max(1)).clamp(1, most))
             }
         },
@@ -393,9 +444,22 @@ fn descent(
             _ => 1.0,
         },
     };
+    check_pairs(reader, descent.draws, descent.negatives)?;
+    Ok(descent)
+}
+
+/// How negatives are mixed hop by hop; `None` for element by element.
+fn mixing(reader: &Reader<'_>, model: Model) -> Option<Mixing> {
+    let mixings = [("hop", Some(true)), ("element", None), ("none", Some(false))];
+    let is_bigear = matches!(model, Model::Bigear | Model::BigearPlus);
+    let positive = reader.choice(&settings::TEACHER_MIXING, &mixings, if is_bigear { None } else { Some(true) })?;
+    Some(Mixing { positive, hops: reader.switch(&settings::TEACHER_HOP_MIXING, true) })
+}
+
+/// Refuses more negatives in all than a block of users can hold.
+fn check_pairs(reader: &Reader<'_>, draws: usize, negatives: usize) -> Result<()> {
     // What the graph decides is at most this, so that the answer does not depend on it.
-    let draws = if reader.is_set(&settings::TEACHER_DRAWS) { descent.draws } else { MOST_DRAWS };
-    let negatives = descent.negatives;
+    let draws = if reader.is_set(&settings::TEACHER_DRAWS) { draws } else { MOST_DRAWS };
     if draws * negatives > MAX_PAIRS {
         return Err(Error::InvalidArgument {
             what: format!("teacher.draws = {draws} with teacher.negatives = {negatives}"),
@@ -404,7 +468,7 @@ fn descent(
             ),
         });
     }
-    Ok(descent)
+    Ok(())
 }
 
 fn discrete(reader: &Reader<'_>, base: Discrete) -> Discrete {

@@ -12,8 +12,12 @@ use crate::train::context::Context;
 use crate::train::model::Loss;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::loss::{log_partition, normalise, normalise_back, pairwise};
+use crate::train::optim::mixing::Mixing;
 use crate::train::optim::sampler::{Negatives, positives};
 use crate::train::optim::synthesis::{Chosen, Synthesis};
+
+/// Users whose scores are computed together, over a pool of their own.
+pub(crate) const BLOCK: usize = 512;
 
 /// A matrix for the users and one for the items, of the same width.
 #[derive(Clone, Debug)]
@@ -109,6 +113,8 @@ pub(crate) struct Objective {
     pub(crate) negatives: usize,
     /// Items a block shares: the negatives themselves with the softmax loss, else what they are drawn from.
     pub(crate) pool: usize,
+    /// How synthesised negatives are mixed hop by hop; `None` for element by element.
+    pub(crate) mixing: Option<Mixing>,
     /// Whether vectors are scaled to length 1 before they are scored.
     pub(crate) cosine: bool,
     pub(crate) temperature: f32,
@@ -125,8 +131,9 @@ pub(crate) struct BlockGradient {
     pub(crate) pairs: usize,
     /// By the users' scored vectors, a row each.
     pub(crate) users: Matrix,
-    /// Pairs of every user.
+    /// Pairs of every user, and the positives in them.
     pub(crate) user_pairs: Vec<f32>,
+    pub(crate) positives: Vec<Vec<u32>>,
     pub(crate) touched: Vec<u32>,
     /// By the touched items' scored vectors, a row each.
     pub(crate) items: Matrix,
@@ -135,26 +142,26 @@ pub(crate) struct BlockGradient {
 }
 
 /// What a block scores: the vectors of its users and of the items it touches, those of the pool first.
-struct Gathered<'a> {
-    users: &'a Matrix,
-    items: &'a Matrix,
+pub(super) struct Gathered<'a> {
+    pub(super) users: &'a Matrix,
+    pub(super) items: &'a Matrix,
     /// The slots of every user's positives, and its generator.
-    positives: &'a [Vec<u32>],
-    generators: Vec<Xoshiro256PlusPlus>,
-    pool: &'a [u32],
+    pub(super) positives: &'a [Vec<u32>],
+    pub(super) generators: Vec<Xoshiro256PlusPlus>,
+    pub(super) pool: &'a [u32],
     /// All that every user has touched.
-    seen: Vec<&'a [u32]>,
+    pub(super) seen: Vec<&'a [u32]>,
     /// The columns of every layer.
-    layers: Vec<Range<usize>>,
+    pub(super) layers: Vec<Range<usize>>,
 }
 
 /// The loss of what was gathered and its gradient by it.
-struct Slopes {
-    loss: f64,
-    users: Matrix,
-    items: Matrix,
+pub(super) struct Slopes {
+    pub(super) loss: f64,
+    pub(super) users: Matrix,
+    pub(super) items: Matrix,
     /// How often every item was a positive or the negative of a pair.
-    pairs: Vec<f32>,
+    pub(super) pairs: Vec<f32>,
 }
 
 /// One positive of a user: its slot and the derivative by its score.
@@ -241,9 +248,10 @@ impl Objective {
             seen: users.iter().map(|&user| rows.row(user as usize)).collect(),
             layers: scored.segments(),
         };
-        let mut done = match self.sampler.synthesis() {
-            Some(synthesis) => self.synthesised(context, gathered, synthesis, rng)?,
-            None => self.pooled(context, gathered)?,
+        let mut done = match (self.mixing, self.sampler.synthesis()) {
+            (Some(mixing), _) => self.mixed(context, gathered, mixing)?,
+            (None, Some(synthesis)) => self.synthesised(context, gathered, synthesis, rng)?,
+            (None, None) => self.pooled(context, gathered)?,
         };
         for (gradient, vectors, inverses) in
             [(&mut done.users, &user_vectors, &user_inverses), (&mut done.items, &item_vectors, &item_inverses)]
@@ -261,6 +269,10 @@ impl Objective {
             },
             users: done.users,
             user_pairs: pairs.iter().map(|pairs| pairs.len() as f32).collect(),
+            positives: pairs
+                .into_iter()
+                .map(|slots| slots.into_iter().map(|slot| touched[slot as usize]).collect())
+                .collect(),
             touched,
             items: done.items,
             item_pairs: done.pairs,
@@ -467,7 +479,18 @@ mod tests {
 
     fn objective(graph: &Bipartite, loss: Loss, kind: Sampler, cosine: bool) -> Objective {
         let sampler = Negatives::new(kind, 1, 1.0, graph);
-        Objective { loss, sampler, negatives: 3, pool: 11, cosine, temperature: 0.7, draws: 4, equal_users: !cosine }
+        let mixing = None;
+        Objective {
+            loss,
+            sampler,
+            negatives: 3,
+            pool: 11,
+            mixing,
+            cosine,
+            temperature: 0.7,
+            draws: 4,
+            equal_users: !cosine,
+        }
     }
 
     /// The loss as a function of all vectors, with the same random numbers every time. With one candidate a choice never changes, so the loss is
@@ -481,15 +504,19 @@ mod tests {
         let layers = vec![nodes(&mut rng), nodes(&mut rng)];
         let weights = [0.5f32, 1.0];
         let users = [7u32, 0, 3, 4];
-        for (loss, kind, cosine) in [
-            (Loss::Softmax, Sampler::Uniform, true),
-            (Loss::Softmax, Sampler::Popularity, false),
-            (Loss::KBpr, Sampler::Uniform, false),
-            (Loss::KBpr, Sampler::Synthesised, false),
-            (Loss::InfoNce, Sampler::Dynamic, true),
-            (Loss::InfoNce, Sampler::Synthesised, true),
+        let mixing = |positive, hops| Some(Mixing { positive, hops });
+        for (loss, kind, cosine, mixing) in [
+            (Loss::Softmax, Sampler::Uniform, true, None),
+            (Loss::Softmax, Sampler::Popularity, false, None),
+            (Loss::KBpr, Sampler::Uniform, false, None),
+            (Loss::KBpr, Sampler::Synthesised, false, None),
+            (Loss::KBpr, Sampler::Synthesised, false, mixing(true, true)),
+            (Loss::KBpr, Sampler::Synthesised, false, mixing(false, true)),
+            (Loss::InfoNce, Sampler::Dynamic, true, None),
+            (Loss::InfoNce, Sampler::Synthesised, true, None),
+            (Loss::InfoNce, Sampler::Synthesised, true, mixing(true, false)),
         ] {
-            let objective = objective(&graph, loss, kind, cosine);
+            let objective = Objective { mixing, ..objective(&graph, loss, kind, cosine) };
             let at = |layers: &[Nodes]| {
                 let scored = Scored { layers, weights: &weights };
                 let mut slots = vec![u32::MAX; 17];
@@ -513,7 +540,7 @@ mod tests {
                     let want = (shifted(0.01) - shifted(-0.01)) / 0.02;
                     let side = if is_user { &gradient[layer].users } else { &gradient[layer].items };
                     let got = f64::from(side.row(row)[k]);
-                    let name = format!("{loss} {kind} layer {layer} row {row} {is_user}");
+                    let name = format!("{loss} {kind} {mixing:?} layer {layer} row {row} {is_user}");
                     assert!((got - want).abs() < 0.02 * want.abs().max(0.1), "{name}: {got} {want}");
                 }
             }

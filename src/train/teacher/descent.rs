@@ -3,7 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::block::{Nodes, Objective, Scored};
+use super::block::{BLOCK, Nodes, Objective, Scored};
 use super::layers::{Layers, row_norms};
 use super::{Fit, OneBp, Teacher};
 use crate::error::{Error, Result};
@@ -16,11 +16,10 @@ use crate::train::model::settings::TEACHER_LENGTH;
 use crate::train::model::{Loss, Sampler};
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::loss::normalise;
+use crate::train::optim::mixing::Mixing;
 use crate::train::optim::random::{normal_matrix, shuffle};
 use crate::train::optim::sampler::Negatives;
 
-/// Users whose scores are computed together, over a pool of their own.
-const BLOCK: usize = 512;
 /// Deviation of the tables' elements at the start.
 const DEVIATION: f32 = 0.1;
 /// A mean loss this many times that of a model that scores all items alike is no noise.
@@ -91,6 +90,21 @@ pub(crate) trait Encoder: Sync {
         draw: &Self::Draw,
     ) -> Result<Option<(Vec<Nodes>, Self::Tape)>>;
 
+    /// The layers that are handed on once trained, and their weights: what is scored in training, unless the same scores take fewer layers.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    fn trained(
+        &self,
+        context: &Context<'_>,
+        parameters: &Parameters,
+        draw: &Self::Draw,
+    ) -> Result<(Vec<Nodes>, Vec<f32>)> {
+        let encoded = self.forward(context, parameters, draw)?;
+        let layers = encoded.map_or_else(|| vec![parameters.tables.clone()], |(layers, _)| layers);
+        Ok((layers, self.weights()))
+    }
+
     /// The gradient by the parameters from that by the layers, whose tape this is: the transposed derivative of [`Encoder::forward`].
     ///
     /// # Errors
@@ -147,6 +161,8 @@ pub(crate) struct Descent {
     pub(crate) sampler: Sampler,
     pub(crate) candidates: usize,
     pub(crate) popularity: f32,
+    /// How the synthesised sampler mixes hop by hop; `None` for element by element.
+    pub(crate) mixing: Option<Mixing>,
     /// Positives drawn of every user in an epoch, by the pairwise losses.
     pub(crate) draws: usize,
     pub(crate) negatives: usize,
@@ -167,6 +183,7 @@ impl Descent {
             sampler: Negatives::new(self.sampler, self.candidates, self.popularity, graph),
             negatives: self.negatives,
             pool: self.pool,
+            mixing: self.mixing,
             cosine: self.cosine,
             temperature: self.temperature,
             equal_users: self.equal_users,
@@ -188,7 +205,7 @@ impl Descent {
         let graph = context.graph;
         let mut rng = context.rng("descent");
         let (tables, start) = self.started(context)?;
-        let mut training = Training::new(self, context, model, tables, &model.layers().0);
+        let mut training = Training::new(self, context, model, tables);
         let degrees = graph.users().degrees();
         let mut order: Vec<u32> = (0..degrees.len() as u32).filter(|&user| degrees[user as usize] > 0).collect();
         let steps = (self.epochs * order.len().div_ceil(self.batch)) as u64;
@@ -257,7 +274,7 @@ struct Training<'a, E> {
     parameters: Parameters,
     /// Names of the parameters' matrices.
     names: Vec<&'static str>,
-    /// By the layers; zero between steps.
+    /// By the layers, from the first step on; zero between steps.
     gradient: Vec<Nodes>,
     adam_users: DenseAdam,
     adam_items: DenseAdam,
@@ -269,14 +286,8 @@ struct Training<'a, E> {
 }
 
 impl<'a, E: Encoder> Training<'a, E> {
-    /// A training from some tables, of an encoder whose layers have these `widths`.
-    fn new(
-        model: &'a Descent,
-        context: &Context<'_>,
-        encoder: &'a E,
-        tables: Nodes,
-        widths: &[usize],
-    ) -> Training<'a, E> {
+    /// A training from some tables.
+    fn new(model: &'a Descent, context: &Context<'_>, encoder: &'a E, tables: Nodes) -> Training<'a, E> {
         let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
         let d = model.factors;
         let (names, matrices): (Vec<_>, Vec<Matrix>) = encoder.matrices(context).into_iter().unzip();
@@ -287,7 +298,7 @@ impl<'a, E: Encoder> Training<'a, E> {
             adam_matrices: matrices.iter().map(|matrix| DenseAdam::new(matrix.rows(), matrix.cols())).collect(),
             parameters: Parameters { tables, matrices },
             names,
-            gradient: widths.iter().map(|&width| Nodes::zeros(n_users, n_items, width)).collect(),
+            gradient: Vec::new(),
             weights: encoder.weights(),
             adam_users: DenseAdam::new(n_users, d),
             adam_items: DenseAdam::new(n_items, d),
@@ -313,6 +324,9 @@ impl<'a, E: Encoder> Training<'a, E> {
         let tables = std::slice::from_ref(&self.parameters.tables);
         let layers = encoded.as_ref().map_or(tables, |(layers, _)| layers);
         let scored = Scored { layers, weights: &self.weights };
+        if self.gradient.is_empty() {
+            self.gradient = layers.iter().map(Nodes::zeroed).collect();
+        }
         for block in batch.chunks(BLOCK) {
             let done = self.objective.block(context, scored, block, &mut self.slots, rng)?;
             loss += done.loss;
@@ -424,13 +438,12 @@ impl<'a, E: Encoder> Training<'a, E> {
     fn vectors(&self, context: &Context<'_>) -> Result<(Layers, Vec<f32>)> {
         let isa = context.isa;
         let draw = self.encoder.expected(context, &self.parameters);
-        let encoded = self.encoder.forward(context, &self.parameters, &draw)?;
-        let mut layers = encoded.map_or_else(|| vec![self.parameters.tables.clone()], |(layers, _)| layers);
-        let mut weights: Vec<f32> = self.weights.iter().map(|w| w * w).collect();
+        let (mut layers, weights) = self.encoder.trained(context, &self.parameters, &draw)?;
+        let mut squares: Vec<f32> = weights.iter().map(|w| w * w).collect();
         let mut lengths = Vec::new();
         if self.model.cosine && layers.len() > 1 {
-            lengths = unit(isa, &mut layers, &self.weights);
-        } else if let ([nodes], [weight]) = (layers.as_mut_slice(), self.weights.as_slice()) {
+            lengths = unit(isa, &mut layers, &weights);
+        } else if let ([nodes], [weight]) = (layers.as_mut_slice(), weights.as_slice()) {
             if self.model.cosine {
                 lengths = row_norms(isa, &nodes.items);
             }
@@ -443,7 +456,7 @@ impl<'a, E: Encoder> Training<'a, E> {
                     }
                 });
             }
-            weights = vec![1.0];
+            squares = vec![1.0];
         }
         let longest = lengths.iter().fold(f32::MIN_POSITIVE, |longest, &length| longest.max(length));
         lengths.iter_mut().for_each(|length| *length /= longest);
@@ -459,7 +472,7 @@ impl<'a, E: Encoder> Training<'a, E> {
         }
         let names = self.names.iter().map(|&name| name.to_owned());
         let matrices = names.zip(self.parameters.matrices.iter().cloned()).collect();
-        Ok((Layers { users, items, weights, neighbours: None, matrices }, lengths))
+        Ok((Layers { users, items, weights: squares, neighbours: None, matrices }, lengths))
     }
 }
 
@@ -508,6 +521,7 @@ pub(crate) mod tests {
             sampler: Sampler::Uniform,
             candidates: 1,
             popularity: 0.0,
+            mixing: None,
             draws: 3,
             negatives: 1,
             pool: 8,

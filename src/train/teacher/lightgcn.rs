@@ -1,6 +1,7 @@
 //! LightGCN.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
 
 use super::block::Nodes;
 use super::descent::{Descent, Encoder, Parameters};
@@ -8,7 +9,7 @@ use super::masks::{MASKS, Masking, Masks};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::Adjacency;
-use crate::kernel::dense::{Matrix, add_scaled};
+use crate::kernel::dense::{Isa, Matrix, add_scaled};
 use crate::train::context::Context;
 
 /// What becomes of the hops.
@@ -29,6 +30,8 @@ pub(crate) struct LightGcn {
     pub(crate) pooling: Pooling,
     /// Masks of every hop's edges, where they are learned.
     pub(crate) masking: Option<Masking>,
+    /// Whether training scores hop by hop what is their mean in the end: negatives may then be mixed of the hops of several items.
+    pub(crate) is_apart: bool,
 }
 
 impl Teacher for LightGcn {
@@ -59,7 +62,7 @@ impl Encoder for LightGcn {
     fn weights(&self) -> Vec<f32> {
         let layers = (self.hops + 1) as f32;
         match self.pooling {
-            Pooling::Mean => vec![1.0 / layers],
+            Pooling::Mean => vec![1.0 / layers; if self.is_apart { self.hops + 1 } else { 1 }],
             Pooling::Weighted => (0..=self.hops).map(|l| (l + 1) as f32 / layers).collect(),
         }
     }
@@ -96,32 +99,23 @@ impl Encoder for LightGcn {
         }
     }
 
-    /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean.
+    /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean. Where hops are scored apart,
+    /// a layer holds one hop of the items and the sum of all hops of the users, so that the products of all layers add up to the same.
     fn forward(
         &self,
         context: &Context<'_>,
         Parameters { tables, .. }: &Parameters,
         draw: &Masks,
     ) -> Result<Option<(Vec<Nodes>, Vec<Nodes>)>> {
-        if self.masking.is_some() {
-            return self.masked(context, tables, draw).map(Some);
+        let (mut layers, tape) = match self.masking.is_some() {
+            true => self.masked(context, tables, draw)?,
+            false => (self.plain(context, tables)?, Vec::new()),
+        };
+        if self.is_apart {
+            let users = sum(context.isa, layers.iter().map(|layer| &layer.users));
+            layers.iter_mut().for_each(|layer| layer.users.clone_from(&users));
         }
-        let adjacency = Adjacency::new(context.graph);
-        let mut layers: Vec<Nodes> = Vec::with_capacity(self.hops + 1);
-        for _ in 0..self.hops {
-            let last = layers.last().unwrap_or(tables);
-            match self.pooling {
-                Pooling::Mean => layers = vec![hop(context, &adjacency, last, Some(tables))?],
-                Pooling::Weighted => {
-                    let next = hop(context, &adjacency, last, None)?;
-                    layers.push(next);
-                }
-            }
-        }
-        if self.pooling == Pooling::Weighted || self.hops == 0 {
-            layers.insert(0, tables.clone());
-        }
-        Ok(Some((layers, Vec::new())))
+        Ok(Some((layers, tape)))
     }
 
     /// `A_hat` is symmetric, so the gradients go back by the same hops: `dV^(0) = G_0 + A_hat (G_1 + A_hat (G_2 + ...))`, where with the mean
@@ -134,6 +128,16 @@ impl Encoder for LightGcn {
         tape: Vec<Nodes>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
+        let apart: Vec<Nodes>;
+        let gradient = match self.is_apart {
+            true => {
+                let users = sum(context.isa, gradient.iter().map(|layer| &layer.users));
+                let of_hop = |layer: &Nodes| Nodes { users: users.clone(), items: layer.items.clone() };
+                apart = gradient.iter().map(of_hop).collect();
+                &apart
+            }
+            false => gradient,
+        };
         let own = |layer: usize| gradient.get(layer).or(gradient.first());
         let mut by_masks = matrices.first().map(|logits| Matrix::zeros(logits.rows(), logits.cols()));
         let mut sum: Option<Nodes> = None;
@@ -147,9 +151,44 @@ impl Encoder for LightGcn {
         let tables = sum.or_else(|| own(0).cloned()).unwrap_or_else(|| tables.zeroed());
         Ok(Parameters { tables, matrices: by_masks.into_iter().collect() })
     }
+
+    fn trained(&self, context: &Context<'_>, parameters: &Parameters, draw: &Masks) -> Result<(Vec<Nodes>, Vec<f32>)> {
+        let pooled = LightGcn { is_apart: false, ..self.clone() };
+        let layers = pooled.forward(context, parameters, draw)?.map(|(layers, _)| layers);
+        Ok((layers.unwrap_or_default(), pooled.weights()))
+    }
+}
+
+/// The sum of matrices of the same shape.
+fn sum<'m>(isa: Isa, mut matrices: impl Iterator<Item = &'m Matrix>) -> Matrix {
+    let mut sum = matrices.next().cloned().unwrap_or_default();
+    for matrix in matrices {
+        let rows = sum.par_rows_mut().zip(matrix.par_rows());
+        rows.for_each(|(sum, row)| add_scaled(isa, sum, 1.0, row));
+    }
+    sum
 }
 
 impl LightGcn {
+    /// The layers over all edges.
+    fn plain(&self, context: &Context<'_>, tables: &Nodes) -> Result<Vec<Nodes>> {
+        let adjacency = Adjacency::new(context.graph);
+        let mut layers: Vec<Nodes> = Vec::with_capacity(self.hops + 1);
+        for _ in 0..self.hops {
+            let last = layers.last().unwrap_or(tables);
+            if self.pooling == Pooling::Mean && !self.is_apart {
+                layers = vec![hop(context, &adjacency, last, Some(tables))?];
+            } else {
+                let next = hop(context, &adjacency, last, None)?;
+                layers.push(next);
+            }
+        }
+        if self.pooling == Pooling::Weighted || self.is_apart || self.hops == 0 {
+            layers.insert(0, tables.clone());
+        }
+        Ok(layers)
+    }
+
     /// The layers under masks, and every hop.
     fn masked(&self, context: &Context<'_>, tables: &Nodes, masks: &Masks) -> Result<(Vec<Nodes>, Vec<Nodes>)> {
         let mut hops = vec![tables.clone()];
@@ -158,15 +197,11 @@ impl LightGcn {
             hops.push(next);
         }
         let layers = match self.pooling {
-            Pooling::Weighted => hops.clone(),
-            Pooling::Mean => {
-                let mut sum = tables.zeroed();
-                for Nodes { users, items } in &hops {
-                    add_scaled(context.isa, sum.users.data_mut(), 1.0, users.data());
-                    add_scaled(context.isa, sum.items.data_mut(), 1.0, items.data());
-                }
-                vec![sum]
-            }
+            Pooling::Mean if !self.is_apart => vec![Nodes {
+                users: sum(context.isa, hops.iter().map(|hop| &hop.users)),
+                items: sum(context.isa, hops.iter().map(|hop| &hop.items)),
+            }],
+            _ => hops.clone(),
         };
         Ok((layers, hops))
     }
@@ -194,10 +229,9 @@ mod tests {
     use crate::train::optim::random::normal_matrix;
     use crate::train::teacher::descent::tests::small;
     use crate::train::teacher::masks::MaskGradient;
-    use rayon::prelude::*;
 
     fn model(hops: usize, pooling: Pooling) -> LightGcn {
-        LightGcn { descent: small(), hops, pooling, masking: None }
+        LightGcn { descent: small(), hops, pooling, masking: None, is_apart: false }
     }
 
     fn inner(a: &Nodes, b: &Nodes) -> f64 {
@@ -214,9 +248,9 @@ mod tests {
         let mut rng = context.rng("test");
         let mut nodes =
             || Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
-        for pooling in [Pooling::Mean, Pooling::Weighted] {
+        for (pooling, is_apart) in [(Pooling::Mean, false), (Pooling::Mean, true), (Pooling::Weighted, false)] {
             for hops in 0..4 {
-                let model = model(hops, pooling);
+                let model = LightGcn { is_apart, ..model(hops, pooling) };
                 let parameters = Parameters { tables: nodes(), matrices: Vec::new() };
                 let masks = Masks::default();
                 let (layers, tape) = model.forward(&context, &parameters, &masks).unwrap().unwrap();
@@ -226,7 +260,7 @@ mod tests {
                 let back = model.backward(&context, &parameters, &masks, tape, &gradient).unwrap().tables;
                 let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
                 let error = (forth - inner(tables, &back)).abs();
-                assert!(error < 1e-3, "{pooling:?} {hops}: {forth} differs by {error}");
+                assert!(error < 1e-3, "{pooling:?} {is_apart} {hops}: {forth} differs by {error}");
             }
         }
     }
@@ -276,6 +310,31 @@ mod tests {
                 assert!((root.row(item)[at] - x * length.sqrt()).abs() < 1e-5);
                 assert!((whole.row(item)[at] - x * length).abs() < 1e-5);
             }
+        }
+    }
+
+    /// Hops that are scored apart come to the scores of their mean.
+    #[test]
+    fn hops_apart_score_as_their_mean() {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let tables = Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
+        let parameters = Parameters { tables, matrices: Vec::new() };
+        let apart = LightGcn { is_apart: true, ..model(3, Pooling::Mean) };
+        let (hops, _) = apart.forward(&context, &parameters, &Masks::default()).unwrap().unwrap();
+        let (mean, weights) = apart.trained(&context, &parameters, &Masks::default()).unwrap();
+        assert_eq!((hops.len(), mean.len()), (4, 1));
+        for (user, item) in [(0, 0), (3, 7), (9, 12), (8, 2)] {
+            let score = |layers: &[Nodes], weights: &[f32]| -> f32 {
+                let product = |nodes: &Nodes| -> f32 {
+                    nodes.users.row(user).iter().zip(nodes.items.row(item)).map(|(a, b)| a * b).sum()
+                };
+                layers.iter().zip(weights).map(|(nodes, weight)| weight * weight * product(nodes)).sum()
+            };
+            let (hops, mean) = (score(&hops, &apart.weights()), score(&mean, &weights));
+            assert!((hops - mean).abs() < 1e-4, "{user} {item}: {hops} {mean}");
         }
     }
 

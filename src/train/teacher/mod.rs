@@ -8,9 +8,11 @@ pub(crate) mod layers;
 mod lightgcn;
 mod masks;
 mod mf;
+mod mixed;
 mod neighbours;
 mod ngcf;
 mod onebp;
+mod pinsage;
 pub(crate) mod scores;
 
 pub(crate) use block::Nodes;
@@ -23,6 +25,7 @@ pub(crate) use mf::Mf;
 pub(crate) use neighbours::Neighbours;
 pub(crate) use ngcf::Ngcf;
 pub(crate) use onebp::{OneBp, Side};
+pub(crate) use pinsage::PinSage;
 
 use crate::error::Result;
 use crate::train::context::Context;
