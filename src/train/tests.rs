@@ -61,7 +61,7 @@ fn every_model() -> Vec<(String, TrainOptions)> {
     };
     let bigear = |name| small(model(name)).set("student.epochs", 5);
     let lightgcn = || small(model(Model::LightGcn));
-    let onebp = || small(model(Model::OneBp));
+    let onebp = || model(Model::OneBp).set("teacher.epochs", 30).set("teacher.batch", 128).set("teacher.rate", 0.05);
     [
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),

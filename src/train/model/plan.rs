@@ -117,10 +117,8 @@ impl Plan {
             TeacherKind::Ials => Box::new(ials(&reader, recipe.teacher)),
             TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, size)? }),
             TeacherKind::OneBp => {
-                let epochs = if options.preset == Preset::Fast { 30 } else { 120 };
-                let model = onebp(&reader, base_onebp(64, epochs, size));
-                check_pairs(&reader, model.draws, model.negatives)?;
-                Box::new(model)
+                let epochs = if options.preset == Preset::Fast { 15 } else { 50 };
+                Box::new(onebp(&reader, base_onebp(64, epochs, size)))
             }
             TeacherKind::LightGcn => {
                 let weighted = parts.student == StudentKind::Bigear;
@@ -321,12 +319,11 @@ fn base_onebp(factors: usize, epochs: usize, size: Size) -> OneBp {
         epochs,
         patience: 5,
         stop: None,
-        rate: 0.03,
+        rate: 0.01,
         l2: 1e-3,
-        batch: (size.users / 16).next_multiple_of(64).clamp(64, 512),
-        draws: (size.edges / size.users.max(1)).clamp(1, MOST_DRAWS),
+        // A step looks over all nodes once, so that larger graphs take larger ones.
+        batch: (size.edges / 500).clamp(1024, 16_384),
         negatives: 5,
-        pool: 512,
         momentum: 0.99,
         learned: Side::Items,
     }
@@ -341,9 +338,7 @@ fn onebp(reader: &Reader<'_>, base: OneBp) -> OneBp {
         rate: reader.number(&settings::TEACHER_RATE, base.rate),
         l2: reader.number(&settings::TEACHER_L2, base.l2),
         batch: reader.count(&settings::TEACHER_BATCH, base.batch),
-        draws: reader.count(&settings::TEACHER_DRAWS, base.draws),
         negatives: reader.count(&settings::TEACHER_NEGATIVES, base.negatives),
-        pool: reader.count(&settings::TEACHER_POOL, base.pool),
         momentum: reader.number(&settings::TEACHER_MOMENTUM, base.momentum),
         learned: reader.choice(
             &settings::TEACHER_LEARNED,
@@ -423,7 +418,7 @@ fn descent(
             }
         },
         negatives: match loss {
-            Loss::KBpr => count(&settings::TEACHER_NEGATIVES, 4),
+            Loss::KBpr => count(&settings::TEACHER_NEGATIVES, if mixing.is_some() { 1 } else { 4 }),
             Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
             Loss::Bpr | Loss::Softmax => 1,
         },
@@ -444,7 +439,17 @@ fn descent(
             _ => 1.0,
         },
     };
-    check_pairs(reader, descent.draws, descent.negatives)?;
+    // What the graph decides is at most this, so that the answer does not depend on it.
+    let draws = if reader.is_set(&settings::TEACHER_DRAWS) { descent.draws } else { MOST_DRAWS };
+    let negatives = descent.negatives;
+    if draws * negatives > MAX_PAIRS {
+        return Err(Error::InvalidArgument {
+            what: format!("teacher.draws = {draws} with teacher.negatives = {negatives}"),
+            remedy: format!(
+                "choose a product of at most {MAX_PAIRS}: a block of users holds 512 times as many in memory"
+            ),
+        });
+    }
     Ok(descent)
 }
 
@@ -454,21 +459,6 @@ fn mixing(reader: &Reader<'_>, model: Model) -> Option<Mixing> {
     let is_bigear = matches!(model, Model::Bigear | Model::BigearPlus);
     let positive = reader.choice(&settings::TEACHER_MIXING, &mixings, if is_bigear { None } else { Some(true) })?;
     Some(Mixing { positive, hops: reader.switch(&settings::TEACHER_HOP_MIXING, true) })
-}
-
-/// Refuses more negatives in all than a block of users can hold.
-fn check_pairs(reader: &Reader<'_>, draws: usize, negatives: usize) -> Result<()> {
-    // What the graph decides is at most this, so that the answer does not depend on it.
-    let draws = if reader.is_set(&settings::TEACHER_DRAWS) { draws } else { MOST_DRAWS };
-    if draws * negatives > MAX_PAIRS {
-        return Err(Error::InvalidArgument {
-            what: format!("teacher.draws = {draws} with teacher.negatives = {negatives}"),
-            remedy: format!(
-                "choose a product of at most {MAX_PAIRS}: a block of users holds 512 times as many in memory"
-            ),
-        });
-    }
-    Ok(())
 }
 
 fn discrete(reader: &Reader<'_>, base: Discrete) -> Discrete {

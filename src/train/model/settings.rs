@@ -83,10 +83,10 @@ settings! {
     TEACHER_PATIENCE = "teacher.patience", Domain::Count(1, 100_000), "gradient teachers, onebp: validations without a gain before stopping";
     TEACHER_RATE = "teacher.rate", Domain::Number(1e-7, 10.0), "gradient teachers, onebp: Adam's learning rate";
     TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers, onebp: penalty of the squared length of the rows of a batch, before propagation";
-    TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers, onebp: users a step";
-    TEACHER_DRAWS = "teacher.draws", Domain::Count(1, 1 << 16), "bpr, k-bpr and infonce losses, onebp: positives drawn of every user in an epoch";
+    TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step; onebp: pairs a step";
+    TEACHER_DRAWS = "teacher.draws", Domain::Count(1, 1 << 16), "bpr, k-bpr and infonce losses: positives drawn of every user in an epoch";
     TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses, onebp: negatives of a pair";
-    TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 18), "gradient teachers, onebp: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
+    TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 18), "gradient teachers: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
     TEACHER_CANDIDATES = "teacher.candidates", Domain::Count(1, 4096), "dynamic and synthesised samplers: candidates a negative is chosen from";
     TEACHER_MIXING = "teacher.mixing", Domain::Choice(&["hop", "element", "none"]), "synthesised sampler: mix candidates with the positive by a share for every hop (MixGCF), for every element (BiGeaR++), or not at all";
     TEACHER_HOP_MIXING = "teacher.hop_mixing", Domain::Switch, "synthesised sampler, unless it mixes by element: every hop chooses a candidate of its own, or all the same";

@@ -16,9 +16,6 @@ use crate::train::optim::mixing::Mixing;
 use crate::train::optim::sampler::{Negatives, positives};
 use crate::train::optim::synthesis::{Chosen, Synthesis};
 
-/// Users whose scores are computed together, over a pool of their own.
-pub(crate) const BLOCK: usize = 512;
-
 /// A matrix for the users and one for the items, of the same width.
 #[derive(Clone, Debug)]
 pub(crate) struct Nodes {
@@ -131,9 +128,8 @@ pub(crate) struct BlockGradient {
     pub(crate) pairs: usize,
     /// By the users' scored vectors, a row each.
     pub(crate) users: Matrix,
-    /// Pairs of every user, and the positives in them.
+    /// Pairs of every user.
     pub(crate) user_pairs: Vec<f32>,
-    pub(crate) positives: Vec<Vec<u32>>,
     pub(crate) touched: Vec<u32>,
     /// By the touched items' scored vectors, a row each.
     pub(crate) items: Matrix,
@@ -269,10 +265,6 @@ impl Objective {
             },
             users: done.users,
             user_pairs: pairs.iter().map(|pairs| pairs.len() as f32).collect(),
-            positives: pairs
-                .into_iter()
-                .map(|slots| slots.into_iter().map(|slot| touched[slot as usize]).collect())
-                .collect(),
             touched,
             items: done.items,
             item_pairs: done.pairs,

@@ -3,7 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::block::{BLOCK, Nodes, Objective, Scored};
+use super::block::{Nodes, Objective, Scored};
 use super::layers::{Layers, row_norms};
 use super::{Fit, OneBp, Teacher};
 use crate::error::{Error, Result};
@@ -20,6 +20,8 @@ use crate::train::optim::mixing::Mixing;
 use crate::train::optim::random::{normal_matrix, shuffle};
 use crate::train::optim::sampler::Negatives;
 
+/// Users whose scores are computed together, over a pool of their own.
+const BLOCK: usize = 512;
 /// Deviation of the tables' elements at the start.
 const DEVIATION: f32 = 0.1;
 /// A mean loss this many times that of a model that scores all items alike is no noise.
