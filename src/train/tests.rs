@@ -62,6 +62,9 @@ fn every_model() -> Vec<(String, TrainOptions)> {
     let bigear = |name| small(model(name)).set("student.epochs", 5);
     let lightgcn = || small(model(Model::LightGcn));
     let onebp = || model(Model::OneBp).set("teacher.epochs", 30).set("teacher.batch", 128).set("teacher.rate", 0.05);
+    let small_bincf = |options: TrainOptions| {
+        options.student(StudentKind::BinCf).set("student.epochs", 20).set("student.batch", 32).set("student.rate", 0.05)
+    };
     [
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),
@@ -99,6 +102,9 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ("bigear++", bigear(Model::BigearPlus)),
         ("bigear++, one final sign", bigear(Model::BigearPlus).set("student.layerwise", "off")),
         ("bigear++, ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
+        ("bincf, ials", small_bincf(model(Model::Ials))),
+        ("bincf, lightgcn", small_bincf(lightgcn())),
+        ("bincf without ranks", small_bincf(lightgcn()).set("student.rank_weight", 0)),
         ("best", options(Preset::Best)),
         ("lightgcn, discrete", lightgcn().student(StudentKind::Discrete)),
         ("discrete, three layers", options(Preset::Balanced).layers(2)),

@@ -250,6 +250,7 @@ impl Coding {
             }
             Coding::Signs { .. } => Tables::of_signs(context.isa, layers),
             Coding::BiGear(model) => model.untrained(context, layers)?,
+            Coding::BinCf(model) => model.untrained(context, layers),
         })
     }
 }

@@ -133,6 +133,8 @@ named! {
         Discrete = "discrete",
         /// Codes of every layer of a propagation, trained as BiGeaR and BiGeaR++ do.
         Bigear = "bigear",
+        /// Signs trained through tanh, from interactions and the teacher's order of them, as DGCN-BinCF does.
+        BinCf = "bincf",
     }
 }
 

@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 use crate::train::optim::estimator::Estimator;
 use crate::train::optim::mixing::Mixing;
 use crate::train::optim::synthesis::Synthesis;
-use crate::train::student::{Among, BiGear, Discrete, Distillation, Ranking, Signs, Student};
+use crate::train::student::{
+    Among, BiGear, BinCf, Discrete, Distillation, Listed, Penalty, Ranking, Ranks, Signs, Student,
+};
 use crate::train::teacher::{
     Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, PinSage, Pooling, Side, Teacher,
 };
@@ -54,6 +56,8 @@ pub(crate) enum Coding {
     Signs { rotated: bool, widths: Vec<usize>, weights: Vec<f32> },
     /// What BiGeaR makes of the teacher's first layer before it is trained.
     BiGear(BiGear),
+    /// The signs of the teacher's vectors, all its layers side by side, which DGCN-BinCF starts from.
+    BinCf(BinCf),
 }
 
 impl Coding {
@@ -76,6 +80,7 @@ impl Coding {
             Coding::Estimating { widths } => (widths, vec![1.0; widths.len()]),
             Coding::Signs { widths, weights, .. } => (widths, weights.clone()),
             Coding::BiGear(model) => (&model.widths(), model.segment_weights()),
+            Coding::BinCf(model) => (&vec![model.bits], vec![1.0]),
         };
         Ok(CodeShape::new(widths.iter().map(|&width| width as u32).collect(), weights)?)
     }
@@ -199,6 +204,10 @@ impl Plan {
                 let hops = (student.hops + 1).saturating_sub(teacher.layers().0.len());
                 (Coding::BiGear(student.clone()), hops, Box::new(student))
             }
+            StudentKind::BinCf => {
+                let student = bincf(&reader, options);
+                (Coding::BinCf(student.clone()), 0, Box::new(student))
+            }
         };
         let bits = coding.shape()?.bits();
         if bits > u64::from(MAX_BITS) {
@@ -226,7 +235,7 @@ impl Plan {
             _ => None,
         };
         // An early stop says little about when to stop with more interactions and nothing to validate on.
-        let is_settled = !is_gradient && parts.student != StudentKind::Bigear;
+        let is_settled = !is_gradient && !matches!(parts.student, StudentKind::Bigear | StudentKind::BinCf);
         let refit = options.preset != Preset::Fast && is_settled;
         let refit = reader.switch(&settings::REFIT, refit);
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
@@ -552,6 +561,30 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
         ranking,
         distillation: distillation.unwrap_or(Distillation::Ranks),
     })
+}
+
+/// The student of DGCN-BinCF with the paper's weights.
+fn bincf(reader: &Reader<'_>, options: &TrainOptions) -> BinCf {
+    let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
+    let lists = [("both", Listed::Both), ("positives", Listed::Positives), ("negatives", Listed::Negatives)];
+    BinCf {
+        epochs: count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 20 } else { 200 }),
+        patience: count(&settings::STUDENT_PATIENCE, 10),
+        batch: count(&settings::STUDENT_BATCH, 512),
+        draws: count(&settings::STUDENT_DRAWS, 64),
+        rate: number(&settings::STUDENT_RATE, 0.01),
+        bits: options.bits as usize,
+        ranks: Ranks {
+            weight: number(&settings::STUDENT_RANK_WEIGHT, 10.0),
+            temperature: number(&settings::STUDENT_TEMPERATURE, 1.0),
+            of: reader.choice(&settings::STUDENT_RANK_LISTS, &lists, Listed::Both),
+        },
+        penalty: Penalty {
+            noise: number(&settings::STUDENT_NOISE_WEIGHT, 1e-3),
+            temperature: number(&settings::STUDENT_NOISE_TEMPERATURE, 0.2),
+            bounds: number(&settings::STUDENT_BOX_WEIGHT, 1e-3),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -117,11 +117,18 @@ settings! {
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
     TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";
 
-    STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "bigear: passes over the training data";
-    STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear: validations without a gain before stopping";
-    STUDENT_RATE = "student.rate", Domain::Number(1e-7, 10.0), "bigear: learning rate";
-    STUDENT_DRAWS = "student.draws", Domain::Count(1, 1 << 16), "bigear: positives drawn for every user and step";
+    STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "bigear, bincf: passes over the training data";
+    STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear, bincf: validations without a gain before stopping";
+    STUDENT_RATE = "student.rate", Domain::Number(1e-7, 10.0), "bigear, bincf: learning rate";
+    STUDENT_DRAWS = "student.draws", Domain::Count(1, 1 << 16), "bigear, bincf: positives drawn for every user and step, with bincf distinct ones";
     STUDENT_L2 = "student.l2", Domain::Number(0.0, 1e3), "bigear: penalty of the squared length of the rows of a batch";
+    STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "bincf: users a step";
+    STUDENT_RANK_WEIGHT = "student.rank_weight", Domain::Number(0.0, 1e6), "bincf: alpha, the weight of the teacher's order of a user's items; 0 leaves it out";
+    STUDENT_RANK_LISTS = "student.rank_lists", Domain::Choice(&["both", "positives", "negatives"]), "bincf: which of a user's items are ordered, each list by itself";
+    STUDENT_TEMPERATURE = "student.temperature", Domain::Number(1e-3, 1e3), "bincf: T, what the scores of a list are divided by";
+    STUDENT_NOISE_WEIGHT = "student.noise_weight", Domain::Number(0.0, 1e3), "bincf: nu, the weight of the noise of bits drawn at random; 0 leaves it out";
+    STUDENT_NOISE_TEMPERATURE = "student.noise_temperature", Domain::Number(1e-3, 1e3), "bincf: tau, how near to 0 a soft code has to be for its bit to be drawn";
+    STUDENT_BOX_WEIGHT = "student.box_weight", Domain::Number(0.0, 1e3), "bincf: beta, the weight of how far soft codes are from 1 and -1; 0 leaves it out";
     STUDENT_SWEEPS = "student.sweeps", Domain::Count(1, 1000), "discrete: times users and items are fitted";
     STUDENT_LIST = "student.list", Domain::Count(1, 1 << 16), "discrete: the teacher's best items a user is fitted to above others";
     STUDENT_EMPHASIS = "student.emphasis", Domain::Number(0.0, 1e3), "discrete: weight of these, as a share of the weight of all items";

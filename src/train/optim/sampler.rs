@@ -81,6 +81,18 @@ impl Negatives {
     }
 }
 
+/// An item below `n_items` that is not among `touched`, uniform; any where nearly all are.
+pub(crate) fn untouched(rng: &mut Xoshiro256PlusPlus, n_items: usize, touched: &[u32]) -> u32 {
+    let mut item = below(rng, n_items) as u32;
+    for _ in 0..TRIES {
+        if touched.binary_search(&item).is_err() {
+            break;
+        }
+        item = below(rng, n_items) as u32;
+    }
+    item
+}
+
 /// `count` positives out of a user's interactions, with replacement.
 pub(crate) fn positives(rng: &mut Xoshiro256PlusPlus, row: &[u32], count: usize) -> Vec<u32> {
     if row.is_empty() {

@@ -1,6 +1,7 @@
 //! Students: models whose vectors are signs and scalers. One file each.
 
 mod bigear;
+mod bincf;
 mod discrete;
 pub(crate) mod fold_in;
 pub(crate) mod rotation;
@@ -8,6 +9,7 @@ mod signs;
 pub(crate) mod tables;
 
 pub(crate) use bigear::{Among, BiGear, Distillation, Ranking};
+pub(crate) use bincf::{BinCf, Listed, Penalty, Ranks};
 pub(crate) use discrete::Discrete;
 pub(crate) use signs::Signs;
 pub(crate) use tables::{Segment, Tables};

@@ -19,7 +19,7 @@ use crate::train::teacher::layers::{Layers, centre_rows, row_norms};
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
 pub(crate) const START: f32 = 0.3;
 /// Where magnitudes are clipped by default: the few that are larger would widen the steps of all others.
-const CLIP: f32 = 1.0;
+pub(crate) const CLIP: f32 = 1.0;
 
 /// Rows rotated at once.
 const BLOCK: usize = 96;

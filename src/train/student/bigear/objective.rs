@@ -2,7 +2,6 @@
 
 use std::f64::consts::LN_2;
 
-use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::lists::Lists;
@@ -12,13 +11,12 @@ use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::random::below;
+use crate::train::optim::sampler::untouched;
 use crate::train::optim::synthesis::{Chosen, Shares, Synthesis};
 use crate::train::teacher::Nodes;
 
 /// Users a task draws for: fixed, since each has a generator of its own.
 const CHUNK: usize = 32;
-/// Attempts to draw an item the user has not interacted with; somebody with nearly all of them gets any.
-const ATTEMPTS: usize = 50;
 
 /// What the student's scores of a user's listed items are held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +97,7 @@ impl Objective<'_> {
     /// `Cancelled`.
     pub(crate) fn draw(&self, codes: &[Nodes], step: u64) -> Result<Draws> {
         let n = self.context.graph.n_users() * self.draws;
+        let n_items = self.context.graph.n_items();
         let width = codes.first().map_or(0, |segment| segment.users.cols());
         let mut draws = Draws {
             positives: vec![u32::MAX; n],
@@ -130,7 +129,7 @@ impl Objective<'_> {
                     }
                     *positive = seen[below(&mut rng, seen.len())];
                     candidates.clear();
-                    candidates.extend((0..self.synthesis.candidates).map(|_| self.negative(&mut rng, seen)));
+                    candidates.extend((0..self.synthesis.candidates).map(|_| untouched(&mut rng, n_items, seen)));
                     let mut margin = 0.0;
                     for (codes, chosen) in codes.iter().zip(chosen) {
                         let rows = (codes.users.row(user), codes.items.row(*positive as usize));
@@ -148,18 +147,6 @@ impl Objective<'_> {
             .collect::<Result<_>>()?;
         draws.loss = losses.iter().sum();
         Ok(draws)
-    }
-
-    fn negative(&self, rng: &mut Xoshiro256PlusPlus, seen: &[u32]) -> u32 {
-        let n_items = self.context.graph.n_items();
-        let mut item = below(rng, n_items) as u32;
-        for _ in 0..ATTEMPTS {
-            if seen.binary_search(&item).is_err() {
-                break;
-            }
-            item = below(rng, n_items) as u32;
-        }
-        item
     }
 
     /// The loss, and its gradient with respect to the codes. O((draws (candidates + 3) + entries of the lists) columns).
