@@ -88,6 +88,12 @@ named! {
         PinSage = "pinsage",
         /// LightGCN by BPR against negatives mixed hop by hop (MixGCF: Huang et al., KDD 2021), then signs of its rotated vectors.
         MixGcf = "mixgcf",
+        /// DGCN-BinCF (Wang et al., IJCAI 2019): GCN-CF as teacher; signs trained through tanh, which follow its order of a user's items. 192 bits by default.
+        DgcnBinCf = "dgcn-bincf",
+        /// GCN-CF, the teacher of DGCN-BinCF, then signs of its rotated vectors.
+        GcnCf = "gcn-cf",
+        /// SpectralCF (Zheng et al., RecSys 2018), then signs of its rotated vectors.
+        SpectralCf = "spectralcf",
         /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
         Mf = "mf",
         /// OneBP (arXiv 2403.18227), whose items take gradients and whose users follow them, then signs of its rotated vectors.
@@ -114,13 +120,18 @@ named! {
         L2q = "l2q-gcn",
         /// Tables passed through dense layers over the most visited neighbours, trained alike.
         PinSage = "pinsage",
+        /// Two spectral convolutions of normalised inputs, with crosses of every node with itself between them.
+        GcnCf = "gcn-cf",
+        /// Spectral convolutions.
+        SpectralCf = "spectralcf",
     }
 }
 
 impl TeacherKind {
     /// Whether it propagates over the graph, so that its layers are its own.
     pub(crate) fn has_hops(self) -> bool {
-        matches!(self, TeacherKind::LightGcn | TeacherKind::Ngcf | TeacherKind::L2q | TeacherKind::PinSage)
+        use TeacherKind::{L2q, LightGcn, Ngcf, PinSage, SpectralCf};
+        matches!(self, LightGcn | Ngcf | L2q | PinSage | SpectralCf)
     }
 }
 

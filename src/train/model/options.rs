@@ -49,7 +49,7 @@ const MAX_THREADS: usize = 1024;
 #[serde(default)]
 pub struct TrainOptions {
     pub(crate) preset: Preset,
-    pub(crate) bits: u32,
+    pub(crate) bits: Option<u32>,
     pub(crate) layers: Option<u32>,
     pub(crate) query_planes: u32,
     pub(crate) threads: usize,
@@ -76,7 +76,7 @@ impl TrainOptions {
     pub fn new(preset: Preset) -> TrainOptions {
         TrainOptions {
             preset,
-            bits: 768,
+            bits: None,
             layers: None,
             query_planes: 4,
             threads: 0,
@@ -130,9 +130,10 @@ impl TrainOptions {
         self
     }
 
-    /// Bits of a node in all its layers together: a multiple of 64, at least 64 per layer and at most 8,192. Default 768.
+    /// Bits of a node in all its layers together: a multiple of 64, at least 64 per layer and at most 8,192. Default 768, and 192 for
+    /// [`Model::DgcnBinCf`].
     pub fn bits(mut self, bits: u32) -> TrainOptions {
-        self.bits = bits;
+        self.bits = Some(bits);
         self
     }
 
@@ -196,10 +197,11 @@ impl TrainOptions {
             return refuse(format!("layers = {hops}"), format!("choose 0 to {} hops", MAX_LAYERS - 1));
         }
         let least = 64 * (hops + 1);
-        if !self.bits.is_multiple_of(64) || self.bits < least || self.bits > MAX_BITS {
+        let bits = self.code_bits();
+        if !bits.is_multiple_of(64) || bits < least || bits > MAX_BITS {
             let limit = "memory for the map of fold-in grows with their square";
             let remedy = format!("with {hops} hops choose a multiple of 64 from {least} to {MAX_BITS}: {limit}");
-            return refuse(format!("bits = {}", self.bits), remedy);
+            return refuse(format!("bits = {bits}"), remedy);
         }
         if self.threads > MAX_THREADS {
             return refuse(
@@ -226,6 +228,14 @@ impl TrainOptions {
         self.half_life_ms.map(Duration::from_millis)
     }
 
+    /// Bits of a node.
+    pub(crate) fn code_bits(&self) -> u32 {
+        self.bits.unwrap_or(match self.model {
+            Model::DgcnBinCf => 192,
+            _ => 768,
+        })
+    }
+
     /// Hops of propagation.
     pub(crate) fn hops(&self) -> u32 {
         let hops = match self.model {
@@ -237,7 +247,7 @@ impl TrainOptions {
 
     /// Width of every layer: each hop gets a sixth of the bits, in whole words and at least one, and layer 0 the rest.
     pub(crate) fn widths(&self) -> Vec<usize> {
-        let bits = self.bits as usize;
+        let bits = self.code_bits() as usize;
         let hops = self.hops() as usize;
         let hop = (bits / 6 / 64 * 64).max(64);
         let mut widths = vec![hop; hops + 1];
@@ -272,10 +282,10 @@ mod tests {
 
     #[test]
     fn options_written_before_an_option_came_are_read_with_its_default() {
-        let written = [("bits", 512u32), ("seed", 9)].into_iter();
+        let written = [("query_planes", 2u32), ("seed", 9)].into_iter();
         let read = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(written);
         let options = TrainOptions::deserialize(read).unwrap();
-        assert_eq!(options, TrainOptions::default().bits(512).seed(9));
+        assert_eq!(options, TrainOptions::default().query_planes(2).seed(9));
     }
 
     #[test]

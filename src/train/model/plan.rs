@@ -14,7 +14,7 @@ use crate::train::student::{
     Among, BiGear, BinCf, Discrete, Distillation, Listed, Penalty, Ranking, Ranks, Signs, Student,
 };
 use crate::train::teacher::{
-    Descent, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, PinSage, Pooling, Side, Teacher,
+    Activation, Descent, GcnCf, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, PinSage, Pooling, Side, SpectralCf, Teacher,
 };
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
@@ -180,6 +180,17 @@ impl Plan {
                 let fanout = reader.count(&settings::TEACHER_FANOUT, 10);
                 Box::new(PinSage::new(descent, hops, fanout))
             }
+            TeacherKind::GcnCf => Box::new(GcnCf {
+                descent: spectral(&reader, options, parts, size, 2)?,
+                activation: activation(&reader),
+                crossed: reader.switch(&settings::TEACHER_CROSSES, true),
+                normalised: reader.switch(&settings::TEACHER_NORMALISE, true),
+            }),
+            TeacherKind::SpectralCf => {
+                let hops = hops_up_to(options, parts.teacher, 3, SpectralCf::HOPS)?;
+                let descent = spectral(&reader, options, parts, size, hops)?;
+                Box::new(SpectralCf { descent, hops, activation: activation(&reader) })
+            }
         };
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
             StudentKind::Discrete => {
@@ -196,7 +207,7 @@ impl Plan {
                 }
                 let is_coded = parts.teacher == TeacherKind::L2q;
                 let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], !is_coded);
-                (Coding::signs(teacher.as_ref(), options.bits as usize, rotated), 0, Box::new(Signs))
+                (Coding::signs(teacher.as_ref(), options.code_bits() as usize, rotated), 0, Box::new(Signs))
             }
             StudentKind::Bigear => {
                 let student = bigear(&reader, options)?;
@@ -205,7 +216,7 @@ impl Plan {
                 (Coding::BiGear(student.clone()), hops, Box::new(student))
             }
             StudentKind::BinCf => {
-                let student = bincf(&reader, options);
+                let student = bincf(&reader, options, parts)?;
                 (Coding::BinCf(student.clone()), 0, Box::new(student))
             }
         };
@@ -263,6 +274,9 @@ impl Parts {
             Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::L2q | Model::L2qAnl => (TeacherKind::L2q, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::PinSage => (TeacherKind::PinSage, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::DgcnBinCf => (TeacherKind::GcnCf, StudentKind::BinCf, Sampler::Uniform, Loss::Bpr),
+            Model::GcnCf => (TeacherKind::GcnCf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::SpectralCf => (TeacherKind::SpectralCf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
             Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
             Model::MixGcf => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Synthesised, Loss::KBpr),
             Model::OneBp => (TeacherKind::OneBp, StudentKind::Signs, Sampler::Uniform, Loss::InfoNce),
@@ -307,6 +321,27 @@ fn masking(reader: &Reader<'_>, options: &TrainOptions, hops: usize) -> Result<O
         nuclear: reader.number(&settings::TEACHER_MASK_NUCLEAR, 1e-4),
         rank: reader.count(&settings::TEACHER_MASK_RANK, 8),
     }))
+}
+
+/// Settings of a teacher of spectral convolutions. As many columns a layer as the student bincf has bits for it, which then starts from vectors as they are.
+fn spectral(reader: &Reader<'_>, options: &TrainOptions, parts: Parts, size: Size, hops: usize) -> Result<Descent> {
+    let base = descent(reader, options, parts, Some((hops, Pooling::Mean)), size)?;
+    let layers = if parts.teacher == TeacherKind::GcnCf { 3 } else { hops + 1 };
+    let factors = match parts.student {
+        StudentKind::BinCf => (options.code_bits() as usize / layers).max(1),
+        _ => 64,
+    };
+    Ok(Descent { factors: reader.count(&settings::TEACHER_FACTORS, factors), ..base })
+}
+
+fn activation(reader: &Reader<'_>) -> Activation {
+    let activations = [
+        ("sigmoid", Activation::Sigmoid),
+        ("tanh", Activation::Tanh),
+        ("relu", Activation::Relu),
+        ("identity", Activation::Identity),
+    ];
+    reader.choice(&settings::TEACHER_ACTIVATION, &activations, Activation::Sigmoid)
 }
 
 /// Hops of a teacher whose hops have matrices.
@@ -372,7 +407,7 @@ fn descent(
     let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
     // Layers that become codes as they are have the codes' width. Means of hops are smooth, so they need more columns than free vectors.
     let mean = if hops.is_some() && !is_fast { 128 } else { 64 };
-    let factors = weighted.map_or(mean, |(hops, _)| (options.bits as usize / (hops + 1) / 64 * 64).max(64));
+    let factors = weighted.map_or(mean, |(hops, _)| (options.code_bits() as usize / (hops + 1) / 64 * 64).max(64));
     let similarities = [("dot", false), ("cosine", true)];
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
     // A step of propagation costs the same for any number of users. The softmax loss, over all positives of a user, needs more steps an epoch.
@@ -484,10 +519,10 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
     let hops = options.layers.unwrap_or(2) as usize;
     let pooled = !reader.switch(&settings::STUDENT_LAYERWISE, true);
     let segments = if pooled { 1 } else { hops + 1 };
-    let width = options.bits as usize / segments;
-    if width * segments != options.bits as usize || !width.is_multiple_of(64) {
+    let width = options.code_bits() as usize / segments;
+    if width * segments != options.code_bits() as usize || !width.is_multiple_of(64) {
         return Err(Error::InvalidArgument {
-            what: format!("bits = {} in {segments} layers of equal width", options.bits),
+            what: format!("bits = {} in {segments} layers of equal width", options.code_bits()),
             remedy: format!("choose a multiple of {}", 64 * segments),
         });
     }
@@ -564,16 +599,24 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
 }
 
 /// The student of DGCN-BinCF with the paper's weights.
-fn bincf(reader: &Reader<'_>, options: &TrainOptions) -> BinCf {
+fn bincf(reader: &Reader<'_>, options: &TrainOptions, parts: Parts) -> Result<BinCf> {
+    let bits = options.code_bits();
+    if parts.teacher == TeacherKind::GcnCf && !bits.is_multiple_of(3) && !reader.is_set(&settings::TEACHER_FACTORS) {
+        return Err(Error::InvalidArgument {
+            what: format!("bits = {bits} of the three layers of the teacher {}", parts.teacher),
+            remedy: "choose a multiple of 192".to_owned(),
+        });
+    }
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     let lists = [("both", Listed::Both), ("positives", Listed::Positives), ("negatives", Listed::Negatives)];
-    BinCf {
+    Ok(BinCf {
         epochs: count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 20 } else { 200 }),
         patience: count(&settings::STUDENT_PATIENCE, 10),
         batch: count(&settings::STUDENT_BATCH, 512),
         draws: count(&settings::STUDENT_DRAWS, 64),
         rate: number(&settings::STUDENT_RATE, 0.01),
-        bits: options.bits as usize,
+        bits: bits as usize,
+        centred: reader.switch(&settings::STUDENT_CENTRE, true),
         ranks: Ranks {
             weight: number(&settings::STUDENT_RANK_WEIGHT, 10.0),
             temperature: number(&settings::STUDENT_TEMPERATURE, 1.0),
@@ -584,7 +627,7 @@ fn bincf(reader: &Reader<'_>, options: &TrainOptions) -> BinCf {
             temperature: number(&settings::STUDENT_NOISE_TEMPERATURE, 0.2),
             bounds: number(&settings::STUDENT_BOX_WEIGHT, 1e-3),
         },
-    }
+    })
 }
 
 #[cfg(test)]

@@ -107,6 +107,9 @@ settings! {
     TEACHER_LAST_STEEPNESS = "teacher.last_steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the last step";
     TEACHER_QUANTISED = "teacher.quantised", Domain::Switch, "l2q-gcn: take signs inside the convolution, or train its model of full precision";
     TEACHER_INSIDE = "teacher.inside", Domain::Switch, "l2q-gcn: propagate the codes, or what they are the signs of";
+    TEACHER_ACTIVATION = "teacher.activation", Domain::Choice(&["sigmoid", "tanh", "relu", "identity"]), "gcn-cf, spectralcf: what a convolution ends with";
+    TEACHER_CROSSES = "teacher.crosses", Domain::Switch, "gcn-cf: cross every node with itself between the convolutions";
+    TEACHER_NORMALISE = "teacher.normalise", Domain::Switch, "gcn-cf: normalise the inputs of the convolutions, by column";
 
     TEACHER_FANOUT = "teacher.fanout", Domain::Count(1, 1000), "pinsage: neighbours of a node, those that random walks visit most";
     TEACHER_MOMENTUM = "teacher.momentum", Domain::Number(0.0, 1.0), "onebp: beta, what a user's vector keeps of itself where it follows an item's";
@@ -123,6 +126,7 @@ settings! {
     STUDENT_DRAWS = "student.draws", Domain::Count(1, 1 << 16), "bigear, bincf: positives drawn for every user and step, with bincf distinct ones";
     STUDENT_L2 = "student.l2", Domain::Number(0.0, 1e3), "bigear: penalty of the squared length of the rows of a batch";
     STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "bincf: users a step";
+    STUDENT_CENTRE = "student.centre", Domain::Switch, "bincf: start from the teacher's vectors less their means, so that bits are balanced, or from the vectors as they are";
     STUDENT_RANK_WEIGHT = "student.rank_weight", Domain::Number(0.0, 1e6), "bincf: alpha, the weight of the teacher's order of a user's items; 0 leaves it out";
     STUDENT_RANK_LISTS = "student.rank_lists", Domain::Choice(&["both", "positives", "negatives"]), "bincf: which of a user's items are ordered, each list by itself";
     STUDENT_TEMPERATURE = "student.temperature", Domain::Number(1e-3, 1e3), "bincf: T, what the scores of a list are divided by";

@@ -19,11 +19,11 @@ impl TrainOptions {
             Preset::Best => "best",
         };
         write("preset", preset.to_owned());
-        write("bits", self.bits.to_string());
         write("query_planes", self.query_planes.to_string());
         write("seed", self.seed.to_string());
         write("model", self.model.to_string());
         let optional = [
+            ("bits", self.bits.map(|bits| bits.to_string())),
             ("novelty", (self.novelty > 0.0).then(|| self.novelty.to_string())),
             ("half_life_ms", self.half_life_ms.map(|half_life| half_life.to_string())),
             ("layers", self.layers.map(|layers| layers.to_string())),
@@ -51,7 +51,7 @@ impl TrainOptions {
         for (name, value) in written {
             match name.as_str() {
                 "preset" => {}
-                "bits" => options.bits = value.parse().ok()?,
+                "bits" => options.bits = Some(value.parse().ok()?),
                 "query_planes" => options.query_planes = value.parse().ok()?,
                 "seed" => options.seed = value.parse().ok()?,
                 "model" => options.model = value.parse().ok()?,

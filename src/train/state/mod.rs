@@ -11,8 +11,16 @@ use crate::graph::Bipartite;
 use crate::kernel::dense::Matrix;
 
 /// Arrays with a row per user, and with one per item.
-const OF_USERS: [&str; 4] = ["teacher.users", "student.users", "student.user_scales", "student.user_targets"];
-const OF_ITEMS: [&str; 3] = ["teacher.items", "student.items", "student.item_scales"];
+const OF_USERS: [&str; 6] = [
+    "teacher.users",
+    "teacher.cross1.users",
+    "teacher.cross2.users",
+    "student.users",
+    "student.user_scales",
+    "student.user_targets",
+];
+const OF_ITEMS: [&str; 5] =
+    ["teacher.items", "teacher.cross1.items", "teacher.cross2.items", "student.items", "student.item_scales"];
 /// Arrays with a list an item, and how long each list is.
 const LISTS: [&str; 2] = [NEIGHBOURS, WEIGHTS];
 /// What names the rows of these that are stored, where those are not all.

@@ -39,6 +39,13 @@ impl Nodes {
         of(&mut self.items);
     }
 
+    /// Adds others of the same shape.
+    pub(crate) fn add(&mut self, isa: Isa, others: &Nodes) {
+        for (to, from) in [(&mut self.users, &others.users), (&mut self.items, &others.items)] {
+            to.par_rows_mut().zip(from.par_rows()).for_each(|(to, from)| add_scaled(isa, to, 1.0, from));
+        }
+    }
+
     /// Zeros of the same shape.
     pub(crate) fn zeroed(&self) -> Nodes {
         Nodes::zeros(self.users.rows(), self.items.rows(), self.users.cols())

@@ -2,6 +2,7 @@
 
 mod block;
 mod descent;
+mod gcncf;
 mod ials;
 mod l2q;
 pub(crate) mod layers;
@@ -14,9 +15,11 @@ mod ngcf;
 mod onebp;
 mod pinsage;
 pub(crate) mod scores;
+mod spectralcf;
 
 pub(crate) use block::Nodes;
 pub(crate) use descent::Descent;
+pub(crate) use gcncf::GcnCf;
 pub(crate) use ials::ImplicitAls;
 pub(crate) use l2q::L2q;
 pub(crate) use lightgcn::{LightGcn, Pooling, hop};
@@ -26,6 +29,7 @@ pub(crate) use neighbours::Neighbours;
 pub(crate) use ngcf::Ngcf;
 pub(crate) use onebp::{OneBp, Side};
 pub(crate) use pinsage::PinSage;
+pub(crate) use spectralcf::{Activation, SpectralCf};
 
 use crate::error::Result;
 use crate::train::context::Context;

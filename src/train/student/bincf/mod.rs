@@ -20,7 +20,7 @@ use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::random::shuffle;
 use crate::train::student::rotation::rotation;
 use crate::train::teacher::Nodes;
-use crate::train::teacher::layers::Layers;
+use crate::train::teacher::layers::{Layers, centre_rows};
 use objective::{Objective, Slopes};
 
 /// The share of the learning rate that is left at the end.
@@ -28,7 +28,8 @@ const LEAST_RATE: f32 = 0.1;
 
 /// The student of DGCN-BinCF (Wang et al., "Binarized Collaborative Filtering with Distilling Graph Convolutional Networks", IJCAI 2019).
 ///
-/// Tables P and Q start as the vectors that the teacher scores with. The loss of `tanh P` and `tanh Q` is that of [`Objective`]:
+/// Tables P and Q start as the vectors that the teacher scores with, by default less their means: behind a sigmoid all elements are positive, and so
+/// would be all bits. The loss of `tanh P` and `tanh Q` is that of [`Objective`]:
 ///
 /// `BPR + alpha T^2 L_rank + nu (E|eps_P|^2 + E|eps_Q|^2) + beta (|| |tanh P| - 1 ||^2 + || |tanh Q| - 1 ||^2)`
 ///
@@ -47,6 +48,8 @@ pub(crate) struct BinCf {
     pub(crate) rate: f32,
     /// Columns of P and Q. Vectors of another width are rotated at random.
     pub(crate) bits: usize,
+    /// Whether the columns of P and of Q have mean 0 at the start.
+    pub(crate) centred: bool,
     pub(crate) ranks: Ranks,
     pub(crate) penalty: Penalty,
 }
@@ -122,12 +125,19 @@ impl BinCf {
 
     /// P and Q at the start.
     fn first(&self, context: &Context<'_>, users: &Matrix, items: &Matrix) -> Nodes {
-        if users.cols() == self.bits {
-            return Nodes { users: users.clone(), items: items.clone() };
-        }
-        let rotation = rotation(context.isa, &mut context.rng("student"), users.cols(), self.bits);
-        let turned = |matrix: &Matrix| product(context.isa, View::from(matrix), (&rotation).into());
-        Nodes { users: turned(users), items: turned(items) }
+        let isa = context.isa;
+        let side = |matrix: &Matrix| {
+            let mut matrix = matrix.clone();
+            if self.centred {
+                centre_rows(isa, &mut matrix);
+            }
+            if matrix.cols() == self.bits {
+                return matrix;
+            }
+            let rotation = rotation(isa, &mut context.rng("student"), matrix.cols(), self.bits);
+            product(isa, View::from(&matrix), (&rotation).into())
+        };
+        Nodes { users: side(users), items: side(items) }
     }
 }
 
@@ -249,6 +259,7 @@ mod tests {
         draws: 8,
         rate: 0.05,
         bits: 64,
+        centred: false,
         ranks: Ranks { weight: 1.0, temperature: 1.0, of: Listed::Both },
         penalty: Penalty { noise: 1e-3, temperature: 0.2, bounds: 1e-3 },
     };
@@ -262,7 +273,7 @@ mod tests {
     fn noise(context: &Context<'_>, width: usize) -> Layers {
         let mut rng = context.rng("noise");
         let mut table = |rows| normal_matrix(&mut rng, rows, width, 0.5);
-        Layers { users: vec![table(41)], items: vec![table(31)], weights: vec![1.0], neighbours: None }
+        Layers::of(table(41), table(31))
     }
 
     #[test]
@@ -340,6 +351,11 @@ mod tests {
         for (scales, isolated) in [(&start.user_scales, 40), (&start.item_scales, 30)] {
             assert!(scales.data()[..isolated].iter().all(|&scale| scale == 0.0));
             assert_eq!(scales.data()[isolated], f32::NEG_INFINITY);
+        }
+        let centred = BinCf { centred: true, ..MODEL }.first(&context, &teacher.users[0], &teacher.items[0]);
+        for col in 0..64 {
+            let mean = centred.users.par_rows().map(|row| row[col]).sum::<f32>() / 41.0;
+            assert!(mean.abs() < 1e-5, "{mean}");
         }
         // Of another width they are rotated, which keeps inner products where it grows.
         let turned = BinCf { bits: 128, ..MODEL }.first(&context, &teacher.users[0], &teacher.items[0]);
