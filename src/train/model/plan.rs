@@ -331,7 +331,13 @@ fn spectral(reader: &Reader<'_>, options: &TrainOptions, parts: Parts, size: Siz
         StudentKind::BinCf => (options.code_bits() as usize / layers).max(1),
         _ => 64,
     };
-    Ok(Descent { factors: reader.count(&settings::TEACHER_FACTORS, factors), ..base })
+    let descent = Descent { factors: reader.count(&settings::TEACHER_FACTORS, factors), ..base };
+    if parts.teacher == TeacherKind::SpectralCf || parts.loss == Loss::Softmax {
+        return Ok(descent);
+    }
+    // Normalised inputs do not shrink with the table, so that its penalty only holds back the table's own, free part of the scores.
+    let number = |setting, default| reader.number(setting, default);
+    Ok(Descent { rate: number(&settings::TEACHER_RATE, 0.01), l2: number(&settings::TEACHER_L2, 5.0), ..descent })
 }
 
 fn activation(reader: &Reader<'_>) -> Activation {
@@ -598,7 +604,7 @@ fn bigear(reader: &Reader<'_>, options: &TrainOptions) -> Result<BiGear> {
     })
 }
 
-/// The student of DGCN-BinCF with the paper's weights.
+/// The student of DGCN-BinCF with the paper's weights, but that the teacher's order weighs five times as much: a user's loss is a mean over the pairs of a step.
 fn bincf(reader: &Reader<'_>, options: &TrainOptions, parts: Parts) -> Result<BinCf> {
     let bits = options.code_bits();
     if parts.teacher == TeacherKind::GcnCf && !bits.is_multiple_of(3) && !reader.is_set(&settings::TEACHER_FACTORS) {
@@ -610,15 +616,15 @@ fn bincf(reader: &Reader<'_>, options: &TrainOptions, parts: Parts) -> Result<Bi
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     let lists = [("both", Listed::Both), ("positives", Listed::Positives), ("negatives", Listed::Negatives)];
     Ok(BinCf {
-        epochs: count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 20 } else { 200 }),
+        epochs: count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 20 } else { 60 }),
         patience: count(&settings::STUDENT_PATIENCE, 10),
         batch: count(&settings::STUDENT_BATCH, 512),
         draws: count(&settings::STUDENT_DRAWS, 64),
-        rate: number(&settings::STUDENT_RATE, 0.01),
+        rate: number(&settings::STUDENT_RATE, 0.02),
         bits: bits as usize,
         centred: reader.switch(&settings::STUDENT_CENTRE, true),
         ranks: Ranks {
-            weight: number(&settings::STUDENT_RANK_WEIGHT, 10.0),
+            weight: number(&settings::STUDENT_RANK_WEIGHT, 50.0),
             temperature: number(&settings::STUDENT_TEMPERATURE, 1.0),
             of: reader.choice(&settings::STUDENT_RANK_LISTS, &lists, Listed::Both),
         },

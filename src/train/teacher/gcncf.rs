@@ -63,6 +63,7 @@ impl Teacher for GcnCf {
 
 impl Encoder for GcnCf {
     type Tape = Passed;
+    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; 3]
@@ -84,6 +85,7 @@ impl Encoder for GcnCf {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
+        (): &(),
     ) -> Result<Option<(Vec<Nodes>, Passed)>> {
         let (isa, graph) = (context.isa, context.graph);
         let normal = |nodes: &Nodes| self.normalised.then(|| Normal::of(isa, graph, nodes));
@@ -103,6 +105,7 @@ impl Encoder for GcnCf {
         &self,
         context: &Context<'_>,
         Parameters { matrices, .. }: &Parameters,
+        (): &(),
         Passed { first, second, normals }: Passed,
         gradient: &[Nodes],
     ) -> Result<Parameters> {

@@ -46,6 +46,7 @@ impl Teacher for SpectralCf {
 
 impl Encoder for SpectralCf {
     type Tape = Vec<Convolved>;
+    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; self.hops + 1]
@@ -60,6 +61,7 @@ impl Encoder for SpectralCf {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
+        (): &(),
     ) -> Result<Option<(Vec<Nodes>, Vec<Convolved>)>> {
         let mut layers = vec![tables.clone()];
         let mut tape: Vec<Convolved> = Vec::with_capacity(self.hops);
@@ -76,6 +78,7 @@ impl Encoder for SpectralCf {
         &self,
         context: &Context<'_>,
         Parameters { matrices, .. }: &Parameters,
+        (): &(),
         tape: Vec<Convolved>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
@@ -229,7 +232,7 @@ mod tests {
             let model = SpectralCf { descent: Descent { factors: 1, ..small() }, hops: 2, activation };
             let tables = Nodes { users: column([1.0, -2.0]), items: column([3.0, 0.5]) };
             let parameters = Parameters { tables, matrices: vec![one(0.5), one(-0.75)] };
-            let (layers, _) = model.forward(&context, &parameters).unwrap().unwrap();
+            let (layers, _) = model.forward(&context, &parameters, &()).unwrap().unwrap();
             let mut path = [3.0, 1.0, 0.5, -2.0f32];
             for (layer, weight) in layers[1..].iter().zip([0.5, -0.75]) {
                 let [a, b, c, d] = path;
