@@ -174,6 +174,20 @@ fn nodes_without_interactions_have_zero_scalers() {
 }
 
 #[test]
+fn nothing_is_kept_of_nodes_without_interactions() {
+    let graph = two_blocks();
+    let some = ["fast", "dgcn-bincf"];
+    for (name, options) in every_model().into_iter().filter(|(name, _)| some.contains(&name.as_str())) {
+        let state = train(&graph, &options, &()).unwrap().state;
+        let rows = |state: &TrainState, count| state.parts.iter().filter(|part| part.shape[0] == count).count();
+        let (users, items) = (rows(&state, 121), rows(&state, 81));
+        let kept = state.of_active(&graph);
+        assert_eq!((rows(&kept, 121), rows(&kept, 81)), (0, 0), "{name}");
+        assert!(users > 1 && (rows(&kept, 120), rows(&kept, 80)) == (users, items), "{name}: {users} {items}");
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
     let graph = two_blocks();
     for (_, options) in every_model() {

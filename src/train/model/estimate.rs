@@ -121,11 +121,15 @@ impl Work {
         };
         // Those trained by gradients hold two moments and a gradient of every weight.
         let copies = if self.number(&settings::TEACHER_EPOCHS).is_some() { 6.0 } else { 1.0 };
+        // Crosses are two tables more of the same size.
+        let copies = if self.is_on(&settings::TEACHER_CROSSES) { 3.0 * copies } else { copies };
+        // So does a student that is trained by them.
+        let student = if self.number(&settings::STUDENT_RANK_WEIGHT).is_some() { 6.0 } else { 1.0 };
         // Three hops' logits of every edge, held as often, and what they are drawn by.
         let masks = if self.is_on(&settings::TEACHER_MASKS) { 3.0 * 4.0 * (copies + 3.0) * self.edges } else { 0.0 };
         let vectors = 4.0 * copies * self.nodes() * self.factors() + masks;
         let lists = 3.0 * 8.0 * self.users * self.number(&settings::STUDENT_LIST).unwrap_or(0.0).min(self.items);
-        BASE + HELD * (edges + vectors + neighbours + 4.0 * self.nodes() * self.bits + lists)
+        BASE + HELD * (edges + vectors + neighbours + 4.0 * student * self.nodes() * self.bits + lists)
     }
 
     /// Seconds: operations of every part over what was measured of them a second.

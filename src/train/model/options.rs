@@ -138,7 +138,7 @@ impl TrainOptions {
     }
 
     /// Hops of propagation, so that a node has one layer more; LightGCN averages its hops into one layer unless `teacher.pooling` says otherwise.
-    /// Default 3 for LightGCN, 2 for the BiGeaR models, 0 for the others.
+    /// Default 3 for LightGCN and SpectralCF, 2 for the BiGeaR models, 0 for the others.
     pub fn layers(mut self, hops: u32) -> TrainOptions {
         self.layers = Some(hops);
         self

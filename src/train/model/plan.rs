@@ -107,7 +107,8 @@ impl Plan {
             if given && matches!(parts.teacher, TeacherKind::Ials | TeacherKind::OneBp) {
                 return Err(Error::InvalidArgument {
                     what: format!("a {name} for the teacher {}", parts.teacher),
-                    remedy: "leave it out, or choose the teacher mf or lightgcn".to_owned(),
+                    remedy: "leave it out, or choose a teacher that is trained by gradients, as mf or lightgcn"
+                        .to_owned(),
                 });
             }
         }
@@ -337,7 +338,15 @@ fn spectral(reader: &Reader<'_>, options: &TrainOptions, parts: Parts, size: Siz
     }
     // Normalised inputs do not shrink with the table, so that its penalty only holds back the table's own, free part of the scores.
     let number = |setting, default| reader.number(setting, default);
-    Ok(Descent { rate: number(&settings::TEACHER_RATE, 0.01), l2: number(&settings::TEACHER_L2, 5.0), ..descent })
+    let epochs = if options.preset == Preset::Fast { 30 } else { 60 };
+    Ok(Descent {
+        epochs: reader.count(&settings::TEACHER_EPOCHS, epochs),
+        // The last epochs, at a low rate, gain most.
+        patience: reader.count(&settings::TEACHER_PATIENCE, 25),
+        rate: number(&settings::TEACHER_RATE, 0.01),
+        l2: number(&settings::TEACHER_L2, 5.0),
+        ..descent
+    })
 }
 
 fn activation(reader: &Reader<'_>) -> Activation {

@@ -34,13 +34,13 @@ pub(super) struct Settings {
     /// How much time to take
     #[arg(long, value_enum, default_value_t = Preset::Balanced)]
     preset: Preset,
-    /// What to train: recipe, bigear, bigear++, lightgcn, mf or ials
+    /// What to train: recipe, bigear, bigear++, dgcn-bincf, gcn-cf, spectralcf, lightgcn, mf or ials
     #[arg(long, default_value_t)]
     model: Model,
-    /// Replace the model's teacher: ials, mf or lightgcn
+    /// Replace the model's teacher: ials, mf, lightgcn, gcn-cf or spectralcf
     #[arg(long)]
     teacher: Option<TeacherKind>,
-    /// Replace the model's student: signs, discrete or bigear
+    /// Replace the model's student: signs, discrete, bigear or bincf
     #[arg(long)]
     student: Option<StudentKind>,
     /// Replace the sampler of the teacher's negatives: uniform, popularity, dynamic or synthesised
@@ -52,7 +52,7 @@ pub(super) struct Settings {
     /// Set a number or switch of the model by name; `--help` lists them
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment, long_help = settings_help())]
     set: Vec<(String, String)>,
-    /// Bits of a node's code in all, a multiple of 64 [default: 768]
+    /// Bits of a node's code in all, a multiple of 64 [default: 768; 192 for dgcn-bincf]
     #[arg(long)]
     bits: Option<u32>,
     /// Hops of propagation: a code has one layer more, unless they are averaged [default: 0; 2 for bigear, 3 for lightgcn]
