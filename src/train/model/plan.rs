@@ -399,11 +399,10 @@ fn onebp(reader: &Reader<'_>, base: OneBp) -> OneBp {
         batch: reader.count(&settings::TEACHER_BATCH, base.batch),
         negatives: reader.count(&settings::TEACHER_NEGATIVES, base.negatives),
         momentum: reader.number(&settings::TEACHER_MOMENTUM, base.momentum),
-        learned: reader.choice(
-            &settings::TEACHER_LEARNED,
-            &[("items", Side::Items), ("users", Side::Users)],
-            base.learned,
-        ),
+        learned: match reader.switch(&settings::TEACHER_FLIPPED, base.learned == Side::Users) {
+            true => Side::Users,
+            false => Side::Items,
+        },
     }
 }
 
@@ -514,7 +513,7 @@ fn descent(
 
 /// How negatives are mixed hop by hop; `None` for element by element.
 fn mixing(reader: &Reader<'_>, model: Model) -> Option<Mixing> {
-    let mixings = [("hop", Some(true)), ("element", None), ("none", Some(false))];
+    let mixings = [("hop", Some(true)), ("element", None), ("off", Some(false))];
     let is_bigear = matches!(model, Model::Bigear | Model::BigearPlus);
     let positive = reader.choice(&settings::TEACHER_MIXING, &mixings, if is_bigear { None } else { Some(true) })?;
     Some(Mixing { positive, hops: reader.switch(&settings::TEACHER_HOP_MIXING, true) })

@@ -88,7 +88,7 @@ settings! {
     TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses, onebp: negatives of a pair";
     TEACHER_POOL = "teacher.pool", Domain::Count(1, 1 << 18), "gradient teachers: items a block of 512 users shares: its negatives with the softmax loss, else what they are drawn from";
     TEACHER_CANDIDATES = "teacher.candidates", Domain::Count(1, 4096), "dynamic and synthesised samplers: candidates a negative is chosen from";
-    TEACHER_MIXING = "teacher.mixing", Domain::Choice(&["hop", "element", "none"]), "synthesised sampler: mix candidates with the positive by a share for every hop (MixGCF), for every element (BiGeaR++), or not at all";
+    TEACHER_MIXING = "teacher.mixing", Domain::Choice(&["hop", "element", "off"]), "synthesised sampler: mix candidates with the positive by a share for every hop (MixGCF), for every element (BiGeaR++), or not at all";
     TEACHER_HOP_MIXING = "teacher.hop_mixing", Domain::Switch, "synthesised sampler, unless it mixes by element: every hop chooses a candidate of its own, or all the same";
     TEACHER_POPULARITY = "teacher.popularity", Domain::Number(0.0, 2.0), "popularity sampler: power of an item's degree";
     TEACHER_SIMILARITY = "teacher.similarity", Domain::Choice(&["dot", "cosine"]), "gradient teachers: how a pair is scored";
@@ -113,7 +113,7 @@ settings! {
 
     TEACHER_FANOUT = "teacher.fanout", Domain::Count(1, 1000), "pinsage: neighbours of a node, those that random walks visit most";
     TEACHER_MOMENTUM = "teacher.momentum", Domain::Number(0.0, 1.0), "onebp: beta, what a user's vector keeps of itself where it follows an item's";
-    TEACHER_LEARNED = "teacher.learned", Domain::Choice(&["items", "users"]), "onebp: the side that takes gradients, which the other follows";
+    TEACHER_FLIPPED = "teacher.flipped", Domain::Switch, "onebp: users take gradients and items follow them";
     TEACHER_START = "teacher.start", Domain::Choice(&["normal", "onebp"]), "gradient teachers: start tables from normal numbers, or from what OneBP learns first";
     TEACHER_START_EPOCHS = "teacher.start_epochs", Domain::Count(1, 100_000), "start onebp: most passes over the interactions";
 

@@ -16,7 +16,8 @@ use crate::train::model::report::Epoch;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::loss::pairwise;
-use crate::train::optim::random::{below, normal_matrix, shuffle};
+use crate::train::optim::random::{normal_matrix, shuffle};
+use crate::train::optim::sampler::untouched;
 
 /// Deviation of the tables' elements at the start.
 const DEVIATION: f32 = 0.1;
@@ -35,7 +36,7 @@ pub(crate) enum Side {
 }
 
 /// OneBP ("One Backpropagation in Two Tower Recommendation Models", arXiv 2403.18227): two free tables. The items of a step take the gradient of
-/// InfoNCE, `log(1 + sum over k of exp(<u, n_k> - <u, p>))` with negatives of each pair's own, uniform over all items; users take none. After it,
+/// InfoNCE, `log(1 + sum over k of exp(<u, n_k> - <u, p>))` with negatives of each pair's own, uniform over items the user has not; users take none. After it,
 /// `u <- beta u + (1 - beta) p` for every pair, with the new vector of its positive. An epoch visits every pair once: O(pairs negatives factors).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct OneBp {
@@ -203,7 +204,7 @@ impl<'a> Training<'a> {
 
     /// Draws the negatives of some pairs and scores them.
     fn scored<'p>(&self, context: &Context<'_>, pairs: &'p [(u32, u32)], rng: &mut Xoshiro256PlusPlus) -> Batch<'p> {
-        let (isa, count) = (context.isa, self.model.negatives);
+        let (isa, rows, count) = (context.isa, context.graph.users(), self.model.negatives);
         let Nodes { users, items } = &self.tables;
         let seeds: Vec<u64> = pairs.iter().map(|_| rng.next_u64()).collect();
         let mut negatives = vec![0u32; pairs.len() * count];
@@ -215,9 +216,10 @@ impl<'a> Training<'a> {
             .map(|((negatives, slopes), (&(user, positive), &seed))| {
                 let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
                 let vector = users.row(user as usize);
+                let seen = rows.row(user as usize);
                 let score = |item: u32| dot(isa, vector, items.row(item as usize));
                 for (negative, slope) in negatives.iter_mut().zip(&mut *slopes) {
-                    *negative = below(&mut rng, items.rows()) as u32;
+                    *negative = untouched(&mut rng, items.rows(), seen);
                     *slope = score(*negative);
                 }
                 pairwise(score(positive), slopes, 1.0)
