@@ -16,21 +16,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Defines an enum whose variants have names: `NAMES`, `Display`, `FromStr`, and the same names in serialised form.
+/// Defines an enum whose variants have names: `NAMES`, `Display`, `FromStr`, the same names in serialised form, and what each is, as its documentation says.
 macro_rules! named {
     ($(#[$attr:meta])* $vis:vis enum $kind:ident ($what:literal) {
-        $($(#[$variant_attr:meta])* $variant:ident = $name:literal,)*
+        $($(#[doc = $about:literal])+ $variant:ident = $name:literal,)*
     }) => {
         $(#[$attr])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[non_exhaustive]
         $vis enum $kind {
-            $($(#[$variant_attr])* #[serde(rename = $name)] $variant,)*
+            $($(#[doc = $about])+ #[serde(rename = $name)] $variant,)*
         }
 
         impl $kind {
             /// All names, in the order of the variants.
             pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// What it is, in a line.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $($kind::$variant => concat!($($about),+).trim_ascii_start(),)*
+                }
+            }
 
             /// The name.
             pub fn name(self) -> &'static str {
@@ -65,10 +72,8 @@ macro_rules! named {
 named! {
     /// What is trained: a teacher, a student, and the settings they are known with. Each part can be replaced, and each setting changed, by
     /// [`TrainOptions`](super::TrainOptions).
-    #[derive(Default)]
     pub enum Model ("model") {
         /// kithdb's own: implicit ALS and sparse neighbours, codes fitted to their scores bit by bit, settings read off the graph. The default.
-        #[default]
         Recipe = "recipe",
         /// BiGeaR (Chen et al., KDD 2022): LightGCN with weighted layers as teacher; signs of every layer, distilled by lists.
         Bigear = "bigear",
@@ -76,30 +81,38 @@ named! {
         BigearPlus = "bigear++",
         /// LightGCN (He et al., SIGIR 2020), then signs of its rotated vectors.
         LightGcn = "lightgcn",
-        /// NGCF (Wang et al., SIGIR 2019), then signs of its rotated hops.
+        /// NGCF (Wang et al., SIGIR 2019): LightGCN with weights and an activation a hop, then codes fitted to its scores.
         Ngcf = "ngcf",
-        /// SGCN (Chen et al., SIGIR 2021): LightGCN that learns which edges to propagate over; `teacher.masks` does so for NGCF.
+        /// SGCN (Chen et al., SIGIR 2021): LightGCN that learns which edges to propagate over, then codes fitted to its scores; with the teacher ngcf the same for NGCF.
         Sgcn = "sgcn",
         /// L2Q-GCN (arXiv 2112.01944): codes learned inside the convolution at every depth, without a teacher.
         L2q = "l2q-gcn",
         /// L2Q-GCN_anl: the same with scalers and annealed gradients.
         L2qAnl = "l2q-gcn_anl",
-        /// PinSage (Ying et al., KDD 2018) on users and items, trained end to end, then signs of its rotated hops.
+        /// PinSage (Ying et al., KDD 2018) on users and items, trained end to end, then codes fitted to its scores.
         PinSage = "pinsage",
-        /// LightGCN by BPR against negatives mixed hop by hop (MixGCF: Huang et al., KDD 2021), then signs of its rotated vectors.
+        /// LightGCN by BPR against negatives mixed hop by hop (MixGCF: Huang et al., KDD 2021), then codes fitted to its scores.
         MixGcf = "mixgcf",
         /// DGCN-BinCF (Wang et al., IJCAI 2019): GCN-CF as teacher; signs trained through tanh, which follow its order of a user's items. 192 bits by default.
         DgcnBinCf = "dgcn-bincf",
-        /// GCN-CF, the teacher of DGCN-BinCF, then signs of its rotated vectors.
+        /// GCN-CF, the teacher of DGCN-BinCF: two convolutions and crosses between them, then codes fitted to its scores.
         GcnCf = "gcn-cf",
-        /// SpectralCF (Zheng et al., RecSys 2018), then signs of its rotated vectors.
+        /// SpectralCF (Zheng et al., RecSys 2018): convolutions with the identity beside the graph, then codes fitted to its scores.
         SpectralCf = "spectralcf",
         /// Matrix factorisation by sampled softmax, then signs of its rotated vectors.
         Mf = "mf",
-        /// OneBP (arXiv 2403.18227), whose items take gradients and whose users follow them, then signs of its rotated vectors.
+        /// OneBP (arXiv 2403.18227), whose items take gradients and whose users follow them, then codes fitted to its scores.
         OneBp = "onebp",
         /// Implicit-feedback ALS, then signs of its rotated vectors.
         Ials = "ials",
+    }
+}
+
+// The macro takes documentation of variants and no other attributes.
+#[allow(clippy::derivable_impls)]
+impl Default for Model {
+    fn default() -> Self {
+        Model::Recipe
     }
 }
 
@@ -108,7 +121,7 @@ named! {
     pub enum TeacherKind ("teacher") {
         /// Implicit-feedback alternating least squares.
         Ials = "ials",
-        /// Free tables, trained with any [`Loss`] and [`Sampler`].
+        /// Free tables, trained with any loss and sampler.
         Mf = "mf",
         /// Free tables; items take the gradient of InfoNCE, users average the items they have.
         OneBp = "onebp",
@@ -184,7 +197,9 @@ mod tests {
     #[test]
     fn names_lead_back_to_what_they_name() {
         for name in Model::NAMES {
-            assert_eq!(name.parse::<Model>().unwrap().name(), *name);
+            let model = name.parse::<Model>().unwrap();
+            assert_eq!(model.name(), *name);
+            assert!(model.about().len() > 20 && model.about().is_ascii(), "{}", model.about());
         }
         let error = "bigear+".parse::<Model>().unwrap_err().to_string();
         assert!(error.contains("bigear+") && error.contains("bigear++") && error.contains("lightgcn"), "{error}");

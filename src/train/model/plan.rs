@@ -14,7 +14,8 @@ use crate::train::student::{
     Among, BiGear, BinCf, Discrete, Distillation, Listed, Penalty, Ranking, Ranks, Signs, Student,
 };
 use crate::train::teacher::{
-    Activation, Descent, GcnCf, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, PinSage, Pooling, Side, SpectralCf, Teacher,
+    Activation, Descent, GcnCf, ImplicitAls, L2q, LightGcn, MaskGradient, Masking, Mf, Ngcf, OneBp, PinSage, Pooling,
+    Side, SpectralCf, Teacher,
 };
 
 /// Positives of a user an epoch draws by default at most: steps cost a propagation each, and more pairs in one add little to it.
@@ -232,8 +233,10 @@ impl Plan {
         }
         let neighbours = match parts.student {
             StudentKind::Discrete => {
-                let is_open = !reader.is_set(&settings::TEACHER_NEIGHBOURS) && options.preset != Preset::Fast;
-                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, recipe.has_neighbours);
+                // A model that has a name is what its paper says.
+                let is_own = options.model == Model::Recipe;
+                let is_open = is_own && !reader.is_set(&settings::TEACHER_NEIGHBOURS) && options.preset != Preset::Fast;
+                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, is_own && recipe.has_neighbours);
                 // Where the graph decides, the setting is read either way.
                 let regularisation = (wanted || is_open)
                     .then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, recipe.neighbours));
@@ -271,16 +274,16 @@ impl Parts {
             Model::Bigear => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Uniform, Loss::Bpr),
             Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
             Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
-            Model::Ngcf => (TeacherKind::Ngcf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
-            Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::Ngcf => (TeacherKind::Ngcf, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
             Model::L2q | Model::L2qAnl => (TeacherKind::L2q, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
-            Model::PinSage => (TeacherKind::PinSage, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::PinSage => (TeacherKind::PinSage, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
             Model::DgcnBinCf => (TeacherKind::GcnCf, StudentKind::BinCf, Sampler::Uniform, Loss::Bpr),
-            Model::GcnCf => (TeacherKind::GcnCf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
-            Model::SpectralCf => (TeacherKind::SpectralCf, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::GcnCf => (TeacherKind::GcnCf, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::SpectralCf => (TeacherKind::SpectralCf, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
             Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
-            Model::MixGcf => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Synthesised, Loss::KBpr),
-            Model::OneBp => (TeacherKind::OneBp, StudentKind::Signs, Sampler::Uniform, Loss::InfoNce),
+            Model::MixGcf => (TeacherKind::LightGcn, StudentKind::Discrete, Sampler::Synthesised, Loss::KBpr),
+            Model::OneBp => (TeacherKind::OneBp, StudentKind::Discrete, Sampler::Uniform, Loss::InfoNce),
             Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
         };
         Parts {

@@ -16,6 +16,10 @@ pub(super) struct Database {
 }
 
 impl Database {
+    pub(super) fn of(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     pub(super) fn open(&self) -> kithdb::Result<Db> {
         // Who opens it for a moment gets no job that was not asked for.
         Db::options().create(false).background(false).open(&self.path)

@@ -19,8 +19,12 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Train on everything stored and publish the result
 #[derive(Args)]
 pub(crate) struct Train {
-    #[command(flatten)]
-    database: Database,
+    /// The database's directory
+    #[arg(value_name = "DB", required_unless_present = "list_models")]
+    path: Option<PathBuf>,
+    /// Print what --model can be, a line each, and train nothing
+    #[arg(long, conflicts_with = "path")]
+    list_models: bool,
     #[command(flatten)]
     settings: Settings,
     /// Write the whole result as JSON to this file too: options, settings chosen, loss and validation by epoch, seconds by phase
@@ -34,10 +38,10 @@ pub(super) struct Settings {
     /// How much time to take
     #[arg(long, value_enum, default_value_t = Preset::Balanced)]
     preset: Preset,
-    /// What to train: recipe, bigear, bigear++, dgcn-bincf, gcn-cf, spectralcf, lightgcn, mf or ials
+    /// What to train: recipe, bigear, bigear++, lightgcn, ...; --list-models tells what each is
     #[arg(long, default_value_t)]
     model: Model,
-    /// Replace the model's teacher: ials, mf, lightgcn, gcn-cf or spectralcf
+    /// Replace the model's teacher: ials, mf, lightgcn, ngcf, ...
     #[arg(long)]
     teacher: Option<TeacherKind>,
     /// Replace the model's student: signs, discrete, bigear or bincf
@@ -223,7 +227,9 @@ pub(super) struct Trained {
 
 impl Train {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        // The database is left out only where the models are asked for.
+        let Some(path) = self.path else { return list_models(output) };
+        let db = Database::of(path).open()?;
         if let Some(path) = &self.report {
             // A report that cannot be written is told before the training, not after; one that is there stays until there is a new one.
             let opened = OpenOptions::new().create(true).append(true).open(path);
@@ -240,6 +246,26 @@ impl Train {
         output.result(&trained, text)?;
         Ok(Answer::Yes)
     }
+}
+
+/// A model, as programs read it.
+#[derive(Serialize)]
+struct Listed {
+    name: &'static str,
+    about: &'static str,
+}
+
+fn list_models(output: &Output) -> anyhow::Result<Answer> {
+    let models = Model::NAMES.iter().map(|name| name.parse::<Model>());
+    let listed = models
+        .map(|model| model.map(|model| Listed { name: model.name(), about: model.about() }))
+        .collect::<Result<Vec<_>, _>>()?;
+    output.result(&listed, |listed| {
+        let mut table = Table::new(&["model", "what it is"]);
+        listed.iter().for_each(|model| table.row([model.name.to_owned(), model.about.to_owned()]));
+        table.text()
+    })?;
+    Ok(Answer::Yes)
 }
 
 /// What a training on all there is will take.

@@ -25,6 +25,7 @@ mod inputs;
 mod json;
 mod loading_again;
 mod locked;
+mod models;
 mod program;
 mod recognised;
 mod recommend;
