@@ -248,6 +248,12 @@ impl Train {
     }
 }
 
+/// The models there are.
+#[derive(Serialize)]
+struct Models {
+    models: Vec<Listed>,
+}
+
 /// A model, as programs read it.
 #[derive(Serialize)]
 struct Listed {
@@ -260,9 +266,9 @@ fn list_models(output: &Output) -> anyhow::Result<Answer> {
     let listed = models
         .map(|model| model.map(|model| Listed { name: model.name(), about: model.about() }))
         .collect::<Result<Vec<_>, _>>()?;
-    output.result(&listed, |listed| {
+    output.result(&Models { models: listed }, |listed| {
         let mut table = Table::new(&["model", "what it is"]);
-        listed.iter().for_each(|model| table.row([model.name.to_owned(), model.about.to_owned()]));
+        listed.models.iter().for_each(|model| table.row([model.name.to_owned(), model.about.to_owned()]));
         table.text()
     })?;
     Ok(Answer::Yes)

@@ -12,7 +12,7 @@ fn models_are_listed_a_line_each() {
         assert_eq!(lines.count(), 1, "{name}");
     }
     let json = run(["train", "--list-models", "--json"]).ok().json();
-    assert_eq!(json.as_array().unwrap().len(), Model::NAMES.len());
+    assert_eq!(json["models"].as_array().unwrap().len(), Model::NAMES.len());
     // Nothing else is left out.
     run(["train"]).fails(2, &["<DB>"]);
     run(["train", &Place::new().db(), "--list-models"]).fails(2, &["--list-models"]);
