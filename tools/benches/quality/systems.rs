@@ -46,21 +46,21 @@ const fn of(name: &'static str, flags: &'static [&'static str]) -> Variant<'stat
 }
 
 const ONEBP: &[Variant<'static>] = &[
-    of("MF, BPR", &["--model", "mf", "--loss", "bpr"]),
-    of("MF, softmax of cosines", &["--model", "mf"]),
+    of("MF by BPR", &["--model", "mf", "--loss", "bpr"]),
+    of("MF by softmax", &["--model", "mf"]),
     of("OneBP", &["--model", "onebp"]),
-    of("OneBP, flipped", &["--model", "onebp", "--set", "teacher.flipped=on"]),
-    of("LightGCN, BPR", &["--model", "lightgcn", "--loss", "bpr"]),
-    of("LightGCN, BPR, from OneBP", &["--model", "lightgcn", "--loss", "bpr", "--set", "teacher.start=onebp"]),
+    of("OneBP flipped", &["--model", "onebp", "--set", "teacher.flipped=on"]),
+    of("LightGCN by BPR", &["--model", "lightgcn", "--loss", "bpr"]),
+    of("LightGCN from OneBP", &["--model", "lightgcn", "--loss", "bpr", "--set", "teacher.start=onebp"]),
     of("NGCF", &["--model", "ngcf"]),
-    of("NGCF, from OneBP", &["--model", "ngcf", "--set", "teacher.start=onebp"]),
+    of("NGCF from OneBP", &["--model", "ngcf", "--set", "teacher.start=onebp"]),
 ];
 
 const MIXGCF: &[Variant<'static>] = &[
-    of("LightGCN, uniform", &["--model", "lightgcn", "--loss", "bpr"]),
+    of("LightGCN by BPR", &["--model", "lightgcn", "--loss", "bpr"]),
     of("MixGCF on LightGCN", &["--model", "mixgcf"]),
-    of("MixGCF on LightGCN, no positive mixing", &["--model", "mixgcf", "--set", "teacher.mixing=off"]),
-    of("NGCF, uniform", &["--model", "ngcf"]),
+    of("MixGCF without positive mixing", &["--model", "mixgcf", "--set", "teacher.mixing=off"]),
+    of("NGCF", &["--model", "ngcf"]),
     of("MixGCF on NGCF", &["--model", "mixgcf", "--teacher", "ngcf"]),
 ];
 
@@ -68,20 +68,23 @@ const BINCF: &[Variant<'static>] = &[
     of("SpectralCF", &["--model", "spectralcf", "--bits", "192"]),
     of("GCN-CF", &["--model", "gcn-cf", "--bits", "192"]),
     of("DGCN-BinCF", &["--model", "dgcn-bincf"]),
-    of("DGCN-BinCF, alpha = 0", &["--model", "dgcn-bincf", "--set", "student.ranking=0"]),
+    of("DGCN-BinCF with alpha = 0", &["--model", "dgcn-bincf", "--set", "student.rank_weight=0"]),
 ];
 
 const SGCN: &[Variant<'static>] = &[
-    of("LightGCN, BPR", &["--model", "lightgcn", "--loss", "bpr"]),
+    of("LightGCN by BPR", &["--model", "lightgcn", "--loss", "bpr"]),
     of("SGCN on LightGCN", &["--model", "sgcn"]),
-    of("SGCN on LightGCN, pathwise", &["--model", "sgcn", "--set", "teacher.mask_gradient=pathwise"]),
+    of("SGCN on LightGCN by derivative", &["--model", "sgcn", "--set", "teacher.mask_gradient=pathwise"]),
     of("NGCF", &["--model", "ngcf"]),
     of("SGCN on NGCF", &["--model", "sgcn", "--teacher", "ngcf"]),
-    of("SGCN on NGCF, pathwise", &["--model", "sgcn", "--teacher", "ngcf", "--set", "teacher.mask_gradient=pathwise"]),
+    of(
+        "SGCN on NGCF by derivative",
+        &["--model", "sgcn", "--teacher", "ngcf", "--set", "teacher.mask_gradient=pathwise"],
+    ),
 ];
 
 const L2Q: &[Variant<'static>] = &[
-    of("L2Q-GCN, full precision", &["--model", "l2q-gcn", "--set", "teacher.quantised=off"]),
+    of("L2Q-GCN in full precision", &["--model", "l2q-gcn", "--set", "teacher.quantised=off"]),
     of("L2Q-GCN", &["--model", "l2q-gcn"]),
     of("L2Q-GCN_anl", &["--model", "l2q-gcn_anl"]),
 ];
