@@ -49,7 +49,7 @@
 //!
 //! # Where to begin
 //! [`Db`] is all an application needs; [`Query`] what it asks with. The [`cookbook`] has short answers to common questions, limits, and what is promised
-//! about versions.
+//! about versions; [`models`] says which model to train.
 
 mod attributes;
 mod cancel;
@@ -73,6 +73,9 @@ mod interaction;
 mod kernel;
 mod live;
 mod memory;
+#[doc = include_str!("models.md")]
+#[doc = include_str!("../benches/quality.svg")]
+pub mod models {}
 pub mod npy;
 mod options;
 mod persistent;
