@@ -346,8 +346,8 @@ fn spectral(reader: &Reader<'_>, options: &TrainOptions, parts: Parts, size: Siz
         epochs: reader.count(&settings::TEACHER_EPOCHS, epochs),
         // The last epochs, at a low rate, gain most.
         patience: reader.count(&settings::TEACHER_PATIENCE, 25),
-        rate: number(&settings::TEACHER_RATE, 0.01),
-        l2: number(&settings::TEACHER_L2, 5.0),
+        rate: number(&settings::TEACHER_RATE, 0.03),
+        l2: number(&settings::TEACHER_L2, 0.3),
         ..descent
     })
 }

@@ -26,7 +26,7 @@ const CHUNK: usize = 512;
 /// `X1 = sp(BN(X0); T0)`, `X2 = X1 + diag((X1 o W1) 1) X1`, `X3 = X2 + diag((X2 o W2) 1) X2`, `X4 = sp(BN(X3); T1)`,
 ///
 /// where `W1` and `W2` have a row for each node, kept `d` times as large: all elements of an activated row are positive, so that steps of Adam on the
-/// rows themselves would add up. `X0`, `X1` and `X4` side by side are scored. Every column is normalised by its mean and deviation over
+/// rows themselves would add up; elements of `T` are kept the root of `d` times as large, about 1, for the same reason. `X0`, `X1` and `X4` side by side are scored. Every column is normalised by its mean and deviation over
 /// all nodes with interactions, which are the same while training and after: a step propagates the whole graph. There is no scale or shift after it,
 /// since `T` has the one and the paper names neither. Forth and back it costs as much as two hops and six products with `T`: O(edges d + nodes d^2).
 #[derive(Clone, Debug)]
@@ -72,7 +72,11 @@ impl Encoder for GcnCf {
     /// The crosses start at zero, where `X3` is `X1`.
     fn matrices(&self, context: &Context<'_>) -> Vec<(&'static str, Matrix)> {
         let (d, graph) = (self.descent.factors, context.graph);
-        let weights = |name| (name, convolution_weights(context, name, d));
+        let weights = |name| {
+            let mut weights = convolution_weights(context, name, d);
+            multiply_by(context.isa, weights.data_mut(), (d as f32).sqrt());
+            (name, weights)
+        };
         let mut matrices: Vec<_> = CONVOLUTIONS.into_iter().map(weights).collect();
         if self.crossed {
             let rows = [graph.n_users(), graph.n_items()].into_iter().cycle();
@@ -88,14 +92,15 @@ impl Encoder for GcnCf {
         (): &(),
     ) -> Result<Option<(Vec<Nodes>, Passed)>> {
         let (isa, graph) = (context.isa, context.graph);
+        let [to_first, to_second] = [0, 1].map(|at| self.convolution(isa, &matrices[at]));
         let normal = |nodes: &Nodes| self.normalised.then(|| Normal::of(isa, graph, nodes));
         let in_first = normal(tables);
-        let first = self.activation.convolve(context, in_first.as_ref().map_or(tables, |n| &n.out), &matrices[0])?;
+        let first = self.activation.convolve(context, in_first.as_ref().map_or(tables, |n| &n.out), &to_first)?;
         let crossed = self.cross(isa, &first.out, matrices);
         let of_second = crossed.as_ref().unwrap_or(&first.out);
         let in_second = normal(of_second);
         let input = in_second.as_ref().map_or(of_second, |n| &n.out);
-        let second = self.activation.convolve(context, input, &matrices[1])?;
+        let second = self.activation.convolve(context, input, &to_second)?;
         let layers = vec![tables.clone(), first.out.clone(), second.out.clone()];
         let normals = in_first.zip(in_second).map(|(first, second)| [first, second]);
         Ok(Some((layers, Passed { first, second, normals })))
@@ -111,24 +116,33 @@ impl Encoder for GcnCf {
     ) -> Result<Parameters> {
         let (isa, graph) = (context.isa, context.graph);
         let normals = normals.as_ref();
-        let (mut by_crossed, by_second) = self.activation.back(context, &second, &matrices[1], gradient[2].clone())?;
+        let [to_first, to_second] = [0, 1].map(|at| self.convolution(isa, &matrices[at]));
+        let (mut by_crossed, by_second) = self.activation.back(context, &second, &to_second, gradient[2].clone())?;
         if let Some([_, normal]) = normals {
             normal.back(isa, graph, &mut by_crossed);
         }
         let (mut by_first_out, by_crosses) = self.cross_back(isa, &first.out, matrices, by_crossed);
         by_first_out.add(isa, &gradient[1]);
-        let (mut by_tables, by_first) = self.activation.back(context, &first, &matrices[0], by_first_out)?;
+        let (mut by_tables, by_first) = self.activation.back(context, &first, &to_first, by_first_out)?;
         if let Some([normal, _]) = normals {
             normal.back(isa, graph, &mut by_tables);
         }
         by_tables.add(isa, &gradient[0]);
-        let mut by_matrices = vec![by_first, by_second];
+        let mut by_matrices = [by_first, by_second].map(|by| self.convolution(isa, &by)).to_vec();
         by_matrices.extend(by_crosses);
         Ok(Parameters { tables: by_tables, matrices: by_matrices })
     }
 }
 
 impl GcnCf {
+    /// `T` of what is learned of a convolution, and the gradient by that from the one by `T`: the root of the width, by which elements are kept larger, is
+    /// the same both ways.
+    fn convolution(&self, isa: Isa, learned: &Matrix) -> Matrix {
+        let mut weights = learned.clone();
+        multiply_by(isa, weights.data_mut(), 1.0 / (self.descent.factors as f32).sqrt());
+        weights
+    }
+
     /// `X3` of `X1`; nothing where there are no crosses.
     fn cross(&self, isa: Isa, from: &Nodes, matrices: &[Matrix]) -> Option<Nodes> {
         let [_, _, users1, items1, users2, items2] = matrices else { return None };
