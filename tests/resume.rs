@@ -51,6 +51,12 @@ fn by_gradients() -> TrainOptions {
     options.set("refit", "on").set("teacher.epochs", 60).set("teacher.patience", 2)
 }
 
+/// A teacher that keeps more than vectors.
+fn by_masks() -> TrainOptions {
+    let options = TrainOptions::new(Preset::Balanced).model(Model::Sgcn).bits(128).seed(9);
+    options.set("teacher.epochs", 5).set("student.sweeps", 1)
+}
+
 /// Does what a broken off job was to do; the hash of what it comes to.
 fn done(db: &Db, work: Work, threads: usize) -> String {
     begin(db, work, Some(threads)).wait().unwrap().content_hash
@@ -92,11 +98,12 @@ fn begin(db: &Db, (kind, training): Work, threads: Option<usize>) -> Job {
 }
 
 /// A job, the phase it is killed in, how often that begins before, and what it had come to.
-const KILLS: [(Work, &str, u64, Option<&str>); 8] = [
+const KILLS: [(Work, &str, u64, Option<&str>); 9] = [
     (TRAIN, "teacher", 0, None),
     (TRAIN, "student", 0, Some("teacher")),
     (TRAIN, "student", 1, Some("teacher of all")),
     (TRAIN, "index", 0, Some("student of all")),
+    (("train", by_masks), "student", 0, Some("teacher")),
     (FULL, "student", 0, Some("teacher")),
     (MAJOR, "student", 0, Some("teacher")),
     (MAJOR, "index", 0, Some("student")),

@@ -291,7 +291,7 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::UnknownUser`], [`Error::UnknownItem`], [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoDirection`], [`Error::NoCode`],
-    /// [`Error::NoItemCodes`] and [`Error::WrongIdKind`]; [`Error::Storage`] where the training left masks of edges that cannot be read.
+    /// [`Error::NoItemCodes`] and [`Error::WrongIdKind`].
     pub fn explain(&self, user: impl Into<Id>, item: impl Into<Id>) -> Result<Explanation> {
         let (snapshot, user) = (self.snapshot(), user.into());
         let explanation = snapshot.explain(user.clone(), item)?;
@@ -299,7 +299,7 @@ impl Db {
         let (Some(generation), Some(row)) = (snapshot.trained(), catalogues.users.get(&user)?) else {
             return Ok(explanation);
         };
-        let rows = self.inner.pool.run(|| stored::survivors(&self.inner.store, generation, row))?;
+        let rows = self.inner.pool.run(|| stored::uncut(&self.inner.store, generation, row));
         let named = |rows: Vec<u32>| {
             let mut ids: Vec<Id> = rows.into_iter().filter_map(|row| catalogues.items.id(row)).collect();
             ids.sort();

@@ -20,7 +20,7 @@ use crate::graph::postings::Postings;
 use crate::index::{Calibration, Index, Order};
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
-use crate::train::{StateData, StatePart, Taught, TrainState, survivors};
+use crate::train::{StateData, StatePart, Taught, TrainState, cuts};
 
 /// Where the parts of a generation are read from: a database, or a snapshot's folder.
 pub(crate) trait Parts {
@@ -230,11 +230,13 @@ pub(crate) fn taught(store: &Store, generation: &Generation) -> Result<Option<Ta
     Taught::read(&state, generation.users().len(), generation.n_items())
 }
 
-/// The items of a user that the masks of the training of `generation` kept; `None` where it learned none, or they are not kept (any more).
-pub(crate) fn survivors(store: &Store, generation: &Generation, user: u32) -> Result<Option<Vec<u32>>> {
-    let Some(manifest) = generation.manifest() else { return Ok(None) };
-    let state = store.read_state(manifest)?;
-    state.map_or(Ok(None), |state| survivors::of_user(&state, user))
+/// The items of a user that the masks of the training of `generation` did not cut, rising; `None` where it learned none, or they are not kept (any more): a
+/// state that cannot be read costs no more than its absence. O(history + edges cut).
+pub(crate) fn uncut(store: &Store, generation: &Generation, user: u32) -> Option<Vec<u32>> {
+    let state = store.read_state(generation.manifest()?).ok()??;
+    let cut = cuts::of_user(&state, user).ok()??;
+    let items = generation.postings().row(user).items.iter().copied();
+    Some(items.filter(|item| cut.binary_search(item).is_err()).collect())
 }
 
 /// Reads the current generation and its ids, if there is one.

@@ -39,8 +39,9 @@ pub struct Explanation {
     /// the square root of its degree, and z the weighted code vector of the item explained, item j pulls by `r M(f_j) . z / |sum f|`; the pulls
     /// add up to [`folded_score`](Explanation::folded_score) within f32 rounding. Negative ones speak against the item.
     pub pulls: Vec<Pull>,
-    /// Where the training learned masks of edges (SGCN: Chen et al., SIGIR 2021), the user's items whose edges some hop kept, in the order of their
-    /// ids: what the user's vector was propagated from. `None` of other models, and from snapshots that are not asked of the database itself.
+    /// Where the training learned masks of edges (SGCN: Chen et al., SIGIR 2021), the user's items whose edges it did not cut from every hop, in the
+    /// order of their ids: what it believed. `None` of other models; once a compaction has added users or items or forgotten somebody, since it
+    /// learns no masks; and from snapshots that are not asked of the database itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<Id>>,
 }

@@ -27,7 +27,7 @@ pub use model::report::{Epoch, TrainReport};
 pub use model::settings::{Domain, SETTINGS, Setting, SettingValue};
 pub use model::{Loss, Model, Sampler, StudentKind, TeacherKind};
 pub(crate) use resume::{Choices, Learned, Recoded, Resumed, Rows, major as resume_all, minor as refit};
-pub(crate) use state::survivors;
+pub(crate) use state::cuts;
 pub(crate) use state::taught::{Scorer, Taught};
 pub use state::{StateData, StatePart, TrainState};
 pub(crate) use student::rotation::rotation;

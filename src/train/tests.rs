@@ -104,6 +104,8 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ("bigear++, ials", model(Model::BigearPlus).teacher(TeacherKind::Ials).set("student.epochs", 5)),
         ("dgcn-bincf", small_bincf(small(model(Model::DgcnBinCf)))),
         ("gcn-cf", small(model(Model::GcnCf))),
+        ("gcn-cf, from onebp", small(model(Model::GcnCf)).set("teacher.start", "onebp").set("teacher.start_epochs", 3)),
+        ("mf, from onebp", small(model(Model::Mf)).set("teacher.start", "onebp").set("teacher.start_epochs", 3)),
         ("gcn-cf, tanh", small(model(Model::GcnCf)).set("teacher.activation", "tanh").set("teacher.crosses", "off")),
         // Activations that are not normalised are all positive: what all users share is most of every score, and codes fitted to scores spend their
         // bits on that.
@@ -328,8 +330,10 @@ fn an_empty_graph_is_refused() {
 fn the_smallest_graphs_train() {
     for (users, items) in [(1, 1), (1, 5), (5, 1), (2, 3)] {
         let graph = Bipartite::from_edges(users, items, &[(0, 0, 1.0)]).unwrap();
-        let trained = train(&graph, &options(Preset::Balanced), &()).unwrap();
-        assert_eq!((trained.users.len(), trained.items.len()), (users, items));
+        for (name, options) in every_model() {
+            let trained = train(&graph, &options, &()).unwrap();
+            assert_eq!((trained.users.len(), trained.items.len()), (users, items), "{name}");
+        }
     }
 }
 

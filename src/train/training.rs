@@ -13,7 +13,7 @@ use super::model::plan::{Coding, Plan};
 use super::model::report::TrainReport;
 use super::model::settings::{DISTILLED, SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
 use super::model::size::Size;
-use super::state::{TrainState, survivors};
+use super::state::{TrainState, cuts};
 use super::student::{Tables, fold_in};
 use super::teacher::layers::Layers;
 use super::teacher::{MASKS, Neighbours, Teacher};
@@ -206,7 +206,7 @@ pub(crate) fn train_here(
     let mut state = TrainState::default();
     tables.save(&mut state);
     if let Some((_, logits)) = layers.matrices.iter().find(|(name, _)| name == MASKS) {
-        survivors::save(if refit { whole } else { context.graph }, logits, &mut state);
+        cuts::save(if refit { whole } else { context.graph }, logits, &mut state);
     }
     layers.save(&mut state);
     Ok(Trained { users, items, fold_in, report, state })

@@ -137,8 +137,9 @@ impl TrainOptions {
         self
     }
 
-    /// Hops of propagation, so that a node has one layer more; LightGCN averages its hops into one layer unless `teacher.pooling` says otherwise.
-    /// Default 3 for LightGCN and SpectralCF, 2 for the BiGeaR models, 0 for the others.
+    /// Hops of propagation, of a teacher that propagates and of the code, which has one layer more; where the code is signs of a teacher whose hops are
+    /// averaged, it has one layer. By default a teacher has 3 hops (LightGCN and its kin, NGCF, SpectralCF) or 2 (BiGeaR, PinSage, L2Q-GCN), GCN-CF always
+    /// two, and codes that are fitted to a teacher's scores have one layer.
     pub fn layers(mut self, hops: u32) -> TrainOptions {
         self.layers = Some(hops);
         self

@@ -29,6 +29,10 @@ const START_EPOCHS: usize = 20;
 /// Regularisations of neighbours to choose from, as shares of what the recipe says.
 const RIDGES: [f32; 2] = [1.0, 0.25];
 
+/// Pairs of a step of OneBP by default at most, and negatives of so many.
+const MOST_PAIRS: usize = 1 << 14;
+const MOST_NEGATIVES: usize = 1 << 12;
+
 /// Negatives of all positives drawn of a user at most.
 const MAX_PAIRS: usize = 1 << 20;
 
@@ -125,7 +129,7 @@ impl Plan {
             TeacherKind::Mf => Box::new(Mf { descent: descent(&reader, options, parts, None, size)? }),
             TeacherKind::OneBp => {
                 let epochs = if options.preset == Preset::Fast { 15 } else { 50 };
-                Box::new(onebp(&reader, base_onebp(64, epochs, size)))
+                Box::new(onebp(&reader, base_onebp(64, epochs, size))?)
             }
             TeacherKind::LightGcn => {
                 let weighted = parts.student == StudentKind::Bigear;
@@ -162,7 +166,7 @@ impl Plan {
                 let hops = options.layers.map_or(2, |hops| hops as usize);
                 // Its layers are the codes.
                 let descent = descent(&reader, options, parts, Some((hops, Pooling::Weighted)), size)?;
-                let annealing = reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl);
+                let annealing = anneals(&reader, options);
                 let steepness = |setting, default| reader.number(setting, default);
                 let annealing = annealing.then(|| {
                     (steepness(&settings::TEACHER_STEEPNESS, 4.0), steepness(&settings::TEACHER_LAST_STEEPNESS, 32.0))
@@ -335,7 +339,9 @@ fn spectral(reader: &Reader<'_>, options: &TrainOptions, parts: Parts, size: Siz
         StudentKind::BinCf => (options.code_bits() as usize / layers).max(1),
         _ => 64,
     };
-    let descent = Descent { factors: reader.count(&settings::TEACHER_FACTORS, factors), ..base };
+    let factors = reader.count(&settings::TEACHER_FACTORS, factors);
+    let start = base.start.map(|start| OneBp { factors, ..start });
+    let descent = Descent { factors, start, ..base };
     if parts.teacher == TeacherKind::SpectralCf || parts.loss == Loss::Softmax {
         return Ok(descent);
     }
@@ -384,15 +390,15 @@ fn base_onebp(factors: usize, epochs: usize, size: Size) -> OneBp {
         rate: 0.01,
         l2: 1e-3,
         // A step looks over all nodes once, so that larger graphs take larger ones.
-        batch: (size.edges / 500).clamp(1024, 16_384),
+        batch: (size.edges / 500).clamp(1024, MOST_PAIRS),
         negatives: 5,
         momentum: 0.99,
         learned: Side::Items,
     }
 }
 
-fn onebp(reader: &Reader<'_>, base: OneBp) -> OneBp {
-    OneBp {
+fn onebp(reader: &Reader<'_>, base: OneBp) -> Result<OneBp> {
+    let model = OneBp {
         factors: reader.count(&settings::TEACHER_FACTORS, base.factors),
         epochs: reader.count(&settings::TEACHER_EPOCHS, base.epochs),
         patience: reader.count(&settings::TEACHER_PATIENCE, base.patience),
@@ -406,7 +412,24 @@ fn onebp(reader: &Reader<'_>, base: OneBp) -> OneBp {
             true => Side::Users,
             false => Side::Items,
         },
+    };
+    // What the graph decides is at most this, so that the answer does not depend on it.
+    let batch = if reader.is_set(&settings::TEACHER_BATCH) { model.batch } else { MOST_PAIRS };
+    if batch.saturating_mul(model.negatives) > MOST_PAIRS * MOST_NEGATIVES {
+        return Err(Error::InvalidArgument {
+            what: format!("teacher.negatives = {} with {batch} pairs a step", model.negatives),
+            remedy: format!(
+                "choose a product of at most {}, by teacher.batch or teacher.negatives: a step holds as many in memory",
+                MOST_PAIRS * MOST_NEGATIVES
+            ),
+        });
     }
+    Ok(model)
+}
+
+/// Whether L2Q-GCN has scalers and gradients that are annealed.
+fn anneals(reader: &Reader<'_>, options: &TrainOptions) -> bool {
+    reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl)
 }
 
 /// Settings of a gradient teacher on a graph, behind `hops` of propagation if any.
@@ -438,7 +461,7 @@ fn descent(
         Loss::KBpr | Loss::InfoNce => (60, 0.03, 1e-3),
     };
     // Steep slopes let little through.
-    let rate = if options.model == Model::L2qAnl { 0.1 } else { rate };
+    let rate = if parts.teacher == TeacherKind::L2q && anneals(reader, options) { 0.1 } else { rate };
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
     let factors = count(&settings::TEACHER_FACTORS, factors);
     let is_started = reader.choice(&settings::TEACHER_START, &[("normal", false), ("onebp", true)], false);

@@ -1,6 +1,6 @@
 //! Arrays of a training that outlive it beside the codes.
 
-pub(crate) mod survivors;
+pub(crate) mod cuts;
 pub(crate) mod taught;
 
 use kithdb_storage::State;

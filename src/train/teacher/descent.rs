@@ -243,12 +243,12 @@ impl Descent {
             context.monitor.advance(steps);
         }
         let Some(Best { epoch, kept: (length, parameters), .. }) = stopping.into_best() else {
-            let layers = training.layers(context, self.length.unwrap_or(0.0))?;
+            let layers = training.into_layers(context, self.length.unwrap_or(0.0))?;
             return Ok(Fit { layers, epochs, chosen: Vec::new(), settled: None });
         };
         training.parameters = parameters;
         Ok(Fit {
-            layers: training.layers(context, length)?,
+            layers: training.into_layers(context, length)?,
             epochs,
             chosen: if self.cosine { vec![(TEACHER_LENGTH.name, length)] } else { Vec::new() },
             settled: Some(settled(Descent { stop: Some(epoch), length: Some(length), start, ..self.clone() })),
@@ -423,6 +423,13 @@ impl<'a, E: Encoder> Training<'a, E> {
         Ok(recalls.into_iter().zip(powers).reduce(|best, next| if next.0 > best.0 { next } else { best }))
     }
 
+    /// What the tables give in the end, with all that was learned beside them.
+    fn into_layers(self, context: &Context<'_>, length: f32) -> Result<Layers> {
+        let layers = self.layers(context, length)?;
+        let names = self.names.iter().map(|&name| name.to_owned());
+        Ok(Layers { matrices: names.zip(self.parameters.matrices).collect(), ..layers })
+    }
+
     /// What the tables give now, with items' cosine vectors as long as they were to the power `length`.
     fn layers(&self, context: &Context<'_>, length: f32) -> Result<Layers> {
         let (mut layers, lengths) = self.vectors(context)?;
@@ -472,9 +479,7 @@ impl<'a, E: Encoder> Training<'a, E> {
             users.push(nodes.users);
             items.push(nodes.items);
         }
-        let names = self.names.iter().map(|&name| name.to_owned());
-        let matrices = names.zip(self.parameters.matrices.iter().cloned()).collect();
-        Ok((Layers { users, items, weights: squares, neighbours: None, matrices }, lengths))
+        Ok((Layers { users, items, weights: squares, neighbours: None, matrices: Vec::new() }, lengths))
     }
 }
 

@@ -157,6 +157,7 @@ impl Encoder for L2q {
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
+    use crate::train::optim::random::normal_matrix;
     use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
 
     fn graph() -> Bipartite {
@@ -172,6 +173,41 @@ mod tests {
         for inside in [false, true] {
             let model = L2q { descent: small(), hops: 2, annealing: None, quantised: false, inside };
             assert_gradients_equal_finite_differences(&context, &model, model.descent.factors);
+        }
+    }
+
+    /// Where every magnitude is below one a straight gradient passes all signs, and is that of the linear model. Where those of the table are not, its own
+    /// signs pass nothing: of codes that are propagated nothing reaches the table then, and of values what comes from the hops above.
+    #[test]
+    fn gradients_pass_signs_where_they_are_near_to_flipping() {
+        let graph = graph();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let mut nodes = |deviation| Nodes {
+            users: normal_matrix(&mut rng, 10, 4, deviation),
+            items: normal_matrix(&mut rng, 13, 4, deviation),
+        };
+        let gradient: Vec<Nodes> = (0..3).map(|_| nodes(1.0)).collect();
+        let near = Parameters { tables: nodes(0.05), matrices: Vec::new() };
+        let mut far = near.clone();
+        far.tables.each_mut(|side| side.data_mut().iter_mut().for_each(|x| *x = 3.0 * x.signum()));
+        let back = |model: &L2q, parameters: &Parameters| {
+            let (_, values) = model.forward(&context, parameters, &1.0).unwrap().unwrap();
+            model.backward(&context, parameters, &1.0, values, &gradient).unwrap().tables
+        };
+        let linear = L2q { descent: small(), hops: 2, annealing: None, quantised: false, inside: false };
+        let want = back(&linear, &near);
+        for inside in [false, true] {
+            let model = L2q { quantised: true, inside, ..linear.clone() };
+            for (got, want) in back(&model, &near).users.data().iter().zip(want.users.data()) {
+                assert!((got - want).abs() < 1e-5, "{inside}: {got} {want}");
+            }
+            let got = back(&model, &far);
+            for (at, &got) in got.users.data().iter().enumerate() {
+                // Of the values' own hops magnitudes are three times as large, so that some of them pass nothing either.
+                let is_nothing = if inside { got == 0.0 } else { got != want.users.data()[at] || got == 0.0 };
+                assert!(is_nothing, "{inside}, {at}: {got}");
+            }
         }
     }
 

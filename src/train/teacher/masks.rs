@@ -154,7 +154,7 @@ impl Masking {
 }
 
 /// The subgradient of the sum of the `rank` largest singular values of `A`, users by items, by the factor of every edge: `(U V')_ui A_ui`, in the order of
-/// the users' rows. The singular vectors are those of a block of vectors after some alternations between both sides. O(edges rank).
+/// the users' rows. The singular vectors are those of a block of vectors after some alternations between both sides. O(edges rank + nodes rank^2).
 fn by_nuclear_norm(context: &Context<'_>, adjacency: &Adjacency<'_>, rank: usize) -> Vec<f32> {
     let isa = context.isa;
     let mut items = normal_matrix(&mut context.rng("subspace"), context.graph.n_items(), rank, 1.0);
@@ -167,9 +167,8 @@ fn by_nuclear_norm(context: &Context<'_>, adjacency: &Adjacency<'_>, rank: usize
     // With orthonormal columns Q of the users' side, A is about Q (A' Q)', whose polar factor is Q times that of the right side: (B B')^(-1/2) B.
     let gram = product(isa, View::from(&items).transposed(), (&items).into());
     let items = product(isa, (&items).into(), (&inverse_root(isa, &gram)).into());
-    let ones = Matrix::zeros(context.graph.n_users(), rank);
-    let nothing = Matrix::zeros(context.graph.n_items(), rank);
-    Adjacency::new(context.graph).by_edges(isa, (&ones, &items), (&users, &nothing))
+    let nothing = [context.graph.n_users(), context.graph.n_items()].map(|rows| Matrix::zeros(rows, rank));
+    Adjacency::new(context.graph).by_edges(isa, (&nothing[0], &items), (&users, &nothing[1]))
 }
 
 /// Makes the columns orthonormal, one after the other (Gram and Schmidt, twice); those that depend on the ones before become zero.
@@ -230,9 +229,59 @@ fn slope(x: f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::train::teacher::descent::{Encoder, Parameters};
     use rand_xoshiro::rand_core::SeedableRng;
+
+    /// Asserts that the gradient by the logits, which are an encoder's last matrix, is that of a random linear function of the layers by central
+    /// differences, where every mask is its probability.
+    pub(crate) fn assert_pathwise_is_the_derivative<E: Encoder<Draw = Masks>>(
+        context: &Context<'_>,
+        encoder: &E,
+        factors: usize,
+    ) {
+        let mut rng = context.rng("pathwise");
+        let mut random = |rows, cols| normal_matrix(&mut rng, rows, cols, 0.7);
+        let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
+        let tables = Nodes { users: random(n_users, factors), items: random(n_items, factors) };
+        let matrices: Vec<Matrix> =
+            encoder.matrices(context).iter().map(|(_, matrix)| random(matrix.rows(), matrix.cols())).collect();
+        let parameters = Parameters { tables, matrices };
+        let probable = |parameters: &Parameters| {
+            let logits = parameters.matrices.last().unwrap();
+            Masks::of(context.graph, logits.cols(), |at| logistic(logits.data()[at]))
+        };
+        let masks = probable(&parameters);
+        let (layers, tape) = encoder.forward(context, &parameters, &masks).unwrap().unwrap();
+        let gradient: Vec<Nodes> = layers
+            .iter()
+            .map(|layer| Nodes {
+                users: random(n_users, layer.users.cols()),
+                items: random(n_items, layer.items.cols()),
+            })
+            .collect();
+        let back = encoder.backward(context, &parameters, &masks, tape, &gradient).unwrap();
+        let value = |parameters: &Parameters| -> f64 {
+            let (layers, _) = encoder.forward(context, parameters, &probable(parameters)).unwrap().unwrap();
+            let inner = |a: &Matrix, b: &Matrix| -> f64 {
+                a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+            };
+            let of = |(layer, by): (&Nodes, &Nodes)| inner(&layer.users, &by.users) + inner(&layer.items, &by.items);
+            layers.iter().zip(&gradient).map(of).sum()
+        };
+        let got = back.matrices.last().unwrap();
+        for at in 0..got.data().len() {
+            let shifted = |by: f32| {
+                let mut parameters = parameters.clone();
+                parameters.matrices.last_mut().unwrap().data_mut()[at] += by;
+                value(&parameters)
+            };
+            let want = (shifted(1e-2) - shifted(-1e-2)) / 2e-2;
+            let got = f64::from(got.data()[at]);
+            assert!((got - want).abs() < 0.02 * want.abs().max(0.5), "{at}: {got} {want}");
+        }
+    }
 
     const MASKING: Masking = Masking { start: 0.4, gradient: MaskGradient::Arm, sparsity: 0.0, nuclear: 1.0, rank: 3 };
 

@@ -39,7 +39,7 @@ impl Encoder for Mf {
         Ok(None)
     }
 
-    /// Never asked for, since nothing lies before the tables.
+    /// Never asked for, since there is no way forward.
     fn backward(&self, _: &Context<'_>, parameters: &Parameters, (): &(), (): (), _: &[Nodes]) -> Result<Parameters> {
         Ok(parameters.clone())
     }

@@ -28,7 +28,7 @@ const NAMES: [[&str; OF_HOP]; 4] = [
 
 /// Neural Graph Collaborative Filtering (Wang et al., SIGIR 2019, equations 7 and 8):
 /// `E^(l+1) = LeakyReLU(((A_hat + I) E^(l)) W1 + (E^(l) o A_hat E^(l)) W2 + b)`, where the table `E^(0)` and every hop's `W1`, `W2` and `b` are
-/// learned. The vectors that are scored are `E^(0)` and the hops side by side, each scaled to length 1; what is propagated is not. The two biases of
+/// learned. The vectors that are scored are `E^(0)` and, each scaled to length 1, the hops side by side; what is propagated is not scaled. The two biases of
 /// the paper are only ever added, so there is one. A hop costs O(edges d + nodes d^2), forth and back.
 #[derive(Clone, Debug)]
 pub(crate) struct Ngcf {
@@ -266,6 +266,8 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+    use crate::train::teacher::masks::MaskGradient;
+    use crate::train::teacher::masks::tests::assert_pathwise_is_the_derivative;
 
     #[test]
     fn gradients_equal_finite_differences() {
@@ -276,6 +278,17 @@ mod tests {
             let model = Ngcf { descent: small(), hops, masking: None };
             assert_gradients_equal_finite_differences(&context, &model, model.descent.factors);
         }
+    }
+
+    #[test]
+    fn masks_learn_by_the_derivative() {
+        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let gradient = MaskGradient::Pathwise;
+        let masking = Some(Masking { start: 0.3, gradient, sparsity: 0.0, nuclear: 0.0, rank: 1 });
+        let model = Ngcf { descent: small(), hops: 2, masking };
+        assert_pathwise_is_the_derivative(&context, &model, model.descent.factors);
     }
 
     /// One hop, written out for each node.

@@ -113,8 +113,9 @@ impl OneBp {
             let loss = loss / pairs.len().max(1) as f64;
             let indifference = (self.negatives as f64 + 1.0).ln();
             if loss.is_nan() || loss > EXPLODED * indifference || !training.tables.is_finite() {
-                let phase = format!("epoch {epoch} of the teacher");
-                return Err(Error::Diverged { model: self.name(), phase, lower: "teacher.rate" });
+                let lower = if phase == "start" { "teacher.start_epochs" } else { "teacher.rate" };
+                let phase = format!("epoch {epoch} of the {phase}");
+                return Err(Error::Diverged { model: self.name(), phase, lower });
             }
             let tables = &training.tables;
             let recall = match stopping.is_due(epoch) {

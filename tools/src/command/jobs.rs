@@ -31,10 +31,10 @@ impl Jobs {
     }
 }
 
-/// What heads the cells of a job.
 /// What a training finds of how recall on its hold-out grew, epoch by epoch: of the teacher and of the student.
 pub(super) const CURVES: [&str; 2] = ["teacher_recalls", "student_recalls"];
 
+/// What heads the cells of a job.
 pub(super) const HEADER: [&str; 7] = [">job", "kind", "begun", ">seconds", "outcome", "why", "found"];
 
 /// A job as cells of a table.

@@ -59,7 +59,7 @@ pub(super) struct Settings {
     /// Bits of a node's code in all, a multiple of 64 [default: 768; 192 for dgcn-bincf]
     #[arg(long)]
     bits: Option<u32>,
-    /// Hops of propagation: a code has one layer more, unless they are averaged [default: 0; 2 for bigear, 3 for lightgcn]
+    /// Hops of propagation, of the teacher and of the code, which has one layer more [default: what the model says for the teacher; one layer of the code]
     #[arg(long)]
     layers: Option<u32>,
     /// Threads to use, which changes nothing in the result [default: one a processor]

@@ -1,4 +1,4 @@
-//! The edges that a training's masks kept.
+//! The edges that a training's masks cut.
 
 use kithdb_storage::State;
 
@@ -11,18 +11,18 @@ use crate::kernel::dense::Matrix;
 const USERS: &str = "teacher.masks.users";
 const ITEMS: &str = "teacher.masks.items";
 
-/// Keeps the edges of a graph that at least one hop propagates over once trained, by the masks' logits, `edges x hops`: those that are more likely
-/// kept than not. O(edges hops).
+/// Keeps the edges of a graph that no hop propagates over once trained, by the masks' logits, `edges x hops`: those that are more likely cut than not.
+/// O(edges hops).
 pub(crate) fn save(graph: &Bipartite, logits: &Matrix, state: &mut TrainState) {
     let rows = graph.users();
     let edges = (0..rows.n_rows()).flat_map(|user| rows.row(user).iter().map(move |&item| (user as u32, item)));
-    let kept = edges.enumerate().filter(|(edge, _)| logits.row(*edge).iter().any(|&logit| logit > 0.0));
-    let (users, items) = kept.map(|(_, edge)| edge).unzip();
+    let cut = edges.enumerate().filter(|(edge, _)| logits.row(*edge).iter().all(|&logit| logit <= 0.0));
+    let (users, items) = cut.map(|(_, edge)| edge).unzip();
     state.push_row(USERS, StateData::Integers(users));
     state.push_row(ITEMS, StateData::Integers(items));
 }
 
-/// The items of a user whose edges were kept, rising; `None` where no masks were learned. O(edges).
+/// The items of a user whose edges were cut, rising; `None` where no masks were learned. O(edges cut).
 ///
 /// # Errors
 /// `Storage`.
