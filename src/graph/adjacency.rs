@@ -108,14 +108,21 @@ fn propagate(
     base: Option<&Matrix>,
 ) -> Matrix {
     let mut out = Matrix::zeros(rows.n_rows(), dense.cols());
-    out.par_rows_mut().enumerate().for_each(|(row, out)| {
+    out.par_rows_mut().enumerate().for_each_init(Vec::new, |kept: &mut Vec<u32>, (row, out)| {
         let base = base.map_or(&[] as &[f32], |base| base.row(row));
         let Some(factors) = factors else {
             return weighted_sum(isa, out, base, dense.data(), rows.row(row), row_norms[row], col_norms);
         };
+        let factors = &factors[rows.offsets()[row] as usize..][..rows.degree(row)];
+        let edges = rows.row(row).iter().zip(factors);
+        // Masks that are drawn keep an edge or do not: what is left is a row of the graph.
+        if factors.iter().all(|&factor| factor == 0.0 || factor == 1.0) {
+            kept.clear();
+            kept.extend(edges.filter(|(_, factor)| **factor == 1.0).map(|(&target, _)| target));
+            return weighted_sum(isa, out, base, dense.data(), kept, row_norms[row], col_norms);
+        }
         out.iter_mut().zip(base).for_each(|(out, base)| *out = *base);
-        let factors = &factors[rows.offsets()[row] as usize..];
-        for (&target, factor) in rows.row(row).iter().zip(factors).filter(|(_, factor)| **factor != 0.0) {
+        for (&target, factor) in edges.filter(|(_, factor)| **factor != 0.0) {
             let target = target as usize;
             add_scaled(isa, out, row_norms[row] * col_norms[target] * factor, dense.row(target));
         }
@@ -157,6 +164,21 @@ mod tests {
                 let doubled = Adjacency::new(&graph).masked(&twice).to_items_onto(isa, &users, Some(&items));
                 for (at, (doubled, hop)) in doubled.data().iter().zip(to_items.data()).enumerate() {
                     prop_assert!((doubled - 2.0 * hop - items.data()[at]).abs() < 1e-5);
+                }
+                // Drawn, it is the graph of the edges that are kept, with the degrees of the whole one.
+                let is_kept = |edge: usize| edge.is_multiple_of(3) || edge.is_multiple_of(4);
+                let drawn = (0..graph.n_edges()).map(|edge| f32::from(u8::from(is_kept(edge)))).collect();
+                let drawn = EdgeMask::new(&graph, drawn);
+                let hop = Adjacency::new(&graph).masked(&drawn).to_users_onto(isa, &items, Some(&users));
+                for user in 0..12 {
+                    let first = graph.users().offsets()[user] as usize;
+                    let kept = graph.users().row(user).iter().enumerate().filter(|(at, _)| is_kept(first + at));
+                    let kept: Vec<usize> = kept.map(|(_, &item)| item as usize).collect();
+                    for col in 0..cols {
+                        let terms = kept.iter().map(|&item| entry(user, item) * f64::from(items.row(item)[col]));
+                        let want = f64::from(users.row(user)[col]) + terms.sum::<f64>();
+                        prop_assert!((f64::from(hop.row(user)[col]) - want).abs() < 1e-5);
+                    }
                 }
                 for col in 0..cols {
                     for user in 0..12 {
