@@ -1,0 +1,289 @@
+//! From options to the parts of one training.
+
+mod students;
+mod teachers;
+
+use super::options::{MAX_BITS, Preset, TrainOptions};
+use super::recipe::Recipe;
+use super::settings::{self, Reader, SettingValue};
+use super::size::Size;
+use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
+use crate::code::CodeShape;
+use crate::error::{Error, Result};
+use crate::train::student::{BiGear, BinCf, Signs, Student};
+use crate::train::teacher::Teacher;
+
+/// Regularisations of neighbours to choose from, as shares of what the recipe says.
+const RIDGES: [f32; 2] = [1.0, 0.25];
+
+/// The parts of a training, made for one graph: a teacher gives layers, a coding makes tables of signs of them, a student trains these.
+pub(crate) struct Plan {
+    pub(crate) teacher: Box<dyn Teacher>,
+    /// Whether to look for more regularisation on the held-out interactions.
+    pub(crate) search: bool,
+    /// Regularisations to choose from of the neighbours to be added to the teacher, if any.
+    pub(crate) neighbours: Option<Vec<f32>>,
+    /// Hops added to what the teacher gives.
+    pub(crate) hops: usize,
+    pub(crate) coding: Coding,
+    pub(crate) student: Box<dyn Student>,
+    pub(crate) refit: bool,
+    /// What was chosen, by name.
+    pub(crate) settings: Vec<(String, SettingValue)>,
+}
+
+/// How the layers of a teacher become the tables a student starts from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Coding {
+    /// Every layer rotated to a width, with scalers that estimate the teacher's scores.
+    Estimating { widths: Vec<usize> },
+    /// The signs of every layer, as it is or rotated to a width; the scalers are mean magnitudes.
+    Signs { rotated: bool, widths: Vec<usize>, weights: Vec<f32> },
+    /// What BiGeaR makes of the teacher's first layer before it is trained.
+    BiGear(BiGear),
+    /// The signs of the teacher's vectors, all its layers side by side, which DGCN-BinCF starts from.
+    BinCf(BinCf),
+}
+
+impl Coding {
+    /// The signs of a teacher's layers: as they are, or rotated to layers of equal width, in whole words and of at most `bits` in all.
+    fn signs(teacher: &dyn Teacher, bits: usize, rotated: bool) -> Coding {
+        let (mut widths, scores) = teacher.layers();
+        if rotated {
+            let width = (bits / widths.len().max(1) / 64 * 64).max(64);
+            widths.fill(width);
+        }
+        Coding::Signs { rotated, widths, weights: scores.iter().map(|score| score.sqrt()).collect() }
+    }
+
+    /// The shape of the codes.
+    ///
+    /// # Errors
+    /// When there are too many bits.
+    pub(crate) fn shape(&self) -> Result<CodeShape> {
+        let (widths, weights) = match self {
+            Coding::Estimating { widths } => (widths, vec![1.0; widths.len()]),
+            Coding::Signs { widths, weights, .. } => (widths, weights.clone()),
+            Coding::BiGear(model) => (&model.widths(), model.segment_weights()),
+            Coding::BinCf(model) => (&vec![model.bits], vec![1.0]),
+        };
+        Ok(CodeShape::new(widths.iter().map(|&width| width as u32).collect(), weights)?)
+    }
+}
+
+impl Plan {
+    /// Chooses the parts and their settings. The recipe and its parts look at the size of the graph for defaults; which settings are read, and whether a
+    /// combination exists, does not depend on it.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a combination that does not exist, and for a setting that nothing reads.
+    pub(crate) fn new(options: &TrainOptions, size: Size) -> Result<Plan> {
+        let reader = Reader::new(&options.settings);
+        let parts = Parts::new(options);
+        let recipe = Recipe::new(options, size);
+        let is_gradient = parts.teacher != TeacherKind::Ials;
+        if parts.loss == Loss::Softmax && matches!(parts.sampler, Sampler::Dynamic | Sampler::Synthesised) {
+            return Err(Error::InvalidArgument {
+                what: format!("the sampler {} with the loss softmax, whose negatives are shared", parts.sampler),
+                remedy: "choose the sampler uniform or popularity, or the loss bpr, k-bpr or infonce".to_owned(),
+            });
+        }
+        for (given, name) in [(options.loss.is_some(), "loss"), (options.sampler.is_some(), "sampler")] {
+            if given && matches!(parts.teacher, TeacherKind::Ials | TeacherKind::OneBp) {
+                return Err(Error::InvalidArgument {
+                    what: format!("a {name} for the teacher {}", parts.teacher),
+                    remedy: "leave it out, or choose a teacher that is trained by gradients, as mf or lightgcn"
+                        .to_owned(),
+                });
+            }
+        }
+        if is_gradient && options.half_life_ms.is_some() {
+            return Err(Error::InvalidArgument {
+                what: format!("a half-life for the teacher {}, which takes all interactions alike", parts.teacher),
+                remedy: "leave it out, or choose the teacher ials".to_owned(),
+            });
+        }
+        let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
+        let teacher = teachers::made(&reader, options, parts, (recipe.teacher, size))?;
+        let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
+            StudentKind::Discrete => {
+                let widths = options.widths();
+                let hops = widths.len() - 1;
+                (Coding::Estimating { widths }, hops, Box::new(students::discrete(&reader, recipe.student)))
+            }
+            StudentKind::Signs => {
+                if !parts.teacher.has_hops() && options.layers.is_some_and(|hops| hops > 0) {
+                    return Err(Error::InvalidArgument {
+                        what: format!("layers with the teacher {} and the student signs", parts.teacher),
+                        remedy: "leave them out, or choose the student discrete".to_owned(),
+                    });
+                }
+                let is_coded = parts.teacher == TeacherKind::L2q;
+                let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], !is_coded);
+                (Coding::signs(teacher.as_ref(), options.code_bits() as usize, rotated), 0, Box::new(Signs))
+            }
+            StudentKind::Bigear => {
+                let student = students::bigear(&reader, options)?;
+                // A teacher that propagates gives the layers itself.
+                let hops = (student.hops + 1).saturating_sub(teacher.layers().0.len());
+                (Coding::BiGear(student.clone()), hops, Box::new(student))
+            }
+            StudentKind::BinCf => {
+                let student = students::bincf(&reader, options, parts)?;
+                (Coding::BinCf(student.clone()), 0, Box::new(student))
+            }
+        };
+        let bits = coding.shape()?.bits();
+        if bits > u64::from(MAX_BITS) {
+            return Err(Error::InvalidArgument {
+                what: format!("codes of {bits} bits"),
+                remedy: format!(
+                    "choose fewer factors or layers, for at most {MAX_BITS} bits: memory for the map of fold-in grows with their square"
+                ),
+            });
+        }
+        let neighbours = match parts.student {
+            StudentKind::Discrete => {
+                // A model that has a name is what its paper says.
+                let is_own = options.model == Model::Recipe;
+                let is_open = is_own && !reader.is_set(&settings::TEACHER_NEIGHBOURS) && options.preset != Preset::Fast;
+                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, is_own && recipe.has_neighbours);
+                // Where the graph decides, the setting is read either way.
+                let regularisation = (wanted || is_open)
+                    .then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, recipe.neighbours));
+                let shares: &[f32] = match reader.is_set(&settings::TEACHER_NEIGHBOUR_REGULARISATION) {
+                    true => &[1.0],
+                    false => &RIDGES,
+                };
+                let regularisations = |most: f32| shares.iter().map(|share| share * most).collect();
+                regularisation.filter(|_| wanted).map(regularisations)
+            }
+            _ => None,
+        };
+        // An early stop says little about when to stop with more interactions and nothing to validate on.
+        let is_settled = !is_gradient && !matches!(parts.student, StudentKind::Bigear | StudentKind::BinCf);
+        let refit = options.preset != Preset::Fast && is_settled;
+        let refit = reader.switch(&settings::REFIT, refit);
+        let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
+        Ok(Plan { teacher, search, neighbours, hops, coding, student, refit, settings })
+    }
+}
+
+/// The parts of a model, with what the options replace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Parts {
+    teacher: TeacherKind,
+    student: StudentKind,
+    sampler: Sampler,
+    loss: Loss,
+}
+
+impl Parts {
+    fn new(options: &TrainOptions) -> Parts {
+        let (teacher, student, sampler, loss) = match options.model {
+            Model::Recipe => (TeacherKind::Ials, StudentKind::Discrete, Sampler::Uniform, Loss::Softmax),
+            Model::Bigear => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Uniform, Loss::Bpr),
+            Model::BigearPlus => (TeacherKind::LightGcn, StudentKind::Bigear, Sampler::Synthesised, Loss::KBpr),
+            Model::LightGcn => (TeacherKind::LightGcn, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::Ngcf => (TeacherKind::Ngcf, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::Sgcn => (TeacherKind::LightGcn, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::L2q | Model::L2qAnl => (TeacherKind::L2q, StudentKind::Signs, Sampler::Uniform, Loss::Bpr),
+            Model::PinSage => (TeacherKind::PinSage, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::DgcnBinCf => (TeacherKind::GcnCf, StudentKind::BinCf, Sampler::Uniform, Loss::Bpr),
+            Model::GcnCf => (TeacherKind::GcnCf, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::SpectralCf => (TeacherKind::SpectralCf, StudentKind::Discrete, Sampler::Uniform, Loss::Bpr),
+            Model::Mf => (TeacherKind::Mf, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+            Model::MixGcf => (TeacherKind::LightGcn, StudentKind::Discrete, Sampler::Synthesised, Loss::KBpr),
+            Model::OneBp => (TeacherKind::OneBp, StudentKind::Discrete, Sampler::Uniform, Loss::InfoNce),
+            Model::Ials => (TeacherKind::Ials, StudentKind::Signs, Sampler::Uniform, Loss::Softmax),
+        };
+        Parts {
+            teacher: options.teacher.unwrap_or(teacher),
+            student: options.student.unwrap_or(student),
+            sampler: options.sampler.unwrap_or(sampler),
+            loss: options.loss.unwrap_or(loss),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::settings::{Domain, Setting};
+    use crate::train::optim::estimator::Estimator;
+
+    #[test]
+    fn what_validates_fits_graphs_of_every_size() {
+        let size = |users, items, edges| Size { users, items, touched: items, edges };
+        let sizes =
+            [size(90, 40, 3600), size(50, 250_000, 2000), size(30_000, 30, 900), size(1 << 24, 1 << 24, 1 << 32)];
+        let some = |setting: &Setting| -> Vec<String> {
+            let values: Vec<String> = match setting.domain {
+                Domain::Switch => ["on", "off"].map(str::to_owned).into(),
+                Domain::Count(least, most) => [least, 64.min(most), most].map(|n| n.to_string()).into(),
+                Domain::Number(least, most) => [least, most].map(|x| x.to_string()).into(),
+                Domain::Choice(words) => words.iter().map(|&word| word.to_owned()).collect(),
+            };
+            values
+        };
+        let mut checked = [0, 0];
+        for preset in [Preset::Fast, Preset::Balanced] {
+            for model in Model::NAMES.iter().map(|name| name.parse::<Model>().unwrap()) {
+                let base = TrainOptions::new(preset).model(model);
+                let singles = settings::SETTINGS
+                    .iter()
+                    .flat_map(|setting| some(setting).into_iter().map(|value| vec![(setting.name, value)]));
+                let pairs = ["on", "off"].map(|switch| {
+                    vec![
+                        (settings::TEACHER_NEIGHBOURS.name, switch.to_owned()),
+                        (settings::TEACHER_NEIGHBOUR_REGULARISATION.name, "5".to_owned()),
+                    ]
+                });
+                for set in singles.chain(pairs) {
+                    let with = |options: TrainOptions| {
+                        set.iter().fold(options, |options, (name, value)| options.set(*name, value))
+                    };
+                    let students = StudentKind::NAMES.iter().map(|name| base.clone().student(name.parse().unwrap()));
+                    for options in students.chain([base.clone()]).map(with) {
+                        let valid = options.validate().map(drop).map_err(|error| error.to_string());
+                        checked[usize::from(valid.is_ok())] += 1;
+                        for size in sizes {
+                            let fits = Plan::new(&options, size).map(drop).map_err(|error| error.to_string());
+                            assert_eq!(fits.is_ok(), valid.is_ok(), "{options:?}: {valid:?} {fits:?}");
+                        }
+                    }
+                }
+            }
+        }
+        assert!(checked.iter().all(|&n| n > 500), "{checked:?}");
+    }
+
+    #[test]
+    fn bigear_needs_layers_of_equal_width() {
+        let options = TrainOptions::default().model(Model::BigearPlus).teacher(TeacherKind::Ials);
+        let plan =
+            |options: &TrainOptions| Plan::new(options, Size::default()).map(|plan| plan.coding.shape().unwrap());
+        assert_eq!(plan(&options.clone().bits(768)).unwrap().widths(), [256, 256, 256]);
+        assert_eq!(plan(&options.clone().bits(256).set("student.layerwise", "off")).unwrap().widths(), [256]);
+        assert_eq!(plan(&options.clone().bits(512).layers(1)).unwrap().weights(), [0.5, 1.0]);
+        let error = plan(&options.bits(256)).unwrap_err().to_string();
+        assert!(error.contains("bits = 256") && error.contains("192"), "{error}");
+    }
+
+    #[test]
+    fn bigear_is_bigear_plus_without_synthesis_and_pseudo_positives() {
+        let student = |options: TrainOptions| match Plan::new(&options.teacher(TeacherKind::Ials), Size::default())
+            .unwrap()
+            .coding
+        {
+            Coding::BiGear(student) => student,
+            other => panic!("{other:?}"),
+        };
+        let plus = TrainOptions::default().model(Model::BigearPlus);
+        let less = plus.clone().set("student.synthesis", "off").set("student.pseudo", "off").set("student.epochs", 14);
+        assert_eq!(student(TrainOptions::default().model(Model::Bigear)), student(less));
+        assert_eq!(student(plus.clone().set("student.distillation", "none")).ranking, None);
+        let sharp = student(plus.set("student.gradient", "tanh").set("student.sharpness", 3));
+        assert_eq!(sharp.estimator, Estimator::Tanh { sharpness: 3.0 });
+    }
+}
