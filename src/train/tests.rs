@@ -15,6 +15,12 @@ use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::kernel::popcount::Kernel;
 
+/// Nine users and twelve items with some interactions, and one of each without.
+pub(crate) fn graph() -> Bipartite {
+    let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
+    Bipartite::from_edges(10, 13, &edges).unwrap()
+}
+
 /// A context over a whole graph, with nothing held out.
 pub(super) fn context<'a>(graph: &'a Bipartite, monitor: &'a dyn Monitor) -> Context<'a> {
     let validation = Box::leak(Box::new(Validation::new(&Holdout::none(graph), 0)));

@@ -7,4 +7,5 @@ pub(crate) mod loss;
 pub(crate) mod mixing;
 pub(crate) mod random;
 pub(crate) mod sampler;
+pub(crate) mod schedule;
 pub(crate) mod synthesis;

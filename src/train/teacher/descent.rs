@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::block::{Nodes, Objective, Scored};
 use super::layers::{Layers, row_norms};
+use super::masks::{Masking, Masks};
 use super::{Fit, OneBp, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};
@@ -19,18 +20,19 @@ use crate::train::optim::loss::normalise;
 use crate::train::optim::mixing::Mixing;
 use crate::train::optim::random::{normal_matrix, shuffle};
 use crate::train::optim::sampler::Negatives;
+use crate::train::optim::schedule::falling;
 
 /// Users whose scores are computed together, over a pool of their own.
 const BLOCK: usize = 512;
 /// Deviation of the tables' elements at the start.
-const DEVIATION: f32 = 0.1;
+pub(super) const DEVIATION: f32 = 0.1;
 /// A mean loss this many times that of a model that scores all items alike is no noise.
-const EXPLODED: f64 = 10.0;
+pub(super) const EXPLODED: f64 = 10.0;
 /// Powers of items' lengths to choose from. A cosine is trained against uniform negatives; lengths, which grow with popularity, give back some of
 /// what it ignores.
 const LENGTHS: [f32; 5] = [0.0, 0.125, 0.25, 0.375, 0.5];
 /// The share of the learning rate that is left at the end.
-const LEAST_RATE: f32 = 0.05;
+pub(super) const LEAST_RATE: f32 = 0.05;
 
 /// What a model learns.
 #[derive(Clone, Debug)]
@@ -47,12 +49,19 @@ impl Parameters {
     }
 }
 
+/// What a step has of its own.
+#[derive(Default)]
+pub(crate) struct Draw {
+    /// The share of all steps that is done.
+    pub(crate) progress: f32,
+    /// The masks of edges, where they are learned.
+    pub(crate) masks: Masks,
+}
+
 /// What lies between the parameters that are learned and the vectors that are scored.
 pub(crate) trait Encoder: Sync {
     /// What the way forward leaves for the way back.
     type Tape;
-    /// What is drawn for every step.
-    type Draw: Default;
 
     /// The weight of every layer of vectors; scores are those of [`Scored`].
     fn weights(&self) -> Vec<f32>;
@@ -63,22 +72,9 @@ pub(crate) trait Encoder: Sync {
         Vec::new()
     }
 
-    /// Draws for a step, when a share of `progress` of all steps is done.
-    fn draw(
-        &self,
-        context: &Context<'_>,
-        parameters: &Parameters,
-        progress: f32,
-        rng: &mut Xoshiro256PlusPlus,
-    ) -> Self::Draw {
-        let _ = (context, parameters, progress, rng);
-        Self::Draw::default()
-    }
-
-    /// What stands for the draws once nothing is learned any more.
-    fn expected(&self, context: &Context<'_>, parameters: &Parameters) -> Self::Draw {
-        let _ = (context, parameters);
-        Self::Draw::default()
+    /// The masks of edges, where they are learned: their logits are the last of the matrices.
+    fn masking(&self) -> Option<&Masking> {
+        None
     }
 
     /// The layers of the parameters under a draw; `None` where the tables themselves are the only one.
@@ -89,19 +85,14 @@ pub(crate) trait Encoder: Sync {
         &self,
         context: &Context<'_>,
         parameters: &Parameters,
-        draw: &Self::Draw,
+        draw: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Self::Tape)>>;
 
     /// The layers that are handed on once trained, and their weights: what is scored in training, unless the same scores take fewer layers.
     ///
     /// # Errors
     /// `Cancelled`.
-    fn trained(
-        &self,
-        context: &Context<'_>,
-        parameters: &Parameters,
-        draw: &Self::Draw,
-    ) -> Result<(Vec<Nodes>, Vec<f32>)> {
+    fn trained(&self, context: &Context<'_>, parameters: &Parameters, draw: &Draw) -> Result<(Vec<Nodes>, Vec<f32>)> {
         let encoded = self.forward(context, parameters, draw)?;
         let layers = encoded.map_or_else(|| vec![parameters.tables.clone()], |(layers, _)| layers);
         Ok((layers, self.weights()))
@@ -115,30 +106,10 @@ pub(crate) trait Encoder: Sync {
         &self,
         context: &Context<'_>,
         parameters: &Parameters,
-        draw: &Self::Draw,
+        draw: &Draw,
         tape: Self::Tape,
         gradient: &[Nodes],
     ) -> Result<Parameters>;
-
-    /// The draw that is compared with another by the loss of the same pairs, where that is how a gradient is estimated.
-    fn opposite(&self, context: &Context<'_>, parameters: &Parameters, draw: &Self::Draw) -> Option<Self::Draw> {
-        let _ = (context, parameters, draw);
-        None
-    }
-
-    /// Adds to the gradient, a sum over `pairs`, what is no derivative by the layers: penalties, and where there is an opposite, what the losses of the
-    /// draw and of its opposite say.
-    fn add_penalties(
-        &self,
-        context: &Context<'_>,
-        parameters: &Parameters,
-        draw: &Self::Draw,
-        losses: Option<(f64, f64)>,
-        pairs: usize,
-        gradient: &mut Parameters,
-    ) {
-        let _ = (context, parameters, draw, losses, pairs, gradient);
-    }
 }
 
 /// How tables are trained. An epoch visits every user once. A step takes `batch` users, block by block: each block scores its users' positives
@@ -219,7 +190,7 @@ impl Descent {
             shuffle(&mut rng, &mut order);
             let (mut loss, mut pairs) = (0.0, 0);
             for batch in order.chunks(self.batch) {
-                let rate = self.rate * (1.0 - (1.0 - LEAST_RATE) * step as f32 / steps as f32);
+                let rate = falling(self.rate, LEAST_RATE, step, steps);
                 let progress = step as f32 / steps as f32;
                 let done = training.step(context, batch, (rate, progress), &mut rng)?;
                 (loss, pairs, step) = (loss + done.0, pairs + done.1, step + 1);
@@ -320,7 +291,7 @@ impl<'a, E: Encoder> Training<'a, E> {
     ) -> Result<(f64, usize)> {
         let isa = context.isa;
         let (mut loss, mut pairs) = (0.0, 0);
-        let draw = self.encoder.draw(context, &self.parameters, progress, rng);
+        let draw = self.drawn(progress, |masking, logits| masking.draw(context.graph, logits, rng));
         let before = rng.clone();
         let encoded = self.encoder.forward(context, &self.parameters, &draw)?;
         let tables = std::slice::from_ref(&self.parameters.tables);
@@ -348,10 +319,7 @@ impl<'a, E: Encoder> Training<'a, E> {
         let back = |tape| self.encoder.backward(context, &self.parameters, &draw, tape, &self.gradient);
         let mut pulled = tape.map(back).transpose()?;
         if let Some(pulled) = &mut pulled {
-            let opposite = self.encoder.opposite(context, &self.parameters, &draw);
-            let losses = opposite.map(|opposite| self.loss(context, batch, &opposite, before)).transpose()?;
-            let losses = losses.map(|opposite| (loss, opposite));
-            self.encoder.add_penalties(context, &self.parameters, &draw, losses, pairs, pulled);
+            self.add_penalties(context, batch, &draw, (loss, pairs), before, pulled)?;
         }
         let tables = match &mut pulled {
             Some(pulled) => Some(&mut pulled.tables),
@@ -390,14 +358,38 @@ impl<'a, E: Encoder> Training<'a, E> {
         Ok((loss, pairs))
     }
 
-    /// The sum of the losses of a step's pairs under another draw.
-    fn loss(
+    /// A draw whose masks `of` makes of the logits, where there are any.
+    fn drawn(&self, progress: f32, of: impl FnOnce(&Masking, &Matrix) -> Masks) -> Draw {
+        let logits = self.encoder.masking().zip(self.parameters.matrices.last());
+        Draw { progress, masks: logits.map_or_else(Masks::default, |(masking, logits)| of(masking, logits)) }
+    }
+
+    /// Adds to the gradient, a sum over a step's pairs, what of masks is no derivative by the layers: their penalties, and what the loss of the same
+    /// pairs under the opposite masks says.
+    fn add_penalties(
         &mut self,
         context: &Context<'_>,
         batch: &[u32],
-        draw: &E::Draw,
-        mut rng: Xoshiro256PlusPlus,
-    ) -> Result<f64> {
+        draw: &Draw,
+        (loss, pairs): (f64, usize),
+        rng: Xoshiro256PlusPlus,
+        gradient: &mut Parameters,
+    ) -> Result<()> {
+        let Some(masking) = self.encoder.masking() else { return Ok(()) };
+        let opposite = self.parameters.matrices.last().and_then(|logits| {
+            let masks = masking.opposite(context.graph, logits, &draw.masks)?;
+            Some(Draw { masks, progress: draw.progress })
+        });
+        let opposite = opposite.map(|draw| self.loss(context, batch, &draw, rng)).transpose()?;
+        if let (Some(logits), Some(by)) = (self.parameters.matrices.last(), gradient.matrices.last_mut()) {
+            let losses = opposite.map(|opposite| (loss, opposite));
+            masking.add_penalties(context, logits, &draw.masks, losses, pairs, by);
+        }
+        Ok(())
+    }
+
+    /// The sum of the losses of a step's pairs under another draw.
+    fn loss(&mut self, context: &Context<'_>, batch: &[u32], draw: &Draw, mut rng: Xoshiro256PlusPlus) -> Result<f64> {
         let encoded = self.encoder.forward(context, &self.parameters, draw)?;
         let tables = std::slice::from_ref(&self.parameters.tables);
         let layers = encoded.as_ref().map_or(tables, |(layers, _)| layers);
@@ -446,7 +438,7 @@ impl<'a, E: Encoder> Training<'a, E> {
     /// and has length 1 where cosines are scored. Nodes without interactions have learned nothing, so their vectors are zero.
     fn vectors(&self, context: &Context<'_>) -> Result<(Layers, Vec<f32>)> {
         let isa = context.isa;
-        let draw = self.encoder.expected(context, &self.parameters);
+        let draw = self.drawn(1.0, |_, logits| Masking::expected(context.graph, logits));
         let (mut layers, weights) = self.encoder.trained(context, &self.parameters, &draw)?;
         let mut squares: Vec<f32> = weights.iter().map(|w| w * w).collect();
         let mut lengths = Vec::new();
@@ -508,9 +500,35 @@ fn unit(isa: Isa, layers: &mut [Nodes], weights: &[f32]) -> Vec<f32> {
 pub(crate) mod tests {
     use super::*;
 
-    /// No parameters.
-    pub(crate) fn nothing() -> Parameters {
-        Parameters { tables: Nodes::zeros(0, 0, 0), matrices: Vec::new() }
+    /// The sum of inner products of layers.
+    pub(crate) fn inner(a: &[Nodes], b: &[Nodes]) -> f64 {
+        let side = |a: &Matrix, b: &Matrix| -> f64 {
+            a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
+        };
+        a.iter().zip(b).map(|(a, b)| side(&a.users, &b.users) + side(&a.items, &b.items)).sum()
+    }
+
+    /// Parameters of an encoder whose elements are normal numbers, and as many for every element of its layers.
+    pub(crate) fn random<E: Encoder>(
+        context: &Context<'_>,
+        encoder: &E,
+        factors: usize,
+        draw: impl Fn(&Parameters) -> Draw,
+    ) -> (Parameters, Vec<Nodes>) {
+        let mut rng = context.rng("differences");
+        let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
+        let mut random = |rows, cols| normal_matrix(&mut rng, rows, cols, 0.7);
+        let tables = Nodes { users: random(n_users, factors), items: random(n_items, factors) };
+        let matrices = encoder.matrices(context);
+        let matrices = matrices.iter().map(|(_, matrix)| random(matrix.rows(), matrix.cols())).collect();
+        let parameters = Parameters { tables, matrices };
+        let (layers, _) = encoder.forward(context, &parameters, &draw(&parameters)).unwrap().unwrap();
+        let mut like = |layer: &Nodes| Nodes {
+            users: random(n_users, layer.users.cols()),
+            items: random(n_items, layer.items.cols()),
+        };
+        let gradient = layers.iter().map(&mut like).collect();
+        (parameters, gradient)
     }
 
     /// A descent of four factors.
@@ -546,32 +564,13 @@ pub(crate) mod tests {
         encoder: &E,
         factors: usize,
     ) {
-        let mut rng = context.rng("differences");
-        let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
-        let mut random = |rows, cols| normal_matrix(&mut rng, rows, cols, 0.7);
-        let tables = Nodes { users: random(n_users, factors), items: random(n_items, factors) };
-        let matrices: Vec<Matrix> =
-            encoder.matrices(context).iter().map(|(_, matrix)| random(matrix.rows(), matrix.cols())).collect();
-        let parameters = Parameters { tables, matrices };
-        let draw = encoder.draw(context, &parameters, 0.5, &mut context.rng("draw"));
+        let halfway = || Draw { progress: 0.5, masks: Masks::default() };
+        let draw = halfway();
+        let (parameters, gradient) = random(context, encoder, factors, |_| halfway());
         let (layers, tape) = encoder.forward(context, &parameters, &draw).unwrap().unwrap();
         assert_eq!(layers.len(), encoder.weights().len());
-        let gradient: Vec<Nodes> = layers
-            .iter()
-            .map(|layer| Nodes {
-                users: random(n_users, layer.users.cols()),
-                items: random(n_items, layer.items.cols()),
-            })
-            .collect();
         let value = |parameters: &Parameters| -> f64 {
-            let (layers, _) = encoder.forward(context, parameters, &draw).unwrap().unwrap();
-            let inner = |a: &Matrix, b: &Matrix| -> f64 {
-                a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-            };
-            let of = |(layer, gradient): (&Nodes, &Nodes)| {
-                inner(&layer.users, &gradient.users) + inner(&layer.items, &gradient.items)
-            };
-            layers.iter().zip(&gradient).map(of).sum()
+            inner(&encoder.forward(context, parameters, &draw).unwrap().unwrap().0, &gradient)
         };
         let mut back = encoder.backward(context, &parameters, &draw, tape, &gradient).unwrap();
         assert_eq!(back.matrices.len(), parameters.matrices.len());

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::spectralcf::{Activation, Convolved, convolution_weights};
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -63,7 +63,6 @@ impl Teacher for GcnCf {
 
 impl Encoder for GcnCf {
     type Tape = Passed;
-    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; 3]
@@ -89,7 +88,7 @@ impl Encoder for GcnCf {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        (): &(),
+        _: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Passed)>> {
         let (isa, graph) = (context.isa, context.graph);
         let [to_first, to_second] = [0, 1].map(|at| self.convolution(isa, &matrices[at]));
@@ -110,7 +109,7 @@ impl Encoder for GcnCf {
         &self,
         context: &Context<'_>,
         Parameters { matrices, .. }: &Parameters,
-        (): &(),
+        _: &Draw,
         Passed { first, second, normals }: Passed,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
@@ -270,14 +269,9 @@ mod tests {
     use crate::train::optim::random::normal_matrix;
     use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
 
-    fn graph() -> Bipartite {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        Bipartite::from_edges(10, 13, &edges).unwrap()
-    }
-
     #[test]
     fn gradients_equal_finite_differences() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         for activation in [Activation::Sigmoid, Activation::Tanh, Activation::Identity] {
             for (crossed, normalised) in [(true, true), (false, true), (true, false), (false, false)] {
@@ -289,7 +283,7 @@ mod tests {
 
     #[test]
     fn columns_have_mean_zero_and_deviation_one_over_the_nodes_with_interactions() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let mut nodes =
@@ -309,7 +303,7 @@ mod tests {
     /// A cross written out, and as none where its weights are zero.
     #[test]
     fn crosses_equal_their_definition() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let mut random = |rows| normal_matrix(&mut rng, rows, 4, 0.5);

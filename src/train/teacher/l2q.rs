@@ -1,11 +1,9 @@
 //! L2Q-GCN.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::lightgcn::hop;
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -47,6 +45,11 @@ impl Teacher for L2q {
 }
 
 impl L2q {
+    /// The steepness grows by equal factors.
+    fn steepness(&self, progress: f32) -> f32 {
+        self.annealing.map_or(1.0, |(first, last)| first * (last / first).powf(progress))
+    }
+
     fn quantise(&self, isa: Isa, values: &Nodes) -> Nodes {
         let mut codes = values.clone();
         if self.quantised {
@@ -93,23 +96,16 @@ impl L2q {
 impl Encoder for L2q {
     /// The values of every hop.
     type Tape = Vec<Nodes>;
-    /// The steepness.
-    type Draw = f32;
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; self.hops + 1]
-    }
-
-    /// The steepness grows by equal factors.
-    fn draw(&self, _: &Context<'_>, _: &Parameters, progress: f32, _: &mut Xoshiro256PlusPlus) -> f32 {
-        self.annealing.map_or(1.0, |(first, last)| first * (last / first).powf(progress))
     }
 
     fn forward(
         &self,
         context: &Context<'_>,
         Parameters { tables, .. }: &Parameters,
-        _: &f32,
+        _: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Vec<Nodes>)>> {
         let adjacency = Adjacency::new(context.graph);
         let mut values = vec![tables.clone()];
@@ -127,11 +123,12 @@ impl Encoder for L2q {
         &self,
         context: &Context<'_>,
         Parameters { tables, .. }: &Parameters,
-        steepness: &f32,
+        draw: &Draw,
         values: Vec<Nodes>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
         let adjacency = Adjacency::new(context.graph);
+        let steepness = self.steepness(draw.progress);
         // By the values of the layer above.
         let mut above: Option<Nodes> = None;
         for (values, by_codes) in values.iter().zip(gradient).rev() {
@@ -140,9 +137,9 @@ impl Encoder for L2q {
                 if let Some(above) = &above {
                     by_values = hop(context, &adjacency, above, Some(by_codes))?;
                 }
-                self.through(context.isa, *steepness, values, &mut by_values);
+                self.through(context.isa, steepness, values, &mut by_values);
             } else {
-                self.through(context.isa, *steepness, values, &mut by_values);
+                self.through(context.isa, steepness, values, &mut by_values);
                 if let Some(above) = &above {
                     by_values = hop(context, &adjacency, above, Some(&by_values))?;
                 }
@@ -156,19 +153,13 @@ impl Encoder for L2q {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Bipartite;
     use crate::train::optim::random::normal_matrix;
     use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
-
-    fn graph() -> Bipartite {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        Bipartite::from_edges(10, 13, &edges).unwrap()
-    }
 
     /// Without signs nothing stands in for a derivative.
     #[test]
     fn gradients_of_full_precision_equal_finite_differences() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         for inside in [false, true] {
             let model = L2q { descent: small(), hops: 2, annealing: None, quantised: false, inside };
@@ -180,7 +171,7 @@ mod tests {
     /// signs pass nothing: of codes that are propagated nothing reaches the table then, and of values what comes from the hops above.
     #[test]
     fn gradients_pass_signs_where_they_are_near_to_flipping() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let mut nodes = |deviation| Nodes {
@@ -192,8 +183,8 @@ mod tests {
         let mut far = near.clone();
         far.tables.each_mut(|side| side.data_mut().iter_mut().for_each(|x| *x = 3.0 * x.signum()));
         let back = |model: &L2q, parameters: &Parameters| {
-            let (_, values) = model.forward(&context, parameters, &1.0).unwrap().unwrap();
-            model.backward(&context, parameters, &1.0, values, &gradient).unwrap().tables
+            let (_, values) = model.forward(&context, parameters, &Draw::default()).unwrap().unwrap();
+            model.backward(&context, parameters, &Draw::default(), values, &gradient).unwrap().tables
         };
         let linear = L2q { descent: small(), hops: 2, annealing: None, quantised: false, inside: false };
         let want = back(&linear, &near);
@@ -215,7 +206,7 @@ mod tests {
     /// row changes as the size does.
     #[test]
     fn codes_are_signs_times_the_mean_magnitude() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let isa = context.isa;
         let model = L2q { descent: small(), hops: 0, annealing: Some((1.0, 8.0)), quantised: true, inside: true };
@@ -233,9 +224,7 @@ mod tests {
         for (got, want) in gradient.users.data()[..3].iter().zip([0.5, -0.5, 0.5]) {
             assert!((got - want).abs() < 1e-5, "{got} {want}");
         }
-        let at = |progress| {
-            model.draw(&context, &crate::train::teacher::descent::tests::nothing(), progress, &mut context.rng("x"))
-        };
+        let at = |progress| model.steepness(progress);
         assert!((at(0.0) - 1.0).abs() < 1e-6 && (at(1.0) - 8.0).abs() < 1e-4 && at(0.5) > 2.0 && at(0.5) < 4.0);
     }
 }

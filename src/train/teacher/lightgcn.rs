@@ -1,10 +1,9 @@
 //! LightGCN.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::masks::{MASKS, Masking, Masks};
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -57,7 +56,6 @@ impl Teacher for LightGcn {
 impl Encoder for LightGcn {
     /// The layers, where edges are masked.
     type Tape = Vec<Nodes>;
-    type Draw = Masks;
 
     fn weights(&self) -> Vec<f32> {
         let layers = (self.hops + 1) as f32;
@@ -71,32 +69,8 @@ impl Encoder for LightGcn {
         self.masking.iter().map(|masking| (MASKS, masking.logits(context.graph, self.hops))).collect()
     }
 
-    fn draw(&self, context: &Context<'_>, parameters: &Parameters, _: f32, rng: &mut Xoshiro256PlusPlus) -> Masks {
-        let masks = self.masking.as_ref().zip(parameters.matrices.first());
-        masks.map_or_else(Masks::default, |(masking, logits)| masking.draw(context.graph, logits, rng))
-    }
-
-    fn expected(&self, context: &Context<'_>, parameters: &Parameters) -> Masks {
-        parameters.matrices.first().map_or_else(Masks::default, |logits| Masking::expected(context.graph, logits))
-    }
-
-    fn opposite(&self, context: &Context<'_>, parameters: &Parameters, draw: &Masks) -> Option<Masks> {
-        self.masking.as_ref()?.opposite(context.graph, parameters.matrices.first()?, draw)
-    }
-
-    fn add_penalties(
-        &self,
-        context: &Context<'_>,
-        parameters: &Parameters,
-        draw: &Masks,
-        losses: Option<(f64, f64)>,
-        pairs: usize,
-        gradient: &mut Parameters,
-    ) {
-        let masks = parameters.matrices.first().zip(gradient.matrices.first_mut());
-        if let Some((masking, (logits, by))) = self.masking.as_ref().zip(masks) {
-            masking.add_penalties(context, logits, draw, losses, pairs, by);
-        }
+    fn masking(&self) -> Option<&Masking> {
+        self.masking.as_ref()
     }
 
     /// With the mean, the one layer is the sum of all hops, `V + A_hat (V + A_hat (V + ...))`; its weight makes it the mean. Where hops are scored apart,
@@ -105,10 +79,10 @@ impl Encoder for LightGcn {
         &self,
         context: &Context<'_>,
         Parameters { tables, .. }: &Parameters,
-        draw: &Masks,
+        draw: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Vec<Nodes>)>> {
         let (mut layers, tape) = match self.masking.is_some() {
-            true => self.masked(context, tables, draw)?,
+            true => self.masked(context, tables, &draw.masks)?,
             false => (self.plain(context, tables)?, Vec::new()),
         };
         if self.is_apart {
@@ -124,7 +98,7 @@ impl Encoder for LightGcn {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        draw: &Masks,
+        draw: &Draw,
         tape: Vec<Nodes>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
@@ -146,13 +120,13 @@ impl Encoder for LightGcn {
             if let (Some(masking), Some(logits), Some(by)) = (&self.masking, matrices.first(), &mut by_masks) {
                 masking.add_pathwise(context, logits, layer, (&tape[layer], last), by);
             }
-            sum = Some(hop(context, &draw.adjacency(context.graph, layer), last, own(layer))?);
+            sum = Some(hop(context, &draw.masks.adjacency(context.graph, layer), last, own(layer))?);
         }
         let tables = sum.or_else(|| own(0).cloned()).unwrap_or_else(|| tables.zeroed());
         Ok(Parameters { tables, matrices: by_masks.into_iter().collect() })
     }
 
-    fn trained(&self, context: &Context<'_>, parameters: &Parameters, draw: &Masks) -> Result<(Vec<Nodes>, Vec<f32>)> {
+    fn trained(&self, context: &Context<'_>, parameters: &Parameters, draw: &Draw) -> Result<(Vec<Nodes>, Vec<f32>)> {
         let pooled = LightGcn { is_apart: false, ..self.clone() };
         let layers = pooled.forward(context, parameters, draw)?.map(|(layers, _)| layers);
         Ok((layers.unwrap_or_default(), pooled.weights()))
@@ -227,7 +201,7 @@ mod tests {
     use crate::graph::Bipartite;
     use crate::train::model::Loss;
     use crate::train::optim::random::normal_matrix;
-    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::descent::tests::{inner, small};
     use crate::train::teacher::masks::MaskGradient;
     use crate::train::teacher::masks::tests::assert_pathwise_is_the_derivative;
 
@@ -235,16 +209,10 @@ mod tests {
         LightGcn { descent: small(), hops, pooling, masking: None, is_apart: false }
     }
 
-    fn inner(a: &Nodes, b: &Nodes) -> f64 {
-        let side = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-        side(a.users.data(), b.users.data()) + side(a.items.data(), b.items.data())
-    }
-
     /// `<forward x, g> = <x, backward g>` for all x and g says that one is the transpose of the other.
     #[test]
     fn the_way_back_is_the_transpose_of_the_way_forward() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let mut nodes =
@@ -253,14 +221,14 @@ mod tests {
             for hops in 0..4 {
                 let model = LightGcn { is_apart, ..model(hops, pooling) };
                 let parameters = Parameters { tables: nodes(), matrices: Vec::new() };
-                let masks = Masks::default();
+                let masks = Draw::default();
                 let (layers, tape) = model.forward(&context, &parameters, &masks).unwrap().unwrap();
                 let tables = &parameters.tables;
                 assert_eq!(layers.len(), model.weights().len());
                 let gradient: Vec<Nodes> = layers.iter().map(|_| nodes()).collect();
                 let back = model.backward(&context, &parameters, &masks, tape, &gradient).unwrap().tables;
-                let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
-                let error = (forth - inner(tables, &back)).abs();
+                let forth = inner(&layers, &gradient);
+                let error = (forth - inner(std::slice::from_ref(tables), &[back])).abs();
                 assert!(error < 1e-3, "{pooling:?} {is_apart} {hops}: {forth} differs by {error}");
             }
         }
@@ -269,8 +237,7 @@ mod tests {
     /// Under drawn masks the way back is still the derivative by the tables.
     #[test]
     fn the_way_back_under_masks_is_the_transpose_too() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let mut nodes =
@@ -280,12 +247,13 @@ mod tests {
             let model = LightGcn { masking: Some(masking.clone()), ..model(2, pooling) };
             let matrices: Vec<Matrix> = model.matrices(&context).into_iter().map(|(_, matrix)| matrix).collect();
             let parameters = Parameters { tables: nodes(), matrices };
-            let masks = model.draw(&context, &parameters, 0.0, &mut context.rng("draw"));
+            let masks = masking.draw(&graph, &parameters.matrices[0], &mut context.rng("draw"));
+            let masks = Draw { progress: 0.0, masks };
             let (layers, tape) = model.forward(&context, &parameters, &masks).unwrap().unwrap();
             let gradient: Vec<Nodes> = layers.iter().map(|_| nodes()).collect();
-            let forth: f64 = layers.iter().zip(&gradient).map(|(layer, gradient)| inner(layer, gradient)).sum();
+            let forth = inner(&layers, &gradient);
             let back = model.backward(&context, &parameters, &masks, tape, &gradient).unwrap();
-            assert!((forth - inner(&parameters.tables, &back.tables)).abs() < 1e-3, "{pooling:?}");
+            assert!((forth - inner(&[parameters.tables], &[back.tables])).abs() < 1e-3, "{pooling:?}");
             assert_pathwise_is_the_derivative(&context, &model, model.descent.factors);
         }
     }
@@ -316,15 +284,14 @@ mod tests {
     /// Hops that are scored apart come to the scores of their mean.
     #[test]
     fn hops_apart_score_as_their_mean() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let tables = Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
         let parameters = Parameters { tables, matrices: Vec::new() };
         let apart = LightGcn { is_apart: true, ..model(3, Pooling::Mean) };
-        let (hops, _) = apart.forward(&context, &parameters, &Masks::default()).unwrap().unwrap();
-        let (mean, weights) = apart.trained(&context, &parameters, &Masks::default()).unwrap();
+        let (hops, _) = apart.forward(&context, &parameters, &Draw::default()).unwrap().unwrap();
+        let (mean, weights) = apart.trained(&context, &parameters, &Draw::default()).unwrap();
         assert_eq!((hops.len(), mean.len()), (4, 1));
         for (user, item) in [(0, 0), (3, 7), (9, 12), (8, 2)] {
             let score = |layers: &[Nodes], weights: &[f32]| -> f32 {
@@ -340,13 +307,12 @@ mod tests {
 
     #[test]
     fn the_mean_and_the_weighted_layers_are_the_same_hops() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut rng = context.rng("test");
         let tables = Nodes { users: normal_matrix(&mut rng, 10, 4, 1.0), items: normal_matrix(&mut rng, 13, 4, 1.0) };
         let parameters = Parameters { tables, matrices: Vec::new() };
-        let forward = |pooling| model(2, pooling).forward(&context, &parameters, &Masks::default()).unwrap().unwrap().0;
+        let forward = |pooling| model(2, pooling).forward(&context, &parameters, &Draw::default()).unwrap().unwrap().0;
         let (sum, layers) = (forward(Pooling::Mean).remove(0), forward(Pooling::Weighted));
         for (at, &sum) in sum.items.data().iter().enumerate() {
             let want: f32 = layers.iter().map(|layer| layer.items.data()[at]).sum();

@@ -231,44 +231,24 @@ fn slope(x: f32) -> f32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::train::teacher::descent::{Encoder, Parameters};
+    use crate::train::teacher::descent::tests::{inner, random};
+    use crate::train::teacher::descent::{Draw, Encoder, Parameters};
     use rand_xoshiro::rand_core::SeedableRng;
 
     /// Asserts that the gradient by the logits, which are an encoder's last matrix, is that of a random linear function of the layers by central
     /// differences, where every mask is its probability.
-    pub(crate) fn assert_pathwise_is_the_derivative<E: Encoder<Draw = Masks>>(
-        context: &Context<'_>,
-        encoder: &E,
-        factors: usize,
-    ) {
-        let mut rng = context.rng("pathwise");
-        let mut random = |rows, cols| normal_matrix(&mut rng, rows, cols, 0.7);
-        let (n_users, n_items) = (context.graph.n_users(), context.graph.n_items());
-        let tables = Nodes { users: random(n_users, factors), items: random(n_items, factors) };
-        let matrices: Vec<Matrix> =
-            encoder.matrices(context).iter().map(|(_, matrix)| random(matrix.rows(), matrix.cols())).collect();
-        let parameters = Parameters { tables, matrices };
+    pub(crate) fn assert_pathwise_is_the_derivative<E: Encoder>(context: &Context<'_>, encoder: &E, factors: usize) {
         let probable = |parameters: &Parameters| {
             let logits = parameters.matrices.last().unwrap();
-            Masks::of(context.graph, logits.cols(), |at| logistic(logits.data()[at]))
+            let masks = Masks::of(context.graph, logits.cols(), |at| logistic(logits.data()[at]));
+            Draw { progress: 0.0, masks }
         };
-        let masks = probable(&parameters);
-        let (layers, tape) = encoder.forward(context, &parameters, &masks).unwrap().unwrap();
-        let gradient: Vec<Nodes> = layers
-            .iter()
-            .map(|layer| Nodes {
-                users: random(n_users, layer.users.cols()),
-                items: random(n_items, layer.items.cols()),
-            })
-            .collect();
-        let back = encoder.backward(context, &parameters, &masks, tape, &gradient).unwrap();
+        let (parameters, gradient) = random(context, encoder, factors, probable);
+        let draw = probable(&parameters);
+        let (_, tape) = encoder.forward(context, &parameters, &draw).unwrap().unwrap();
+        let back = encoder.backward(context, &parameters, &draw, tape, &gradient).unwrap();
         let value = |parameters: &Parameters| -> f64 {
-            let (layers, _) = encoder.forward(context, parameters, &probable(parameters)).unwrap().unwrap();
-            let inner = |a: &Matrix, b: &Matrix| -> f64 {
-                a.data().iter().zip(b.data()).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-            };
-            let of = |(layer, by): (&Nodes, &Nodes)| inner(&layer.users, &by.users) + inner(&layer.items, &by.items);
-            layers.iter().zip(&gradient).map(of).sum()
+            inner(&encoder.forward(context, parameters, &probable(parameters)).unwrap().unwrap().0, &gradient)
         };
         let got = back.matrices.last().unwrap();
         for at in 0..got.data().len() {
@@ -285,15 +265,10 @@ pub(crate) mod tests {
 
     const MASKING: Masking = Masking { start: 0.4, gradient: MaskGradient::Arm, sparsity: 0.0, nuclear: 1.0, rank: 3 };
 
-    fn graph() -> Bipartite {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        Bipartite::from_edges(10, 13, &edges).unwrap()
-    }
-
     /// The estimate of ARM, averaged over many draws, of a loss whose expectation is known: products of the masks of two edges.
     #[test]
     fn arm_is_unbiased() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let mut logits = MASKING.logits(&graph, 1);
         logits.data_mut()[3] = -0.7;
@@ -327,7 +302,7 @@ pub(crate) mod tests {
     /// Gram matrix, gives by differences.
     #[test]
     fn the_nuclear_norm_falls_along_its_subgradient() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let norm = |factors: &[f32]| -> f64 {
             let mask = EdgeMask::new(&graph, factors.to_vec());
@@ -371,7 +346,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_expected_less_than_half_is_cut() {
-        let graph = graph();
+        let graph = crate::train::tests::graph();
         let mut logits = MASKING.logits(&graph, 2);
         logits.data_mut()[4] = -0.1;
         let masks = Masking::expected(&graph, &logits);

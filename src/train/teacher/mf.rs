@@ -1,7 +1,7 @@
 //! Matrix factorisation by gradients.
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::train::context::Context;
@@ -29,18 +29,17 @@ impl Teacher for Mf {
 
 impl Encoder for Mf {
     type Tape = ();
-    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0]
     }
 
-    fn forward(&self, _: &Context<'_>, _: &Parameters, (): &()) -> Result<Option<(Vec<Nodes>, ())>> {
+    fn forward(&self, _: &Context<'_>, _: &Parameters, _: &Draw) -> Result<Option<(Vec<Nodes>, ())>> {
         Ok(None)
     }
 
     /// Never asked for, since there is no way forward.
-    fn backward(&self, _: &Context<'_>, parameters: &Parameters, (): &(), (): (), _: &[Nodes]) -> Result<Parameters> {
+    fn backward(&self, _: &Context<'_>, parameters: &Parameters, _: &Draw, (): (), _: &[Nodes]) -> Result<Parameters> {
         Ok(parameters.clone())
     }
 }

@@ -1,12 +1,11 @@
 //! NGCF.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::lightgcn::hop;
-use super::masks::{MASKS, Masking, Masks};
+use super::masks::{MASKS, Masking};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_product, add_scaled, product};
@@ -68,7 +67,6 @@ impl Teacher for Ngcf {
 
 impl Encoder for Ngcf {
     type Tape = Vec<Passed>;
-    type Draw = Masks;
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; self.hops + 1]
@@ -87,40 +85,15 @@ impl Encoder for Ngcf {
         matrices
     }
 
-    fn draw(&self, context: &Context<'_>, parameters: &Parameters, _: f32, rng: &mut Xoshiro256PlusPlus) -> Masks {
-        let masks = self.masking.as_ref().zip(parameters.matrices.last());
-        masks.map_or_else(Masks::default, |(masking, logits)| masking.draw(context.graph, logits, rng))
-    }
-
-    fn expected(&self, context: &Context<'_>, parameters: &Parameters) -> Masks {
-        let logits = self.masking.as_ref().and_then(|_| parameters.matrices.last());
-        logits.map_or_else(Masks::default, |logits| Masking::expected(context.graph, logits))
-    }
-
-    fn opposite(&self, context: &Context<'_>, parameters: &Parameters, draw: &Masks) -> Option<Masks> {
-        self.masking.as_ref()?.opposite(context.graph, parameters.matrices.last()?, draw)
-    }
-
-    fn add_penalties(
-        &self,
-        context: &Context<'_>,
-        parameters: &Parameters,
-        draw: &Masks,
-        losses: Option<(f64, f64)>,
-        pairs: usize,
-        gradient: &mut Parameters,
-    ) {
-        let masks = parameters.matrices.last().zip(gradient.matrices.last_mut());
-        if let Some((masking, (logits, by))) = self.masking.as_ref().zip(masks) {
-            masking.add_penalties(context, logits, draw, losses, pairs, by);
-        }
+    fn masking(&self) -> Option<&Masking> {
+        self.masking.as_ref()
     }
 
     fn forward(
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        masks: &Masks,
+        Draw { masks, .. }: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Vec<Passed>)>> {
         let isa = context.isa;
         let mut layers = vec![tables.clone()];
@@ -145,7 +118,7 @@ impl Encoder for Ngcf {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        masks: &Masks,
+        Draw { masks, .. }: &Draw,
         mut tape: Vec<Passed>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
@@ -178,10 +151,7 @@ impl Encoder for Ngcf {
             above = Some(hop(context, &masks.adjacency(context.graph, tape.len()), &by_hopped, Some(&by_from))?);
         }
         let mut by_tables = gradient[0].clone();
-        if let Some(above) = above {
-            add_scaled(isa, by_tables.users.data_mut(), 1.0, above.users.data());
-            add_scaled(isa, by_tables.items.data_mut(), 1.0, above.items.data());
-        }
+        above.iter().for_each(|above| by_tables.add(isa, above));
         by_matrices.extend(by_masks);
         Ok(Parameters { tables: by_tables, matrices: by_matrices })
     }
@@ -271,8 +241,7 @@ mod tests {
 
     #[test]
     fn gradients_equal_finite_differences() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         for hops in 0..3 {
             let model = Ngcf { descent: small(), hops, masking: None };
@@ -282,8 +251,7 @@ mod tests {
 
     #[test]
     fn masks_learn_by_the_derivative() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let gradient = MaskGradient::Pathwise;
         let masking = Some(Masking { start: 0.3, gradient, sparsity: 0.0, nuclear: 0.0, rank: 1 });
@@ -301,7 +269,7 @@ mod tests {
         let column = |x: [f32; 2]| Matrix::from_data(2, 1, x.to_vec()).unwrap();
         let tables = Nodes { users: column([1.0, -2.0]), items: column([3.0, 0.5]) };
         let parameters = Parameters { tables, matrices: vec![one(0.5), one(-1.0), one(0.25)] };
-        let (_, tape) = model.forward(&context, &parameters, &Masks::default()).unwrap().unwrap();
+        let (_, tape) = model.forward(&context, &parameters, &Draw::default()).unwrap().unwrap();
         let leaky = |x: f32| if x > 0.0 { x } else { 0.2 * x };
         let want = |own: f32, hopped: f32| leaky(0.5 * (own + hopped) - own * hopped + 0.25);
         // User 0 has two items, item 1 two users: an edge weighs one over the roots of both degrees.

@@ -5,6 +5,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::block::Nodes;
+use super::descent::{DEVIATION, EXPLODED, LEAST_RATE};
 use super::layers::Layers;
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};
@@ -18,13 +19,7 @@ use crate::train::optim::grouping::Grouping;
 use crate::train::optim::loss::pairwise;
 use crate::train::optim::random::{normal_matrix, shuffle};
 use crate::train::optim::sampler::untouched;
-
-/// Deviation of the tables' elements at the start.
-const DEVIATION: f32 = 0.1;
-/// A mean loss this many times that of tables that score all items alike is no noise.
-const EXPLODED: f64 = 10.0;
-/// The share of the learning rate that is left at the end.
-const LEAST_RATE: f32 = 0.05;
+use crate::train::optim::schedule::falling;
 
 /// The side of the graph whose vectors take gradients; the other one's follow them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +100,7 @@ impl OneBp {
             shuffle(&mut rng, &mut pairs);
             let mut loss = 0.0;
             for batch in pairs.chunks(self.batch) {
-                let rate = self.rate * (1.0 - (1.0 - LEAST_RATE) * step as f32 / steps as f32);
+                let rate = falling(self.rate, LEAST_RATE, step, steps);
                 loss += training.step(context, batch, rate, &mut rng)?;
                 step += 1;
                 context.monitor.advance(step);

@@ -8,7 +8,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
@@ -82,7 +82,6 @@ impl Teacher for PinSage {
 
 impl Encoder for PinSage {
     type Tape = Vec<Passed>;
-    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; self.hops + 1]
@@ -100,7 +99,7 @@ impl Encoder for PinSage {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        (): &(),
+        _: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Vec<Passed>)>> {
         let importance = self.importance(context)?;
         let mut layers = vec![tables.clone()];
@@ -127,7 +126,7 @@ impl Encoder for PinSage {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        (): &(),
+        _: &Draw,
         mut tape: Vec<Passed>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
@@ -150,8 +149,9 @@ impl Encoder for PinSage {
             let by_means = Nodes { users: back(&by_out.users, mean), items: back(&by_out.items, mean) };
             let by_from = Nodes { users: back(&by_out.users, own), items: back(&by_out.items, own) };
             let below = &gradient[tape.len()];
-            by_out = importance.back(isa, &by_means).zip(&by_from, |a, b| sum(isa, a, b));
-            by_out = by_out.zip(below, |a, b| sum(isa, a, b));
+            by_out = importance.back(isa, &by_means);
+            by_out.add(isa, &by_from);
+            by_out.add(isa, below);
         }
         Ok(Parameters { tables: by_out, matrices: by_matrices })
     }
@@ -189,12 +189,6 @@ fn through_activation(isa: Isa, gradient: &mut Matrix, out: &Matrix, inverses: &
         normalise_back(isa, gradient, out, inverse);
         gradient.iter_mut().zip(out).filter(|(_, x)| **x <= 0.0).for_each(|(g, _)| *g = 0.0);
     });
-}
-
-fn sum(isa: Isa, a: &Matrix, b: &Matrix) -> Matrix {
-    let mut sum = a.clone();
-    sum.par_rows_mut().zip(b.par_rows()).for_each(|(sum, row)| add_scaled(isa, sum, 1.0, row));
-    sum
 }
 
 /// The neighbours of every node that short random walks from it visit most, each with its share of their visits (section 3.2 of the paper). Walks step to
@@ -286,12 +280,11 @@ fn weighted_sums(isa: Isa, rows: &Csr, table: &Matrix) -> Matrix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, inner, small};
 
     #[test]
     fn gradients_equal_finite_differences() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         for hops in 0..3 {
             let model = PinSage::new(small(), hops, 3);
@@ -321,8 +314,7 @@ mod tests {
 
     #[test]
     fn means_and_their_way_back_are_transposes() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         let importance = Importance::new(&context, 4).unwrap();
         assert!((0..10).all(|user| importance.of_users[0].degree(user) <= 4));
@@ -330,12 +322,9 @@ mod tests {
         let mut nodes =
             || Nodes { users: normal_matrix(&mut rng, 10, 5, 1.0), items: normal_matrix(&mut rng, 13, 5, 1.0) };
         let (x, g) = (nodes(), nodes());
-        let inner = |a: &Nodes, b: &Nodes| -> f32 {
-            let side = |a: &Matrix, b: &Matrix| a.data().iter().zip(b.data()).map(|(a, b)| a * b).sum::<f32>();
-            side(&a.users, &b.users) + side(&a.items, &b.items)
-        };
         let isa = context.isa;
-        let (forth, back) = (inner(&importance.means(isa, &x), &g), inner(&x, &importance.back(isa, &g)));
+        let (forth, back) = (importance.means(isa, &x), importance.back(isa, &g));
+        let (forth, back) = (inner(&[forth], &[g]), inner(&[x], &[back]));
         assert!((forth - back).abs() < 1e-3, "{forth} {back}");
     }
 }

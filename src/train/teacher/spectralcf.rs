@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Encoder, Parameters};
+use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::lightgcn::hop;
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -46,7 +46,6 @@ impl Teacher for SpectralCf {
 
 impl Encoder for SpectralCf {
     type Tape = Vec<Convolved>;
-    type Draw = ();
 
     fn weights(&self) -> Vec<f32> {
         vec![1.0; self.hops + 1]
@@ -61,7 +60,7 @@ impl Encoder for SpectralCf {
         &self,
         context: &Context<'_>,
         Parameters { tables, matrices }: &Parameters,
-        (): &(),
+        _: &Draw,
     ) -> Result<Option<(Vec<Nodes>, Vec<Convolved>)>> {
         let mut layers = vec![tables.clone()];
         let mut tape: Vec<Convolved> = Vec::with_capacity(self.hops);
@@ -78,7 +77,7 @@ impl Encoder for SpectralCf {
         &self,
         context: &Context<'_>,
         Parameters { matrices, .. }: &Parameters,
-        (): &(),
+        _: &Draw,
         tape: Vec<Convolved>,
         gradient: &[Nodes],
     ) -> Result<Parameters> {
@@ -203,8 +202,7 @@ mod tests {
 
     #[test]
     fn gradients_equal_finite_differences() {
-        let edges: Vec<_> = (0..40u32).map(|e| (e * 7 % 9, e * 13 % 12, 1.0)).collect();
-        let graph = Bipartite::from_edges(10, 13, &edges).unwrap();
+        let graph = crate::train::tests::graph();
         let context = crate::train::tests::context(&graph, &());
         for activation in ALL {
             for hops in 0..4 {
@@ -232,7 +230,7 @@ mod tests {
             let model = SpectralCf { descent: Descent { factors: 1, ..small() }, hops: 2, activation };
             let tables = Nodes { users: column([1.0, -2.0]), items: column([3.0, 0.5]) };
             let parameters = Parameters { tables, matrices: vec![one(0.5), one(-0.75)] };
-            let (layers, _) = model.forward(&context, &parameters, &()).unwrap().unwrap();
+            let (layers, _) = model.forward(&context, &parameters, &Draw::default()).unwrap().unwrap();
             let mut path = [3.0, 1.0, 0.5, -2.0f32];
             for (layer, weight) in layers[1..].iter().zip([0.5, -0.75]) {
                 let [a, b, c, d] = path;

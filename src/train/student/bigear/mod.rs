@@ -18,6 +18,7 @@ use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::estimator::Estimator;
+use crate::train::optim::schedule::falling;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::rotation::rotation;
 use crate::train::teacher::Nodes;
@@ -29,6 +30,9 @@ use propagation::{Propagation, quantise, through_signs};
 /// A mean loss this many times that of a model that scores all items alike is no noise; Adam's steps are bounded, so that a table that
 /// explodes may stay finite.
 const EXPLODED: f64 = 10.0;
+
+/// The share of the learning rate that is left at the end.
+const LEAST_RATE: f32 = 0.1;
 
 /// As a share of the mean magnitude, what is near enough to flipping for queries of several planes to tell. The student learned signs, all of
 /// one size, so magnitudes above it say nothing: recall on held-out interactions of ML-1M, 1-bit against 4-bit queries, was 0.2316 against 0.2276
@@ -103,7 +107,7 @@ impl Student for BiGear {
         for epoch in 0..self.epochs as u64 {
             let mut loss = 0.0;
             for _ in 0..steps_each {
-                let rate = self.rate * (1.0 - 0.9 * step as f32 / steps as f32);
+                let rate = falling(self.rate, LEAST_RATE, step, steps);
                 loss += self.step(&objective, &mut table, &segments, &mut adam, (step, rate), &propagation)?;
                 segments = propagation.forward(context, &table)?;
                 step += 1;

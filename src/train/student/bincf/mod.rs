@@ -18,6 +18,7 @@ use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::random::shuffle;
+use crate::train::optim::schedule::falling;
 use crate::train::student::rotation::rotation;
 use crate::train::teacher::Nodes;
 use crate::train::teacher::layers::{Layers, centre_rows};
@@ -82,7 +83,7 @@ impl Student for BinCf {
             shuffle(&mut rng, &mut order);
             let (mut loss, mut pairs) = (0.0, 0);
             for batch in order.chunks(self.batch) {
-                let rate = self.rate * (1.0 - (1.0 - LEAST_RATE) * step as f32 / steps as f32);
+                let rate = falling(self.rate, LEAST_RATE, step, steps);
                 let done = training.step(&objective, batch, rate, &mut rng)?;
                 (loss, pairs, step) = (loss + done.0, pairs + done.1, step + 1);
                 context.monitor.advance(step);
