@@ -312,6 +312,9 @@ mod tests {
         }
         let error = base().set("teacher.rate", 0.1).validate().unwrap_err().to_string();
         assert!(error.contains("teacher.rate") && error.contains("teacher.factors"), "{error}");
+        let many = base().model(Model::OneBp).set("teacher.negatives", 1 << 20);
+        assert!(many.validate().unwrap_err().to_string().contains("teacher.batch"));
+        assert!(base().model(Model::OneBp).set("teacher.negatives", 1 << 12).validate().is_ok());
         assert!(base().loss(Loss::Bpr).validate().unwrap_err().to_string().contains("loss"));
         assert!(base().layers(1000).validate().unwrap_err().to_string().contains("layers"));
         assert!(base().novelty(-0.1).validate().is_err() && base().novelty(f32::NAN).validate().is_err());

@@ -34,3 +34,20 @@ pub(crate) fn of_user(state: &State, user: u32) -> Result<Option<Vec<u32>>> {
     };
     Ok(users.zip(items).map(own))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An edge is cut where every hop is more likely to cut it than not.
+    #[test]
+    fn what_every_hop_cuts_is_kept_by_user() {
+        let graph = Bipartite::from_edges(3, 4, &[(0, 1, 1.0), (0, 3, 1.0), (2, 0, 1.0), (2, 3, 1.0)]).unwrap();
+        let logits = Matrix::from_data(4, 2, vec![-1.0, -0.5, 0.1, -3.0, 2.0, 1.0, -0.1, 0.0]).unwrap();
+        let mut state = TrainState::default();
+        save(&graph, &logits, &mut state);
+        let parts: Vec<(&str, &StateData)> = state.parts.iter().map(|part| (part.name.as_str(), &part.data)).collect();
+        let [users, items] = [vec![0, 2], vec![1, 3]].map(StateData::Integers);
+        assert_eq!(parts, [(USERS, &users), (ITEMS, &items)]);
+    }
+}
