@@ -193,11 +193,24 @@ mod tests {
             for (got, want) in back(&model, &near).users.data().iter().zip(want.users.data()) {
                 assert!((got - want).abs() < 1e-5, "{inside}: {got} {want}");
             }
-            let got = back(&model, &far);
-            for (at, &got) in got.users.data().iter().enumerate() {
-                // Of the values' own hops magnitudes are three times as large, so that some of them pass nothing either.
-                let is_nothing = if inside { got == 0.0 } else { got != want.users.data()[at] || got == 0.0 };
-                assert!(is_nothing, "{inside}, {at}: {got}");
+            let got = back(&model, &far).users;
+            if inside {
+                assert!(got.data().iter().all(|&got| got == 0.0), "{got:?}");
+                continue;
+            }
+            // What the layers' own signs stop, and nothing of what comes through the hops above.
+            let (_, values) = model.forward(&context, &far, &Draw::default()).unwrap().unwrap();
+            let stopped = |by: &Matrix, values: &Matrix| {
+                let pass = |(&by, x): (&f32, &f32)| if x.abs() <= 1.0 { by } else { 0.0 };
+                let data = by.data().iter().zip(values.data()).map(pass).collect();
+                Matrix::from_data(by.rows(), by.cols(), data).unwrap()
+            };
+            let layers = gradient.iter().zip(&values);
+            let own: Vec<Nodes> = layers.map(|(by, values)| by.zip(values, stopped)).collect();
+            assert!(own[1].users.data().iter().any(|&by| by != 0.0) && own[0].users.data().iter().all(|&by| by == 0.0));
+            let want = linear.backward(&context, &far, &Draw::default(), values, &own).unwrap().tables.users;
+            for (got, want) in got.data().iter().zip(want.data()) {
+                assert!((got - want).abs() < 1e-5, "{got} {want}");
             }
         }
     }
