@@ -35,7 +35,7 @@ fn integers<'a>(state: &'a TrainState, name: &str) -> Option<&'a [u32]> {
     })
 }
 
-/// The score of every pair, from the definition: inner products, and what the user's items predict.
+/// The score of every pair, from the definition: inner products, what the user's items predict, and what those alike have.
 fn scores(state: &TrainState, histories: &[Vec<usize>], n_items: usize) -> Vec<Vec<f64>> {
     let ((width, users), (_, items)) = (floats(state, "teacher.users"), floats(state, "teacher.items"));
     let row = |table: &[f32], at: usize| table[at * width..][..width].to_vec();
@@ -47,9 +47,18 @@ fn scores(state: &TrainState, histories: &[Vec<usize>], n_items: usize) -> Vec<V
             entries.by_ref().take(count as usize).for_each(|(&to, &w)| predicted[from][to as usize] = f64::from(w));
         }
     }
+    let mut alike = vec![Vec::new(); histories.len()];
+    if let Some(counts) = integers(state, "teacher.user_neighbours.counts") {
+        let others = integers(state, "teacher.user_neighbours.users").unwrap();
+        let mut entries = others.iter().zip(floats(state, "teacher.user_neighbours.weights").1);
+        for (user, &count) in counts.iter().enumerate() {
+            entries.by_ref().take(count as usize).for_each(|(&of, &w)| alike[user].push((of as usize, f64::from(w))));
+        }
+    }
     let score = |user: usize, item: usize| {
+        let near = alike[user].iter().filter(|(of, _)| histories[*of].contains(&item)).map(|near| near.1);
         let inner: f64 = row(users, user).iter().zip(row(items, item)).map(|(&a, b)| f64::from(a) * f64::from(b)).sum();
-        inner + histories[user].iter().map(|&from| predicted[from][item]).sum::<f64>()
+        inner + near.sum::<f64>() + histories[user].iter().map(|&from| predicted[from][item]).sum::<f64>()
     };
     (0..histories.len()).map(|user| (0..n_items).map(|item| score(user, item)).collect()).collect()
 }
@@ -78,7 +87,7 @@ fn lists_of_the_teacher_are_its_tables_sorted() {
         quick(Model::LightGcn),
         quick(Model::BigearPlus).set("student.epochs", 1),
     ];
-    let mut with_neighbours = 0;
+    let mut with_neighbours = [0, 0];
     for options in models {
         let directory = tempfile::tempdir().unwrap();
         let db = Db::open(directory.path().join("shop.kith")).unwrap();
@@ -101,7 +110,10 @@ fn lists_of_the_teacher_are_its_tables_sorted() {
         db.train(options.clone()).unwrap().wait().unwrap();
         let graph = Bipartite::from_edges(histories.len(), numbers.len(), &edges).unwrap();
         let state = train(&graph, &options, &()).unwrap().state;
-        with_neighbours += usize::from(integers(&state, "teacher.neighbours.counts").is_some());
+        let parts = ["teacher.neighbours.counts", "teacher.user_neighbours.counts"];
+        for (with, part) in with_neighbours.iter_mut().zip(parts) {
+            *with += usize::from(integers(&state, part).is_some());
+        }
         let scores = scores(&state, &histories, numbers.len());
 
         // What came since is masked, and who came since is missed.
@@ -134,7 +146,7 @@ fn lists_of_the_teacher_are_its_tables_sorted() {
         close(&measures, &tally.finish(numbers.len() as u64));
         assert!(measures.at(20).unwrap().recall > 0.3, "{measures:?}");
     }
-    assert!(with_neighbours > 0, "no teacher with neighbours was measured");
+    assert!(with_neighbours.iter().all(|&with| with > 0), "no teacher with neighbours was measured");
 }
 
 #[test]

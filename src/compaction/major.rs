@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::generation::{Cut, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
 use crate::snapshot::Snapshot;
-use crate::train::{Checkpoints, Choices, Resumed, TrainReport, resume_all};
+use crate::train::{Checkpoints, Choices, Resumed, Rows, TrainReport, resume_all};
 
 /// Folds a cut into the generation before and learns on, with all it chose. Of models that cannot go on, and where nothing was trained yet, as a
 /// minor compaction.
@@ -30,8 +30,9 @@ pub(super) fn major(
     let planes = generation.users().planes();
     let before = Bipartite::from_postings(generation.postings(), generation.n_items() as u32, choices.half_life)?;
     let rule = provenance.options.as_ref().map_or(f32::INFINITY, |options| Choices::rule(options, &graph));
+    let rows = Rows { users: &cut.touched.users, items: &cut.touched.items };
     let Resumed { learned, users, items, fold_in, epochs, choices } =
-        resume_all((&before, &graph), (&choices, rule), learned, &cut.touched.items, planes, (watch, checkpoints))?;
+        resume_all((&before, &graph), (&choices, rule), learned, &rows, planes, (watch, checkpoints))?;
     let child = provenance.child(Origin::Major, generation.content_hash(), cut.changes);
     let provenance = Provenance { choices: choices.kept(&provenance.choices), ..child };
     let kept = TrainReport::kept(generation.shape().widths(), cut.interactions(), &provenance.choices);

@@ -7,8 +7,9 @@ use kithdb_storage::{Checkpoint, State};
 
 use super::model::report::Epoch;
 use super::state::read_table;
-use super::state::taught::{COUNTS, NEIGHBOURS, WEIGHTS, neighbour_lists, read_neighbours};
+use super::state::taught::{read_neighbours, weight_lists};
 use super::student::Tables;
+use super::teacher::Added;
 use super::teacher::layers::Layers;
 use crate::code::CodeShape;
 use crate::error::Result;
@@ -96,8 +97,7 @@ pub(crate) struct Stand {
     pub(crate) stage: Stage,
     /// What was chosen of the teacher, by the name of the setting.
     pub(crate) chosen: Vec<(String, f32)>,
-    /// Regularisation and weight of the neighbours, where they are added.
-    pub(crate) beside: Option<(f32, f32)>,
+    pub(crate) added: Added,
     pub(crate) teacher_epochs: Vec<Epoch>,
     pub(crate) teacher_recall: Option<f64>,
     pub(crate) start_recall: Option<f64>,
@@ -114,7 +114,7 @@ impl Stand {
         Stand {
             stage: Stage::Taught,
             chosen: Vec::new(),
-            beside: None,
+            added: Added::default(),
             teacher_epochs: Vec::new(),
             teacher_recall: None,
             start_recall: None,
@@ -157,9 +157,7 @@ impl Stand {
         let mut note = |name: &str, value: String| drop(notes.insert(name.to_owned(), value));
         note(STAGE, self.stage.name().to_owned());
         self.chosen.iter().for_each(|(name, value)| note(&format!("{CHOSEN}{name}"), value.to_string()));
-        if let Some((regularisation, weight)) = self.beside {
-            note(BESIDE, format!("{regularisation} {weight}"));
-        }
+        self.added.settings().for_each(|(name, value)| note(&format!("{ADDED}{name}"), value.to_string()));
         for (name, recall) in
             [(TEACHER_RECALL, self.teacher_recall), (START_RECALL, self.start_recall), (RECALL, self.recall)]
         {
@@ -184,12 +182,11 @@ impl Stand {
                 push(named(format!("layer.{layer}.{side}"), matrix), Values::Floats(Cow::Borrowed(matrix.data())));
             }
         }
-        if let Some(neighbours) = neighbours {
-            let (counts, items, weights) = neighbour_lists(neighbours);
+        for ([counts, near, values], weights) in weight_lists(neighbours) {
             let row = |name: &str, len: usize| (name.to_owned(), [1, len as u64]);
-            push(row(COUNTS, counts.len()), Values::Integers(Cow::Owned(counts)));
-            push(row(NEIGHBOURS, items.len()), Values::Integers(Cow::Borrowed(items)));
-            push(row(WEIGHTS, weights.len()), Values::Floats(weights));
+            push(row(counts, weights.n_rows()), Values::Integers(Cow::Owned(weights.degrees())));
+            push(row(near, weights.n_edges()), Values::Integers(Cow::Borrowed(weights.targets())));
+            push(row(values, weights.n_edges()), Values::Floats(Cow::Borrowed(weights.values().unwrap_or_default())));
         }
         for (name, matrix) in matrices {
             push(named(format!("{MATRIX}{name}"), matrix), Values::Floats(Cow::Borrowed(matrix.data())));
@@ -219,13 +216,12 @@ impl Stand {
         let chosen = notes
             .iter()
             .filter_map(|(name, value)| Some((name.strip_prefix(CHOSEN)?.to_owned(), value.parse::<f32>().ok()?)));
-        let beside = notes.get(BESIDE).and_then(|both| both.split_once(' '));
-        let beside = beside.and_then(|(first, second)| Some((first.parse().ok()?, second.parse().ok()?)));
+        let added = Added::of(|name| notes.get(&format!("{ADDED}{name}"))?.parse().ok());
         let epochs = |name: &str| notes.get(name).map_or_else(Vec::new, |text| read_epochs(text));
         Ok(Some(Stand {
             stage,
             chosen: chosen.collect(),
-            beside,
+            added,
             teacher_epochs: epochs(TEACHER_EPOCHS),
             teacher_recall: number(TEACHER_RECALL),
             start_recall: number(START_RECALL),
@@ -239,7 +235,7 @@ impl Stand {
 
 const STAGE: &str = "stage";
 const CHOSEN: &str = "chosen.";
-const BESIDE: &str = "beside";
+const ADDED: &str = "added.";
 const TEACHER_RECALL: &str = "teacher_recall";
 const START_RECALL: &str = "start_recall";
 const RECALL: &str = "recall";
@@ -268,7 +264,7 @@ fn read_layers(state: &State, n_users: usize, n_items: usize) -> Result<Option<L
         let matrix = read_table(state, name, "", rows)?;
         matrices.extend(matrix.map(|matrix| (name[MATRIX.len()..].to_owned(), matrix)));
     }
-    Ok(Some(Layers { users, items, weights, neighbours: read_neighbours(state, n_items)?, matrices }))
+    Ok(Some(Layers { users, items, weights, neighbours: read_neighbours(state, n_users, n_items)?, matrices }))
 }
 
 /// Epochs as text: every number as it is, to the last bit.

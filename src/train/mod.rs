@@ -1,7 +1,7 @@
 //! Training: a teacher learns vectors of full precision from the graph, a student turns them into layered codes.
 //!
 //! A training ([`training`]) holds out some interactions ([`measure`]), makes its parts from the options ([`model`]), fits a [`teacher`] and,
-//! where they help, averages it with neighbours, adds a layer per hop of propagation, takes signs of the layers, fits or trains them
+//! where they help, averages it with neighbours of items and of users, adds a layer per hop of propagation, takes signs of the layers, fits or trains them
 //! ([`student`]), and encodes. Models are one file each behind the two traits; what gradients need is in [`optim`], what is kept in [`state`].
 //!
 //! The same graph, options, seed and kernel give the same bits at any number of threads: random numbers are drawn on one

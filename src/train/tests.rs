@@ -224,12 +224,21 @@ fn pairs() -> Bipartite {
     Bipartite::from_edges(121, 81, &edges).unwrap()
 }
 
+/// Users who go in pairs, as [`pairs`] of items do.
+fn twins() -> Bipartite {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(6);
+    let pairs: Vec<(u32, u32)> = (0..60 * 14).map(|at| (2 * (at / 14), random::below(&mut rng, 80) as u32)).collect();
+    let edges: Vec<_> = pairs.iter().flat_map(|&(user, item)| [(user, item, 1.0), (user + 1, item, 1.0)]).collect();
+    Bipartite::from_edges(121, 81, &edges).unwrap()
+}
+
 #[test]
 fn what_is_kept_of_a_teacher_scores_as_it_did() {
-    let mut with_neighbours = 0;
+    let (mut with_neighbours, mut with_user_neighbours) = (0, 0);
     let graphs = every_model().into_iter().map(|(name, options)| (name, options, two_blocks()));
-    let paired = ("balanced, pairs".to_owned(), options(Preset::Balanced), pairs());
-    for (name, options, graph) in graphs.chain([paired]) {
+    let [paired, twins] = [("balanced, pairs", pairs()), ("balanced, twins", twins())]
+        .map(|(name, graph)| (name.to_owned(), options(Preset::Balanced), graph));
+    for (name, options, graph) in graphs.chain([paired, twins]) {
         let split = Holdout::split(&graph);
         let Trained { state, report, .. } = train(&graph, &options.set("refit", "off"), &()).unwrap();
         let part = |name: &str| state.parts.iter().find(|part| part.name == name);
@@ -260,6 +269,21 @@ fn what_is_kept_of_a_teacher_scores_as_it_did() {
                 at += count as usize;
             }
         }
+        if let (Some(counts), Some(nearest)) =
+            (part("teacher.user_neighbours.counts"), part("teacher.user_neighbours.users"))
+            && let (StateData::Integers(counts), StateData::Integers(nearest)) = (&counts.data, &nearest.data)
+        {
+            with_user_neighbours += 1;
+            let (weights, _) = floats("teacher.user_neighbours.weights");
+            let mut entries = nearest.iter().zip(weights);
+            for (user, &count) in counts.iter().enumerate() {
+                for (&other, weight) in entries.by_ref().take(count as usize) {
+                    for &item in split.trained.users().row(other as usize) {
+                        scores[user][item as usize] += f64::from(weight);
+                    }
+                }
+            }
+        }
         let recall_of = |score: &dyn Fn(usize, usize) -> f64| {
             let users: Vec<usize> = (0..121).filter(|&user| split.held.degree(user) > 0).collect();
             let shares = users.iter().map(|&user| {
@@ -276,7 +300,7 @@ fn what_is_kept_of_a_teacher_scores_as_it_did() {
         let recall = recall_of(&|user, item| scores[user][item]);
         assert!(report.teacher_recall.is_some_and(|told| (told - recall).abs() < 1e-9), "{name}: {recall} {report:?}");
     }
-    assert!(with_neighbours > 0);
+    assert!(with_neighbours > 0 && with_user_neighbours > 0);
 }
 
 #[test]

@@ -6,12 +6,12 @@ use super::checkpoint::{Checkpoints, Stage, Stand};
 use super::context::Context;
 use super::measure::holdout::Holdout;
 use super::measure::monitor::Monitor;
-use super::measure::search::{self, Fitted};
+use super::measure::search::{self, Fitted, Wanted};
 use super::measure::validation::Validation;
 use super::model::options::TrainOptions;
 use super::model::plan::{Coding, Plan};
 use super::model::report::TrainReport;
-use super::model::settings::{DISTILLED, SettingValue, TEACHER_NEIGHBOUR_REGULARISATION};
+use super::model::settings::{DISTILLED, SettingValue};
 use super::model::size::Size;
 use super::state::{TrainState, cuts};
 use super::student::{Tables, fold_in};
@@ -124,7 +124,7 @@ pub(crate) fn train_here(
     let (teacher, mut stand) = match known {
         Some(stand) => (search::chosen_again(&*teacher, &stand.chosen).unwrap_or(teacher), stand),
         None => {
-            let (teacher, stand) = taught(&context, teacher, search, neighbours)?;
+            let (teacher, stand) = taught(&context, teacher, search, &neighbours)?;
             stand.keep(checkpoints);
             (teacher, stand)
         }
@@ -133,13 +133,9 @@ pub(crate) fn train_here(
         settings.retain(|entry| entry.0 != *name);
         settings.push((name.clone(), SettingValue::Number(f64::from(*chosen))));
     }
-    if let Some((regularisation, weight)) = stand.beside {
-        settings.retain(|entry| entry.0 != TEACHER_NEIGHBOUR_REGULARISATION.name);
-        for (name, value) in
-            [(TEACHER_NEIGHBOUR_REGULARISATION.name, regularisation), ("teacher.neighbour_weight", weight)]
-        {
-            settings.push((name.to_owned(), SettingValue::Number(f64::from(value))));
-        }
+    for (name, value) in stand.added.settings() {
+        settings.retain(|entry| entry.0 != name);
+        settings.push((name.to_owned(), SettingValue::Number(f64::from(value))));
     }
     if stand.stage < Stage::Distilled {
         stand.layers.propagate(isa, context.graph, hops);
@@ -159,9 +155,7 @@ pub(crate) fn train_here(
         let context = Context { graph: whole, validation: &Validation::none(), ..context };
         if stand.stage < Stage::Retaught {
             stand.layers = teacher.refit(&context, stand.layers)?.layers;
-            if let Some((regularisation, weight)) = stand.beside {
-                stand.layers.add(Neighbours::fit(&context, regularisation)?, weight)?;
-            }
+            stand.layers.neighbours = Neighbours::fit(&context, stand.added)?;
             stand.stage = Stage::Retaught;
             stand.keep(checkpoints);
         }
@@ -220,15 +214,13 @@ fn taught(
     context: &Context<'_>,
     teacher: Box<dyn Teacher>,
     search: bool,
-    neighbours: Option<Vec<f32>>,
+    neighbours: &Wanted,
 ) -> Result<(Box<dyn Teacher>, Stand)> {
     let Fitted { teacher, layers, epochs, recall, chosen } = search::fit(context, teacher, search)?;
     let mut stand = Stand::taught(layers);
     (stand.teacher_epochs, stand.teacher_recall) = (epochs, recall);
     stand.chosen = chosen.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    if let Some(regularisations) = neighbours {
-        stand.beside = search::add_neighbours(context, &mut stand.layers, &mut stand.teacher_recall, &regularisations)?;
-    }
+    stand.added = search::add_neighbours(context, &mut stand.layers, &mut stand.teacher_recall, neighbours)?;
     Ok((teacher, stand))
 }
 

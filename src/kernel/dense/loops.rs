@@ -39,6 +39,8 @@ dispatch! {
     pub(crate) fn mixed_dot(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 = mixed_dot_body;
     /// `y += scale * (b + share (a - b))`.
     pub(crate) fn add_mixed(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) = add_mixed_body;
+    /// How many bits two rows of the same length have in common.
+    pub(crate) fn common(a: &[u64], b: &[u64]) -> u32 = common_body;
     /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
     pub(crate) fn adam(
         values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
@@ -76,6 +78,11 @@ fn adam_body<const FUSED: bool>(
         second[at] = v;
         values[at] -= step.rate * m / ((v * step.correct2).sqrt() + step.epsilon);
     }
+}
+
+#[inline(always)]
+fn common_body<const FUSED: bool>(a: &[u64], b: &[u64]) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a & b).count_ones()).sum()
 }
 
 #[inline(always)]
@@ -359,6 +366,9 @@ mod tests {
             for isa in Isa::available() {
                 let inner: f64 = a64.iter().zip(&b64).map(|(a, b)| a * b).sum();
                 prop_assert!((f64::from(dot(isa, &a, &b)) - inner).abs() < 1e-3);
+                let words: Vec<[u64; 2]> = a.iter().zip(&b).map(|(a, b)| [a, b].map(|x| f64::from(*x).to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+                let [x, y] = [0, 1].map(|at| words.iter().map(|pair| pair[at]).collect::<Vec<u64>>());
+                prop_assert_eq!(common(isa, &x, &y), words.iter().map(|[x, y]| (x & y).count_ones()).sum::<u32>());
                 prop_assert!((f64::from(sum_abs(isa, &a)) - a64.iter().map(|x| x.abs()).sum::<f64>()).abs() < 1e-3);
                 prop_assert_eq!(maximum(isa, &a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
                 let mut y = b.clone();

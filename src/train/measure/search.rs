@@ -5,7 +5,7 @@ use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::teacher::layers::Layers;
-use crate::train::teacher::{Fit, Neighbours, Teacher};
+use crate::train::teacher::{Added, Fit, ItemNeighbours, Neighbours, Teacher, UserNeighbours};
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;
@@ -13,8 +13,21 @@ const STEP: f32 = 2.0;
 pub(crate) const ENOUGH: usize = 1_500_000;
 /// Candidates at most.
 const CANDIDATES: usize = 4;
-/// How many times as much as factors the neighbours may weigh; both estimate the same zeros and ones.
+/// How many times as much as factors the neighbours of items may weigh; both estimate the same zeros and ones.
 const WEIGHTS: [f32; 7] = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0];
+/// How many times as much as factors those of users may.
+const USER_WEIGHTS: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+/// How many times as much as before those of items may weigh once those of users are there.
+const ITEM_WEIGHTS: [f32; 2] = [0.5, 2.0];
+/// What the neighbours of users have to gain, as a share: less is chance, and not worth the time of fitting codes to them.
+const GAIN: f64 = 1.01;
+
+/// Regularisations to choose from of each model of neighbours that may be added.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) items: Option<Vec<f32>>,
+    pub(crate) users: Option<Vec<f32>>,
+}
 
 /// A fitted teacher, with its recall at 20 on the held-out interactions.
 pub(crate) struct Fitted {
@@ -63,8 +76,9 @@ pub(crate) fn chosen_again(teacher: &dyn Teacher, chosen: &[(String, f32)]) -> O
     None
 }
 
-/// Adds to a teacher's scores those of neighbours, with the one of some `regularisations` and the weight that give the best recall on the held-out
-/// interactions; returns both. Where none gains, the layers stay as they are. `recall` is that of the layers, and then of the sum.
+/// Adds to a teacher's scores those of neighbours, each model with the one of some regularisations and the weight that give the best recall on the held-out
+/// interactions: first those of items, then those of users beside them. Returns what was added; where none gains, the layers stay as they are.
+/// `recall` is that of the layers, and then of the sum.
 ///
 /// # Errors
 /// `Cancelled`.
@@ -72,23 +86,65 @@ pub(crate) fn add_neighbours(
     context: &Context<'_>,
     layers: &mut Layers,
     recall: &mut Option<f64>,
-    regularisations: &[f32],
-) -> Result<Option<(f32, f32)>> {
-    let Some(alone) = *recall else { return Ok(None) };
-    let models = Neighbours::fit_each(context, regularisations)?;
-    let mut best = (alone, None);
-    for (at, neighbours) in models.iter().enumerate() {
-        let (users, items) = layers.joined();
-        let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), neighbours, &WEIGHTS)?;
-        for (recall, weight) in recalls.into_iter().zip(WEIGHTS).filter(|(recall, _)| recall.is_finite()) {
-            if recall > best.0 {
-                best = (recall, Some((at, weight)));
+    wanted: &Wanted,
+) -> Result<Added> {
+    let mut added = Added::default();
+    let Some(mut best) = *recall else { return Ok(added) };
+    let mut neighbours = Neighbours::default();
+    let (users, items) = layers.joined();
+    let recalls = |neighbours: &Neighbours, weights: &[(f32, f32)]| {
+        context.validation.recall_of_sums(context, 20, (&users, &items), neighbours, weights)
+    };
+    if let Some(regularisations) = &wanted.items {
+        let weights = WEIGHTS.map(|weight| (weight, 0.0));
+        for (model, &regularisation) in
+            ItemNeighbours::fit_each(context, regularisations)?.into_iter().zip(regularisations)
+        {
+            let tried = Neighbours { items: Some(model), users: None };
+            let found = best_of(&recalls(&tried, &weights)?, &weights);
+            if let Some((recall, (weight, _))) = found.filter(|found| found.0 > best) {
+                (best, added.items, neighbours) = (recall, Some((regularisation, weight)), tried);
             }
         }
     }
-    let Some((at, weight)) = best.1 else { return Ok(None) };
-    *recall = Some(best.0);
-    let chosen = models.into_iter().nth(at);
-    chosen.map_or(Ok(()), |neighbours| layers.add(neighbours, weight))?;
-    Ok(Some((regularisations[at], weight)))
+    if let Some(regularisations) = &wanted.users {
+        let weight = added.items.map_or(0.0, |(_, weight)| weight);
+        let weights = USER_WEIGHTS.map(|other| (weight, other));
+        let mut least = GAIN * best;
+        for (model, &regularisation) in
+            UserNeighbours::fit_each(context, regularisations)?.into_iter().zip(regularisations)
+        {
+            let before = neighbours.users.replace(model);
+            let found = best_of(&recalls(&neighbours, &weights)?, &weights);
+            match found.filter(|found| found.0 > least) {
+                Some((recall, (_, weight))) => {
+                    (least, best, added.users) = (recall, recall, Some((regularisation, weight)));
+                }
+                None => neighbours.users = before,
+            }
+        }
+        if let (Some((_, of_items)), Some((_, of_users))) = (&mut added.items, added.users) {
+            let weights = ITEM_WEIGHTS.map(|times| (times * *of_items, of_users));
+            if let Some((recall, (weight, _))) =
+                best_of(&recalls(&neighbours, &weights)?, &weights).filter(|found| found.0 > best)
+            {
+                (best, *of_items) = (recall, weight);
+            }
+        }
+    }
+    drop((users, items));
+    if let (Some((_, weight)), Some(model)) = (added.items, neighbours.items.take()) {
+        layers.neighbours.items = Some(model.scaled(weight)?);
+    }
+    if let (Some((_, weight)), Some(model)) = (added.users, neighbours.users.take()) {
+        layers.neighbours.users = Some(model.scaled(weight)?);
+    }
+    *recall = Some(best);
+    Ok(added)
+}
+
+/// The best recall and the weights that gave it.
+fn best_of(recalls: &[f64], weights: &[(f32, f32)]) -> Option<(f64, (f32, f32))> {
+    let found = recalls.iter().copied().zip(weights.iter().copied()).filter(|(recall, _)| recall.is_finite());
+    found.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }

@@ -61,8 +61,8 @@ impl Validation {
         Ok(self.recalls(context, k, users, items, |_, scores, recall| recall(scores))?.first().copied())
     }
 
-    /// As [`Validation::recall`] of the inner products plus each of the `weights` times the scores of `neighbours`: one recall a weight, none
-    /// when nothing is held out.
+    /// As [`Validation::recall`] of the inner products plus the scores of `neighbours`, those of items and those of users times each pair of `weights`: one
+    /// recall a pair, none when nothing is held out.
     ///
     /// # Errors
     /// `Cancelled`.
@@ -72,14 +72,22 @@ impl Validation {
         k: usize,
         (users, items): (&Matrix, &Matrix),
         neighbours: &Neighbours,
-        weights: &[f32],
+        weights: &[(f32, f32)],
     ) -> Result<Vec<f64>> {
+        let isa = context.isa;
+        let history = |user: u32| context.graph.users().row(user as usize);
         self.recalls(context, k, users, items, |user, scores, recall| {
-            let (mut added, mut sums) = (vec![0.0; scores.len()], vec![0.0; scores.len()]);
-            neighbours.add_scores(self.seen(user), |item| Some(item as usize), &mut added);
-            for &weight in weights {
+            let [mut by_items, mut by_users, mut sums] = [(); 3].map(|()| vec![0.0; scores.len()]);
+            if let Some(model) = &neighbours.items {
+                model.add_scores(history(user), |item| Some(item as usize), &mut by_items);
+            }
+            if let Some(model) = &neighbours.users {
+                model.add_scores(user, history, |item| Some(item as usize), &mut by_users);
+            }
+            for &(of_items, of_users) in weights {
                 sums.copy_from_slice(scores);
-                add_scaled(context.isa, &mut sums, weight, &added);
+                add_scaled(isa, &mut sums, of_items, &by_items);
+                add_scaled(isa, &mut sums, of_users, &by_users);
                 recall(&mut sums);
             }
         })

@@ -9,7 +9,7 @@ use super::size::Size;
 use crate::error::{Error, Result};
 use crate::train::measure::search::ENOUGH;
 
-/// Neighbours' weights of an item.
+/// Neighbours' weights of a node.
 const NEIGHBOURS: f64 = 128.0;
 /// Sweeps of a teacher's refit, as a share of its sweeps; sweeps of a student's.
 const REFIT: (f64, f64) = (0.34, 0.5);
@@ -107,18 +107,21 @@ impl Work {
         self.users + self.items
     }
 
+    /// Nodes that are predicted from neighbours.
+    fn predicted(&self) -> f64 {
+        let on = |setting, nodes| if self.is_on(setting) { nodes } else { 0.0 };
+        on(&settings::TEACHER_NEIGHBOURS, self.items) + on(&settings::TEACHER_USER_NEIGHBOURS, self.users)
+    }
+
     fn factors(&self) -> f64 {
         self.number(&settings::TEACHER_FACTORS).unwrap_or(64.0)
     }
 
-    /// Bytes where most is held, while codes are fitted: edges of both graphs from both sides, vectors of the teacher, neighbours twice with their sums
-    /// over items, code vectors, lists three times.
+    /// Bytes where most is held, while codes are fitted: edges of both graphs from both sides, vectors of the teacher, neighbours twice with sums over their
+    /// interactions, code vectors, lists three times.
     fn bytes(&self) -> f64 {
         let edges = 2.0 * 8.0 * self.edges;
-        let neighbours = match self.is_on(&settings::TEACHER_NEIGHBOURS) {
-            true => self.items * (2.0 * 8.0 * NEIGHBOURS + 4.0 * self.bits),
-            false => 0.0,
-        };
+        let neighbours = self.predicted() * (2.0 * 8.0 * NEIGHBOURS + 4.0 * self.bits);
         // Those trained by gradients hold two moments and a gradient of every weight.
         let copies = if self.number(&settings::TEACHER_EPOCHS).is_some() { 6.0 } else { 1.0 };
         // Crosses are two tables more of the same size.
@@ -146,10 +149,8 @@ impl Work {
             (None, Some(epochs)) => epochs * (self.edges + self.nodes()) * d * 1e-8,
             (None, None) => 0.0,
         };
-        let neighbours = match self.is_on(&settings::TEACHER_NEIGHBOURS) {
-            true => (1.0 + refits) * self.items * (2e-4 + 4e-6 * self.edges / self.items.max(1.0)),
-            false => 0.0,
-        };
+        let shared = 4e-6 * self.edges * self.predicted() / self.nodes().max(1.0);
+        let neighbours = (1.0 + refits) * (2e-4 * self.predicted() + shared);
         let list = self.number(&settings::STUDENT_LIST).unwrap_or(0.0).min(self.items);
         let student = match self.number(&settings::STUDENT_SWEEPS) {
             Some(sweeps) => {

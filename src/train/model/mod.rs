@@ -73,7 +73,7 @@ named! {
     /// What is trained: a teacher, a student, and the settings they are known with. Each part can be replaced, and each setting changed, by
     /// [`TrainOptions`](super::TrainOptions).
     pub enum Model ("model") {
-        /// kithdb's own: implicit ALS and sparse neighbours, codes fitted to their scores bit by bit, settings read off the graph. The default.
+        /// kithdb's own: implicit ALS with sparse neighbours of items and of users, codes fitted to their scores bit by bit, settings read off the graph. The default.
         Recipe = "recipe",
         /// BiGeaR (Chen et al., KDD 2022): LightGCN with weighted layers as teacher; signs of every layer, distilled by lists.
         Bigear = "bigear",

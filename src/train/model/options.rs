@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub enum Preset {
     /// Seconds for a million interactions: a short teacher and codes fitted once.
     Fast,
-    /// A minute or a few for a million interactions: a longer teacher, averaged with neighbours where that gains on held-out interactions,
+    /// A minute or a few for a million interactions: a longer teacher, averaged with neighbours of items and of users where each gains on held-out interactions,
     /// then all learned anew from all of them.
     Balanced,
     /// Some minutes for a million interactions: more of everything.

@@ -12,8 +12,8 @@ pub(crate) struct Recipe {
     pub(crate) student: Discrete,
     /// Whether neighbours' scores are added to the teacher's, unless the caller says.
     pub(crate) has_neighbours: bool,
-    /// Regularisation of the neighbours.
-    pub(crate) neighbours: f32,
+    /// Regularisation of the neighbours of items and of those of users.
+    pub(crate) neighbours: (f32, f32),
 }
 
 impl Recipe {
@@ -43,7 +43,8 @@ impl Recipe {
         };
         let student = Discrete { sweeps, list, emphasis: 0.4 };
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
-        let degree = size.edges as f32 / size.touched.max(1) as f32;
-        Recipe { teacher, student, has_neighbours: !is_fast, neighbours: 10.0 + 1.5 * degree }
+        let ridge = |nodes: usize| 10.0 + 1.5 * size.edges as f32 / nodes.max(1) as f32;
+        let neighbours = (ridge(size.touched), ridge(size.users));
+        Recipe { teacher, student, has_neighbours: !is_fast, neighbours }
     }
 }

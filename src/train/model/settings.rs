@@ -119,6 +119,8 @@ settings! {
 
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
     TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";
+    TEACHER_USER_NEIGHBOURS = "teacher.user_neighbours", Domain::Switch, "discrete student: add those of a linear model of users on users, where that gains on held-out interactions";
+    TEACHER_USER_NEIGHBOUR_REGULARISATION = "teacher.user_neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";
 
     STUDENT_EPOCHS = "student.epochs", Domain::Count(1, 100_000), "bigear, bincf: passes over the training data";
     STUDENT_PATIENCE = "student.patience", Domain::Count(1, 100_000), "bigear, bincf: validations without a gain before stopping";

@@ -9,16 +9,16 @@ use crate::train::model::recipe::Recipe;
 use crate::train::model::settings::{self, Setting, SettingValue};
 use crate::train::model::size::Size;
 use crate::train::student::Discrete;
-use crate::train::teacher::ImplicitAls;
+use crate::train::teacher::{Added, ImplicitAls};
 
 /// The models of a training whose rows can be fitted again: implicit ALS, neighbours beside it or not, and codes by discrete descent. A child keeps
 /// all of it, the width of the factors included, which the recipe would take from the size of the graph: what is chosen on held-out interactions
-/// cannot be chosen again by a child of a training that has seen them. Two choices are made again by what nobody has seen (`rechoose.rs`).
+/// cannot be chosen again by a child of a training that has seen them. Some choices are made again by what nobody has seen (`rechoose.rs`).
 #[derive(Clone, Debug)]
 pub(crate) struct Choices {
     pub(crate) teacher: ImplicitAls,
-    /// Regularisation and weight of the neighbours, where they are added to the teacher.
-    pub(crate) neighbours: Option<(f32, f32)>,
+    /// The neighbours that are added to the teacher.
+    pub(crate) added: Added,
     pub(crate) student: Discrete,
     /// Whether codes are the student's, and not those it starts from.
     pub(crate) is_distilled: bool,
@@ -53,11 +53,10 @@ impl Choices {
             list: count(&settings::STUDENT_LIST)?,
             emphasis: float(&settings::STUDENT_EMPHASIS)?,
         };
-        let weight = number(NEIGHBOUR_WEIGHT).map(|weight| weight as f32);
-        let neighbours = float(&settings::TEACHER_NEIGHBOUR_REGULARISATION).zip(weight);
+        let added = Added::of(|name| number(name).map(|number| number as f32));
         Some(Choices {
             teacher,
-            neighbours,
+            added,
             student,
             is_distilled: !settings.contains(&(settings::DISTILLED.to_owned(), SettingValue::Switch(false))),
             seed: options.seed,
@@ -66,20 +65,19 @@ impl Choices {
         })
     }
 
-    /// With the two that are chosen again as a training that stands there chose them.
+    /// With those that are chosen again as a training that stands there chose them.
     pub(super) fn made_so(&self, stand: &Stand) -> Choices {
         let regularisation = stand.chosen.iter().find(|(name, _)| name == settings::TEACHER_REGULARISATION.name);
         let regularisation = regularisation.map_or(self.teacher.regularisation, |(_, value)| *value);
         let teacher = ImplicitAls { regularisation, ..self.teacher.clone() };
-        Choices { teacher, neighbours: stand.beside, ..self.clone() }
+        Choices { teacher, added: stand.added, ..self.clone() }
     }
 
     /// The `known` settings of a training with those that these are in place of its own.
     pub(crate) fn kept(&self, known: &[(String, SettingValue)]) -> Vec<(String, SettingValue)> {
-        let own = |name: &str| match name {
-            NEIGHBOUR_WEIGHT => self.neighbours.map(|(_, weight)| weight),
-            name if name == settings::TEACHER_REGULARISATION.name => Some(self.teacher.regularisation),
-            _ => None,
+        let own = |name: &str| match name == settings::TEACHER_REGULARISATION.name {
+            true => Some(self.teacher.regularisation),
+            false => self.added.settings().find(|entry| entry.0 == name).map(|entry| entry.1),
         };
         let kept = |(name, value): &(String, SettingValue)| {
             let value = own(name).map_or_else(|| value.clone(), |own| SettingValue::Number(f64::from(own)));
@@ -93,6 +91,3 @@ impl Choices {
         Recipe::new(options, Size::of(graph)).teacher.regularisation
     }
 }
-
-/// The choice that says how much neighbours weigh; no setting, since no caller makes it.
-pub(super) const NEIGHBOUR_WEIGHT: &str = "teacher.neighbour_weight";

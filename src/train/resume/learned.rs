@@ -19,8 +19,8 @@ pub(crate) struct Learned {
     pub(super) users: Matrix,
     /// Factors of items.
     pub(super) items: Matrix,
-    /// The neighbours, times their weight.
-    pub(super) neighbours: Option<Neighbours>,
+    /// The neighbours, times their weights.
+    pub(super) neighbours: Neighbours,
     pub(super) tables: Tables,
 }
 
@@ -38,23 +38,17 @@ impl Learned {
         let Some(taught) = Taught::read(state, known.0, known.1)? else { return Ok(None) };
         let Some(tables) = Tables::read(state, (shape.widths(), shape.weights()), known)? else { return Ok(None) };
         let (users, items, neighbours) = taught.into_parts();
-        let fits = users.cols() == choices.teacher.factors && neighbours.is_some() == choices.neighbours.is_some();
+        let fits = users.cols() == choices.teacher.factors && neighbours.are(choices.added);
         Ok(fits.then_some(Learned { users, items, neighbours, tables }))
     }
 
     /// With rows for nodes that came since: zeros, as of a node nothing is known of.
     pub(super) fn grown(self, n_users: usize, n_items: usize) -> Result<Learned> {
         let Learned { users, items, neighbours, tables } = self;
-        let grown = match neighbours {
-            Some(neighbours) if items.rows() < n_items => {
-                Some(Neighbours::replaced(&neighbours.by_item(), n_items, &[], &[])?)
-            }
-            same => same,
-        };
         Ok(Learned {
             users: users.grown(n_users, 0.0),
             items: items.grown(n_items, 0.0),
-            neighbours: grown,
+            neighbours: neighbours.grown(n_users, n_items)?,
             tables: tables.grown(n_users, n_items),
         })
     }

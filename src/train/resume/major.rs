@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::minor::{Rows, weighed};
 use super::rechoose::rechoose;
 use super::started::{start, take};
 use super::{Choices, Learned};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
-use crate::graph::Bipartite;
+use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::Isa;
 use crate::train::checkpoint::{Checkpoints, Stage, Stand};
 use crate::train::context::Context;
@@ -18,7 +19,7 @@ use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::student::{Tables, fold_in};
 use crate::train::teacher::layers::Layers;
-use crate::train::teacher::{ImplicitAls, Neighbours};
+use crate::train::teacher::{Column, ImplicitAls, ItemNeighbours, UserNeighbours};
 
 /// Sweeps of the teacher. From factors that were nearly right, one sweep moves them most of the way.
 const TEACHER_SWEEPS: usize = 1;
@@ -33,8 +34,8 @@ pub(crate) struct Resumed {
     pub(crate) choices: Choices,
 }
 
-/// Goes on from what was `learned` of `before` with all of `graph`: the two choices that what came since can tell of, given the regularisation that is the `rule` for
-/// such a graph; sweeps of the teacher, the neighbours of items that were `touched`, rising, or are predicted from
+/// Goes on from what was `learned` of `before` with all of `graph`: the choices that what came since can tell of, given the regularisation that is the `rule` for
+/// such a graph; sweeps of the teacher, the neighbours of rows that were `touched` or are predicted from
 /// others now, a sweep of the student from the codes there are, and the fold-in map anew. Nothing is held out. It goes on from what `checkpoints` has of the
 /// same.
 ///
@@ -44,7 +45,7 @@ pub(crate) fn major(
     (before, graph): (&Bipartite, &Bipartite),
     (choices, rule): (&Choices, f32),
     mut learned: Learned,
-    touched: &[u32],
+    touched: &Rows<'_>,
     planes: u32,
     (monitor, checkpoints): (&dyn Monitor, &dyn Checkpoints),
 ) -> Result<Resumed> {
@@ -58,7 +59,7 @@ pub(crate) fn major(
             let choices = rechoose((before, graph), choices, &mut learned, rule, monitor)?;
             let (layers, tables) = taught(&context, &choices, learned.grown(nodes.0, nodes.1)?, touched)?;
             let chosen = vec![(TEACHER_REGULARISATION.name.to_owned(), choices.teacher.regularisation)];
-            let stand = Stand { chosen, beside: choices.neighbours, ..Stand::taught(layers) };
+            let stand = Stand { chosen, added: choices.added, ..Stand::taught(layers) };
             stand.keep(checkpoints);
             (stand, tables)
         }
@@ -88,22 +89,37 @@ pub(crate) fn major(
 }
 
 /// A sweep of the teacher and the neighbours that moved; the tables as they were.
-fn taught(context: &Context<'_>, choices: &Choices, mut learned: Learned, touched: &[u32]) -> Result<(Layers, Tables)> {
+fn taught(
+    context: &Context<'_>,
+    choices: &Choices,
+    mut learned: Learned,
+    touched: &Rows<'_>,
+) -> Result<(Layers, Tables)> {
     let graph = context.graph;
     sweep(context, &choices.teacher, &mut learned)?;
-    if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
-        let by_item = neighbours.by_item();
-        drop(neighbours);
-        let moved =
-            |item: u32, near: &[u32]| touched.binary_search(&item).is_ok() || by_item.row(item as usize) != near;
-        let items: Vec<u32> = (0..graph.n_items() as u32).collect();
-        let fitted = Neighbours::columns(context, &items, regularisation, moved)?;
-        // An item that lost its last interaction is predicted from nothing.
-        let has_changed =
-            |(item, column): &(u32, Vec<(u32, f32)>)| !column.is_empty() || graph.items().degree(*item as usize) == 0;
-        let (items, mut columns): (Vec<u32>, Vec<_>) = items.into_iter().zip(fitted).filter(has_changed).unzip();
-        columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
-        learned.neighbours = Some(Neighbours::replaced(&by_item, graph.n_items(), &items, &columns)?);
+    // A row that lost its last edge is predicted from nothing.
+    let changed = |fitted: Vec<Column>, edges: &Csr| -> (Vec<u32>, Vec<Column>) {
+        let has_changed = |(row, column): &(u32, Column)| !column.is_empty() || edges.degree(*row as usize) == 0;
+        (0..).zip(fitted).filter(has_changed).unzip()
+    };
+    let moved = |touched: &[u32], known: &Csr, row: u32, near: &[u32]| {
+        touched.binary_search(&row).is_ok() || known.row(row as usize) != near
+    };
+    if let (Some((regularisation, weight)), Some(model)) = (choices.added.items, learned.neighbours.items.take()) {
+        let by_item = model.by_item();
+        drop(model);
+        let all: Vec<u32> = (0..graph.n_items() as u32).collect();
+        let wanted = |item: u32, near: &[u32]| moved(touched.items, &by_item, item, near);
+        let fitted = ItemNeighbours::columns(context, &all, regularisation, wanted)?;
+        let (items, columns) = changed(weighed(fitted, weight), graph.items());
+        learned.neighbours.items = Some(ItemNeighbours::replaced(&by_item, graph.n_items(), &items, &columns)?);
+    }
+    if let (Some((regularisation, weight)), Some(model)) = (choices.added.users, &mut learned.neighbours.users) {
+        let all: Vec<u32> = (0..graph.n_users() as u32).collect();
+        let wanted = |user: u32, near: &[u32]| moved(touched.users, model.weights(), user, near);
+        let fitted = UserNeighbours::columns(context, &all, regularisation, wanted)?;
+        let (users, columns) = changed(weighed(fitted, weight), graph.users());
+        *model = model.replaced(graph.n_users(), &users, &columns)?;
     }
     let (layers, tables) = learned.into_parts();
     match layers.is_finite() {

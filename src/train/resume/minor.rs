@@ -7,7 +7,7 @@ use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::train::context::Context;
 use crate::train::measure::monitor::Monitor;
-use crate::train::teacher::{ImplicitAls, Neighbours};
+use crate::train::teacher::{Column, ImplicitAls, ItemNeighbours, UserNeighbours};
 
 /// What rows are fitted again.
 pub(crate) struct Rows<'a> {
@@ -18,7 +18,7 @@ pub(crate) struct Rows<'a> {
 }
 
 /// Fits the touched `rows` again to `graph`, those of nodes that came since `learned` included: users' factors to the items', items' to the users',
-/// users' once more, since some of their items may be new; the neighbours of the items; then the codes. No other row changes by a bit. Nothing is
+/// users' once more, since some of their items may be new; the neighbours of both; then the codes. No other row changes by a bit. Nothing is
 /// held out and nothing is chosen. Where the codes are those that a student starts from, so are those of the rows. The cost follows the rows, but for Gram matrices and sums over all nodes: O(rows (bits (bits + list) +
 /// width nodes + neighbours^3) + nodes (bits + width)^2).
 ///
@@ -44,12 +44,17 @@ pub(crate) fn minor(
     let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
     context.monitor.phase("teacher", 4);
     factors(&context, &choices.teacher, &mut learned, rows)?;
-    if let (Some((regularisation, weight)), Some(neighbours)) = (choices.neighbours, learned.neighbours.take()) {
-        let mut columns = Neighbours::columns(&context, rows.items, regularisation, |_, _| true)?;
-        columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
-        let by_item = neighbours.by_item();
-        drop(neighbours);
-        learned.neighbours = Some(Neighbours::replaced(&by_item, graph.n_items(), rows.items, &columns)?);
+    let all = |_: u32, _: &[u32]| true;
+    if let (Some((regularisation, weight)), Some(model)) = (choices.added.items, learned.neighbours.items.take()) {
+        let columns = ItemNeighbours::columns(&context, rows.items, regularisation, all)?;
+        let by_item = model.by_item();
+        drop(model);
+        let columns = weighed(columns, weight);
+        learned.neighbours.items = Some(ItemNeighbours::replaced(&by_item, graph.n_items(), rows.items, &columns)?);
+    }
+    if let (Some((regularisation, weight)), Some(model)) = (choices.added.users, &mut learned.neighbours.users) {
+        let columns = weighed(UserNeighbours::columns(&context, rows.users, regularisation, all)?, weight);
+        *model = model.replaced(graph.n_users(), rows.users, &columns)?;
     }
     context.monitor.advance(4);
     let (teacher, mut tables) = learned.into_parts();
@@ -67,6 +72,12 @@ pub(crate) fn minor(
     let recoded = Recoded::of(&tables, rows.users, rows.items, planes)?;
     tables.item_scales = plain;
     Ok((Learned::of(teacher, tables), recoded))
+}
+
+/// Columns times the weight of their model.
+pub(super) fn weighed(mut columns: Vec<Column>, weight: f32) -> Vec<Column> {
+    columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
+    columns
 }
 
 /// Solves the factors of the rows.

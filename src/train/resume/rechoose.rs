@@ -8,7 +8,7 @@ use crate::train::context::Context;
 use crate::train::measure::holdout::Holdout;
 use crate::train::measure::monitor::Monitor;
 use crate::train::measure::validation::Validation;
-use crate::train::teacher::ImplicitAls;
+use crate::train::teacher::{ImplicitAls, Neighbours};
 
 /// Users looked at, at most.
 const USERS: usize = 4000;
@@ -21,7 +21,7 @@ const LESS: f32 = 0.5;
 /// What another choice has to gain, as a share: less is chance.
 const GAIN: f64 = 1.005;
 
-/// Makes two choices again of a training whose graph has grown from `before` to `after`: how much the neighbours weigh, and, of a teacher that is regularised more
+/// Makes choices again of a training whose graph has grown from `before` to `after`: how much the neighbours of items and of users weigh, and, of a teacher that is regularised more
 /// than `rule`, as is right where there is little to learn from, whether half of it is enough. What came since is measured on, before anything has
 /// learned from it: unlike interactions that were held out of a training whose children have seen them by now.
 /// O(users items width), and two sweeps where there is a regularisation to choose.
@@ -50,10 +50,8 @@ pub(super) fn rechoose(
             let mut items = learned.items.clone();
             teacher.solve(&context, before.users(), &items, &mut users)?;
             teacher.solve(&context, before.items(), &users, &mut items)?;
-            let recalls = match &learned.neighbours {
-                Some(neighbours) => validation.recall_of_sums(&context, 20, (&users, &items), neighbours, &[1.0])?,
-                None => validation.recall(&context, 20, &users, &items)?.into_iter().collect(),
-            };
+            let neighbours = &learned.neighbours;
+            let recalls = validation.recall_of_sums(&context, 20, (&users, &items), neighbours, &[(1.0, 1.0)])?;
             Ok(recalls.first().copied().unwrap_or(0.0))
         };
         let less = LESS * choices.teacher.regularisation;
@@ -61,15 +59,25 @@ pub(super) fn rechoose(
             chosen.teacher.regularisation = less;
         }
     }
-    if let (Some((_, weight)), Some(neighbours)) = (&mut chosen.neighbours, learned.neighbours.take()) {
+    let times = |neighbours: &Neighbours, weights: [(f32, f32); TIMES.len()]| -> Result<f32> {
         let vectors = (&learned.users, &learned.items);
-        let recalls = validation.recall_of_sums(&context, 20, vectors, &neighbours, &TIMES)?;
+        let recalls = validation.recall_of_sums(&context, 20, vectors, neighbours, &weights)?;
         let own = TIMES.iter().zip(&recalls).find(|(times, _)| **times == 1.0).map_or(0.0, |(_, &recall)| recall);
         let best = TIMES.into_iter().zip(recalls).max_by(|a, b| a.1.total_cmp(&b.1));
-        let times = best.filter(|&(_, recall)| recall > GAIN * own).map_or(1.0, |(times, _)| times);
+        Ok(best.filter(|&(_, recall)| recall > GAIN * own).map_or(1.0, |(times, _)| times))
+    };
+    let mut neighbours = std::mem::take(&mut learned.neighbours);
+    if let (Some((_, weight)), true) = (&mut chosen.added.items, neighbours.items.is_some()) {
+        let times = times(&neighbours, TIMES.map(|times| (times, 1.0)))?;
         *weight *= times;
-        learned.neighbours = Some(neighbours.scaled(times)?);
+        neighbours.items = neighbours.items.map(|model| model.scaled(times)).transpose()?;
     }
+    if let (Some((_, weight)), true) = (&mut chosen.added.users, neighbours.users.is_some()) {
+        let times = times(&neighbours, TIMES.map(|times| (1.0, times)))?;
+        *weight *= times;
+        neighbours.users = neighbours.users.map(|model| model.scaled(times)).transpose()?;
+    }
+    learned.neighbours = neighbours;
     Ok(chosen)
 }
 
@@ -88,7 +96,7 @@ mod tests {
     use crate::train::model::options::{Preset, TrainOptions};
     use crate::train::optim::random::below;
     use crate::train::student::Tables;
-    use crate::train::teacher::{Neighbours, Teacher};
+    use crate::train::teacher::{Added, ItemNeighbours, Teacher};
 
     /// Users of four tastes and the items of theirs, mostly: first seven in ten of what they have, then all of it.
     fn grown() -> (Bipartite, Bipartite) {
@@ -116,21 +124,21 @@ mod tests {
         let teacher =
             ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: rule, exponent: 1.0 };
         let layers = teacher.fit(&context).unwrap().layers;
-        let good = Neighbours::fit(&context, 20.0).unwrap();
+        let good = ItemNeighbours::fit(&context, 20.0).unwrap();
         let noise: Vec<Vec<(u32, f32)>> = (0..120).map(|item| vec![((item * 7 + 1) % 120, 3.0)]).collect();
         let items: Vec<u32> = (0..120).collect();
-        let bad = Neighbours::replaced(&good.by_item(), 120, &items, &noise).unwrap();
+        let bad = ItemNeighbours::replaced(&good.by_item(), 120, &items, &noise).unwrap();
         for (neighbours, lighter) in [(good, false), (bad, true)] {
             let mut learned = Learned {
                 users: layers.users[0].clone(),
                 items: layers.items[0].clone(),
-                neighbours: Some(neighbours),
+                neighbours: Neighbours { items: Some(neighbours), users: None },
                 tables: Tables::rotated(&context, &layers, &[64]),
             };
             let student = crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 };
             let choices = Choices {
                 teacher: teacher.clone(),
-                neighbours: Some((20.0, 1.0)),
+                added: Added { items: Some((20.0, 1.0)), users: None },
                 student,
                 is_distilled: true,
                 seed: 1,
@@ -138,7 +146,7 @@ mod tests {
                 half_life: None,
             };
             let chosen = rechoose((&before, &after), &choices, &mut learned, rule, &()).unwrap();
-            let weight = chosen.neighbours.unwrap().1;
+            let weight = chosen.added.items.unwrap().1;
             assert_eq!(weight < 1.0, lighter, "{weight}");
             assert_eq!(chosen.teacher.regularisation, rule, "there is nothing to choose at the rule's");
         }

@@ -4,7 +4,7 @@ pub(crate) mod cuts;
 pub(crate) mod taught;
 
 use kithdb_storage::State;
-use taught::{COUNTS, NEIGHBOURS, WEIGHTS};
+use taught::LISTS;
 
 use crate::error::Result;
 use crate::graph::Bipartite;
@@ -21,8 +21,6 @@ const OF_USERS: [&str; 6] = [
 ];
 const OF_ITEMS: [&str; 5] =
     ["teacher.items", "teacher.cross1.items", "teacher.cross2.items", "student.items", "student.item_scales"];
-/// Arrays with a list an item, and how long each list is.
-const LISTS: [&str; 2] = [NEIGHBOURS, WEIGHTS];
 /// What names the rows of these that are stored, where those are not all.
 pub(crate) const USERS: &str = "rows.users";
 pub(crate) const ITEMS: &str = "rows.items";
@@ -81,9 +79,10 @@ impl TrainState {
         self
     }
 
-    /// How many elements each item has in an array that holds a list an item; `None` of one that does not.
+    /// How many elements each node has in an array that holds a list a node; `None` of one that does not.
     pub(crate) fn lengths(&self, name: &str) -> Option<&[u32]> {
-        let counts = LISTS.contains(&name).then(|| self.parts.iter().find(|part| part.name == COUNTS))??;
+        let [counts, ..] = LISTS.into_iter().find(|[_, lists @ ..]| lists.contains(&name))?;
+        let counts = self.parts.iter().find(|part| part.name == counts)?;
         match &counts.data {
             StateData::Integers(counts) => Some(counts),
             StateData::Floats(_) => None,

@@ -1,30 +1,32 @@
 //! A teacher as a generation keeps it.
 
-use std::borrow::Cow;
-
 use kithdb_storage::State;
 
 use super::{ITEMS, StateData, TrainState, USERS, read_table};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
-use crate::train::teacher::Neighbours;
 use crate::train::teacher::layers::Layers;
+use crate::train::teacher::{ItemNeighbours, Neighbours, UserNeighbours};
 
-/// How many items each item predicts, which, and with which weights.
-pub(crate) const COUNTS: &str = "teacher.neighbours.counts";
-pub(crate) const NEIGHBOURS: &str = "teacher.neighbours.items";
-pub(crate) const WEIGHTS: &str = "teacher.neighbours.weights";
+/// Of a model of neighbours: how many weights each row has, whom they are of, and what they are. The rows of the first hold what an item predicts, those
+/// of the second what a user is predicted from.
+const OF_ITEMS: [&str; 3] = ["teacher.neighbours.counts", "teacher.neighbours.items", "teacher.neighbours.weights"];
+const OF_USERS: [&str; 3] =
+    ["teacher.user_neighbours.counts", "teacher.user_neighbours.users", "teacher.user_neighbours.weights"];
+
+/// The arrays with a list a node, how long each list is before them.
+pub(super) const LISTS: [[&str; 3]; 2] = [OF_ITEMS, OF_USERS];
 
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///
 /// Its arrays are `teacher.users` and `teacher.items`, a row per node that `rows.users` and `rows.items` name, per node where there are no such
 /// arrays, and, of the neighbours, `teacher.neighbours.counts`, how many items each
-/// item predicts, `.items`, which, and `.weights`.
+/// item predicts, `.items`, which, and `.weights`, and `teacher.user_neighbours.counts`, from how many users each user is predicted, `.users` and `.weights`.
 pub(crate) struct Taught {
     users: Matrix,
     items: Matrix,
-    neighbours: Option<Neighbours>,
+    neighbours: Neighbours,
 }
 
 impl Taught {
@@ -38,11 +40,10 @@ impl Taught {
     pub(crate) fn save(self, state: &mut TrainState) {
         state.push("teacher.users", self.users);
         state.push("teacher.items", self.items);
-        if let Some(neighbours) = self.neighbours {
-            let (counts, items, weights) = neighbour_lists(&neighbours);
-            state.push_row(COUNTS, StateData::Integers(counts));
-            state.push_row(NEIGHBOURS, StateData::Integers(items.to_vec()));
-            state.push_row(WEIGHTS, StateData::Floats(weights.into_owned()));
+        for ([counts, near, values], weights) in weight_lists(&self.neighbours) {
+            state.push_row(counts, StateData::Integers(weights.degrees()));
+            state.push_row(near, StateData::Integers(weights.targets().to_vec()));
+            state.push_row(values, StateData::Floats(weights.values().unwrap_or_default().to_vec()));
         }
     }
 
@@ -56,11 +57,11 @@ impl Taught {
         let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
             return Ok(None);
         };
-        Ok(Some(Taught { users, items, neighbours: read_neighbours(state, n_items)? }))
+        Ok(Some(Taught { users, items, neighbours: read_neighbours(state, n_users, n_items)? }))
     }
 
     /// Taken apart: the vectors of users and of items, and the neighbours.
-    pub(crate) fn into_parts(self) -> (Matrix, Matrix, Option<Neighbours>) {
+    pub(crate) fn into_parts(self) -> (Matrix, Matrix, Neighbours) {
         (self.users, self.items, self.neighbours)
     }
 
@@ -75,28 +76,31 @@ impl Taught {
     }
 }
 
-/// How many items each item predicts, which, and with which weights.
-pub(crate) fn neighbour_lists(neighbours: &Neighbours) -> (Vec<u32>, &[u32], Cow<'_, [f32]>) {
-    let weights = neighbours.weights();
-    let values = weights.values().map_or_else(|| Cow::Owned(vec![1.0; weights.n_edges()]), Cow::Borrowed);
-    (weights.degrees(), weights.targets(), values)
+/// The weights of the models of neighbours that there are, with the names of their arrays.
+pub(crate) fn weight_lists(neighbours: &Neighbours) -> impl Iterator<Item = ([&'static str; 3], &Csr)> {
+    let of_items = neighbours.items.as_ref().map(|model| (OF_ITEMS, model.weights()));
+    of_items.into_iter().chain(neighbours.users.as_ref().map(|model| (OF_USERS, model.weights())))
 }
 
-/// The neighbours of so many items; `None` where the state has none.
+/// The neighbours of so many users and items that the state has.
 ///
 /// # Errors
 /// `Storage` and `Damaged`.
-pub(crate) fn read_neighbours(state: &State, n_items: usize) -> Result<Option<Neighbours>> {
-    let Some(counts) = state.part::<u32>(COUNTS)? else { return Ok(None) };
+pub(crate) fn read_neighbours(state: &State, n_users: usize, n_items: usize) -> Result<Neighbours> {
+    let items = read_weights(state, OF_ITEMS, n_items)?.map(ItemNeighbours::of);
+    Ok(Neighbours { items, users: read_weights(state, OF_USERS, n_users)?.map(UserNeighbours::of) })
+}
+
+fn read_weights(state: &State, [counts, near, values]: [&str; 3], n: usize) -> Result<Option<Csr>> {
+    let Some(counts) = state.part::<u32>(counts)? else { return Ok(None) };
     let mut offsets = vec![0u64];
     offsets.extend(counts.iter().scan(0, |end, &count| {
         *end += u64::from(count);
         Some(*end)
     }));
     let damaged = || Error::Damaged { what: "the neighbours of the training state do not fit".to_owned() };
-    let targets = state.part(NEIGHBOURS)?.filter(|_| counts.len() == n_items).ok_or_else(damaged)?;
-    let weights = Csr::from_parts(n_items, offsets, targets, state.part(WEIGHTS)?);
-    Ok(Some(Neighbours::of(weights.map_err(|_| damaged())?)))
+    let targets = state.part(near)?.filter(|_| counts.len() == n).ok_or_else(damaged)?;
+    Csr::from_parts(n, offsets, targets, state.part(values)?).map(Some).map_err(|_| damaged())
 }
 
 /// Scores of a [`Taught`] teacher.
@@ -107,17 +111,17 @@ pub(crate) struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The scores of all items for some users, whose items `history` gives: `[users x items]`. Works on the calling thread.
+    /// The scores of all items for some users; `history` gives anybody's items: `[users x items]`. Works on the calling thread.
     /// O(items (users columns) + histories x neighbours).
     pub(crate) fn scores<'h>(&self, users: &[u32], history: impl Fn(u32) -> &'h [u32]) -> Matrix {
         let n_items = self.taught.items.rows();
         let mut scores = Matrix::zeros(users.len(), n_items);
         self.items.multiply((&self.taught.users.gather(users)).into(), scores.data_mut(), false);
-        if let Some(neighbours) = &self.taught.neighbours {
+        if !self.taught.neighbours.is_empty() {
             let mut added = vec![0.0; n_items];
             for (row, &user) in users.iter().enumerate() {
                 added.fill(0.0);
-                neighbours.add_scores(history(user), |item| Some(item as usize), &mut added);
+                self.taught.neighbours.add_scores(user, &history, |item| Some(item as usize), &mut added);
                 add_scaled(self.isa, scores.row_mut(row), 1.0, &added);
             }
         }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::block::{Nodes, Objective, Scored};
 use super::layers::{Layers, row_norms};
 use super::masks::{Masking, Masks};
-use super::{Fit, OneBp, Teacher};
+use super::{Fit, Neighbours, OneBp, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, multiply_by};
@@ -471,7 +471,10 @@ impl<'a, E: Encoder> Training<'a, E> {
             users.push(nodes.users);
             items.push(nodes.items);
         }
-        Ok((Layers { users, items, weights: squares, neighbours: None, matrices: Vec::new() }, lengths))
+        Ok((
+            Layers { users, items, weights: squares, neighbours: Neighbours::default(), matrices: Vec::new() },
+            lengths,
+        ))
     }
 }
 

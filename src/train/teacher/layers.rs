@@ -14,14 +14,13 @@ use crate::train::state::taught::Taught;
 use crate::train::student::rotation::rotation;
 
 /// Full-precision vectors of every node, a matrix per layer: `users[l]` is `n_users x d_l`, `items[l]` is `n_items x d_l`.
-/// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product, plus the score of the neighbours if there are
-/// any.
+/// The teacher's score of a pair is the sum over layers of `weights[l]` times the inner product, plus what the neighbours add.
 #[derive(Clone, Debug)]
 pub(crate) struct Layers {
     pub(crate) users: Vec<Matrix>,
     pub(crate) items: Vec<Matrix>,
     pub(crate) weights: Vec<f32>,
-    pub(crate) neighbours: Option<Neighbours>,
+    pub(crate) neighbours: Neighbours,
     /// What else the teacher learned, by name: no score needs it, but what the vectors are made by.
     pub(crate) matrices: Matrices,
 }
@@ -32,21 +31,18 @@ pub(crate) type Matrices = Vec<(String, Matrix)>;
 impl Layers {
     /// One layer, whose inner products are the scores.
     pub(crate) fn of(users: Matrix, items: Matrix) -> Layers {
-        Layers { users: vec![users], items: vec![items], weights: vec![1.0], neighbours: None, matrices: Vec::new() }
+        Layers {
+            users: vec![users],
+            items: vec![items],
+            weights: vec![1.0],
+            neighbours: Neighbours::default(),
+            matrices: Vec::new(),
+        }
     }
 
     /// Whether every vector is finite.
     pub(crate) fn is_finite(&self) -> bool {
         self.users.iter().chain(&self.items).all(Matrix::is_finite)
-    }
-
-    /// Adds `weight` times the scores of neighbours.
-    ///
-    /// # Errors
-    /// When a weight is no longer finite.
-    pub(crate) fn add(&mut self, neighbours: Neighbours, weight: f32) -> Result<()> {
-        self.neighbours = Some(neighbours.scaled(weight)?);
-        Ok(())
     }
 
     /// Recall at 20 on what is held out.
@@ -58,13 +54,12 @@ impl Layers {
             return Ok(None);
         }
         let (users, items) = self.joined();
-        match &self.neighbours {
-            None => context.validation.recall(context, 20, &users, &items),
-            Some(neighbours) => {
-                let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), neighbours, &[1.0])?;
-                Ok(recalls.first().copied())
-            }
+        if self.neighbours.is_empty() {
+            return context.validation.recall(context, 20, &users, &items);
         }
+        let recalls =
+            context.validation.recall_of_sums(context, 20, (&users, &items), &self.neighbours, &[(1.0, 1.0)])?;
+        Ok(recalls.first().copied())
     }
 
     /// Every layer rotated at random to a width of its own.
@@ -74,7 +69,7 @@ impl Layers {
             users: Vec::new(),
             items: Vec::new(),
             weights: self.weights.clone(),
-            neighbours: None,
+            neighbours: Neighbours::default(),
             matrices: Vec::new(),
         };
         for (layer, (width, (users, items))) in widths.iter().zip(self.users.iter().zip(&self.items)).enumerate() {
@@ -134,8 +129,8 @@ impl Layers {
     }
 
     /// [`Layers::joined`], of layers that are not needed any more, and the neighbours.
-    pub(crate) fn into_joined(mut self) -> (Matrix, Matrix, Option<Neighbours>) {
-        let neighbours = self.neighbours.take();
+    pub(crate) fn into_joined(mut self) -> (Matrix, Matrix, Neighbours) {
+        let neighbours = std::mem::take(&mut self.neighbours);
         let copies = match self.joined() {
             (Cow::Owned(users), Cow::Owned(items)) => Some((users, items)),
             _ => None,

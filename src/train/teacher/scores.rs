@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::Neighbours;
 use super::layers::Layers;
+use super::{ItemNeighbours, UserNeighbours};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, multiply_by, product};
@@ -16,14 +16,17 @@ const BLOCK: usize = 64;
 /// Users weighed at once in a product over all of them.
 const PART: usize = 4096;
 
-/// The scores `S = P Q' + A N` of every user and item: P and Q are the teacher's layers side by side, A the graph, every interaction taken for
-/// 1, and N the neighbours' weights.
+/// The scores `S = P Q' + A N + B A` of every user and item: P and Q are the teacher's layers side by side, A the graph, every interaction taken for
+/// 1, N the weights of items' neighbours and B those of users'.
 pub(crate) struct Scores<'a> {
     isa: Isa,
     graph: &'a Bipartite,
     users: Cow<'a, Matrix>,
     items: Cow<'a, Matrix>,
-    neighbours: Option<(&'a Neighbours, Csr)>,
+    /// N, and what each item is predicted from.
+    of_items: Option<(&'a ItemNeighbours, Csr)>,
+    /// B, and whom each user predicts.
+    of_users: Option<(&'a UserNeighbours, Csr)>,
 }
 
 /// A product of the scores of one side with a dense matrix, of which blocks of rows are asked for: all its rows are as large as the vectors of a
@@ -32,8 +35,14 @@ pub(crate) struct Product<'a> {
     isa: Isa,
     vectors: &'a Matrix,
     inner: Factor,
-    /// What is summed over the edges of a row, weighed by their values where `weighed`.
-    sparse: Option<(&'a Csr, Matrix, bool)>,
+    sparse: Vec<Sparse<'a>>,
+}
+
+/// Rows of a dense matrix that are summed over the edges of a row, weighed by their values or not.
+struct Sparse<'a> {
+    edges: &'a Csr,
+    weighed: bool,
+    by: Matrix,
 }
 
 /// The neighbours' part of a user's scores.
@@ -56,10 +65,8 @@ impl Product<'_> {
         let rows = out.len() / cols;
         let left = View::new(&self.vectors.data()[first * width..][..rows * width], rows, width);
         self.inner.multiply(left, out, false);
-        if let Some((edges, by, weighed)) = &self.sparse {
-            for (row, out) in out.chunks_exact_mut(cols).enumerate() {
-                add_row(self.isa, edges, first + row, *weighed, by, out);
-            }
+        for sparse in &self.sparse {
+            out.chunks_exact_mut(cols).enumerate().for_each(|(row, out)| sparse.add_row(self.isa, first + row, out));
         }
     }
 
@@ -80,10 +87,9 @@ impl Product<'_> {
         let cols = self.cols().max(1);
         out.data_mut().par_chunks_mut(BLOCK * cols).zip(rows.par_chunks(BLOCK)).for_each(|(out, rows)| {
             self.inner.multiply((&self.vectors.gather(rows)).into(), out, false);
-            if let Some((edges, by, weighed)) = &self.sparse {
-                for (&row, out) in rows.iter().zip(out.chunks_exact_mut(cols)) {
-                    add_row(self.isa, edges, row as usize, *weighed, by, out);
-                }
+            for sparse in &self.sparse {
+                let rows = rows.iter().zip(out.chunks_exact_mut(cols));
+                rows.for_each(|(&row, out)| sparse.add_row(self.isa, row as usize, out));
             }
         });
         out
@@ -93,18 +99,26 @@ impl Product<'_> {
 impl<'a> Scores<'a> {
     pub(crate) fn new(context: &Context<'a>, teacher: &'a Layers) -> Scores<'a> {
         let (users, items) = teacher.joined();
-        let neighbours = teacher.neighbours.as_ref().map(|neighbours| (neighbours, neighbours.weights().transpose()));
-        Scores { isa: context.isa, graph: context.graph, users, items, neighbours }
+        let neighbours = &teacher.neighbours;
+        let of_items = neighbours.items.as_ref().map(|model| (model, model.by_item()));
+        let of_users = neighbours.users.as_ref().map(|model| (model, model.weights().transpose()));
+        Scores { isa: context.isa, graph: context.graph, users, items, of_items, of_users }
     }
 
-    /// `S W`, a row per user, for a W with a row per item. O((items width + neighbours' weights) cols), then O((width + edges) cols) a row.
+    /// `S W`, a row per user, for a W with a row per item. O((items width + edges + neighbours' weights) cols), then O((width + edges + a user's neighbours)
+    /// cols) a row.
     pub(crate) fn times(&self, items: &Matrix) -> Product<'_> {
-        let inner = product(self.isa, View::from(&*self.items).transposed(), items.into());
-        let sparse = self
-            .neighbours
-            .as_ref()
-            .map(|(neighbours, _)| (self.graph.users(), sparse_product(self.isa, neighbours.weights(), items), false));
-        Product { isa: self.isa, vectors: &self.users, inner: Factor::pack(self.isa, (&inner).into()), sparse }
+        let (isa, edges) = (self.isa, self.graph.users());
+        let inner = product(isa, View::from(&*self.items).transposed(), items.into());
+        let mut sparse = Vec::new();
+        if let Some((model, _)) = &self.of_items {
+            sparse.push(Sparse { edges, weighed: false, by: sparse_product(isa, model.weights(), true, items) });
+        }
+        if let Some((model, _)) = &self.of_users {
+            let by = sparse_product(isa, edges, false, items);
+            sparse.push(Sparse { edges: model.weights(), weighed: true, by });
+        }
+        Product { isa, vectors: &self.users, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
 
     /// `S' D X`, a row per item, for an X with a row per user and a diagonal D of `weights` of the users. As fast as [`Scores::times`].
@@ -120,15 +134,15 @@ impl<'a> Scores<'a> {
             let right = Factor::pack(isa, View::new(&part, rows.len(), cols));
             right.par_multiply(left.transposed(), inner.data_mut(), true);
         }
-        let sparse = self.neighbours.as_ref().map(|(_, columns)| {
-            let mut touched = Matrix::zeros(self.graph.n_items(), cols);
-            touched.par_rows_mut().enumerate().for_each(|(item, out)| {
-                for &user in self.graph.items().row(item) {
-                    add_scaled(isa, out, weights[user as usize], users.row(user as usize));
-                }
-            });
-            (columns, touched, true)
-        });
+        let mut sparse = Vec::new();
+        if let Some((_, by_item)) = &self.of_items {
+            let by = diagonal_product(isa, self.graph.items(), false, weights, users);
+            sparse.push(Sparse { edges: by_item, weighed: true, by });
+        }
+        if let Some((_, predicted)) = &self.of_users {
+            let by = diagonal_product(isa, predicted, true, weights, users);
+            sparse.push(Sparse { edges: self.graph.items(), weighed: false, by });
+        }
         Product { isa, vectors: &self.items, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
 
@@ -137,16 +151,18 @@ impl<'a> Scores<'a> {
         Added { values: vec![0.0; self.items.rows()], items: Vec::new() }
     }
 
-    /// What neighbours add to the scores of a user. `added` is empty before. O(edges of the user x neighbours).
+    /// What neighbours add to the scores of a user. `added` is empty before. O(neighbours x their items).
     pub(crate) fn add_neighbours(&self, user: usize, added: &mut Added) {
-        let Some((neighbours, _)) = &self.neighbours else { return };
-        let touched = self.graph.users().row(user).iter();
-        for (item, weight) in touched.flat_map(|&from| neighbours.weights().entries(from as usize)) {
-            let value = &mut added.values[item as usize];
-            if *value == 0.0 {
-                added.items.push(item);
+        let (graph, touched) = (self.graph.users(), self.graph.users().row(user));
+        if let Some((model, _)) = &self.of_items {
+            for (item, weight) in touched.iter().flat_map(|&from| model.weights().entries(from as usize)) {
+                added.add(item, weight);
             }
-            *value += weight;
+        }
+        if let Some((model, _)) = &self.of_users {
+            for (other, weight) in model.weights().entries(user) {
+                graph.row(other as usize).iter().for_each(|&item| added.add(item, weight));
+            }
         }
     }
 
@@ -194,8 +210,12 @@ impl<'a> Scores<'a> {
                 factor.multiply((&self.users.gather(block)).into(), scores.data_mut(), false);
                 let rows = block.iter().enumerate().map(|(at, &user)| {
                     let row = scores.row_mut(at);
-                    if let Some((neighbours, _)) = &self.neighbours {
-                        neighbours.add_scores(self.graph.users().row(user as usize), position, row);
+                    let history = |user: u32| self.graph.users().row(user as usize);
+                    if let Some((model, _)) = &self.of_items {
+                        model.add_scores(history(user), position, row);
+                    }
+                    if let Some((model, _)) = &self.of_users {
+                        model.add_scores(user, history, position, row);
                     }
                     visit(user as usize, row)
                 });
@@ -230,14 +250,20 @@ impl Scores<'_> {
                 factor.multiply((&self.items.gather(block)).into(), scores.data_mut(), false);
                 let rows = block.iter().enumerate().map(|(at, &item)| {
                     let row = scores.row_mut(at);
-                    if let Some((_, columns)) = &self.neighbours {
-                        for (near, weight) in columns.entries(item as usize) {
-                            for &user in self.graph.items().row(near as usize) {
-                                if let Some(score) = row.get_mut(place[user as usize] as usize) {
-                                    *score += weight;
-                                }
-                            }
+                    let mut add = |user: u32, weight: f32| {
+                        if let Some(score) = row.get_mut(place[user as usize] as usize) {
+                            *score += weight;
                         }
+                    };
+                    let of = self.graph.items();
+                    if let Some((_, by_item)) = &self.of_items {
+                        for (near, weight) in by_item.entries(item as usize) {
+                            of.row(near as usize).iter().for_each(|&user| add(user, weight));
+                        }
+                    }
+                    if let Some((_, predicted)) = &self.of_users {
+                        let predicted = of.row(item as usize).iter().flat_map(|&from| predicted.entries(from as usize));
+                        predicted.for_each(|(user, weight)| add(user, weight));
                     }
                     visit(item, row)
                 });
@@ -249,6 +275,14 @@ impl Scores<'_> {
 }
 
 impl Added {
+    fn add(&mut self, item: u32, weight: f32) {
+        let value = &mut self.values[item as usize];
+        if *value == 0.0 {
+            self.items.push(item);
+        }
+        *value += weight;
+    }
+
     /// The `most` items that get most, in no order. O(items).
     pub(crate) fn largest(&mut self, most: usize) -> &[u32] {
         if self.items.len() > most {
@@ -266,18 +300,42 @@ impl Added {
     }
 }
 
-/// Adds to `out` the rows of `by` that a row of a sparse matrix points to, each times its stored value where `weighed`.
-fn add_row(isa: Isa, rows: &Csr, row: usize, weighed: bool, by: &Matrix, out: &mut [f32]) {
-    let values = rows.row_values(row).filter(|_| weighed);
-    for (at, &target) in rows.row(row).iter().enumerate() {
-        add_scaled(isa, out, values.map_or(1.0, |values| values[at]), by.row(target as usize));
+impl Sparse<'_> {
+    /// Adds the sum of a row to `out`.
+    fn add_row(&self, isa: Isa, row: usize, out: &mut [f32]) {
+        add_row(isa, self.edges, row, self.weighed, |target| (1.0, self.by.row(target)), out);
     }
 }
 
-/// The product of a sparse matrix with a dense one.
-fn sparse_product(isa: Isa, rows: &Csr, by: &Matrix) -> Matrix {
-    let mut out = Matrix::zeros(rows.n_rows(), by.cols());
-    out.par_rows_mut().enumerate().for_each(|(row, out)| add_row(isa, rows, row, true, by, out));
+/// Adds to `out` the scaled rows that a row of a sparse matrix points to, each times its stored value where `weighed`.
+fn add_row<'r>(
+    isa: Isa,
+    edges: &Csr,
+    row: usize,
+    weighed: bool,
+    by: impl Fn(usize) -> (f32, &'r [f32]),
+    out: &mut [f32],
+) {
+    let values = edges.row_values(row).filter(|_| weighed);
+    for (at, &target) in edges.row(row).iter().enumerate() {
+        let (scale, by) = by(target as usize);
+        add_scaled(isa, out, scale * values.map_or(1.0, |values| values[at]), by);
+    }
+}
+
+/// The product of a sparse matrix, of its values or of ones, with a dense one. Parallel.
+fn sparse_product(isa: Isa, edges: &Csr, weighed: bool, by: &Matrix) -> Matrix {
+    let mut out = Matrix::zeros(edges.n_rows(), by.cols());
+    let rows = out.par_rows_mut().enumerate();
+    rows.for_each(|(row, out)| add_row(isa, edges, row, weighed, |target| (1.0, by.row(target)), out));
+    out
+}
+
+/// As [`sparse_product`], of a dense matrix whose rows are scaled by `weights`.
+fn diagonal_product(isa: Isa, edges: &Csr, weighed: bool, weights: &[f32], by: &Matrix) -> Matrix {
+    let mut out = Matrix::zeros(edges.n_rows(), by.cols());
+    let rows = out.par_rows_mut().enumerate();
+    rows.for_each(|(row, out)| add_row(isa, edges, row, weighed, |target| (weights[target], by.row(target)), out));
     out
 }
 
@@ -285,6 +343,7 @@ fn sparse_product(isa: Isa, rows: &Csr, by: &Matrix) -> Matrix {
 mod tests {
     use super::*;
     use crate::train::optim::random::{below, normal_matrix};
+    use crate::train::teacher::Neighbours;
 
     /// Both products and the rows agree with scores summed one by one in double precision.
     #[test]
@@ -298,23 +357,27 @@ mod tests {
             .collect();
         let graph = Bipartite::from_edges(n_users, n_items, &edges).unwrap();
         let context = crate::train::tests::context(&graph, &());
-        let neighbours = Neighbours::fit(&context, 1.0).unwrap();
+        let of_items = ItemNeighbours::fit(&context, 1.0).unwrap();
+        let of_users = UserNeighbours::fit(&context, 2.0).unwrap();
         let teacher = Layers {
             users: vec![normal_matrix(&mut rng, n_users, 5, 1.0), normal_matrix(&mut rng, n_users, 3, 1.0)],
             items: vec![normal_matrix(&mut rng, n_items, 5, 1.0), normal_matrix(&mut rng, n_items, 3, 1.0)],
             weights: vec![0.5, 2.0],
-            neighbours: Some(neighbours.clone()),
+            neighbours: Neighbours { items: Some(of_items.clone()), users: Some(of_users.clone()) },
             matrices: Vec::new(),
         };
         let scores = Scores::new(&context, &teacher);
-        let weights = neighbours.weights();
+        let weights = of_items.weights();
+        let has = |user: u32, item: usize| graph.users().row(user as usize).contains(&(item as u32));
         let oracle = |user: usize, item: usize| -> f64 {
             let layers = (0..2).map(|layer| {
                 let pairs = teacher.users[layer].row(user).iter().zip(teacher.items[layer].row(item));
                 f64::from(teacher.weights[layer]) * pairs.map(|(a, b)| f64::from(a * b)).sum::<f64>()
             });
             let touched = graph.users().row(user).iter().flat_map(|&from| weights.entries(from as usize));
-            layers.sum::<f64>() + touched.filter(|e| e.0 as usize == item).map(|e| f64::from(e.1)).sum::<f64>()
+            let near = of_users.weights().entries(user).filter(|&(other, _)| has(other, item));
+            let added = touched.filter(|e| e.0 as usize == item).chain(near).map(|e| f64::from(e.1));
+            layers.sum::<f64>() + added.sum::<f64>()
         };
         let some: Vec<u32> = vec![1, 4, 5, 16];
         for items in [(0..n_items as u32).collect::<Vec<_>>(), some] {
@@ -326,11 +389,20 @@ mod tests {
                 }
             }
         }
+        let (few, others) = (vec![2u32, 9, 16], vec![0u32, 7, 28]);
+        let columns = scores.map_items(&context, &few, &others, |item, row| (item, row.to_vec())).unwrap();
+        for (item, row) in columns {
+            for (got, &user) in row.iter().zip(&others) {
+                assert!((f64::from(*got) - oracle(user as usize, item as usize)).abs() < 1e-4);
+            }
+        }
         let mut added = scores.nothing_added();
         for user in [0, 7, 29] {
             scores.add_neighbours(user, &mut added);
             let touched = graph.users().row(user).iter().flat_map(|&from| weights.row(from as usize).to_vec());
-            let touched: std::collections::BTreeSet<u32> = touched.collect();
+            let near =
+                of_users.weights().row(user).iter().flat_map(|&other| graph.users().row(other as usize).to_vec());
+            let touched: std::collections::BTreeSet<u32> = touched.chain(near).collect();
             let mut all = added.largest(99).to_vec();
             all.sort_unstable();
             all.dedup();

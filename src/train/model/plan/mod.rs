@@ -10,6 +10,7 @@ use super::size::Size;
 use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
+use crate::train::measure::search::Wanted;
 use crate::train::student::{BiGear, BinCf, Signs, Student};
 use crate::train::teacher::Teacher;
 
@@ -21,8 +22,8 @@ pub(crate) struct Plan {
     pub(crate) teacher: Box<dyn Teacher>,
     /// Whether to look for more regularisation on the held-out interactions.
     pub(crate) search: bool,
-    /// Regularisations to choose from of the neighbours to be added to the teacher, if any.
-    pub(crate) neighbours: Option<Vec<f32>>,
+    /// The neighbours to be added to the teacher, if any.
+    pub(crate) neighbours: Wanted,
     /// Hops added to what the teacher gives.
     pub(crate) hops: usize,
     pub(crate) coding: Coding,
@@ -146,19 +147,31 @@ impl Plan {
             StudentKind::Discrete => {
                 // A model that has a name is what its paper says.
                 let is_own = options.model == Model::Recipe;
-                let is_open = is_own && !reader.is_set(&settings::TEACHER_NEIGHBOURS) && options.preset != Preset::Fast;
-                let wanted = reader.switch(&settings::TEACHER_NEIGHBOURS, is_own && recipe.has_neighbours);
-                // Where the graph decides, the setting is read either way.
-                let regularisation = (wanted || is_open)
-                    .then(|| reader.number(&settings::TEACHER_NEIGHBOUR_REGULARISATION, recipe.neighbours));
-                let shares: &[f32] = match reader.is_set(&settings::TEACHER_NEIGHBOUR_REGULARISATION) {
-                    true => &[1.0],
-                    false => &RIDGES,
+                let is_open = is_own && options.preset != Preset::Fast;
+                let has_neighbours = is_own && recipe.has_neighbours;
+                let regularisations = |switch: &settings::Setting, ridge: &settings::Setting, most: f32| {
+                    let wanted = reader.switch(switch, has_neighbours);
+                    // Where the graph decides, the setting is read either way.
+                    let is_read = wanted || (is_open && !reader.is_set(switch));
+                    let most = is_read.then(|| reader.number(ridge, most)).filter(|_| wanted)?;
+                    let shares: &[f32] = if reader.is_set(ridge) { &[1.0] } else { &RIDGES };
+                    Some(shares.iter().map(|share| share * most).collect())
                 };
-                let regularisations = |most: f32| shares.iter().map(|share| share * most).collect();
-                regularisation.filter(|_| wanted).map(regularisations)
+                let (of_items, of_users) = recipe.neighbours;
+                Wanted {
+                    items: regularisations(
+                        &settings::TEACHER_NEIGHBOURS,
+                        &settings::TEACHER_NEIGHBOUR_REGULARISATION,
+                        of_items,
+                    ),
+                    users: regularisations(
+                        &settings::TEACHER_USER_NEIGHBOURS,
+                        &settings::TEACHER_USER_NEIGHBOUR_REGULARISATION,
+                        of_users,
+                    ),
+                }
             }
-            _ => None,
+            _ => Wanted::default(),
         };
         // An early stop says little about when to stop with more interactions and nothing to validate on.
         let is_settled = !is_gradient && !matches!(parts.student, StudentKind::Bigear | StudentKind::BinCf);

@@ -21,8 +21,8 @@ use crate::train::optim::estimator::Estimator;
 use crate::train::optim::schedule::falling;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::rotation::rotation;
-use crate::train::teacher::Nodes;
 use crate::train::teacher::layers::Layers;
+use crate::train::teacher::{Neighbours, Nodes};
 use lists::Lists;
 use objective::Objective;
 use propagation::{Propagation, quantise, through_signs};
@@ -235,7 +235,7 @@ fn tables(context: &Context<'_>, segments: &[Nodes], weights: &[f32]) -> Tables 
         users: segments.iter().map(|segment| segment.users.clone()).collect(),
         items: segments.iter().map(|segment| segment.items.clone()).collect(),
         weights: weights.iter().map(|weight| weight * weight).collect(),
-        neighbours: None,
+        neighbours: Neighbours::default(),
         matrices: Vec::new(),
     };
     let mut tables = Tables { clip: UNSURE * START, ..Tables::of_signs(context.isa, &layers) };

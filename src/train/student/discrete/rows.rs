@@ -345,7 +345,7 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::optim::random::{below, normal_matrix};
-    use crate::train::teacher::Neighbours;
+    use crate::train::teacher::{Added, Neighbours};
 
     fn graph(n_users: u32, n_items: u32) -> Bipartite {
         let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
@@ -364,7 +364,8 @@ mod tests {
         // Nothing is learned of nodes without interactions.
         users.row_mut(7).fill(0.0);
         items.row_mut(5).fill(0.0);
-        let neighbours = Some(Neighbours::fit(context, 2.0).unwrap().scaled(0.3).unwrap());
+        let added = Added { items: Some((2.0, 0.3)), users: Some((1.0, 0.2)) };
+        let neighbours = Neighbours::fit(context, added).unwrap();
         Layers { neighbours, ..Layers::of(users, items) }
     }
 
@@ -450,7 +451,7 @@ mod tests {
     fn a_new_row_gets_a_code() {
         let graph = graph(60, 40);
         let context = crate::train::tests::context(&graph, &());
-        let teacher = Layers { neighbours: None, ..teacher(&context) };
+        let teacher = Layers { neighbours: Neighbours::default(), ..teacher(&context) };
         let model = Discrete { sweeps: 2, list: 6, emphasis: 0.5 };
         let (parent, _) = super::super::Student::distil(
             &model,

@@ -1,0 +1,109 @@
+//! Sparse linear models of one side on itself, whose scores are added to those of vectors.
+
+mod items;
+mod ridge;
+mod users;
+
+pub(crate) use items::ItemNeighbours;
+pub(crate) use ridge::Column;
+pub(crate) use users::UserNeighbours;
+
+use crate::error::Result;
+use crate::train::context::Context;
+use crate::train::model::settings::{TEACHER_NEIGHBOUR_REGULARISATION, TEACHER_USER_NEIGHBOUR_REGULARISATION};
+
+/// What neighbours add to the scores of vectors: `A N` by items and `B A` by users, with the graph A taken for zeros and ones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Neighbours {
+    pub(crate) items: Option<ItemNeighbours>,
+    pub(crate) users: Option<UserNeighbours>,
+}
+
+/// Of each model of neighbours that is added, its regularisation and its weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Added {
+    pub(crate) items: Option<(f32, f32)>,
+    pub(crate) users: Option<(f32, f32)>,
+}
+
+/// The choices that say how much neighbours weigh; no settings, since no caller makes them.
+const WEIGHT: &str = "teacher.neighbour_weight";
+const USER_WEIGHT: &str = "teacher.user_neighbour_weight";
+
+impl Added {
+    /// As settings of a training, of those that are there.
+    pub(crate) fn settings(self) -> impl Iterator<Item = (&'static str, f32)> {
+        let named = |names: [&'static str; 2], added: Option<(f32, f32)>| {
+            added.into_iter().flat_map(move |(ridge, weight)| names.into_iter().zip([ridge, weight]))
+        };
+        named([TEACHER_NEIGHBOUR_REGULARISATION.name, WEIGHT], self.items)
+            .chain(named([TEACHER_USER_NEIGHBOUR_REGULARISATION.name, USER_WEIGHT], self.users))
+    }
+
+    /// From the settings of a training, as `number` gives them by name.
+    pub(crate) fn of(number: impl Fn(&str) -> Option<f32>) -> Added {
+        Added {
+            items: number(TEACHER_NEIGHBOUR_REGULARISATION.name).zip(number(WEIGHT)),
+            users: number(TEACHER_USER_NEIGHBOUR_REGULARISATION.name).zip(number(USER_WEIGHT)),
+        }
+    }
+}
+
+impl Neighbours {
+    /// Those that are `added`, fitted to the graph of the context.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn fit(context: &Context<'_>, added: Added) -> Result<Neighbours> {
+        let items = added.items.map(|(regularisation, weight)| {
+            ItemNeighbours::fit(context, regularisation).and_then(|model| model.scaled(weight))
+        });
+        let users = added.users.map(|(regularisation, weight)| {
+            UserNeighbours::fit(context, regularisation).and_then(|model| model.scaled(weight))
+        });
+        Ok(Neighbours { items: items.transpose()?, users: users.transpose()? })
+    }
+
+    /// Whether they add nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_none() && self.users.is_none()
+    }
+
+    /// Whether these are the models that are `added`.
+    pub(crate) fn are(&self, added: Added) -> bool {
+        self.items.is_some() == added.items.is_some() && self.users.is_some() == added.users.is_some()
+    }
+
+    /// With rows for nodes that came since, predicted from nothing.
+    ///
+    /// # Errors
+    /// When there are fewer nodes than before.
+    pub(crate) fn grown(self, n_users: usize, n_items: usize) -> Result<Neighbours> {
+        let items = self.items.map(|model| match model.weights().n_rows() < n_items {
+            true => ItemNeighbours::replaced(&model.by_item(), n_items, &[], &[]),
+            false => Ok(model),
+        });
+        let users = self.users.map(|model| match model.weights().n_rows() < n_users {
+            true => model.replaced(n_users, &[], &[]),
+            false => Ok(model),
+        });
+        Ok(Neighbours { items: items.transpose()?, users: users.transpose()? })
+    }
+
+    /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.
+    /// O(neighbours x their items).
+    pub(crate) fn add_scores<'h>(
+        &self,
+        user: u32,
+        history: impl Fn(u32) -> &'h [u32],
+        position: impl Fn(u32) -> Option<usize>,
+        scores: &mut [f32],
+    ) {
+        if let Some(items) = &self.items {
+            items.add_scores(history(user), &position, scores);
+        }
+        if let Some(users) = &self.users {
+            users.add_scores(user, history, position, scores);
+        }
+    }
+}
