@@ -38,8 +38,8 @@ impl Recipe {
         };
         let (sweeps, list) = match options.preset {
             Preset::Fast => (1, 100),
-            Preset::Balanced => (2, 200),
-            Preset::Best => (4, 400),
+            Preset::Balanced => (2, list_length(size.items)),
+            Preset::Best => (4, 2 * list_length(size.items)),
         };
         let student = Discrete { sweeps, list, emphasis: 0.4 };
         // The counts that a pair of items shares grow with the degrees, and so does what steadies them.
@@ -47,4 +47,10 @@ impl Recipe {
         let neighbours = (ridge(size.touched), ridge(size.users));
         Recipe { teacher, student, has_neighbours: !is_fast, neighbours }
     }
+}
+
+/// The length of a user's list: among more items more of them are near the border of what is recommended, up to where an entry weighs too little.
+fn list_length(items: usize) -> usize {
+    let length = 200.0 * (items as f64 / 4000.0).powf(0.3);
+    length.clamp(200.0, 300.0) as usize
 }

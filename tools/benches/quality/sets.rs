@@ -43,10 +43,24 @@ pub const MODELS: &[Variant<'static>] = &[
     model("fast", &["--preset", "fast"]),
     model("balanced", &["--preset", "balanced"]),
     model("best", &["--preset", "best"]),
-    Variant { model: "parts", name: "balanced, ALS alone", flags: Some(&["--set", "teacher.neighbours=off"]) },
     Variant {
         model: "parts",
-        name: "balanced, neighbours and one factor",
+        name: "balanced, ALS alone",
+        flags: Some(&["--set", "teacher.neighbours=off", "--set", "teacher.user_neighbours=off"]),
+    },
+    Variant {
+        model: "parts",
+        name: "balanced, ALS and items' neighbours",
+        flags: Some(&["--set", "teacher.user_neighbours=off"]),
+    },
+    Variant {
+        model: "parts",
+        name: "balanced, ALS and users' neighbours",
+        flags: Some(&["--set", "teacher.neighbours=off"]),
+    },
+    Variant {
+        model: "parts",
+        name: "balanced, neighbours of both and one factor",
         flags: Some(&["--set", "teacher.factors=1"]),
     },
 ];
