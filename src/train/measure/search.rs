@@ -133,12 +133,8 @@ pub(crate) fn add_neighbours(
         }
     }
     drop((users, items));
-    if let (Some((_, weight)), Some(model)) = (added.items, neighbours.items.take()) {
-        layers.neighbours.items = Some(model.scaled(weight)?);
-    }
-    if let (Some((_, weight)), Some(model)) = (added.users, neighbours.users.take()) {
-        layers.neighbours.users = Some(model.scaled(weight)?);
-    }
+    let weight = |chosen: Option<(f32, f32)>| chosen.map_or(1.0, |chosen| chosen.1);
+    layers.neighbours = neighbours.scaled((weight(added.items), weight(added.users)))?;
     *recall = Some(best);
     Ok(added)
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::minor::{Rows, weighed};
+use super::minor::Rows;
 use super::rechoose::rechoose;
 use super::started::{start, take};
 use super::{Choices, Learned};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
-use crate::graph::{Bipartite, Csr};
+use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::train::checkpoint::{Checkpoints, Stage, Stand};
 use crate::train::context::Context;
@@ -19,7 +19,7 @@ use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::student::{Tables, fold_in};
 use crate::train::teacher::layers::Layers;
-use crate::train::teacher::{Column, ImplicitAls, ItemNeighbours, UserNeighbours};
+use crate::train::teacher::{ImplicitAls, Wanted};
 
 /// Sweeps of the teacher. From factors that were nearly right, one sweep moves them most of the way.
 const TEACHER_SWEEPS: usize = 1;
@@ -97,30 +97,12 @@ fn taught(
 ) -> Result<(Layers, Tables)> {
     let graph = context.graph;
     sweep(context, &choices.teacher, &mut learned)?;
-    // A row that lost its last edge is predicted from nothing.
-    let changed = |fitted: Vec<Column>, edges: &Csr| -> (Vec<u32>, Vec<Column>) {
-        let has_changed = |(row, column): &(u32, Column)| !column.is_empty() || edges.degree(*row as usize) == 0;
-        (0..).zip(fitted).filter(has_changed).unzip()
-    };
-    let moved = |touched: &[u32], known: &Csr, row: u32, near: &[u32]| {
-        touched.binary_search(&row).is_ok() || known.row(row as usize) != near
-    };
-    if let (Some((regularisation, weight)), Some(model)) = (choices.added.items, learned.neighbours.items.take()) {
-        let by_item = model.by_item();
-        drop(model);
-        let all: Vec<u32> = (0..graph.n_items() as u32).collect();
-        let wanted = |item: u32, near: &[u32]| moved(touched.items, &by_item, item, near);
-        let fitted = ItemNeighbours::columns(context, &all, regularisation, wanted)?;
-        let (items, columns) = changed(weighed(fitted, weight), graph.items());
-        learned.neighbours.items = Some(ItemNeighbours::replaced(&by_item, graph.n_items(), &items, &columns)?);
-    }
-    if let (Some((regularisation, weight)), Some(model)) = (choices.added.users, &mut learned.neighbours.users) {
-        let all: Vec<u32> = (0..graph.n_users() as u32).collect();
-        let wanted = |user: u32, near: &[u32]| moved(touched.users, model.weights(), user, near);
-        let fitted = UserNeighbours::columns(context, &all, regularisation, wanted)?;
-        let (users, columns) = changed(weighed(fitted, weight), graph.users());
-        *model = model.replaced(graph.n_users(), &users, &columns)?;
-    }
+    let rows = |n: usize| (0..n as u32).collect::<Vec<u32>>();
+    let (users, items) = (rows(graph.n_users()), rows(graph.n_items()));
+    let of_users = |row: u32, near: &[u32], known: &[u32]| touched.users.binary_search(&row).is_ok() || known != near;
+    let of_items = |row: u32, near: &[u32], known: &[u32]| touched.items.binary_search(&row).is_ok() || known != near;
+    let wanted: (Wanted<'_>, Wanted<'_>) = (&of_users, &of_items);
+    learned.neighbours = learned.neighbours.refitted(context, choices.added, (&users, &items), wanted)?;
     let (layers, tables) = learned.into_parts();
     match layers.is_finite() {
         true => Ok((layers, tables)),

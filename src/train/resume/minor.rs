@@ -7,7 +7,7 @@ use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::train::context::Context;
 use crate::train::measure::monitor::Monitor;
-use crate::train::teacher::{Column, ImplicitAls, ItemNeighbours, UserNeighbours};
+use crate::train::teacher::ImplicitAls;
 
 /// What rows are fitted again.
 pub(crate) struct Rows<'a> {
@@ -44,18 +44,9 @@ pub(crate) fn minor(
     let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
     context.monitor.phase("teacher", 4);
     factors(&context, &choices.teacher, &mut learned, rows)?;
-    let all = |_: u32, _: &[u32]| true;
-    if let (Some((regularisation, weight)), Some(model)) = (choices.added.items, learned.neighbours.items.take()) {
-        let columns = ItemNeighbours::columns(&context, rows.items, regularisation, all)?;
-        let by_item = model.by_item();
-        drop(model);
-        let columns = weighed(columns, weight);
-        learned.neighbours.items = Some(ItemNeighbours::replaced(&by_item, graph.n_items(), rows.items, &columns)?);
-    }
-    if let (Some((regularisation, weight)), Some(model)) = (choices.added.users, &mut learned.neighbours.users) {
-        let columns = weighed(UserNeighbours::columns(&context, rows.users, regularisation, all)?, weight);
-        *model = model.replaced(graph.n_users(), rows.users, &columns)?;
-    }
+    let rows_of_both = (rows.users, rows.items);
+    let all = |_: u32, _: &[u32], _: &[u32]| true;
+    learned.neighbours = learned.neighbours.refitted(&context, choices.added, rows_of_both, (&all, &all))?;
     context.monitor.advance(4);
     let (teacher, mut tables) = learned.into_parts();
     if choices.is_distilled {
@@ -72,12 +63,6 @@ pub(crate) fn minor(
     let recoded = Recoded::of(&tables, rows.users, rows.items, planes)?;
     tables.item_scales = plain;
     Ok((Learned::of(teacher, tables), recoded))
-}
-
-/// Columns times the weight of their model.
-pub(super) fn weighed(mut columns: Vec<Column>, weight: f32) -> Vec<Column> {
-    columns.iter_mut().flatten().for_each(|entry| entry.1 *= weight);
-    columns
 }
 
 /// Solves the factors of the rows.

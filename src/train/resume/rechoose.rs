@@ -70,12 +70,12 @@ pub(super) fn rechoose(
     if let (Some((_, weight)), true) = (&mut chosen.added.items, neighbours.items.is_some()) {
         let times = times(&neighbours, TIMES.map(|times| (times, 1.0)))?;
         *weight *= times;
-        neighbours.items = neighbours.items.map(|model| model.scaled(times)).transpose()?;
+        neighbours = neighbours.scaled((times, 1.0))?;
     }
     if let (Some((_, weight)), true) = (&mut chosen.added.users, neighbours.users.is_some()) {
         let times = times(&neighbours, TIMES.map(|times| (1.0, times)))?;
         *weight *= times;
-        neighbours.users = neighbours.users.map(|model| model.scaled(times)).transpose()?;
+        neighbours = neighbours.scaled((1.0, times))?;
     }
     learned.neighbours = neighbours;
     Ok(chosen)
@@ -96,7 +96,7 @@ mod tests {
     use crate::train::model::options::{Preset, TrainOptions};
     use crate::train::optim::random::below;
     use crate::train::student::Tables;
-    use crate::train::teacher::{Added, ItemNeighbours, Teacher};
+    use crate::train::teacher::{Added, ItemNeighbours, Teacher, UserNeighbours};
 
     /// Users of four tastes and the items of theirs, mostly: first seven in ten of what they have, then all of it.
     fn grown() -> (Bipartite, Bipartite) {
@@ -125,20 +125,31 @@ mod tests {
             ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: rule, exponent: 1.0 };
         let layers = teacher.fit(&context).unwrap().layers;
         let good = ItemNeighbours::fit(&context, 20.0).unwrap();
-        let noise: Vec<Vec<(u32, f32)>> = (0..120).map(|item| vec![((item * 7 + 1) % 120, 3.0)]).collect();
-        let items: Vec<u32> = (0..120).collect();
-        let bad = ItemNeighbours::replaced(&good.by_item(), 120, &items, &noise).unwrap();
-        for (neighbours, lighter) in [(good, false), (bad, true)] {
+        let alike = UserNeighbours::fit(&context, 20.0).unwrap();
+        let noise = |n: u32, weight: f32| {
+            let edges: Vec<(u32, u32, f32)> = (0..n).map(|row| (row, (row * 7 + 1) % n, weight)).collect();
+            Csr::from_edges(n as usize, n as usize, &edges).unwrap()
+        };
+        let bad = ItemNeighbours::of(noise(120, 3.0));
+        let unlike = UserNeighbours::of(noise(500, 3.0));
+        let of = |items, users| Neighbours { items, users };
+        for (neighbours, lighter) in [
+            (of(Some(good.clone()), None), [false, false]),
+            (of(Some(bad), None), [true, false]),
+            (of(None, Some(alike)), [false, false]),
+            (of(Some(good), Some(unlike)), [false, true]),
+        ] {
+            let has = [neighbours.items.is_some(), neighbours.users.is_some()];
             let mut learned = Learned {
                 users: layers.users[0].clone(),
                 items: layers.items[0].clone(),
-                neighbours: Neighbours { items: Some(neighbours), users: None },
+                neighbours,
                 tables: Tables::rotated(&context, &layers, &[64]),
             };
             let student = crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 };
             let choices = Choices {
                 teacher: teacher.clone(),
-                added: Added { items: Some((20.0, 1.0)), users: None },
+                added: Added { items: has[0].then_some((20.0, 1.0)), users: has[1].then_some((20.0, 1.0)) },
                 student,
                 is_distilled: true,
                 seed: 1,
@@ -146,8 +157,10 @@ mod tests {
                 half_life: None,
             };
             let chosen = rechoose((&before, &after), &choices, &mut learned, rule, &()).unwrap();
-            let weight = chosen.added.items.unwrap().1;
-            assert_eq!(weight < 1.0, lighter, "{weight}");
+            for ((added, has), lighter) in [chosen.added.items, chosen.added.users].into_iter().zip(has).zip(lighter) {
+                assert_eq!(added.is_some(), has);
+                assert!(added.is_none_or(|(_, weight)| (weight < 1.0) == lighter), "{added:?}");
+            }
             assert_eq!(chosen.teacher.regularisation, rule, "there is nothing to choose at the rule's");
         }
     }

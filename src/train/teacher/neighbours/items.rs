@@ -1,6 +1,6 @@
 //! A sparse linear model of items on items.
 
-use super::ridge::{self, Column};
+use super::ridge::{self, Wanted};
 use crate::error::Result;
 use crate::graph::Csr;
 use crate::train::context::Context;
@@ -32,30 +32,38 @@ impl ItemNeighbours {
         Ok(ItemNeighbours::fit_each(context, &[regularisation])?.swap_remove(0))
     }
 
-    /// The items that each of `items` is predicted from, as [`ridge::columns`] tells them.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub(crate) fn columns(
-        context: &Context<'_>,
-        items: &[u32],
-        regularisation: f32,
-        wanted: impl Fn(u32, &[u32]) -> bool + Sync,
-    ) -> Result<Vec<Column>> {
-        ridge::columns(context, (context.graph.items(), context.graph.users()), items, regularisation, wanted)
-    }
-
     /// By item, the items that it is predicted from, with weights.
     pub(crate) fn by_item(&self) -> Csr {
         self.weights.transpose()
     }
 
-    /// The same model of `n_items` items, `by_item` it, with other columns for `items`, which rise. O(weights).
+    /// The same model of the graph of the context, with the columns of those of `items`, which rise, that are `wanted` solved again, by a regularisation and
+    /// with a weight.
     ///
     /// # Errors
-    /// When they are none of such items, or a weight is not finite.
-    pub(crate) fn replaced(by_item: &Csr, n_items: usize, items: &[u32], columns: &[Column]) -> Result<ItemNeighbours> {
-        Ok(ItemNeighbours { weights: ridge::replaced(by_item, n_items, items, columns)?.transpose() })
+    /// As [`ridge::refitted`].
+    pub(crate) fn refitted(
+        self,
+        context: &Context<'_>,
+        items: &[u32],
+        chosen: (f32, f32),
+        wanted: Wanted<'_>,
+    ) -> Result<ItemNeighbours> {
+        let by_item = self.by_item();
+        drop(self);
+        let sides = (context.graph.items(), context.graph.users());
+        Ok(ItemNeighbours { weights: ridge::refitted(context, sides, &by_item, items, chosen, wanted)?.transpose() })
+    }
+
+    /// Of more items, of which those that are more are predicted from nothing.
+    ///
+    /// # Errors
+    /// When there are fewer than before.
+    pub(crate) fn grown(self, n_items: usize) -> Result<ItemNeighbours> {
+        match self.weights.n_rows() < n_items {
+            true => Ok(ItemNeighbours { weights: ridge::replaced(&self.by_item(), n_items, &[], &[])?.transpose() }),
+            false => Ok(self),
+        }
     }
 
     /// A model of these weights, which a row an item holds.
@@ -133,22 +141,26 @@ mod tests {
     }
 
     #[test]
-    fn replaced_columns_are_replaced_and_no_others() {
+    fn columns_that_are_wanted_are_solved_and_no_others() {
         let edges: Vec<_> = (0..30u32).map(|e| (e % 6, e * e % 7, 1.0)).collect();
         let graph = Bipartite::from_edges(6, 7, &edges).unwrap();
-        let before = columns(&graph, 1.0);
-        let by_item = ItemNeighbours::fit(&context(&graph, &()), 1.0).unwrap().by_item();
-        let own = [vec![], vec![(0, 0.5), (3, -0.25)], vec![(1, 2.0)]];
-        let after = ItemNeighbours::replaced(&by_item, 9, &[0, 4, 8], &own).unwrap().by_item();
-        for item in 0..9u32 {
-            let want = match item {
-                0 => &own[0],
-                4 => &own[1],
-                8 => &own[2],
-                7 => &Vec::new(),
-                other => &before[other as usize],
+        let more: Vec<_> = edges.iter().copied().chain([(1, 3, 1.0), (2, 8, 1.0), (4, 8, 1.0)]).collect();
+        let grown = Bipartite::from_edges(6, 9, &more).unwrap();
+        let (before, after) = (columns(&graph, 1.0), columns(&grown, 1.0));
+        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0).unwrap().grown(9).unwrap();
+        let known = |item: u32| before.get(item as usize).map_or(0, Vec::len);
+        let wanted = |item: u32, near: &[u32], was: &[u32]| {
+            assert!(near.len() == after[item as usize].len() && was.len() == known(item));
+            item != 4
+        };
+        let refitted = model.refitted(&context(&grown, &()), &[0, 4, 8], (1.0, 0.5), &wanted).unwrap().by_item();
+        for item in 0..9usize {
+            let want: Vec<(u32, f32)> = match item {
+                0 | 8 => after[item].iter().map(|&(from, weight)| (from, 0.5 * weight)).collect(),
+                7 => Vec::new(),
+                other => before[other].clone(),
             };
-            assert_eq!(&after.entries(item as usize).collect::<Vec<_>>(), want, "{item}");
+            assert_eq!(refitted.entries(item).collect::<Vec<_>>(), want, "{item}");
         }
     }
 

@@ -5,7 +5,7 @@ mod ridge;
 mod users;
 
 pub(crate) use items::ItemNeighbours;
-pub(crate) use ridge::Column;
+pub(crate) use ridge::Wanted;
 pub(crate) use users::UserNeighbours;
 
 use crate::error::Result;
@@ -53,15 +53,37 @@ impl Neighbours {
     /// Those that are `added`, fitted to the graph of the context.
     ///
     /// # Errors
-    /// `Cancelled`.
+    /// `Cancelled`; when a weight is not finite.
     pub(crate) fn fit(context: &Context<'_>, added: Added) -> Result<Neighbours> {
-        let items = added.items.map(|(regularisation, weight)| {
-            ItemNeighbours::fit(context, regularisation).and_then(|model| model.scaled(weight))
-        });
-        let users = added.users.map(|(regularisation, weight)| {
-            UserNeighbours::fit(context, regularisation).and_then(|model| model.scaled(weight))
-        });
-        Ok(Neighbours { items: items.transpose()?, users: users.transpose()? })
+        let items = added.items.map(|chosen| ItemNeighbours::fit(context, chosen.0)).transpose()?;
+        let users = added.users.map(|chosen| UserNeighbours::fit(context, chosen.0)).transpose()?;
+        let weight = |chosen: Option<(f32, f32)>| chosen.map_or(0.0, |chosen| chosen.1);
+        Neighbours { items, users }.scaled((weight(added.items), weight(added.users)))
+    }
+
+    /// With the rows of those of some users and items, which rise, that are `wanted` fitted again to the graph of the context.
+    ///
+    /// # Errors
+    /// `Cancelled`; when a weight is not finite.
+    pub(crate) fn refitted(
+        self,
+        context: &Context<'_>,
+        added: Added,
+        (users, items): (&[u32], &[u32]),
+        (user_wanted, item_wanted): (Wanted<'_>, Wanted<'_>),
+    ) -> Result<Neighbours> {
+        let of_items = self.items.zip(added.items).map(|(model, how)| model.refitted(context, items, how, item_wanted));
+        let of_users = self.users.zip(added.users).map(|(model, how)| model.refitted(context, users, how, user_wanted));
+        Ok(Neighbours { items: of_items.transpose()?, users: of_users.transpose()? })
+    }
+
+    /// With the scores of items' and of users' so many times as large.
+    ///
+    /// # Errors
+    /// When a weight is no longer finite.
+    pub(crate) fn scaled(self, (of_items, of_users): (f32, f32)) -> Result<Neighbours> {
+        let items = self.items.map(|model| model.scaled(of_items)).transpose()?;
+        Ok(Neighbours { items, users: self.users.map(|model| model.scaled(of_users)).transpose()? })
     }
 
     /// Whether they add nothing.
@@ -79,15 +101,8 @@ impl Neighbours {
     /// # Errors
     /// When there are fewer nodes than before.
     pub(crate) fn grown(self, n_users: usize, n_items: usize) -> Result<Neighbours> {
-        let items = self.items.map(|model| match model.weights().n_rows() < n_items {
-            true => ItemNeighbours::replaced(&model.by_item(), n_items, &[], &[]),
-            false => Ok(model),
-        });
-        let users = self.users.map(|model| match model.weights().n_rows() < n_users {
-            true => model.replaced(n_users, &[], &[]),
-            false => Ok(model),
-        });
-        Ok(Neighbours { items: items.transpose()?, users: users.transpose()? })
+        let items = self.items.map(|model| model.grown(n_items)).transpose()?;
+        Ok(Neighbours { items, users: self.users.map(|model| model.grown(n_users)).transpose()? })
     }
 
     /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.

@@ -18,7 +18,7 @@ const WORDS: usize = 4;
 pub(super) type Sides<'a> = (&'a Csr, &'a Csr);
 
 /// What a row is predicted from, rising, with weights.
-pub(crate) type Column = Vec<(u32, f32)>;
+pub(super) type Column = Vec<(u32, f32)>;
 
 /// Solves every row by each of some `regularisations`, with the counts that two rows share made once: of each a matrix whose rows hold what a row is
 /// predicted from. The weights of row i solve `(G_NN + lambda I) w = G_Ni`, with G the counts of nodes that two rows share and N the neighbours of i,
@@ -58,43 +58,52 @@ pub(super) fn fit(context: &Context<'_>, sides: Sides<'_>, regularisations: &[f3
         .collect()
 }
 
-/// What each of some `rows` is predicted from: solved where `wanted` of a row and its nearest, otherwise empty.
+/// Whether a row is to be solved again, of its nearest now and those it is predicted from.
+pub(crate) type Wanted<'a> = &'a (dyn Fn(u32, &[u32], &[u32]) -> bool + Sync);
+
+/// What rows are predicted from: as `known` tells, but for those of `rows`, which rise, that are `wanted`: these are solved, and their weights taken times
+/// `weight`. O(rows k^3 + weights).
 ///
 /// # Errors
-/// `Cancelled`.
-pub(super) fn columns(
+/// `Cancelled`; when a weight is not finite.
+pub(super) fn refitted(
     context: &Context<'_>,
     sides: Sides<'_>,
+    known: &Csr,
     rows: &[u32],
-    regularisation: f32,
-    wanted: impl Fn(u32, &[u32]) -> bool + Sync,
-) -> Result<Vec<Column>> {
-    rows.par_iter()
+    (regularisation, weight): (f32, f32),
+    wanted: Wanted<'_>,
+) -> Result<Csr> {
+    let columns: Vec<Option<Column>> = rows
+        .par_iter()
         .map_init(
             || Workspace::new(sides, context.isa),
             |workspace, &row| {
                 context.check()?;
                 let near = workspace.nearest(row as usize);
-                if !wanted(row, &near) {
-                    return Ok(Vec::new());
+                let before = if (row as usize) < known.n_rows() { known.row(row as usize) } else { &[] };
+                if !wanted(row, &near, before) {
+                    return Ok(None);
                 }
                 let weights = workspace.solve(row as usize, &near, &[regularisation]);
-                Ok(near.into_iter().zip(weights).collect())
+                Ok(Some(near.into_iter().zip(weights.into_iter().map(|own| own * weight)).collect()))
             },
         )
-        .collect()
+        .collect::<Result<_>>()?;
+    replaced(known, sides.0.n_rows(), rows, &columns)
 }
 
-/// What `n_rows` rows are predicted from: as `known`, but for those of `rows`, which rise, that have `columns` of their own. O(weights).
+/// What `n_rows` rows are predicted from: as `known`, but for those of `rows`, which rise, that have a column of their own. O(weights).
 ///
 /// # Errors
 /// When they are none of such rows, or a weight is not finite.
-pub(super) fn replaced(known: &Csr, n_rows: usize, rows: &[u32], columns: &[Column]) -> Result<Csr> {
+pub(super) fn replaced(known: &Csr, n_rows: usize, rows: &[u32], columns: &[Option<Column>]) -> Result<Csr> {
     let mut offsets = vec![0u64];
     let (mut near, mut weights) = (Vec::with_capacity(known.n_edges()), Vec::with_capacity(known.n_edges()));
-    let mut replaced = rows.iter().zip(columns).peekable();
+    let own = rows.iter().zip(columns).filter_map(|(&row, column)| Some((row as usize, column.as_ref()?)));
+    let mut own = own.peekable();
     for row in 0..n_rows {
-        if let Some((_, column)) = replaced.next_if(|(other, _)| **other as usize == row) {
+        if let Some((_, column)) = own.next_if(|(other, _)| *other == row) {
             near.extend(column.iter().map(|entry| entry.0));
             weights.extend(column.iter().map(|entry| entry.1));
         } else if row < known.n_rows() {

@@ -1,6 +1,6 @@
 //! A sparse linear model of users on users.
 
-use super::ridge::{self, Column};
+use super::ridge::{self, Wanted};
 use crate::error::Result;
 use crate::graph::Csr;
 use crate::train::context::Context;
@@ -29,25 +29,31 @@ impl UserNeighbours {
         Ok(UserNeighbours::fit_each(context, &[regularisation])?.swap_remove(0))
     }
 
-    /// The users that each of `users` is predicted from, as [`ridge::columns`] tells them.
+    /// The same model of the graph of the context, with the rows of those of `users`, which rise, that are `wanted` solved again, by a regularisation and
+    /// with a weight.
     ///
     /// # Errors
-    /// `Cancelled`.
-    pub(crate) fn columns(
+    /// As [`ridge::refitted`].
+    pub(crate) fn refitted(
+        self,
         context: &Context<'_>,
         users: &[u32],
-        regularisation: f32,
-        wanted: impl Fn(u32, &[u32]) -> bool + Sync,
-    ) -> Result<Vec<Column>> {
-        ridge::columns(context, (context.graph.users(), context.graph.items()), users, regularisation, wanted)
+        chosen: (f32, f32),
+        wanted: Wanted<'_>,
+    ) -> Result<UserNeighbours> {
+        let sides = (context.graph.users(), context.graph.items());
+        Ok(UserNeighbours { by_user: ridge::refitted(context, sides, &self.by_user, users, chosen, wanted)? })
     }
 
-    /// The same model of `n_users` users with other columns for `users`, which rise. O(weights).
+    /// Of more users, of which those that are more are predicted from nothing.
     ///
     /// # Errors
-    /// When they are none of such users, or a weight is not finite.
-    pub(crate) fn replaced(&self, n_users: usize, users: &[u32], columns: &[Column]) -> Result<UserNeighbours> {
-        Ok(UserNeighbours { by_user: ridge::replaced(&self.by_user, n_users, users, columns)? })
+    /// When there are fewer than before.
+    pub(crate) fn grown(self, n_users: usize) -> Result<UserNeighbours> {
+        match self.by_user.n_rows() < n_users {
+            true => Ok(UserNeighbours { by_user: ridge::replaced(&self.by_user, n_users, &[], &[])? }),
+            false => Ok(self),
+        }
     }
 
     /// A model of these weights, a row a user.
@@ -118,15 +124,13 @@ mod tests {
                 assert!((f64::from(scores[item as usize]) - want).abs() < 1e-4);
             }
         }
-        let some = [2, 11];
-        let columns = UserNeighbours::columns(&context, &some, lambda, |user, _| user != 11).unwrap();
-        assert_eq!(columns[0], model.weights().entries(2).collect::<Vec<_>>());
-        assert!(columns[1].is_empty());
-        let replaced = model.replaced(15, &some, &columns).unwrap();
-        for user in 0..13 {
-            let (known, now) = (model.weights().row(user), replaced.weights().row(user));
-            assert_eq!(if user == 11 { &[] } else { known }, now);
+        let refitted = model.clone().refitted(&context, &[2, 11], (lambda, 3.0), &|user, _, _| user != 11).unwrap();
+        for user in 0..14 {
+            let times = if user == 2 { 3.0 } else { 1.0 };
+            let want: Vec<(u32, f32)> = model.weights().entries(user).map(|(of, own)| (of, times * own)).collect();
+            assert_eq!(refitted.weights().entries(user).collect::<Vec<_>>(), want);
         }
-        assert!(replaced.weights().n_rows() == 15 && replaced.weights().n_cols() == 15);
+        let grown = refitted.grown(16).unwrap();
+        assert!(grown.weights().n_rows() == 16 && grown.weights().n_cols() == 16 && grown.weights().degree(15) == 0);
     }
 }
