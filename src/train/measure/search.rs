@@ -40,20 +40,22 @@ pub(crate) struct Fitted {
     pub(crate) chosen: Vec<(&'static str, f32)>,
 }
 
-/// Fits the teacher and, for as long as that raises recall on the held-out interactions, fits it again with more regularisation. The rule the
+/// Fits the teacher and, for as long as that raises recall on the held-out interactions, goes on from what it learned with more regularisation. The rule the
 /// recipe starts from holds for a million interactions; the fewer there are, the more is needed. Without `search`, with nothing held out, or with
 /// more than a million and a half interactions there is one fit.
 pub(crate) fn fit(context: &Context<'_>, teacher: Box<dyn Teacher>, search: bool) -> Result<Fitted> {
-    let fit = |teacher: Box<dyn Teacher>| -> Result<Fitted> {
-        let Fit { layers, epochs, chosen, settled } = teacher.fit(context)?;
+    let fitted = |teacher: Box<dyn Teacher>, fit: Fit| -> Result<Fitted> {
+        let Fit { layers, epochs, chosen, settled } = fit;
         let recall = layers.recall(context)?;
         Ok(Fitted { teacher: settled.unwrap_or(teacher), layers, epochs, recall, chosen })
     };
-    let mut best = fit(teacher)?;
+    let first = teacher.fit(context)?;
+    let mut best = fitted(teacher, first)?;
     for _ in 1..CANDIDATES {
         let Some(recall) = best.recall.filter(|_| search && context.graph.n_edges() < ENOUGH) else { break };
         let Some((more, regularisation)) = best.teacher.regularised(STEP) else { break };
-        let mut next = fit(more)?;
+        let fit = more.refit(context, best.layers.clone())?;
+        let mut next = fitted(more, fit)?;
         if next.recall.is_none_or(|next| next <= recall) {
             break;
         }

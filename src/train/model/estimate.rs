@@ -14,7 +14,7 @@ const NEIGHBOURS: f64 = 128.0;
 /// Sweeps of a teacher's refit, as a share of its sweeps; sweeps of a student's.
 const REFIT: (f64, f64) = (0.34, 0.5);
 /// Fits of a teacher while its regularisation is searched, usually, and where there are more interactions than it is searched for.
-const SEARCHED: (f64, f64) = (2.0, 1.0);
+const SEARCHED: (f64, f64) = (1.34, 1.0);
 /// What every process holds.
 const BASE: f64 = 100e6;
 /// How many times what is in use a process holds, as measured: what is freed is not all given back, and parts overlap while they are made.
