@@ -20,7 +20,7 @@ const USER_WEIGHTS: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
 /// How many times as much as before those of items may weigh once those of users are there.
 const ITEM_WEIGHTS: [f32; 2] = [0.5, 2.0];
 /// What the neighbours of users have to gain, as a share: less is chance, and not worth the time of fitting codes to them.
-const GAIN: f64 = 1.01;
+const GAIN: f64 = 1.005;
 
 /// Regularisations to choose from of each model of neighbours that may be added.
 #[derive(Clone, Debug, Default)]
