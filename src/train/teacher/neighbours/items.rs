@@ -154,9 +154,9 @@ mod tests {
             item != 4
         };
         let refitted = model.refitted(&context(&grown, &()), &[0, 4, 8], (1.0, 0.5), &wanted).unwrap().by_item();
-        for item in 0..9usize {
+        for (item, solved) in after.iter().enumerate() {
             let want: Vec<(u32, f32)> = match item {
-                0 | 8 => after[item].iter().map(|&(from, weight)| (from, 0.5 * weight)).collect(),
+                0 | 8 => solved.iter().map(|&(from, weight)| (from, 0.5 * weight)).collect(),
                 7 => Vec::new(),
                 other => before[other].clone(),
             };
