@@ -9,7 +9,7 @@ use super::model::report::Epoch;
 use super::state::read_table;
 use super::state::taught::{read_neighbours, weight_lists};
 use super::student::Tables;
-use super::teacher::Added;
+use super::teacher::Weighting;
 use super::teacher::layers::Layers;
 use crate::code::CodeShape;
 use crate::error::Result;
@@ -97,7 +97,7 @@ pub(crate) struct Stand {
     pub(crate) stage: Stage,
     /// What was chosen of the teacher, by the name of the setting.
     pub(crate) chosen: Vec<(String, f32)>,
-    pub(crate) added: Added,
+    pub(crate) added: Weighting,
     pub(crate) teacher_epochs: Vec<Epoch>,
     pub(crate) teacher_recall: Option<f64>,
     pub(crate) start_recall: Option<f64>,
@@ -114,7 +114,7 @@ impl Stand {
         Stand {
             stage: Stage::Taught,
             chosen: Vec::new(),
-            added: Added::default(),
+            added: Weighting::default(),
             teacher_epochs: Vec::new(),
             teacher_recall: None,
             start_recall: None,
@@ -216,7 +216,7 @@ impl Stand {
         let chosen = notes
             .iter()
             .filter_map(|(name, value)| Some((name.strip_prefix(CHOSEN)?.to_owned(), value.parse::<f32>().ok()?)));
-        let added = Added::of(|name| notes.get(&format!("{ADDED}{name}"))?.parse().ok());
+        let added = Weighting::of(|name| notes.get(&format!("{ADDED}{name}"))?.parse().ok());
         let epochs = |name: &str| notes.get(name).map_or_else(Vec::new, |text| read_epochs(text));
         Ok(Some(Stand {
             stage,

@@ -6,7 +6,7 @@ use super::checkpoint::{Checkpoints, Stage, Stand};
 use super::context::Context;
 use super::measure::holdout::Holdout;
 use super::measure::monitor::Monitor;
-use super::measure::search::{self, Fitted, Wanted};
+use super::measure::search::{self, Fitted, Ridges};
 use super::measure::validation::Validation;
 use super::model::options::TrainOptions;
 use super::model::plan::{Coding, Plan};
@@ -214,7 +214,7 @@ fn taught(
     context: &Context<'_>,
     teacher: Box<dyn Teacher>,
     search: bool,
-    neighbours: &Wanted,
+    neighbours: &Ridges,
 ) -> Result<(Box<dyn Teacher>, Stand)> {
     let Fitted { teacher, layers, epochs, recall, chosen } = search::fit(context, teacher, search)?;
     let mut stand = Stand::taught(layers);

@@ -5,7 +5,7 @@ use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::teacher::layers::Layers;
-use crate::train::teacher::{Added, Fit, ItemNeighbours, Neighbours, Teacher, UserNeighbours};
+use crate::train::teacher::{Fit, ItemNeighbours, Neighbours, Teacher, UserNeighbours, Weighting};
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;
@@ -24,7 +24,7 @@ const GAIN: f64 = 1.005;
 
 /// Regularisations to choose from of each model of neighbours that may be added.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct Ridges {
     pub(crate) items: Option<Vec<f32>>,
     pub(crate) users: Option<Vec<f32>>,
 }
@@ -88,9 +88,9 @@ pub(crate) fn add_neighbours(
     context: &Context<'_>,
     layers: &mut Layers,
     recall: &mut Option<f64>,
-    wanted: &Wanted,
-) -> Result<Added> {
-    let mut added = Added::default();
+    wanted: &Ridges,
+) -> Result<Weighting> {
+    let mut added = Weighting::default();
     let Some(mut best) = *recall else { return Ok(added) };
     let mut neighbours = Neighbours::default();
     let (users, items) = layers.joined();

@@ -9,7 +9,7 @@ use crate::train::model::recipe::Recipe;
 use crate::train::model::settings::{self, Setting, SettingValue};
 use crate::train::model::size::Size;
 use crate::train::student::Discrete;
-use crate::train::teacher::{Added, ImplicitAls};
+use crate::train::teacher::{ImplicitAls, Weighting};
 
 /// The models of a training whose rows can be fitted again: implicit ALS, neighbours beside it or not, and codes by discrete descent. A child keeps
 /// all of it, the width of the factors included, which the recipe would take from the size of the graph: what is chosen on held-out interactions
@@ -18,7 +18,7 @@ use crate::train::teacher::{Added, ImplicitAls};
 pub(crate) struct Choices {
     pub(crate) teacher: ImplicitAls,
     /// The neighbours that are added to the teacher.
-    pub(crate) added: Added,
+    pub(crate) added: Weighting,
     pub(crate) student: Discrete,
     /// Whether codes are the student's, and not those it starts from.
     pub(crate) is_distilled: bool,
@@ -53,7 +53,7 @@ impl Choices {
             list: count(&settings::STUDENT_LIST)?,
             emphasis: float(&settings::STUDENT_EMPHASIS)?,
         };
-        let added = Added::of(|name| number(name).map(|number| number as f32));
+        let added = Weighting::of(|name| number(name).map(|number| number as f32));
         Some(Choices {
             teacher,
             added,

@@ -96,7 +96,7 @@ mod tests {
     use crate::train::model::options::{Preset, TrainOptions};
     use crate::train::optim::random::below;
     use crate::train::student::Tables;
-    use crate::train::teacher::{Added, ItemNeighbours, Teacher, UserNeighbours};
+    use crate::train::teacher::{ItemNeighbours, Teacher, UserNeighbours, Weighting};
 
     /// Users of four tastes and the items of theirs, mostly: first seven in ten of what they have, then all of it.
     fn grown() -> (Bipartite, Bipartite) {
@@ -149,7 +149,7 @@ mod tests {
             let student = crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 };
             let choices = Choices {
                 teacher: teacher.clone(),
-                added: Added { items: has[0].then_some((20.0, 1.0)), users: has[1].then_some((20.0, 1.0)) },
+                added: Weighting { items: has[0].then_some((20.0, 1.0)), users: has[1].then_some((20.0, 1.0)) },
                 student,
                 is_distilled: true,
                 seed: 1,

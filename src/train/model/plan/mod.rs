@@ -10,7 +10,7 @@ use super::size::Size;
 use super::{Loss, Model, Sampler, StudentKind, TeacherKind};
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
-use crate::train::measure::search::Wanted;
+use crate::train::measure::search::Ridges;
 use crate::train::student::{BiGear, BinCf, Signs, Student};
 use crate::train::teacher::Teacher;
 
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     /// Whether to look for more regularisation on the held-out interactions.
     pub(crate) search: bool,
     /// The neighbours to be added to the teacher, if any.
-    pub(crate) neighbours: Wanted,
+    pub(crate) neighbours: Ridges,
     /// Hops added to what the teacher gives.
     pub(crate) hops: usize,
     pub(crate) coding: Coding,
@@ -158,7 +158,7 @@ impl Plan {
                     Some(shares.iter().map(|share| share * most).collect())
                 };
                 let (of_items, of_users) = recipe.neighbours;
-                Wanted {
+                Ridges {
                     items: regularisations(
                         &settings::TEACHER_NEIGHBOURS,
                         &settings::TEACHER_NEIGHBOUR_REGULARISATION,
@@ -171,7 +171,7 @@ impl Plan {
                     ),
                 }
             }
-            _ => Wanted::default(),
+            _ => Ridges::default(),
         };
         // An early stop says little about when to stop with more interactions and nothing to validate on.
         let is_settled = !is_gradient && !matches!(parts.student, StudentKind::Bigear | StudentKind::BinCf);

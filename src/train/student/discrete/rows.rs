@@ -345,7 +345,7 @@ mod tests {
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::optim::random::{below, normal_matrix};
-    use crate::train::teacher::{Added, Neighbours};
+    use crate::train::teacher::{Neighbours, Weighting};
 
     fn graph(n_users: u32, n_items: u32) -> Bipartite {
         let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
@@ -364,7 +364,7 @@ mod tests {
         // Nothing is learned of nodes without interactions.
         users.row_mut(7).fill(0.0);
         items.row_mut(5).fill(0.0);
-        let added = Added { items: Some((2.0, 0.3)), users: Some((1.0, 0.2)) };
+        let added = Weighting { items: Some((2.0, 0.3)), users: Some((1.0, 0.2)) };
         let neighbours = Neighbours::fit(context, added).unwrap();
         Layers { neighbours, ..Layers::of(users, items) }
     }

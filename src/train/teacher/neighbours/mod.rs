@@ -21,7 +21,7 @@ pub(crate) struct Neighbours {
 
 /// Of each model of neighbours that is added, its regularisation and its weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Added {
+pub(crate) struct Weighting {
     pub(crate) items: Option<(f32, f32)>,
     pub(crate) users: Option<(f32, f32)>,
 }
@@ -30,7 +30,7 @@ pub(crate) struct Added {
 const WEIGHT: &str = "teacher.neighbour_weight";
 const USER_WEIGHT: &str = "teacher.user_neighbour_weight";
 
-impl Added {
+impl Weighting {
     /// As settings of a training, of those that are there.
     pub(crate) fn settings(self) -> impl Iterator<Item = (&'static str, f32)> {
         let named = |names: [&'static str; 2], added: Option<(f32, f32)>| {
@@ -41,8 +41,8 @@ impl Added {
     }
 
     /// From the settings of a training, as `number` gives them by name.
-    pub(crate) fn of(number: impl Fn(&str) -> Option<f32>) -> Added {
-        Added {
+    pub(crate) fn of(number: impl Fn(&str) -> Option<f32>) -> Weighting {
+        Weighting {
             items: number(TEACHER_NEIGHBOUR_REGULARISATION.name).zip(number(WEIGHT)),
             users: number(TEACHER_USER_NEIGHBOUR_REGULARISATION.name).zip(number(USER_WEIGHT)),
         }
@@ -54,7 +54,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// `Cancelled`; when a weight is not finite.
-    pub(crate) fn fit(context: &Context<'_>, added: Added) -> Result<Neighbours> {
+    pub(crate) fn fit(context: &Context<'_>, added: Weighting) -> Result<Neighbours> {
         let items = added.items.map(|chosen| ItemNeighbours::fit(context, chosen.0)).transpose()?;
         let users = added.users.map(|chosen| UserNeighbours::fit(context, chosen.0)).transpose()?;
         let weight = |chosen: Option<(f32, f32)>| chosen.map_or(0.0, |chosen| chosen.1);
@@ -68,7 +68,7 @@ impl Neighbours {
     pub(crate) fn refitted(
         self,
         context: &Context<'_>,
-        added: Added,
+        added: Weighting,
         (users, items): (&[u32], &[u32]),
         (user_wanted, item_wanted): (Wanted<'_>, Wanted<'_>),
     ) -> Result<Neighbours> {
@@ -92,7 +92,7 @@ impl Neighbours {
     }
 
     /// Whether these are the models that are `added`.
-    pub(crate) fn are(&self, added: Added) -> bool {
+    pub(crate) fn are(&self, added: Weighting) -> bool {
         self.items.is_some() == added.items.is_some() && self.users.is_some() == added.users.is_some()
     }
 
@@ -119,6 +119,55 @@ impl Neighbours {
         }
         if let Some(users) = &self.users {
             users.add_scores(user, history, position, scores);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Bipartite, Csr};
+    use crate::train::tests::context;
+
+    const WEIGHTINGS: [Weighting; 4] = [
+        Weighting { items: Some((2.0, 0.5)), users: Some((3.0, 0.25)) },
+        Weighting { items: Some((2.0, 4.0)), users: None },
+        Weighting { items: None, users: Some((3.0, 2.0)) },
+        Weighting { items: None, users: None },
+    ];
+
+    fn weights(neighbours: &Neighbours) -> [Option<&Csr>; 2] {
+        [neighbours.items.as_ref().map(ItemNeighbours::weights), neighbours.users.as_ref().map(UserNeighbours::weights)]
+    }
+
+    /// With every row wanted, what is gone on with is what is fitted anew; with none, what there was, grown.
+    #[test]
+    fn refitted_everywhere_is_fitted_anew() {
+        let mut edges: Vec<_> = (0..60u32).map(|e| (e * 7 % 11, e * e % 9, 1.0)).collect();
+        let before = Bipartite::from_edges(11, 9, &edges).unwrap();
+        edges.extend([(11, 2, 1.0), (11, 9, 1.0), (3, 9, 1.0), (0, 8, 1.0)]);
+        let after = Bipartite::from_edges(12, 10, &edges).unwrap();
+        let (before, after) = (context(&before, &()), context(&after, &()));
+        let (users, items): (Vec<u32>, Vec<u32>) = ((0..12).collect(), (0..10).collect());
+        for added in WEIGHTINGS {
+            let known = Neighbours::fit(&before, added).unwrap();
+            assert!(known.are(added) && WEIGHTINGS.iter().filter(|&&other| known.are(other)).count() == 1);
+            assert_eq!(known.is_empty(), added == Weighting::default());
+            let [all, none] = [true, false].map(|wanted| move |_: u32, _: &[u32], _: &[u32]| wanted);
+            let grown = known.grown(12, 10).unwrap();
+            let refit =
+                |wanted: Wanted<'_>| grown.clone().refitted(&after, added, (&users, &items), (wanted, wanted)).unwrap();
+            assert_eq!(weights(&refit(&all)), weights(&Neighbours::fit(&after, added).unwrap()));
+            assert_eq!(weights(&refit(&none)), weights(&grown));
+        }
+    }
+
+    #[test]
+    fn weightings_are_read_from_the_settings_they_are_told_as() {
+        for added in WEIGHTINGS {
+            let told: Vec<(&str, f32)> = added.settings().collect();
+            let number = |name: &str| told.iter().find(|entry| entry.0 == name).map(|entry| entry.1);
+            assert_eq!(Weighting::of(number), added);
         }
     }
 }
