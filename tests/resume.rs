@@ -27,7 +27,7 @@ fn interactions(from: u64, to: u64) -> Vec<Interaction> {
 }
 
 fn training() -> TrainOptions {
-    TrainOptions::new(Preset::Balanced).bits(128).seed(9)
+    TrainOptions::new(Preset::Balanced).bits(64).seed(9)
 }
 
 /// A trained database to which something has come.
@@ -128,6 +128,11 @@ fn a_job_that_is_killed_is_gone_on_with_and_comes_to_the_same() {
         std::fs::remove_dir_all(path("whole")).unwrap();
         hash
     };
+    // The student is learned twice only where it gains the first time, and the models of neighbours are kept where they are added.
+    drill::files::copy(&path("begun"), &path("gains"));
+    let report = open(&path("gains")).train(training()).unwrap().wait().unwrap().training;
+    assert!(report.recall > report.start_recall, "{report:?}");
+    assert!(report.settings.iter().any(|(name, _)| name == "teacher.user_neighbour_weight"), "{report:?}");
     for (at, (kind, phase, before, come_to)) in KILLS.into_iter().enumerate() {
         let story = format!("{:?} in {phase} {before}", kind.0);
         let come = whole(kind, 1);

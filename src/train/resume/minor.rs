@@ -86,10 +86,49 @@ fn factors(context: &Context<'_>, als: &ImplicitAls, learned: &mut Learned, rows
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Csr;
     use crate::train::model::options::{Preset, TrainOptions};
     use crate::train::student::Tables;
-    use crate::train::teacher::Teacher;
     use crate::train::teacher::layers::Layers;
+    use crate::train::teacher::{Neighbours, Teacher, Weighting};
+
+    /// The neighbours of touched rows, of both sides, are those of the graph as it is, and all others stay.
+    #[test]
+    fn neighbours_of_touched_rows_are_fitted_again() {
+        let edges: Vec<(u32, u32, f32)> = (0..500u32).map(|at| (at * 7 % 40, at * at % 31, 1.0)).collect();
+        let of = |edges: &[(u32, u32, f32)]| Bipartite::from_edges(40, 31, edges).unwrap();
+        let old = of(&edges);
+        let fresh = |user: u32| (0..31u32).find(|item| !old.users().row(user as usize).contains(item)).unwrap();
+        let touched: Vec<(u32, u32)> = [3, 8].map(|user| (user, fresh(user))).to_vec();
+        let new = of(&[edges.clone(), touched.iter().map(|&(user, item)| (user, item, 1.0)).collect()].concat());
+        let (before, after) = (crate::train::tests::context(&old, &()), crate::train::tests::context(&new, &()));
+        let teacher =
+            ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: 0.01, exponent: 1.0 };
+        let added = Weighting { items: Some((2.0, 0.5)), users: Some((3.0, 0.25)) };
+        let layers =
+            Layers { neighbours: Neighbours::fit(&before, added).unwrap(), ..teacher.fit(&before).unwrap().layers };
+        let tables = Tables::rotated(&before, &layers, &[64]);
+        let student = crate::train::student::Discrete { sweeps: 1, list: 10, emphasis: 0.4 };
+        let choices = Choices { teacher, added, student, is_distilled: true, seed: 1, novelty: 0.0, half_life: None };
+        let known = layers.neighbours.clone();
+        let fitted = Neighbours::fit(&after, added).unwrap();
+        let mut items: Vec<u32> = touched.iter().map(|edge| edge.1).collect();
+        items.sort_unstable();
+        items.dedup();
+        let rows = Rows { users: &[3, 8], items: &items };
+        let learned = minor(&new, &choices, Learned::of(layers, tables), &rows, 1, &()).unwrap().0;
+        let by_item = |model: &Neighbours| model.items.as_ref().unwrap().by_item();
+        let by_user = |model: &Neighbours| model.users.as_ref().unwrap().weights().clone();
+        for (of, touched) in [(by_item as fn(&Neighbours) -> Csr, rows.items), (by_user, rows.users)] {
+            let (known, fitted, now) = (of(&known), of(&fitted), of(&learned.neighbours));
+            for row in 0..now.n_rows() {
+                let want = if touched.contains(&(row as u32)) { &fitted } else { &known };
+                assert_eq!(now.entries(row).collect::<Vec<_>>(), want.entries(row).collect::<Vec<_>>(), "{row}");
+            }
+            assert!(touched.iter().all(|&row| known.row(row as usize) != now.row(row as usize)
+                || known.row_values(row as usize) != now.row_values(row as usize)));
+        }
+    }
 
     /// Codes that no student has made keep the units of the teacher, in which other rows are.
     #[test]
