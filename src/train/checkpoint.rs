@@ -217,6 +217,10 @@ impl Stand {
             .iter()
             .filter_map(|(name, value)| Some((name.strip_prefix(CHOSEN)?.to_owned(), value.parse::<f32>().ok()?)));
         let added = Weighting::of(|name| notes.get(&format!("{ADDED}{name}"))?.parse().ok());
+        // Neighbours whose weights are not told could not be fitted again.
+        if !layers.neighbours.are(added) {
+            return Ok(None);
+        }
         let epochs = |name: &str| notes.get(name).map_or_else(Vec::new, |text| read_epochs(text));
         Ok(Some(Stand {
             stage,
