@@ -10,6 +10,10 @@ dispatch! {
     pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body;
     /// `y += scale * x`.
     pub(crate) fn add_scaled(y: &mut [f32], scale: f32, x: &[f32]) = add_scaled_body;
+    /// `y += scale * x`, of bfloat16.
+    pub(crate) fn add_scaled_halves(y: &mut [f32], scale: f32, x: &[u16]) = add_scaled_halves_body;
+    /// Rounds floats to the nearest bfloat16, ties to even.
+    pub(crate) fn round_to_halves(out: &mut [u16], x: &[f32]) = round_to_halves_body;
     /// `out = base + sum over targets t, in order, of factor * scales[t] * table[t]`, where `table` has rows as long as `out`; an empty `base`
     /// stands for zeros. The sums stay in registers, 64 columns at a time.
     pub(crate) fn weighted_sum(
@@ -149,6 +153,21 @@ fn dot_body<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
 fn add_scaled_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
         *y = fma::<FUSED>(scale, x, *y);
+    }
+}
+
+#[inline(always)]
+fn add_scaled_halves_body<const FUSED: bool>(y: &mut [f32], scale: f32, x: &[u16]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = fma::<FUSED>(scale, f32::from_bits(u32::from(x) << 16), *y);
+    }
+}
+
+#[inline(always)]
+fn round_to_halves_body<const FUSED: bool>(out: &mut [u16], x: &[f32]) {
+    for (out, x) in out.iter_mut().zip(x) {
+        let bits = x.to_bits();
+        *out = (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16;
     }
 }
 
@@ -375,7 +394,12 @@ mod tests {
                 add_scaled(isa, &mut y, scale, &a);
                 let mut z = b.clone();
                 scale_add(isa, &mut z, scale, &a);
+                let mut halves = vec![0; a.len()];
+                round_to_halves(isa, &mut halves, &a);
+                let mut rounded = b.clone();
+                add_scaled_halves(isa, &mut rounded, 1.0, &halves);
                 for at in 0..a.len() {
+                    prop_assert!((rounded[at] - (b[at] + a[at])).abs() <= a[at].abs() / 256.0 + 1e-6);
                     prop_assert!((y[at] - (b[at] + scale * a[at])).abs() < 1e-5);
                     prop_assert!((z[at] - (a[at] + scale * b[at])).abs() < 1e-5);
                 }

@@ -6,11 +6,13 @@
 //! the width of the vectors: every set with fused multiply-add gives the same bits, and only the baseline differs.
 #![allow(unsafe_code)]
 
+mod halves;
 mod isa;
 mod loops;
 mod matrix;
 mod product;
 
+pub(crate) use halves::Halves;
 pub(crate) use isa::Isa;
 pub(crate) use loops::*;
 pub(crate) use matrix::Matrix;

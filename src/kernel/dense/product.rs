@@ -14,6 +14,8 @@ use super::isa::{Isa, Set, dispatch, fma};
 
 /// Terms of the inner index handled at once: a panel of `DEPTH x 16` floats fills half of a 32 KiB cache.
 const DEPTH: usize = 256;
+/// Terms of which the right factor is packed at once in a product that is computed only once: of a tall matrix no second one is made.
+const PACKED: usize = 16 * DEPTH;
 /// Rows of the result a task computes at once; a multiple of both tile heights. Its packed block stays in the second-level cache.
 const ROWS: usize = 96;
 
@@ -39,6 +41,11 @@ impl<'a> View<'a> {
         assert!(columns.end <= self.cols, "columns must lie inside their view");
         let first = (columns.start * self.col_step).min(self.data.len());
         View { data: &self.data[first..], cols: columns.len(), ..self }
+    }
+
+    /// Some rows of this view; nothing is moved.
+    fn rows(self, rows: Range<usize>) -> View<'a> {
+        self.transposed().columns(rows).transposed()
     }
 
     /// The transpose of this view; nothing is moved.
@@ -129,11 +136,18 @@ impl Factor {
     }
 }
 
-/// `left * right`, on rayon. O(rows inner cols).
+/// `left * right`, on rayon. O(rows inner cols), in memory for the result and for 4,096 rows of `right`.
+///
+/// # Panics
+/// When the shapes disagree.
 pub(crate) fn product(isa: Isa, left: View<'_>, right: View<'_>) -> Matrix {
-    let factor = Factor::pack(isa, right);
+    assert!(left.cols == right.rows, "shapes of a product must agree");
     let mut out = Matrix::zeros(left.rows, right.cols);
-    factor.par_multiply(left, out.data_mut(), false);
+    for first in (0..right.rows).step_by(PACKED) {
+        let terms = first..right.rows.min(first + PACKED);
+        let factor = Factor::pack(isa, right.rows(terms.clone()));
+        factor.par_multiply(left.columns(terms), out.data_mut(), true);
+    }
     out
 }
 
@@ -263,6 +277,20 @@ mod tests {
             for left in [View::new(&[], 200, 0), View::new(&[], 0, 200).transposed()] {
                 assert_eq!(product(isa, left, View::new(&[], 0, 3)), Matrix::zeros(200, 3));
             }
+        }
+    }
+
+    /// Packed part by part, a product is the same to the last bit.
+    #[test]
+    fn a_tall_product_is_that_of_one_factor() {
+        let (m, k, n) = (7, 2 * PACKED + 77, 40);
+        let values = |len: usize| (0..len).map(|at| (at * 7919 % 1013) as f32 / 500.0 - 1.0).collect::<Vec<f32>>();
+        let (left, right) = (values(m * k), values(k * n));
+        let (left, right) = (View::new(&left, k, m).transposed(), View::new(&right, k, n));
+        for isa in Isa::available() {
+            let mut whole = vec![0.0; m * n];
+            Factor::pack(isa, right).multiply(left, &mut whole, false);
+            assert_eq!(product(isa, left, right).data(), whole);
         }
     }
 
