@@ -9,11 +9,22 @@ use crate::train::context::Context;
 /// have i on those that have its neighbours. With all items as neighbours this is SLIM (Ning and Karypis 2011) with a quadratic penalty, which has EASE
 /// (Steck 2019) for its closed form; the support makes it cost O(items k^3) in place of O(items^3).
 ///
-/// What factors smooth over, a pair of items that goes together, is what it holds, so the sum of both beats either.
+/// What factors smooth over, a pair of items that goes together, is what it holds, so the sum of both beats either. There, what predicts an item of degree d
+/// is taken times `(d / mean)^-0.2`: the ridge shrinks what predicts rare items most, and popular ones have the most of what factors say as well.
 #[derive(Clone, Debug)]
 pub(crate) struct ItemNeighbours {
     /// Row j: the items that j predicts, with weights.
     weights: Csr,
+}
+
+/// How much less of its neighbours an item has that is more popular: a power of its degree, as the damping of a target in graph filters.
+const DAMPING: f32 = 0.2;
+
+/// What the weights that predict an item are taken times, by the degrees of all. O(items).
+fn damping(items: &Csr) -> impl Fn(usize) -> f32 + Sync {
+    let touched = (0..items.n_rows()).filter(|&item| items.degree(item) > 0).count();
+    let mean = items.n_edges() as f32 / touched.max(1) as f32;
+    move |item| (items.degree(item).max(1) as f32 / mean).powf(-DAMPING)
 }
 
 impl ItemNeighbours {
@@ -23,8 +34,9 @@ impl ItemNeighbours {
     /// `Cancelled`.
     pub(crate) fn fit_each(context: &Context<'_>, regularisations: &[f32]) -> Result<Vec<ItemNeighbours>> {
         let (users, items) = (context.graph.users(), context.graph.items());
-        let models = ridge::fit(context, (items, users), regularisations)?;
-        Ok(models.iter().map(|by_item| ItemNeighbours { weights: by_item.transpose() }).collect())
+        let (models, damping) = (ridge::fit(context, (items, users), regularisations)?, damping(context.graph.items()));
+        let damped = models.iter().map(|by_item| ridge::scaled(by_item, &damping));
+        damped.map(|by_item| Ok(ItemNeighbours { weights: by_item?.transpose() })).collect()
     }
 
     /// [`ItemNeighbours::fit_each`] for one.
@@ -46,12 +58,14 @@ impl ItemNeighbours {
         self,
         context: &Context<'_>,
         items: &[u32],
-        chosen: (f32, f32),
+        (regularisation, weight): (f32, f32),
         wanted: Wanted<'_>,
     ) -> Result<ItemNeighbours> {
         let by_item = self.by_item();
         drop(self);
         let sides = (context.graph.items(), context.graph.users());
+        let damping = damping(context.graph.items());
+        let chosen = (regularisation, |item| weight * damping(item));
         Ok(ItemNeighbours { weights: ridge::refitted(context, sides, &by_item, items, chosen, wanted)?.transpose() })
     }
 
@@ -81,7 +95,7 @@ impl ItemNeighbours {
     /// # Errors
     /// When a weight is no longer finite.
     pub(crate) fn scaled(self, times: f32) -> Result<ItemNeighbours> {
-        Ok(ItemNeighbours { weights: ridge::scaled(&self.weights, times)? })
+        Ok(ItemNeighbours { weights: ridge::scaled(&self.weights, |_| times)? })
     }
 
     /// Adds the scores of somebody with `items` to `scores`, at the position of each item that has one. O(items x neighbours).
@@ -120,7 +134,7 @@ mod tests {
             let weight = |from: u32, to: u32| {
                 let mut scores = vec![0.0; n_items as usize];
                 model.add_scores(&[from], |at| Some(at as usize), &mut scores);
-                f64::from(scores[to as usize])
+                f64::from(scores[to as usize]) / f64::from(damping(graph.items())(to as usize))
             };
             for to in 0..n_items {
                 assert_eq!(weight(to, to), 0.0, "an item says nothing about itself");
@@ -176,7 +190,13 @@ mod tests {
             .map(|(user, item)| (user, item, 0.25 + (user * 7 + item) as f32 % 5.0))
             .collect();
         let graph = Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap();
-        let own = columns(&graph, lambda);
+        let damped = columns(&graph, lambda).into_iter().enumerate();
+        let own: Vec<Vec<(u32, f32)>> = damped
+            .map(|(item, column)| {
+                let damping = damping(graph.items())(item);
+                column.into_iter().map(|(from, weight)| (from, weight / damping)).collect()
+            })
+            .collect();
         let x = |user: u32, item: u32| f64::from(u8::from(graph.users().row(user as usize).contains(&item)));
         for (item, column) in (0..n_items).zip(&own) {
             for &(other, weight) in column {
@@ -194,6 +214,16 @@ mod tests {
         let ones = Bipartite::from_users(Csr::from_parts(9, offsets.clone(), targets.clone(), ones).unwrap()).unwrap();
         let plain = Bipartite::from_users(Csr::from_parts(9, offsets, targets, None).unwrap()).unwrap();
         assert_eq!(columns(&ones, lambda), columns(&plain, lambda));
+    }
+
+    /// Sixteen times the degree, and with it every count, is damped by `16^0.2` more.
+    #[test]
+    fn popular_items_are_predicted_by_less() {
+        let edges: Vec<_> = (0..17u32).flat_map(|user| [(user, u32::from(user > 0) * 2, 1.0)]).collect();
+        let graph = Bipartite::from_edges(17, 3, &edges).unwrap();
+        let damping = damping(graph.items());
+        assert!((damping(0) / damping(2) - 16f32.powf(0.2)).abs() < 1e-5);
+        assert!((damping(2) - (16.0f32 / 8.5).powf(-0.2)).abs() < 1e-6, "the mean is that of items with interactions");
     }
 
     #[test]

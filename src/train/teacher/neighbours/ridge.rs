@@ -62,7 +62,7 @@ pub(super) fn fit(context: &Context<'_>, sides: Sides<'_>, regularisations: &[f3
 pub(crate) type Wanted<'a> = &'a (dyn Fn(u32, &[u32], &[u32]) -> bool + Sync);
 
 /// What rows are predicted from: as `known` tells, but for those of `rows`, which rise, that are `wanted`: these are solved, and their weights taken times
-/// `weight`. O(rows k^3 + weights).
+/// what `weight` says of the row. O(rows k^3 + weights).
 ///
 /// # Errors
 /// `Cancelled`; when a weight is not finite.
@@ -71,7 +71,7 @@ pub(super) fn refitted(
     sides: Sides<'_>,
     known: &Csr,
     rows: &[u32],
-    (regularisation, weight): (f32, f32),
+    (regularisation, weight): (f32, impl Fn(usize) -> f32 + Sync),
     wanted: Wanted<'_>,
 ) -> Result<Csr> {
     let columns: Vec<Option<Column>> = rows
@@ -86,6 +86,7 @@ pub(super) fn refitted(
                     return Ok(None);
                 }
                 let weights = workspace.solve(row as usize, &near, &[regularisation]);
+                let weight = weight(row as usize);
                 Ok(Some(near.into_iter().zip(weights.into_iter().map(|own| own * weight)).collect()))
             },
         )
@@ -118,13 +119,14 @@ pub(super) fn replaced(known: &Csr, n_rows: usize, rows: &[u32], columns: &[Opti
     Csr::from_parts(n_rows, offsets, near, Some(weights))
 }
 
-/// The same weights, each `times` as large.
+/// The same weights, each as many times as large as `times` says of its row.
 ///
 /// # Errors
 /// When one is no longer finite.
-pub(super) fn scaled(weights: &Csr, times: f32) -> Result<Csr> {
-    let values = weights.values().map(|values| values.iter().map(|weight| weight * times).collect());
-    Csr::from_parts(weights.n_cols(), weights.offsets().to_vec(), weights.targets().to_vec(), values)
+pub(super) fn scaled(weights: &Csr, times: impl Fn(usize) -> f32) -> Result<Csr> {
+    let rows = (0..weights.n_rows()).map(|row| (times(row), weights.entries(row)));
+    let values = rows.flat_map(|(times, entries)| entries.map(move |(_, weight)| weight * times)).collect();
+    Csr::from_parts(weights.n_cols(), weights.offsets().to_vec(), weights.targets().to_vec(), Some(values))
 }
 
 /// What the solution of one row needs, kept for the next one.

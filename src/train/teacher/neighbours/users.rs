@@ -38,10 +38,11 @@ impl UserNeighbours {
         self,
         context: &Context<'_>,
         users: &[u32],
-        chosen: (f32, f32),
+        (regularisation, weight): (f32, f32),
         wanted: Wanted<'_>,
     ) -> Result<UserNeighbours> {
         let sides = (context.graph.users(), context.graph.items());
+        let chosen = (regularisation, |_| weight);
         Ok(UserNeighbours { by_user: ridge::refitted(context, sides, &self.by_user, users, chosen, wanted)? })
     }
 
@@ -71,7 +72,7 @@ impl UserNeighbours {
     /// # Errors
     /// When a weight is no longer finite.
     pub(crate) fn scaled(self, times: f32) -> Result<UserNeighbours> {
-        Ok(UserNeighbours { by_user: ridge::scaled(&self.by_user, times)? })
+        Ok(UserNeighbours { by_user: ridge::scaled(&self.by_user, |_| times)? })
     }
 
     /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.
