@@ -20,7 +20,7 @@ pub(super) fn rollback(snapshot: &Snapshot, cut: &Cut, kept: &Parent<'_>) -> Res
     match resumable(kept)? {
         Some((_, choices, learned)) => {
             let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
-            Ok(Made { state: Kept::State(learned.carried(&graph)?), ..made })
+            Ok(Made { state: Kept::State(learned.carried(&graph)), ..made })
         }
         // The state that belongs to the generation now current is none of its.
         None => Ok(Made { state: Kept::Nothing, ..made }),

@@ -124,6 +124,27 @@ impl Csr {
         self.values.as_deref()
     }
 
+    /// With the values of every row as many times as large as `times` says of it.
+    ///
+    /// # Errors
+    /// When one is no longer finite.
+    pub(crate) fn scaled_rows(mut self, times: impl Fn(usize) -> f32) -> Result<Csr> {
+        let mut values = self.values.take().unwrap_or_else(|| vec![1.0; self.targets.len()]);
+        for row in 0..self.n_rows() {
+            let times = times(row);
+            values[self.span(row)].iter_mut().for_each(|value| *value *= times);
+        }
+        Csr::from_parts(self.n_cols, self.offsets, self.targets, Some(values))
+    }
+
+    /// A square matrix with more rows and columns, for `n` in all, that hold nothing.
+    pub(crate) fn grown(mut self, n: usize) -> Csr {
+        let end = self.targets.len() as u64;
+        self.offsets.resize(self.offsets.len().max(n + 1), end);
+        self.n_cols = self.n_cols.max(n);
+        self
+    }
+
     /// The rows `rows`, in that order.
     pub(crate) fn gather(&self, rows: &[u32]) -> Csr {
         let mut offsets = vec![0];

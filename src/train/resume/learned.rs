@@ -43,19 +43,19 @@ impl Learned {
     }
 
     /// With rows for nodes that came since: zeros, as of a node nothing is known of.
-    pub(super) fn grown(self, n_users: usize, n_items: usize) -> Result<Learned> {
+    pub(super) fn grown(self, n_users: usize, n_items: usize) -> Learned {
         let Learned { users, items, neighbours, tables } = self;
-        Ok(Learned {
+        Learned {
             users: users.grown(n_users, 0.0),
             items: items.grown(n_items, 0.0),
-            neighbours: neighbours.grown(n_users, n_items)?,
+            neighbours: neighbours.grown(n_users, n_items),
             tables: tables.grown(n_users, n_items),
-        })
+        }
     }
 
     /// As training state of a graph that has grown, with nothing learned of what it has more.
-    pub(crate) fn carried(self, graph: &Bipartite) -> Result<TrainState> {
-        Ok(self.grown(graph.users().n_rows(), graph.items().n_rows())?.save(graph))
+    pub(crate) fn carried(self, graph: &Bipartite) -> TrainState {
+        self.grown(graph.users().n_rows(), graph.items().n_rows()).save(graph)
     }
 
     /// Of a teacher of one layer, and tables.

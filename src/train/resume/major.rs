@@ -57,7 +57,7 @@ pub(crate) fn major(
         None => {
             monitor.phase("choose", 0);
             let choices = rechoose((before, graph), choices, &mut learned, rule, monitor)?;
-            let (layers, tables) = taught(&context, &choices, learned.grown(nodes.0, nodes.1)?, touched)?;
+            let (layers, tables) = taught(&context, &choices, learned.grown(nodes.0, nodes.1), touched)?;
             let chosen = vec![(TEACHER_REGULARISATION.name.to_owned(), choices.teacher.regularisation)];
             let stand = Stand { chosen, added: choices.added, ..Stand::taught(layers) };
             stand.keep(checkpoints);

@@ -41,7 +41,7 @@ pub(crate) fn minor(
         seed: choices.seed,
         monitor,
     };
-    let mut learned = learned.grown(graph.n_users(), graph.n_items())?;
+    let mut learned = learned.grown(graph.n_users(), graph.n_items());
     context.monitor.phase("teacher", 4);
     factors(&context, &choices.teacher, &mut learned, rows)?;
     let rows_of_both = (rows.users, rows.items);

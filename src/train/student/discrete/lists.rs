@@ -25,12 +25,18 @@ const WORTHWHILE: usize = 16_384;
 /// Candidates by neighbours, for each item of a list.
 const BY_NEIGHBOURS: usize = 2;
 
-/// Entries of rows, with targets.
+/// Entries of rows, rising, with targets.
 #[derive(Default)]
 pub(super) struct Lists {
     ends: Vec<usize>,
     rows: Vec<u32>,
     goals: Vec<f32>,
+}
+
+/// The rows of [`Lists`] by what they point to.
+pub(super) struct Holders {
+    ends: Vec<usize>,
+    rows: Vec<u32>,
 }
 
 /// The lists of all users, and what makes scores targets.
@@ -199,21 +205,34 @@ impl Lists {
         &self.goals
     }
 
-    /// The entries by what they point to, of which there are `n`.
-    pub(super) fn transposed(&self, n: usize) -> Lists {
+    /// The target of an entry. O(log row).
+    pub(super) fn goal(&self, row: usize, to: u32) -> Option<f32> {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        self.rows[start..self.ends[row]].binary_search(&to).ok().map(|at| self.goals[start + at])
+    }
+
+    /// The rows by what they point to, of which there are `n`. Targets stay where they are: they are half of what lists take.
+    pub(super) fn holders(&self, n: usize) -> Holders {
         let mut starts = vec![0usize; n + 1];
         self.rows.iter().for_each(|&row| starts[row as usize + 1] += 1);
         (0..n).for_each(|row| starts[row + 1] += starts[row]);
-        let mut out =
-            Lists { ends: starts[1..].to_vec(), rows: vec![0; self.rows.len()], goals: vec![0.0; self.rows.len()] };
+        let mut out = Holders { ends: starts[1..].to_vec(), rows: vec![0; self.rows.len()] };
         for row in 0..self.ends.len() {
-            for (&to, &goal) in self.row(row) {
+            for (&to, _) in self.row(row) {
                 let at = &mut starts[to as usize];
-                (out.rows[*at], out.goals[*at]) = (row as u32, goal);
+                out.rows[*at] = row as u32;
                 *at += 1;
             }
         }
         out
+    }
+}
+
+impl Holders {
+    /// The rows that point there, rising.
+    pub(super) fn of(&self, to: usize) -> &[u32] {
+        let start = if to == 0 { 0 } else { self.ends[to - 1] };
+        &self.rows[start..self.ends[to]]
     }
 }
 
@@ -287,11 +306,12 @@ mod tests {
         for row in [vec![(1, 0.5), (3, 1.5)], vec![], vec![(0, 2.0), (3, 3.0)]] {
             lists.push(row.into_iter());
         }
-        let turned = lists.transposed(4);
-        let row = |at: usize| turned.row(at).map(|(&row, &goal)| (row, goal)).collect::<Vec<_>>();
+        let holders = lists.holders(4);
+        assert_eq!([0, 1, 2, 3].map(|to| holders.of(to).to_vec()), [vec![2], vec![0], vec![], vec![0, 2]]);
         assert_eq!(
-            [row(0), row(1), row(2), row(3)],
-            [vec![(2, 2.0)], vec![(0, 0.5)], vec![], vec![(0, 1.5), (2, 3.0)]]
+            [(0, 1), (0, 3), (2, 0), (2, 3)].map(|(row, to)| lists.goal(row, to)),
+            [0.5, 1.5, 2.0, 3.0].map(Some)
         );
+        assert_eq!([(0, 0), (1, 1), (2, 4)].map(|(row, to)| lists.goal(row, to)), [None; 3]);
     }
 }

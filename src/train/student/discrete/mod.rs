@@ -15,7 +15,7 @@ use crate::train::student::tables::TARGETS;
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::scores::Scores;
 use descent::{Descent, Side, Workspace, column_sum};
-use lists::{Drawn, Lists};
+use lists::{Drawn, Holders, Lists};
 use rows::Target;
 
 /// Entries of all lists together.
@@ -120,7 +120,8 @@ struct Training<'a> {
     lists: Lists,
     /// Of every user: the least score of the list.
     least: Vec<f32>,
-    by_item: Lists,
+    /// The users in whose list each item is.
+    holders: Holders,
     /// Weight of an entry of a list.
     weight: f32,
     /// While it lasts, the latents are code vectors: signs times scalers.
@@ -148,7 +149,7 @@ impl<'a> Training<'a> {
         }
         Ok(Training {
             weight: model.emphasis * n_items as f32 / most as f32,
-            by_item: lists.transposed(n_items),
+            holders: lists.holders(n_items),
             codes: start.into_code_vectors(context.isa),
             context,
             scores,
@@ -212,7 +213,8 @@ impl<'a> Training<'a> {
     /// Fits every item to the users; the loss after it, as a share of that of codes that say nothing.
     fn fit_items(&mut self) -> Result<f64> {
         let (isa, context) = (self.context.isa, self.context);
-        let (by_item, means, units, entry_weight) = (&self.by_item, &self.means, &self.units, self.weight);
+        let (lists, holders, entry_weight) = (&self.lists, &self.holders, self.weight);
+        let (means, units) = (&self.means, &self.units);
         let Tables { segments, users, items, .. } = &mut self.codes;
         let users = &*users;
         let bits = items.cols();
@@ -241,11 +243,12 @@ impl<'a> Training<'a> {
                         continue;
                     }
                     add_scaled(isa, cross, 1.0, &shift);
-                    let entries = by_item.row(item).len();
-                    let step = entries.div_ceil(MOST_OF_ITEM).max(1);
-                    let list = by_item.row(item).step_by(step);
-                    let list = list.map(|(&user, &goal)| (user, goal + offsets[user as usize]));
-                    let weight = entry_weight * entries as f32 / entries.div_ceil(step).max(1) as f32;
+                    let own = holders.of(item);
+                    let step = own.len().div_ceil(MOST_OF_ITEM).max(1);
+                    let list = own.iter().step_by(step).filter_map(|&user| {
+                        Some((user, lists.goal(user as usize, item as u32)? + offsets[user as usize]))
+                    });
+                    let weight = entry_weight * own.len() as f32 / own.len().div_ceil(step).max(1) as f32;
                     let mut descent = Descent::new(&side, workspace, vector, (&images, at), cross, list, weight);
                     descent.fit();
                     loss += descent.loss();

@@ -283,9 +283,10 @@ impl<'a> Rows<'a> {
         let others: Vec<u32> = (0..self.users.rows() as u32)
             .filter(|user| self.unit(*user) > 0.0 && users.binary_search(user).is_err())
             .collect();
-        let by_item = lists.transposed(self.items.rows());
+        let holders = lists.holders(self.items.rows());
         self.scores.map_items(self.context, items, &others, |item, scores| {
-            let own = by_item.row(item as usize).map(|(&at, &goal)| (users[at as usize], goal));
+            let own = holders.of(item as usize).iter();
+            let own = own.filter_map(|&at| Some((users[at as usize], lists.goal(at as usize, item)?)));
             let mut entries: Vec<(u32, f32)> = own.collect();
             let listed = others.iter().zip(scores).filter_map(|(&user, &score)| {
                 let target = self.targets[user as usize];

@@ -34,9 +34,9 @@ impl ItemNeighbours {
     /// `Cancelled`.
     pub(crate) fn fit_each(context: &Context<'_>, regularisations: &[f32]) -> Result<Vec<ItemNeighbours>> {
         let (users, items) = (context.graph.users(), context.graph.items());
-        let (models, damping) = (ridge::fit(context, (items, users), regularisations)?, damping(context.graph.items()));
-        let damped = models.iter().map(|by_item| ridge::scaled(by_item, &damping));
-        damped.map(|by_item| Ok(ItemNeighbours { weights: by_item?.transpose() })).collect()
+        let damping = damping(items);
+        let models = ridge::fit(context, (items, users), regularisations)?.into_iter();
+        models.map(|by_item| Ok(ItemNeighbours { weights: by_item.scaled_rows(&damping)?.transpose() })).collect()
     }
 
     /// [`ItemNeighbours::fit_each`] for one.
@@ -66,18 +66,13 @@ impl ItemNeighbours {
         let sides = (context.graph.items(), context.graph.users());
         let damping = damping(context.graph.items());
         let chosen = (regularisation, |item| weight * damping(item));
-        Ok(ItemNeighbours { weights: ridge::refitted(context, sides, &by_item, items, chosen, wanted)?.transpose() })
+        let by_item = ridge::refitted(context, sides, by_item, items, chosen, wanted)?;
+        Ok(ItemNeighbours { weights: by_item.transpose() })
     }
 
     /// Of more items, of which those that are more are predicted from nothing.
-    ///
-    /// # Errors
-    /// When there are fewer than before.
-    pub(crate) fn grown(self, n_items: usize) -> Result<ItemNeighbours> {
-        match self.weights.n_rows() < n_items {
-            true => Ok(ItemNeighbours { weights: ridge::replaced(&self.by_item(), n_items, &[], &[])?.transpose() }),
-            false => Ok(self),
-        }
+    pub(crate) fn grown(self, n_items: usize) -> ItemNeighbours {
+        ItemNeighbours { weights: self.weights.grown(n_items) }
     }
 
     /// A model of these weights, which a row an item holds.
@@ -95,7 +90,7 @@ impl ItemNeighbours {
     /// # Errors
     /// When a weight is no longer finite.
     pub(crate) fn scaled(self, times: f32) -> Result<ItemNeighbours> {
-        Ok(ItemNeighbours { weights: ridge::scaled(&self.weights, |_| times)? })
+        Ok(ItemNeighbours { weights: self.weights.scaled_rows(|_| times)? })
     }
 
     /// Adds the scores of somebody with `items` to `scores`, at the position of each item that has one. O(items x neighbours).
@@ -161,7 +156,7 @@ mod tests {
         let more: Vec<_> = edges.iter().copied().chain([(1, 3, 1.0), (2, 8, 1.0), (4, 8, 1.0)]).collect();
         let grown = Bipartite::from_edges(6, 9, &more).unwrap();
         let (before, after) = (columns(&graph, 1.0), columns(&grown, 1.0));
-        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0).unwrap().grown(9).unwrap();
+        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0).unwrap().grown(9);
         let known = |item: u32| before.get(item as usize).map_or(0, Vec::len);
         let wanted = |item: u32, near: &[u32], was: &[u32]| {
             assert!(near.len() == after[item as usize].len() && was.len() == known(item));

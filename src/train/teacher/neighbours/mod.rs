@@ -97,12 +97,11 @@ impl Neighbours {
     }
 
     /// With rows for nodes that came since, predicted from nothing.
-    ///
-    /// # Errors
-    /// When there are fewer nodes than before.
-    pub(crate) fn grown(self, n_users: usize, n_items: usize) -> Result<Neighbours> {
-        let items = self.items.map(|model| model.grown(n_items)).transpose()?;
-        Ok(Neighbours { items, users: self.users.map(|model| model.grown(n_users)).transpose()? })
+    pub(crate) fn grown(self, n_users: usize, n_items: usize) -> Neighbours {
+        Neighbours {
+            items: self.items.map(|model| model.grown(n_items)),
+            users: self.users.map(|model| model.grown(n_users)),
+        }
     }
 
     /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.
@@ -154,7 +153,7 @@ mod tests {
             assert!(known.are(added) && WEIGHTINGS.iter().filter(|&&other| known.are(other)).count() == 1);
             assert_eq!(known.is_empty(), added == Weighting::default());
             let [all, none] = [true, false].map(|wanted| move |_: u32, _: &[u32], _: &[u32]| wanted);
-            let grown = known.grown(12, 10).unwrap();
+            let grown = known.grown(12, 10);
             let refit =
                 |wanted: Wanted<'_>| grown.clone().refitted(&after, added, (&users, &items), (wanted, wanted)).unwrap();
             assert_eq!(weights(&refit(&all)), weights(&Neighbours::fit(&after, added).unwrap()));

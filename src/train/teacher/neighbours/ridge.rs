@@ -69,7 +69,7 @@ pub(crate) type Wanted<'a> = &'a (dyn Fn(u32, &[u32], &[u32]) -> bool + Sync);
 pub(super) fn refitted(
     context: &Context<'_>,
     sides: Sides<'_>,
-    known: &Csr,
+    known: Csr,
     rows: &[u32],
     (regularisation, weight): (f32, impl Fn(usize) -> f32 + Sync),
     wanted: Wanted<'_>,
@@ -91,17 +91,17 @@ pub(super) fn refitted(
             },
         )
         .collect::<Result<_>>()?;
-    replaced(known, sides.0.n_rows(), rows, &columns)
+    replaced(&known, sides.0.n_rows(), rows, columns)
 }
 
 /// What `n_rows` rows are predicted from: as `known`, but for those of `rows`, which rise, that have a column of their own. O(weights).
 ///
 /// # Errors
 /// When they are none of such rows, or a weight is not finite.
-pub(super) fn replaced(known: &Csr, n_rows: usize, rows: &[u32], columns: &[Option<Column>]) -> Result<Csr> {
+fn replaced(known: &Csr, n_rows: usize, rows: &[u32], columns: Vec<Option<Column>>) -> Result<Csr> {
     let mut offsets = vec![0u64];
     let (mut near, mut weights) = (Vec::with_capacity(known.n_edges()), Vec::with_capacity(known.n_edges()));
-    let own = rows.iter().zip(columns).filter_map(|(&row, column)| Some((row as usize, column.as_ref()?)));
+    let own = rows.iter().zip(columns).filter_map(|(&row, column)| Some((row as usize, column?)));
     let mut own = own.peekable();
     for row in 0..n_rows {
         if let Some((_, column)) = own.next_if(|(other, _)| *other == row) {
@@ -117,16 +117,6 @@ pub(super) fn replaced(known: &Csr, n_rows: usize, rows: &[u32], columns: &[Opti
         offsets.push(near.len() as u64);
     }
     Csr::from_parts(n_rows, offsets, near, Some(weights))
-}
-
-/// The same weights, each as many times as large as `times` says of its row.
-///
-/// # Errors
-/// When one is no longer finite.
-pub(super) fn scaled(weights: &Csr, times: impl Fn(usize) -> f32) -> Result<Csr> {
-    let rows = (0..weights.n_rows()).map(|row| (times(row), weights.entries(row)));
-    let values = rows.flat_map(|(times, entries)| entries.map(move |(_, weight)| weight * times)).collect();
-    Csr::from_parts(weights.n_cols(), weights.offsets().to_vec(), weights.targets().to_vec(), Some(values))
 }
 
 /// What the solution of one row needs, kept for the next one.

@@ -43,18 +43,12 @@ impl UserNeighbours {
     ) -> Result<UserNeighbours> {
         let sides = (context.graph.users(), context.graph.items());
         let chosen = (regularisation, |_| weight);
-        Ok(UserNeighbours { by_user: ridge::refitted(context, sides, &self.by_user, users, chosen, wanted)? })
+        Ok(UserNeighbours { by_user: ridge::refitted(context, sides, self.by_user, users, chosen, wanted)? })
     }
 
     /// Of more users, of which those that are more are predicted from nothing.
-    ///
-    /// # Errors
-    /// When there are fewer than before.
-    pub(crate) fn grown(self, n_users: usize) -> Result<UserNeighbours> {
-        match self.by_user.n_rows() < n_users {
-            true => Ok(UserNeighbours { by_user: ridge::replaced(&self.by_user, n_users, &[], &[])? }),
-            false => Ok(self),
-        }
+    pub(crate) fn grown(self, n_users: usize) -> UserNeighbours {
+        UserNeighbours { by_user: self.by_user.grown(n_users) }
     }
 
     /// A model of these weights, a row a user.
@@ -72,7 +66,7 @@ impl UserNeighbours {
     /// # Errors
     /// When a weight is no longer finite.
     pub(crate) fn scaled(self, times: f32) -> Result<UserNeighbours> {
-        Ok(UserNeighbours { by_user: ridge::scaled(&self.by_user, |_| times)? })
+        Ok(UserNeighbours { by_user: self.by_user.scaled_rows(|_| times)? })
     }
 
     /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.
@@ -131,7 +125,7 @@ mod tests {
             let want: Vec<(u32, f32)> = model.weights().entries(user).map(|(of, own)| (of, times * own)).collect();
             assert_eq!(refitted.weights().entries(user).collect::<Vec<_>>(), want);
         }
-        let grown = refitted.grown(16).unwrap();
+        let grown = refitted.grown(16);
         assert!(grown.weights().n_rows() == 16 && grown.weights().n_cols() == 16 && grown.weights().degree(15) == 0);
     }
 }
