@@ -37,7 +37,7 @@ impl Recipe {
             exponent: 1.0,
         };
         let (sweeps, list) = match options.preset {
-            Preset::Fast => (1, 100),
+            Preset::Fast => (1, 80),
             Preset::Balanced => (2, list_length(size.items)),
             Preset::Best => (4, 2 * list_length(size.items)),
         };
@@ -51,6 +51,6 @@ impl Recipe {
 
 /// The length of a user's list: among more items more of them are near the border of what is recommended, up to where an entry weighs too little.
 fn list_length(items: usize) -> usize {
-    let length = 200.0 * (items as f64 / 4000.0).powf(0.3);
-    length.clamp(200.0, 300.0) as usize
+    let length = 100.0 * (items as f64 / 4000.0).powf(0.6);
+    length.clamp(100.0, 300.0) as usize
 }

@@ -136,7 +136,7 @@ settings! {
     STUDENT_NOISE_TEMPERATURE = "student.noise_temperature", Domain::Number(1e-3, 1e3), "bincf: tau, how near to 0 a soft code has to be for its bit to be drawn";
     STUDENT_BOX_WEIGHT = "student.box_weight", Domain::Number(0.0, 1e3), "bincf: beta, the weight of how far soft codes are from 1 and -1; 0 leaves it out";
     STUDENT_SWEEPS = "student.sweeps", Domain::Count(1, 1000), "discrete: times users and items are fitted";
-    STUDENT_LIST = "student.list", Domain::Count(1, 1 << 16), "discrete: the teacher's best items a user is fitted to above others";
+    STUDENT_LIST = "student.list", Domain::Count(1, 1 << 16), "discrete: how many of the teacher's best items that a user has not had the codes are fitted to above others";
     STUDENT_EMPHASIS = "student.emphasis", Domain::Number(0.0, 1e3), "discrete: weight of these, as a share of the weight of all items";
     STUDENT_SYNTHESIS = "student.synthesis", Domain::Switch, "bigear: mix candidates with the positive, in the space of codes";
     STUDENT_CANDIDATES = "student.candidates", Domain::Count(1, 4096), "bigear: candidates a synthesised negative is chosen from";

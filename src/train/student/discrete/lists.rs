@@ -1,10 +1,10 @@
-//! The items a user is fitted to above others: the teacher's best.
+//! The items a user is fitted to above others: the teacher's best of those the user has not had, which are what is recommended.
 
 use rayon::prelude::*;
 
 use crate::code::{LayeredCodes, PlaneCodes, QueryCode};
 use crate::error::Result;
-use crate::index::{Effort, Filter, Index, Linear, Match, Order, TopK};
+use crate::index::{Effort, Filter, Index, Linear, Match, Order, Seen, TopK};
 use crate::train::context::Context;
 use crate::train::optim::random::subset;
 use crate::train::student::Tables;
@@ -41,13 +41,13 @@ pub(super) struct Holders {
 
 /// The lists of all users, and what makes scores targets.
 pub(super) struct Drawn {
-    /// The best items of every user with something to fit, rising; the goals are the teacher's scores.
+    /// The best items that every user with something to fit has not had, rising; the goals are the teacher's scores.
     pub(super) lists: Vec<Vec<(u32, f32)>>,
     /// The deviation of every user's scores over the items.
     pub(super) deviations: Vec<f32>,
 }
 
-/// Draws lists of at most `most` items. Where there are many items, they are the best among candidates: those with the best codes, by `start`, and
+/// Draws lists of at most `most` items that users have not had. Where there are many items, they are the best among candidates: those with the best codes, by `start`, and
 /// those the user's neighbours add most to. `means` are those of every user's scores.
 /// O(users items width) up to 16,384 items, then O(users (items words + candidates width)); codes in buckets, of which 32 a candidate are looked at, from
 /// 65,536 on.
@@ -65,7 +65,10 @@ pub(super) fn draw(
     let sampled = scores.map_users(context, &sample, |user, row| {
         let squares = row.iter().map(|x| (x - means[user]) * (x - means[user])).sum::<f32>();
         let deviation = (squares / row.len().max(1) as f32).sqrt();
-        let list = if is_all && is_active(user) { best(&sample, row, most) } else { Vec::new() };
+        let list = match is_all && is_active(user) {
+            true => best(&sample, row, context.graph.users().row(user), most),
+            false => Vec::new(),
+        };
         (deviation, list)
     })?;
     let (deviations, mut lists): (Vec<f32>, Vec<Vec<(u32, f32)>>) = sampled.into_iter().unzip();
@@ -126,9 +129,9 @@ impl Codes {
         })
     }
 
-    /// The best `k` items of a user, or nearly.
-    fn best(&self, query: &QueryCode, k: usize) -> Result<Vec<Match>> {
-        let filter = Filter::default();
+    /// The best `k` items of a user that are not `seen`, or nearly.
+    fn best(&self, query: &QueryCode, seen: &[u32], k: usize) -> Result<Vec<Match>> {
+        let filter = Filter { seen: Seen::of(seen), ..Filter::default() };
         Ok(match self {
             Codes::Scanned(items) => items.search(query, k, &filter)?.matches,
             Codes::Bucketed(items) => {
@@ -161,22 +164,23 @@ impl Candidates {
                 |added, &user| {
                     context.check()?;
                     let user = user as usize;
-                    if context.graph.users().degree(user) == 0 {
+                    let seen = context.graph.users().row(user);
+                    if seen.is_empty() {
                         return Ok(Vec::new());
                     }
                     scores.add_neighbours(user, added);
-                    let candidates = self.of(user, added, most)?;
+                    let candidates = self.of(user, seen, added, most)?;
                     let row = scores.of(user, &candidates, added);
                     added.clear();
-                    Ok(best(&candidates, &row, most))
+                    Ok(best(&candidates, &row, seen, most))
                 },
             )
             .collect()
     }
 
-    /// The candidates for a user's list of at most `most` items, rising.
-    fn of(&self, user: usize, added: &mut Added, most: usize) -> Result<Vec<u32>> {
-        let by_codes = self.items.best(&self.users.query(user, 1)?, BY_CODES * most)?;
+    /// The candidates for a user's list of at most `most` items, rising; those by neighbours may be `seen`.
+    fn of(&self, user: usize, seen: &[u32], added: &mut Added, most: usize) -> Result<Vec<u32>> {
+        let by_codes = self.items.best(&self.users.query(user, 1)?, seen, BY_CODES * most)?;
         let mut candidates = added.largest(BY_NEIGHBOURS * most).to_vec();
         candidates.extend(by_codes.iter().map(|found| found.row));
         candidates.sort_unstable();
@@ -236,11 +240,13 @@ impl Holders {
     }
 }
 
-/// The `most` items of the largest scores, ties by position, in the order of `items`. O(scores).
-pub(super) fn best(items: &[u32], scores: &[f32], most: usize) -> Vec<(u32, f32)> {
+/// The `most` items of the largest scores that are not `seen`, ties by position, in the order of `items`; both rise. O(scores + seen).
+pub(super) fn best(items: &[u32], scores: &[f32], seen: &[u32], most: usize) -> Vec<(u32, f32)> {
     let mut best = TopK::new(most, scores.len());
-    for (at, &score) in (0..).zip(scores) {
-        if score >= best.threshold() {
+    let mut seen = seen.iter().copied().peekable();
+    for ((at, &item), &score) in (0..).zip(items).zip(scores) {
+        while seen.next_if(|&seen| seen < item).is_some() {}
+        if score >= best.threshold() && seen.peek() != Some(&item) {
             best.push(score, at, at);
         }
     }
@@ -263,11 +269,13 @@ mod tests {
             let (n, most) = (below(&mut rng, 300), 1 + below(&mut rng, 40));
             let scores: Vec<f32> = (0..n).map(|_| below(&mut rng, 50) as f32).collect();
             let items: Vec<u32> = (0..n as u32).map(|at| 3 * at).collect();
+            let seen: Vec<u32> = (0..4 * n as u32).filter(|_| below(&mut rng, 3) == 0).collect();
             let mut sorted: Vec<(u32, f32)> = items.iter().copied().zip(scores.iter().copied()).collect();
+            sorted.retain(|(item, _)| !seen.contains(item));
             sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             sorted.truncate(most);
             sorted.sort_unstable_by_key(|entry| entry.0);
-            assert_eq!(best(&items, &scores, most), sorted);
+            assert_eq!(best(&items, &scores, &seen, most), sorted);
         }
     }
 
@@ -294,7 +302,7 @@ mod tests {
         let many = Codes::new(&context, &items, n_users).unwrap();
         assert!(matches!((&few, &many), (Codes::Scanned(_), Codes::Bucketed(_))));
         let rows = |codes: &Codes, user: usize| -> std::collections::HashSet<u32> {
-            codes.best(&users.query(user, 1).unwrap(), 100).unwrap().iter().map(|found| found.row).collect()
+            codes.best(&users.query(user, 1).unwrap(), &[], 100).unwrap().iter().map(|found| found.row).collect()
         };
         let shared: usize = (0..100).map(|user| rows(&few, user).intersection(&rows(&many, user)).count()).sum();
         assert!(shared > 7500, "{shared} of 10,000");

@@ -31,8 +31,8 @@ const BLOCK: usize = 48;
 ///
 /// `sum over u, i of (t_ui - <x_u, w_i - m>)^2 + weight * sum over u, i in the list of u of the same squares`
 ///
-/// where a user's list holds its best items by the teacher, those it has seen among them, and all users' first terms hold every pair: of
-/// those, only the Gram matrix of one side and the product of the scores with it are needed. A user's bit is flipped when that lowers the
+/// where a user's list holds its best items by the teacher without those it has had, since they are not what is recommended, and all users' first
+/// terms hold every pair: of those, only the Gram matrix of one side and the product of the scores with it are needed. A user's bit is flipped when that lowers the
 /// loss, given all other bits (discrete cyclic coordinate descent: Shen et al., "Supervised Discrete Hashing", CVPR 2015, equation 12; Zhang et
 /// al., "Discrete Collaborative Filtering", SIGIR 2016, equation 9), then its scalers take their least-squares values; items are treated alike,
 /// and no real-valued relaxation comes between a code and its loss. Shifts need no fitting: they change no ranking of a user's.
@@ -357,6 +357,7 @@ mod tests {
                 let deviation = (row.iter().map(|x| (x - average).powi(2)).sum::<f64>() / n_items as f64).sqrt();
                 let listed: Vec<u32> = training.lists.row(user).map(|(&item, _)| item).collect();
                 assert_eq!(listed.len(), 5);
+                assert!(listed.iter().all(|item| !graph.users().row(user).contains(item)));
                 for (item, score) in row.iter().enumerate() {
                     let weight = if listed.contains(&(item as u32)) { 1.0 + 0.5 * n_items as f64 / 5.0 } else { 1.0 };
                     let target = (score - average) / deviation;

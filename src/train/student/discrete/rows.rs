@@ -168,7 +168,8 @@ impl<'a> Rows<'a> {
             let mean = mean_of(user);
             let squares = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>();
             let deviation = (squares / row.len().max(1) as f32).sqrt();
-            self.aimed(user as u32, mean, deviation, || best(&self.candidates, row, self.most))
+            let seen = self.context.graph.users().row(user);
+            self.aimed(user as u32, mean, deviation, || best(&self.candidates, row, seen, self.most))
         })
     }
 
@@ -290,7 +291,9 @@ impl<'a> Rows<'a> {
             let mut entries: Vec<(u32, f32)> = own.collect();
             let listed = others.iter().zip(scores).filter_map(|(&user, &score)| {
                 let target = self.targets[user as usize];
-                (score >= target.least).then_some((user, score * target.unit - target.mean))
+                let is_listed = score >= target.least
+                    && self.context.graph.users().row(user as usize).binary_search(&item).is_err();
+                is_listed.then_some((user, score * target.unit - target.mean))
             });
             entries.extend(listed);
             entries.sort_unstable_by_key(|&(user, _)| user);
