@@ -27,6 +27,8 @@ use crate::pool::Pool;
 
 /// Users validated on while training.
 const VALIDATED: usize = 4000;
+/// Users that the weights of neighbours are chosen by: where a user has few interactions, recall on as many as above is a hundredth off by chance.
+const WEIGHED: usize = 12_000;
 
 /// What a training made.
 #[derive(Clone, Debug)]
@@ -124,7 +126,7 @@ pub(crate) fn train_here(
     let (teacher, mut stand) = match known {
         Some(stand) => (search::chosen_again(&*teacher, &stand.chosen).unwrap_or(teacher), stand),
         None => {
-            let (teacher, stand) = taught(&context, teacher, search, &neighbours)?;
+            let (teacher, stand) = taught(&context, &holdout, teacher, search, &neighbours)?;
             stand.keep(checkpoints);
             (teacher, stand)
         }
@@ -212,6 +214,7 @@ pub(crate) fn train_here(
 /// `Cancelled`, `Diverged`.
 fn taught(
     context: &Context<'_>,
+    holdout: &Holdout,
     teacher: Box<dyn Teacher>,
     search: bool,
     neighbours: &Ridges,
@@ -220,7 +223,11 @@ fn taught(
     let mut stand = Stand::taught(layers);
     (stand.teacher_epochs, stand.teacher_recall) = (epochs, recall);
     stand.chosen = chosen.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    stand.added = search::add_neighbours(context, &mut stand.layers, &mut stand.teacher_recall, neighbours)?;
+    if !neighbours.is_empty() {
+        let weighing = Context { validation: &Validation::new(holdout, WEIGHED), ..*context };
+        stand.added = search::add_neighbours(&weighing, &mut stand.layers, neighbours)?;
+        stand.teacher_recall = stand.layers.recall(context)?;
+    }
     Ok((teacher, stand))
 }
 

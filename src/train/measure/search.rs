@@ -5,7 +5,7 @@ use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::teacher::layers::Layers;
-use crate::train::teacher::{Fit, ItemNeighbours, Neighbours, Teacher, UserNeighbours, Weighting};
+use crate::train::teacher::{Fit, ItemNeighbours, Models, Neighbours, Teacher, UserNeighbours, Weighting};
 
 /// Each candidate regularises this many times more than the one before.
 const STEP: f32 = 2.0;
@@ -27,6 +27,13 @@ const GAIN: f64 = 1.005;
 pub(crate) struct Ridges {
     pub(crate) items: Option<Vec<f32>>,
     pub(crate) users: Option<Vec<f32>>,
+}
+
+impl Ridges {
+    /// Whether no model may be added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_none() && self.users.is_none()
+    }
 }
 
 /// A fitted teacher, with its recall at 20 on the held-out interactions.
@@ -80,69 +87,55 @@ pub(crate) fn chosen_again(teacher: &dyn Teacher, chosen: &[(String, f32)]) -> O
 
 /// Adds to a teacher's scores those of neighbours, each model with the one of some regularisations and the weight that give the best recall on the held-out
 /// interactions: first those of items, then those of users beside them. Returns what was added; where none gains, the layers stay as they are.
-/// `recall` is that of the layers, and then of the sum.
 ///
 /// # Errors
 /// `Cancelled`.
-pub(crate) fn add_neighbours(
-    context: &Context<'_>,
-    layers: &mut Layers,
-    recall: &mut Option<f64>,
-    wanted: &Ridges,
-) -> Result<Weighting> {
+pub(crate) fn add_neighbours(context: &Context<'_>, layers: &mut Layers, wanted: &Ridges) -> Result<Weighting> {
     let mut added = Weighting::default();
-    let Some(mut best) = *recall else { return Ok(added) };
+    if context.validation.is_empty() {
+        return Ok(added);
+    }
     let mut neighbours = Neighbours::default();
     let (users, items) = layers.joined();
-    let recalls = |neighbours: &Neighbours, weights: &[(f32, f32)]| {
-        context.validation.recall_of_sums(context, 20, (&users, &items), neighbours, weights)
+    // Of what is tried, in order, the best of those that have more than a recall: its place, its weights and its recall.
+    let best_of = |tried: &[(Models<'_>, &[(f32, f32)])], more: f64| -> Result<Option<(usize, (f32, f32), f64)>> {
+        let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), tried)?;
+        let pairs = (0..).zip(tried).flat_map(|(at, (_, weights))| weights.iter().map(move |&pair| (at, pair)));
+        let found = pairs.zip(recalls).map(|((at, pair), recall)| (at, pair, recall));
+        Ok(found.filter(|found| found.2 > more).reduce(|best, next| if next.2 > best.2 { next } else { best }))
     };
+    let alone = best_of(&[(Models::default(), &[(0.0, 0.0)])], f64::NEG_INFINITY)?;
+    let mut best = alone.map_or(0.0, |(_, _, recall)| recall);
     if let Some(regularisations) = &wanted.items {
         let weights = WEIGHTS.map(|weight| (weight, 0.0));
-        for (model, &regularisation) in
-            ItemNeighbours::fit_each(context, regularisations)?.into_iter().zip(regularisations)
-        {
-            let tried = Neighbours { items: Some(model), users: None };
-            let found = best_of(&recalls(&tried, &weights)?, &weights);
-            if let Some((recall, (weight, _))) = found.filter(|found| found.0 > best) {
-                (best, added.items, neighbours) = (recall, Some((regularisation, weight)), tried);
-            }
+        let mut models = ItemNeighbours::fit_each(context, regularisations)?;
+        let tried: Vec<(Models<'_>, &[(f32, f32)])> =
+            models.iter().map(|model| (Models { items: Some(model), users: None }, &weights[..])).collect();
+        if let Some((at, (weight, _), recall)) = best_of(&tried, best)? {
+            (best, added.items) = (recall, Some((regularisations[at], weight)));
+            neighbours.items = Some(models.swap_remove(at));
         }
     }
     if let Some(regularisations) = &wanted.users {
         let weight = added.items.map_or(0.0, |(_, weight)| weight);
         let weights = USER_WEIGHTS.map(|other| (weight, other));
-        let mut least = GAIN * best;
-        for (model, &regularisation) in
-            UserNeighbours::fit_each(context, regularisations)?.into_iter().zip(regularisations)
-        {
-            let before = neighbours.users.replace(model);
-            let found = best_of(&recalls(&neighbours, &weights)?, &weights);
-            match found.filter(|found| found.0 > least) {
-                Some((recall, (_, weight))) => {
-                    (least, best, added.users) = (recall, recall, Some((regularisation, weight)));
-                }
-                None => neighbours.users = before,
-            }
+        let mut models = UserNeighbours::fit_each(context, regularisations)?;
+        let of_items = neighbours.items.as_ref();
+        let tried: Vec<(Models<'_>, &[(f32, f32)])> =
+            models.iter().map(|model| (Models { items: of_items, users: Some(model) }, &weights[..])).collect();
+        if let Some((at, (_, weight), recall)) = best_of(&tried, GAIN * best)? {
+            (best, added.users) = (recall, Some((regularisations[at], weight)));
+            neighbours.users = Some(models.swap_remove(at));
         }
         if let (Some((_, of_items)), Some((_, of_users))) = (&mut added.items, added.users) {
             let weights = ITEM_WEIGHTS.map(|times| (times * *of_items, of_users));
-            if let Some((recall, (weight, _))) =
-                best_of(&recalls(&neighbours, &weights)?, &weights).filter(|found| found.0 > best)
-            {
-                (best, *of_items) = (recall, weight);
+            if let Some((_, (weight, _), _)) = best_of(&[(Models::from(&neighbours), &weights)], best)? {
+                *of_items = weight;
             }
         }
     }
     drop((users, items));
     let weight = |chosen: Option<(f32, f32)>| chosen.map_or(1.0, |chosen| chosen.1);
     layers.neighbours = neighbours.scaled((weight(added.items), weight(added.users)))?;
-    *recall = Some(best);
     Ok(added)
-}
-
-/// The best recall and the weights that gave it.
-fn best_of(recalls: &[f64], weights: &[(f32, f32)]) -> Option<(f64, (f32, f32))> {
-    let found = recalls.iter().copied().zip(weights.iter().copied()).filter(|(recall, _)| recall.is_finite());
-    found.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }

@@ -11,7 +11,7 @@ use crate::graph::Csr;
 use crate::index::{Filter, Linear, Seen, TopK};
 use crate::kernel::dense::{Factor, Matrix, View, add_scaled};
 use crate::train::context::Context;
-use crate::train::teacher::Neighbours;
+use crate::train::teacher::Models;
 
 /// Users scored at once.
 const BLOCK: usize = 64;
@@ -61,8 +61,8 @@ impl Validation {
         Ok(self.recalls(context, k, users, items, |_, scores, recall| recall(scores))?.first().copied())
     }
 
-    /// As [`Validation::recall`] of the inner products plus the scores of `neighbours`, those of items and those of users times each pair of `weights`: one
-    /// recall a pair, none when nothing is held out.
+    /// As [`Validation::recall`] of the inner products plus the scores of neighbours, by each of some models those of items and those of users times each pair
+    /// of weights: one recall a pair, in order, none when nothing is held out.
     ///
     /// # Errors
     /// `Cancelled`.
@@ -71,24 +71,30 @@ impl Validation {
         context: &Context<'_>,
         k: usize,
         (users, items): (&Matrix, &Matrix),
-        neighbours: &Neighbours,
-        weights: &[(f32, f32)],
+        tried: &[(Models<'_>, &[(f32, f32)])],
     ) -> Result<Vec<f64>> {
         let isa = context.isa;
         let history = |user: u32| context.graph.users().row(user as usize);
         self.recalls(context, k, users, items, |user, scores, recall| {
             let [mut by_items, mut by_users, mut sums] = [(); 3].map(|()| vec![0.0; scores.len()]);
-            if let Some(model) = &neighbours.items {
-                model.add_scores(history(user), |item| Some(item as usize), &mut by_items);
-            }
-            if let Some(model) = &neighbours.users {
-                model.add_scores(user, history, |item| Some(item as usize), &mut by_users);
-            }
-            for &(of_items, of_users) in weights {
-                sums.copy_from_slice(scores);
-                add_scaled(isa, &mut sums, of_items, &by_items);
-                add_scaled(isa, &mut sums, of_users, &by_users);
-                recall(&mut sums);
+            for (models, weights) in tried {
+                if let Some(model) = models.items {
+                    by_items.fill(0.0);
+                    model.add_scores(history(user), |item| Some(item as usize), &mut by_items);
+                }
+                if let Some(model) = models.users {
+                    by_users.fill(0.0);
+                    model.add_scores(user, history, |item| Some(item as usize), &mut by_users);
+                }
+                for &(of_items, of_users) in *weights {
+                    sums.copy_from_slice(scores);
+                    let both =
+                        [(models.items.is_some(), of_items, &by_items), (models.users.is_some(), of_users, &by_users)];
+                    for (_, weight, added) in both.iter().filter(|(is_there, weight, _)| *is_there && *weight != 0.0) {
+                        add_scaled(isa, &mut sums, *weight, added);
+                    }
+                    recall(&mut sums);
+                }
             }
         })
     }

@@ -8,7 +8,7 @@ use crate::train::context::Context;
 use crate::train::measure::holdout::Holdout;
 use crate::train::measure::monitor::Monitor;
 use crate::train::measure::validation::Validation;
-use crate::train::teacher::{ImplicitAls, Neighbours};
+use crate::train::teacher::{ImplicitAls, Models, Neighbours};
 
 /// Users looked at, at most.
 const USERS: usize = 4000;
@@ -50,8 +50,8 @@ pub(super) fn rechoose(
             let mut items = learned.items.clone();
             teacher.solve(&context, before.users(), &items, &mut users)?;
             teacher.solve(&context, before.items(), &users, &mut items)?;
-            let neighbours = &learned.neighbours;
-            let recalls = validation.recall_of_sums(&context, 20, (&users, &items), neighbours, &[(1.0, 1.0)])?;
+            let sum = [(Models::from(&learned.neighbours), &[(1.0, 1.0)][..])];
+            let recalls = validation.recall_of_sums(&context, 20, (&users, &items), &sum)?;
             Ok(recalls.first().copied().unwrap_or(0.0))
         };
         let less = LESS * choices.teacher.regularisation;
@@ -61,7 +61,7 @@ pub(super) fn rechoose(
     }
     let times = |neighbours: &Neighbours, weights: [(f32, f32); TIMES.len()]| -> Result<f32> {
         let vectors = (&learned.users, &learned.items);
-        let recalls = validation.recall_of_sums(&context, 20, vectors, neighbours, &weights)?;
+        let recalls = validation.recall_of_sums(&context, 20, vectors, &[(Models::from(neighbours), &weights)])?;
         let own = TIMES.iter().zip(&recalls).find(|(times, _)| **times == 1.0).map_or(0.0, |(_, &recall)| recall);
         let best = TIMES.into_iter().zip(recalls).max_by(|a, b| a.1.total_cmp(&b.1));
         Ok(best.filter(|&(_, recall)| recall > GAIN * own).map_or(1.0, |(times, _)| times))

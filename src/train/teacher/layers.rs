@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
-use super::Neighbours;
+use super::{Models, Neighbours};
 use crate::error::Result;
 use crate::graph::{Adjacency, Bipartite};
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, product};
@@ -57,8 +57,8 @@ impl Layers {
         if self.neighbours.is_empty() {
             return context.validation.recall(context, 20, &users, &items);
         }
-        let recalls =
-            context.validation.recall_of_sums(context, 20, (&users, &items), &self.neighbours, &[(1.0, 1.0)])?;
+        let sum = [(Models::from(&self.neighbours), &[(1.0, 1.0)][..])];
+        let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), &sum)?;
         Ok(recalls.first().copied())
     }
 

@@ -25,7 +25,7 @@ pub(crate) use l2q::L2q;
 pub(crate) use lightgcn::{LightGcn, Pooling, hop};
 pub(crate) use masks::{MASKS, MaskGradient, Masking};
 pub(crate) use mf::Mf;
-pub(crate) use neighbours::{ItemNeighbours, Neighbours, UserNeighbours, Wanted, Weighting};
+pub(crate) use neighbours::{ItemNeighbours, Models, Neighbours, UserNeighbours, Wanted, Weighting};
 pub(crate) use ngcf::Ngcf;
 pub(crate) use onebp::{OneBp, Side};
 pub(crate) use pinsage::PinSage;

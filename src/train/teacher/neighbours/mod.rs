@@ -19,6 +19,19 @@ pub(crate) struct Neighbours {
     pub(crate) users: Option<UserNeighbours>,
 }
 
+/// Models to be tried beside each other.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Models<'a> {
+    pub(crate) items: Option<&'a ItemNeighbours>,
+    pub(crate) users: Option<&'a UserNeighbours>,
+}
+
+impl<'a> From<&'a Neighbours> for Models<'a> {
+    fn from(neighbours: &'a Neighbours) -> Models<'a> {
+        Models { items: neighbours.items.as_ref(), users: neighbours.users.as_ref() }
+    }
+}
+
 /// Of each model of neighbours that is added, its regularisation and its weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Weighting {
