@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::train::context::Context;
+use crate::train::measure::validation::Tried;
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
 use crate::train::teacher::layers::Layers;
@@ -27,6 +28,14 @@ const GAIN: f64 = 1.005;
 pub(crate) struct Ridges {
     pub(crate) items: Option<Vec<f32>>,
     pub(crate) users: Option<Vec<f32>>,
+}
+
+/// What was found best of what was tried.
+struct Found {
+    /// The place of its models.
+    model: usize,
+    weights: (f32, f32),
+    recall: f64,
 }
 
 impl Ridges {
@@ -97,23 +106,24 @@ pub(crate) fn add_neighbours(context: &Context<'_>, layers: &mut Layers, wanted:
     }
     let mut neighbours = Neighbours::default();
     let (users, items) = layers.joined();
-    // Of what is tried, in order, the best of those that have more than a recall: its place, its weights and its recall.
-    let best_of = |tried: &[(Models<'_>, &[(f32, f32)])], more: f64| -> Result<Option<(usize, (f32, f32), f64)>> {
+    // The first of the best of what is tried that has more than a recall.
+    let best_of = |tried: &[Tried<'_>], more: f64| -> Result<Option<Found>> {
         let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), tried)?;
-        let pairs = (0..).zip(tried).flat_map(|(at, (_, weights))| weights.iter().map(move |&pair| (at, pair)));
-        let found = pairs.zip(recalls).map(|((at, pair), recall)| (at, pair, recall));
-        Ok(found.filter(|found| found.2 > more).reduce(|best, next| if next.2 > best.2 { next } else { best }))
+        let pairs = (0..).zip(tried).flat_map(|(model, (_, pairs))| pairs.iter().map(move |&weights| (model, weights)));
+        let found = pairs.zip(recalls).map(|((model, weights), recall)| Found { model, weights, recall });
+        let better = found.filter(|found| found.recall > more);
+        Ok(better.reduce(|best, next| if next.recall > best.recall { next } else { best }))
     };
     let alone = best_of(&[(Models::default(), &[(0.0, 0.0)])], f64::NEG_INFINITY)?;
-    let mut best = alone.map_or(0.0, |(_, _, recall)| recall);
+    let mut best = alone.map_or(0.0, |found| found.recall);
     if let Some(regularisations) = &wanted.items {
         let weights = WEIGHTS.map(|weight| (weight, 0.0));
         let mut models = ItemNeighbours::fit_each(context, regularisations)?;
-        let tried: Vec<(Models<'_>, &[(f32, f32)])> =
+        let tried: Vec<Tried<'_>> =
             models.iter().map(|model| (Models { items: Some(model), users: None }, &weights[..])).collect();
-        if let Some((at, (weight, _), recall)) = best_of(&tried, best)? {
-            (best, added.items) = (recall, Some((regularisations[at], weight)));
-            neighbours.items = Some(models.swap_remove(at));
+        if let Some(found) = best_of(&tried, best)? {
+            (best, added.items) = (found.recall, Some((regularisations[found.model], found.weights.0)));
+            neighbours.items = Some(models.swap_remove(found.model));
         }
     }
     if let Some(regularisations) = &wanted.users {
@@ -121,16 +131,16 @@ pub(crate) fn add_neighbours(context: &Context<'_>, layers: &mut Layers, wanted:
         let weights = USER_WEIGHTS.map(|other| (weight, other));
         let mut models = UserNeighbours::fit_each(context, regularisations)?;
         let of_items = neighbours.items.as_ref();
-        let tried: Vec<(Models<'_>, &[(f32, f32)])> =
+        let tried: Vec<Tried<'_>> =
             models.iter().map(|model| (Models { items: of_items, users: Some(model) }, &weights[..])).collect();
-        if let Some((at, (_, weight), recall)) = best_of(&tried, GAIN * best)? {
-            (best, added.users) = (recall, Some((regularisations[at], weight)));
-            neighbours.users = Some(models.swap_remove(at));
+        if let Some(found) = best_of(&tried, GAIN * best)? {
+            (best, added.users) = (found.recall, Some((regularisations[found.model], found.weights.1)));
+            neighbours.users = Some(models.swap_remove(found.model));
         }
         if let (Some((_, of_items)), Some((_, of_users))) = (&mut added.items, added.users) {
             let weights = ITEM_WEIGHTS.map(|times| (times * *of_items, of_users));
-            if let Some((_, (weight, _), _)) = best_of(&[(Models::from(&neighbours), &weights)], best)? {
-                *of_items = weight;
+            if let Some(found) = best_of(&[(Models::from(&neighbours), &weights)], best)? {
+                *of_items = found.weights.0;
             }
         }
     }

@@ -16,6 +16,9 @@ use crate::train::teacher::Models;
 /// Users scored at once.
 const BLOCK: usize = 64;
 
+/// Models of neighbours and pairs of weights, of those of items and of those of users.
+pub(crate) type Tried<'a> = (Models<'a>, &'a [(f32, f32)]);
+
 /// Held-out interactions of some users, and what is masked for them.
 pub(crate) struct Validation {
     /// Rising.
@@ -71,7 +74,7 @@ impl Validation {
         context: &Context<'_>,
         k: usize,
         (users, items): (&Matrix, &Matrix),
-        tried: &[(Models<'_>, &[(f32, f32)])],
+        tried: &[Tried<'_>],
     ) -> Result<Vec<f64>> {
         let isa = context.isa;
         let history = |user: u32| context.graph.users().row(user as usize);
