@@ -28,6 +28,8 @@ const GAIN: f64 = 1.005;
 pub(crate) struct Ridges {
     pub(crate) items: Option<Vec<f32>>,
     pub(crate) users: Option<Vec<f32>>,
+    /// How much less of their neighbours popular items get.
+    pub(crate) damping: f32,
 }
 
 /// What was found best of what was tried.
@@ -118,11 +120,12 @@ pub(crate) fn add_neighbours(context: &Context<'_>, layers: &mut Layers, wanted:
     let mut best = alone.map_or(0.0, |found| found.recall);
     if let Some(regularisations) = &wanted.items {
         let weights = WEIGHTS.map(|weight| (weight, 0.0));
-        let mut models = ItemNeighbours::fit_each(context, regularisations)?;
+        let mut models = ItemNeighbours::fit_each(context, regularisations, wanted.damping)?;
         let tried: Vec<Tried<'_>> =
             models.iter().map(|model| (Models { items: Some(model), users: None }, &weights[..])).collect();
         if let Some(found) = best_of(&tried, best)? {
             (best, added.items) = (found.recall, Some((regularisations[found.model], found.weights.0)));
+            added.damping = wanted.damping;
             neighbours.items = Some(models.swap_remove(found.model));
         }
     }

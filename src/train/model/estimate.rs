@@ -118,10 +118,10 @@ impl Work {
     }
 
     /// Bytes where most is held, while codes are fitted: edges of both graphs from both sides, vectors of the teacher, neighbours twice with sums over their
-    /// interactions, code vectors, lists three times.
+    /// interactions in half the bytes, code vectors, lists as they are drawn, kept and held by items.
     fn bytes(&self) -> f64 {
         let edges = 2.0 * 8.0 * self.edges;
-        let neighbours = self.predicted() * (2.0 * 8.0 * NEIGHBOURS + 4.0 * self.bits);
+        let neighbours = self.predicted() * (2.0 * 8.0 * NEIGHBOURS + 2.0 * self.bits);
         // Those trained by gradients hold two moments and a gradient of every weight.
         let copies = if self.number(&settings::TEACHER_EPOCHS).is_some() { 6.0 } else { 1.0 };
         // Crosses are two tables more of the same size.
@@ -131,7 +131,8 @@ impl Work {
         // Three hops' logits of every edge, held as often, and what they are drawn by.
         let masks = if self.is_on(&settings::TEACHER_MASKS) { 3.0 * 4.0 * (copies + 3.0) * self.edges } else { 0.0 };
         let vectors = 4.0 * copies * self.nodes() * self.factors() + masks;
-        let lists = 3.0 * 8.0 * self.users * self.number(&settings::STUDENT_LIST).unwrap_or(0.0).min(self.items);
+        let lists =
+            (8.0 + 8.0 + 4.0) * self.users * self.number(&settings::STUDENT_LIST).unwrap_or(0.0).min(self.items);
         BASE + HELD * (edges + vectors + neighbours + 4.0 * student * self.nodes() * self.bits + lists)
     }
 

@@ -119,6 +119,7 @@ settings! {
 
     TEACHER_NEIGHBOURS = "teacher.neighbours", Domain::Switch, "discrete student: add to the teacher's scores those of a linear model of items on items, weighed on held-out interactions";
     TEACHER_NEIGHBOUR_REGULARISATION = "teacher.neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";
+    TEACHER_NEIGHBOUR_DAMPING = "teacher.neighbour_damping", Domain::Number(0.0, 1.0), "power of an item's degree that what its neighbours say of it is divided by";
     TEACHER_USER_NEIGHBOURS = "teacher.user_neighbours", Domain::Switch, "discrete student: add those of a linear model of users on users, where that gains on held-out interactions";
     TEACHER_USER_NEIGHBOUR_REGULARISATION = "teacher.user_neighbour_regularisation", Domain::Number(1e-3, 1e6), "penalty of that model's weights, in interactions; unless set, chosen on held-out interactions";
 

@@ -104,7 +104,7 @@ mod tests {
         let (before, after) = (crate::train::tests::context(&old, &()), crate::train::tests::context(&new, &()));
         let teacher =
             ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: 0.01, exponent: 1.0 };
-        let added = Weighting { items: Some((2.0, 0.5)), users: Some((3.0, 0.25)) };
+        let added = Weighting { items: Some((2.0, 0.5)), users: Some((3.0, 0.25)), damping: 0.2 };
         let layers =
             Layers { neighbours: Neighbours::fit(&before, added).unwrap(), ..teacher.fit(&before).unwrap().layers };
         let tables = Tables::rotated(&before, &layers, &[64]);

@@ -124,7 +124,7 @@ mod tests {
         let teacher =
             ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation: rule, exponent: 1.0 };
         let layers = teacher.fit(&context).unwrap().layers;
-        let good = ItemNeighbours::fit(&context, 20.0).unwrap();
+        let good = ItemNeighbours::fit(&context, 20.0, 0.2).unwrap();
         let alike = UserNeighbours::fit(&context, 20.0).unwrap();
         let noise = |n: u32, weight: f32| {
             let edges: Vec<(u32, u32, f32)> = (0..n).map(|row| (row, (row * 7 + 1) % n, weight)).collect();
@@ -149,7 +149,11 @@ mod tests {
             let student = crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 };
             let choices = Choices {
                 teacher: teacher.clone(),
-                added: Weighting { items: has[0].then_some((20.0, 1.0)), users: has[1].then_some((20.0, 1.0)) },
+                added: Weighting {
+                    items: has[0].then_some((20.0, 1.0)),
+                    users: has[1].then_some((20.0, 1.0)),
+                    damping: 0.2,
+                },
                 student,
                 is_distilled: true,
                 seed: 1,

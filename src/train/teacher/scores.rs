@@ -349,7 +349,7 @@ mod tests {
             .collect();
         let graph = Bipartite::from_edges(n_users, n_items, &edges).unwrap();
         let context = crate::train::tests::context(&graph, &());
-        let of_items = ItemNeighbours::fit(&context, 1.0).unwrap();
+        let of_items = ItemNeighbours::fit(&context, 1.0, 0.2).unwrap();
         let of_users = UserNeighbours::fit(&context, 2.0).unwrap();
         let teacher = Layers {
             users: vec![normal_matrix(&mut rng, n_users, 5, 1.0), normal_matrix(&mut rng, n_users, 3, 1.0)],

@@ -14,6 +14,8 @@ use crate::train::measure::search::Ridges;
 use crate::train::student::{BiGear, BinCf, Signs, Student};
 use crate::train::teacher::Teacher;
 
+/// Power of an item's degree that what its neighbours say of it is divided by.
+const DAMPING: f32 = 0.2;
 /// Regularisations of neighbours to choose from, as shares of what the recipe says.
 const RIDGES: [f32; 2] = [1.0, 0.25];
 
@@ -149,16 +151,24 @@ impl Plan {
                 let is_own = options.model == Model::Recipe;
                 let is_open = is_own && options.preset != Preset::Fast;
                 let has_neighbours = is_own && recipe.has_neighbours;
+                // Where the graph decides, the setting is read either way.
+                let is_read = |switch: &settings::Setting| {
+                    reader.switch(switch, has_neighbours) || (is_open && !reader.is_set(switch))
+                };
                 let regularisations = |switch: &settings::Setting, ridge: &settings::Setting, most: f32| {
                     let wanted = reader.switch(switch, has_neighbours);
-                    // Where the graph decides, the setting is read either way.
-                    let is_read = wanted || (is_open && !reader.is_set(switch));
+                    let is_read = is_read(switch);
                     let most = is_read.then(|| reader.number(ridge, most)).filter(|_| wanted)?;
                     let shares: &[f32] = if reader.is_set(ridge) { &[1.0] } else { &RIDGES };
                     Some(shares.iter().map(|share| share * most).collect())
                 };
                 let (of_items, of_users) = recipe.neighbours;
+                let damping = match is_read(&settings::TEACHER_NEIGHBOURS) {
+                    true => reader.number(&settings::TEACHER_NEIGHBOUR_DAMPING, DAMPING),
+                    false => 0.0,
+                };
                 Ridges {
+                    damping,
                     items: regularisations(
                         &settings::TEACHER_NEIGHBOURS,
                         &settings::TEACHER_NEIGHBOUR_REGULARISATION,

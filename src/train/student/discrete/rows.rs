@@ -368,7 +368,7 @@ mod tests {
         // Nothing is learned of nodes without interactions.
         users.row_mut(7).fill(0.0);
         items.row_mut(5).fill(0.0);
-        let added = Weighting { items: Some((2.0, 0.3)), users: Some((1.0, 0.2)) };
+        let added = Weighting { items: Some((2.0, 0.3)), users: Some((1.0, 0.2)), damping: 0.2 };
         let neighbours = Neighbours::fit(context, added).unwrap();
         Layers { neighbours, ..Layers::of(users, items) }
     }

@@ -10,38 +10,39 @@ use crate::train::context::Context;
 /// (Steck 2019) for its closed form; the support makes it cost O(items k^3) in place of O(items^3).
 ///
 /// What factors smooth over, a pair of items that goes together, is what it holds, so the sum of both beats either. There, what predicts an item of degree d
-/// is taken times `(d / mean)^-0.2`: the ridge shrinks what predicts rare items most, and popular ones have the most of what factors say as well.
+/// is taken times `(d / mean)^-damping`: the ridge shrinks what predicts rare items most, and popular ones have the most of what factors say as well.
 #[derive(Clone, Debug)]
 pub(crate) struct ItemNeighbours {
     /// Row j: the items that j predicts, with weights.
     weights: Csr,
 }
 
-/// How much less of its neighbours an item has that is more popular: a power of its degree, as the damping of a target in graph filters.
-const DAMPING: f32 = 0.2;
-
-/// What the weights that predict an item are taken times, by the degrees of all. O(items).
-fn damping(items: &Csr) -> impl Fn(usize) -> f32 + Sync {
+/// What the weights that predict an item are taken times, by the degrees of all, as targets are damped in graph filters. O(items).
+fn damped(items: &Csr, damping: f32) -> impl Fn(usize) -> f32 + Sync {
     let touched = (0..items.n_rows()).filter(|&item| items.degree(item) > 0).count();
-    let mean = items.n_edges() as f32 / touched.max(1) as f32;
-    move |item| (items.degree(item).max(1) as f32 / mean).powf(-DAMPING)
+    let mean = items.n_edges() as f64 / touched.max(1) as f64;
+    move |item| (items.degree(item).max(1) as f64 / mean).powf(-f64::from(damping)) as f32
 }
 
 impl ItemNeighbours {
-    /// Solves all items by each of some `regularisations`.
+    /// Solves all items by each of some `regularisations`, and damps what predicts the popular ones.
     ///
     /// # Errors
     /// `Cancelled`.
-    pub(crate) fn fit_each(context: &Context<'_>, regularisations: &[f32]) -> Result<Vec<ItemNeighbours>> {
+    pub(crate) fn fit_each(
+        context: &Context<'_>,
+        regularisations: &[f32],
+        damping: f32,
+    ) -> Result<Vec<ItemNeighbours>> {
         let (users, items) = (context.graph.users(), context.graph.items());
-        let damping = damping(items);
+        let damping = damped(items, damping);
         let models = ridge::fit(context, (items, users), regularisations)?.into_iter();
         models.map(|by_item| Ok(ItemNeighbours { weights: by_item.scaled_rows(&damping)?.transpose() })).collect()
     }
 
     /// [`ItemNeighbours::fit_each`] for one.
-    pub(crate) fn fit(context: &Context<'_>, regularisation: f32) -> Result<ItemNeighbours> {
-        Ok(ItemNeighbours::fit_each(context, &[regularisation])?.swap_remove(0))
+    pub(crate) fn fit(context: &Context<'_>, regularisation: f32, damping: f32) -> Result<ItemNeighbours> {
+        Ok(ItemNeighbours::fit_each(context, &[regularisation], damping)?.swap_remove(0))
     }
 
     /// By item, the items that it is predicted from, with weights.
@@ -49,8 +50,8 @@ impl ItemNeighbours {
         self.weights.transpose()
     }
 
-    /// The same model of the graph of the context, with the columns of those of `items`, which rise, that are `wanted` solved again, by a regularisation and
-    /// with a weight.
+    /// The same model of the graph of the context, with the columns of those of `items`, which rise, that are `wanted` solved again, by a regularisation,
+    /// with a weight and damped.
     ///
     /// # Errors
     /// As [`ridge::refitted`].
@@ -58,13 +59,13 @@ impl ItemNeighbours {
         self,
         context: &Context<'_>,
         items: &[u32],
-        (regularisation, weight): (f32, f32),
+        (regularisation, weight, damping): (f32, f32, f32),
         wanted: Wanted<'_>,
     ) -> Result<ItemNeighbours> {
         let by_item = self.by_item();
         drop(self);
         let sides = (context.graph.items(), context.graph.users());
-        let damping = damping(context.graph.items());
+        let damping = damped(context.graph.items(), damping);
         let chosen = (regularisation, |item| weight * damping(item));
         let by_item = ridge::refitted(context, sides, by_item, items, chosen, wanted)?;
         Ok(ItemNeighbours { weights: by_item.transpose() })
@@ -123,13 +124,13 @@ mod tests {
         let graph = Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap();
         for isa in Isa::available() {
             let context = Context { isa, ..context(&graph, &()) };
-            let model = ItemNeighbours::fit_each(&context, &[7.0, lambda]).unwrap().swap_remove(1);
+            let model = ItemNeighbours::fit_each(&context, &[7.0, lambda], 0.5).unwrap().swap_remove(1);
             let x = |user: u32, item: u32| f64::from(u8::from(graph.users().row(user as usize).contains(&item)));
             let count = |a: u32, b: u32| (0..n_users).map(|user| x(user, a) * x(user, b)).sum::<f64>();
             let weight = |from: u32, to: u32| {
                 let mut scores = vec![0.0; n_items as usize];
                 model.add_scores(&[from], |at| Some(at as usize), &mut scores);
-                f64::from(scores[to as usize]) / f64::from(damping(graph.items())(to as usize))
+                f64::from(scores[to as usize]) / f64::from(damped(graph.items(), 0.5)(to as usize))
             };
             for to in 0..n_items {
                 assert_eq!(weight(to, to), 0.0, "an item says nothing about itself");
@@ -145,7 +146,7 @@ mod tests {
 
     /// Of every item, what it is predicted from.
     fn columns(graph: &Bipartite, lambda: f32) -> Vec<Vec<(u32, f32)>> {
-        let by_item = ItemNeighbours::fit(&context(graph, &()), lambda).unwrap().by_item();
+        let by_item = ItemNeighbours::fit(&context(graph, &()), lambda, 0.2).unwrap().by_item();
         (0..by_item.n_rows()).map(|item| by_item.entries(item).collect()).collect()
     }
 
@@ -156,13 +157,13 @@ mod tests {
         let more: Vec<_> = edges.iter().copied().chain([(1, 3, 1.0), (2, 8, 1.0), (4, 8, 1.0)]).collect();
         let grown = Bipartite::from_edges(6, 9, &more).unwrap();
         let (before, after) = (columns(&graph, 1.0), columns(&grown, 1.0));
-        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0).unwrap().grown(9);
+        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0, 0.2).unwrap().grown(9);
         let known = |item: u32| before.get(item as usize).map_or(0, Vec::len);
         let wanted = |item: u32, near: &[u32], was: &[u32]| {
             assert!(near.len() == after[item as usize].len() && was.len() == known(item));
             item != 4
         };
-        let refitted = model.refitted(&context(&grown, &()), &[0, 4, 8], (1.0, 0.5), &wanted).unwrap().by_item();
+        let refitted = model.refitted(&context(&grown, &()), &[0, 4, 8], (1.0, 0.5, 0.2), &wanted).unwrap().by_item();
         for (item, solved) in after.iter().enumerate() {
             let want: Vec<(u32, f32)> = match item {
                 0 | 8 => solved.iter().map(|&(from, weight)| (from, 0.5 * weight)).collect(),
@@ -185,10 +186,11 @@ mod tests {
             .map(|(user, item)| (user, item, 0.25 + (user * 7 + item) as f32 % 5.0))
             .collect();
         let graph = Bipartite::from_edges(n_users as usize, n_items as usize, &edges).unwrap();
-        let damped = columns(&graph, lambda).into_iter().enumerate();
-        let own: Vec<Vec<(u32, f32)>> = damped
+        let own: Vec<Vec<(u32, f32)>> = columns(&graph, lambda)
+            .into_iter()
+            .enumerate()
             .map(|(item, column)| {
-                let damping = damping(graph.items())(item);
+                let damping = damped(graph.items(), 0.2)(item);
                 column.into_iter().map(|(from, weight)| (from, weight / damping)).collect()
             })
             .collect();
@@ -216,7 +218,7 @@ mod tests {
     fn popular_items_are_predicted_by_less() {
         let edges: Vec<_> = (0..17u32).flat_map(|user| [(user, u32::from(user > 0) * 2, 1.0)]).collect();
         let graph = Bipartite::from_edges(17, 3, &edges).unwrap();
-        let damping = damping(graph.items());
+        let damping = damped(graph.items(), 0.2);
         assert!((damping(0) / damping(2) - 16f32.powf(0.2)).abs() < 1e-5);
         assert!((damping(2) - (16.0f32 / 8.5).powf(-0.2)).abs() < 1e-6, "the mean is that of items with interactions");
     }
@@ -225,7 +227,7 @@ mod tests {
     fn positions_choose_what_is_scored() {
         let edges: Vec<_> = (0..30u32).map(|e| (e % 6, e * e % 7, 1.0)).collect();
         let graph = Bipartite::from_edges(6, 9, &edges).unwrap();
-        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0).unwrap();
+        let model = ItemNeighbours::fit(&context(&graph, &()), 1.0, 0.2).unwrap();
         let mut all = vec![0.0; 9];
         model.add_scores(&[0, 1, 8], |at| Some(at as usize), &mut all);
         let mut some = vec![0.0; 2];

@@ -10,7 +10,9 @@ pub(crate) use users::UserNeighbours;
 
 use crate::error::Result;
 use crate::train::context::Context;
-use crate::train::model::settings::{TEACHER_NEIGHBOUR_REGULARISATION, TEACHER_USER_NEIGHBOUR_REGULARISATION};
+use crate::train::model::settings::{
+    TEACHER_NEIGHBOUR_DAMPING, TEACHER_NEIGHBOUR_REGULARISATION, TEACHER_USER_NEIGHBOUR_REGULARISATION,
+};
 
 /// What neighbours add to the scores of vectors: `A N` by items and `B A` by users, with the graph A taken for zeros and ones.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,8 @@ impl<'a> From<&'a Neighbours> for Models<'a> {
 pub(crate) struct Weighting {
     pub(crate) items: Option<(f32, f32)>,
     pub(crate) users: Option<(f32, f32)>,
+    /// How much less popular items are predicted by; none without those of items, and of trainings that know of none.
+    pub(crate) damping: f32,
 }
 
 /// The choices that say how much neighbours weigh; no settings, since no caller makes them.
@@ -50,6 +54,7 @@ impl Weighting {
             added.into_iter().flat_map(move |(ridge, weight)| names.into_iter().zip([ridge, weight]))
         };
         named([TEACHER_NEIGHBOUR_REGULARISATION.name, WEIGHT], self.items)
+            .chain(self.items.map(|_| (TEACHER_NEIGHBOUR_DAMPING.name, self.damping)))
             .chain(named([TEACHER_USER_NEIGHBOUR_REGULARISATION.name, USER_WEIGHT], self.users))
     }
 
@@ -58,6 +63,7 @@ impl Weighting {
         Weighting {
             items: number(TEACHER_NEIGHBOUR_REGULARISATION.name).zip(number(WEIGHT)),
             users: number(TEACHER_USER_NEIGHBOUR_REGULARISATION.name).zip(number(USER_WEIGHT)),
+            damping: number(WEIGHT).and_then(|_| number(TEACHER_NEIGHBOUR_DAMPING.name)).unwrap_or(0.0),
         }
     }
 }
@@ -68,7 +74,7 @@ impl Neighbours {
     /// # Errors
     /// `Cancelled`; when a weight is not finite.
     pub(crate) fn fit(context: &Context<'_>, added: Weighting) -> Result<Neighbours> {
-        let items = added.items.map(|chosen| ItemNeighbours::fit(context, chosen.0)).transpose()?;
+        let items = added.items.map(|chosen| ItemNeighbours::fit(context, chosen.0, added.damping)).transpose()?;
         let users = added.users.map(|chosen| UserNeighbours::fit(context, chosen.0)).transpose()?;
         let weight = |chosen: Option<(f32, f32)>| chosen.map_or(0.0, |chosen| chosen.1);
         Neighbours { items, users }.scaled((weight(added.items), weight(added.users)))
@@ -85,7 +91,9 @@ impl Neighbours {
         (users, items): (&[u32], &[u32]),
         (user_wanted, item_wanted): (Wanted<'_>, Wanted<'_>),
     ) -> Result<Neighbours> {
-        let of_items = self.items.zip(added.items).map(|(model, how)| model.refitted(context, items, how, item_wanted));
+        let of_items = self.items.zip(added.items).map(|(model, (regularisation, weight))| {
+            model.refitted(context, items, (regularisation, weight, added.damping), item_wanted)
+        });
         let of_users = self.users.zip(added.users).map(|(model, how)| model.refitted(context, users, how, user_wanted));
         Ok(Neighbours { items: of_items.transpose()?, users: of_users.transpose()? })
     }
@@ -142,10 +150,10 @@ mod tests {
     use crate::train::tests::context;
 
     const WEIGHTINGS: [Weighting; 4] = [
-        Weighting { items: Some((2.0, 0.5)), users: Some((3.0, 0.25)) },
-        Weighting { items: Some((2.0, 4.0)), users: None },
-        Weighting { items: None, users: Some((3.0, 2.0)) },
-        Weighting { items: None, users: None },
+        Weighting { items: Some((2.0, 0.5)), users: Some((3.0, 0.25)), damping: 0.2 },
+        Weighting { items: Some((2.0, 4.0)), users: None, damping: 0.0 },
+        Weighting { items: None, users: Some((3.0, 2.0)), damping: 0.0 },
+        Weighting { items: None, users: None, damping: 0.0 },
     ];
 
     fn weights(neighbours: &Neighbours) -> [Option<&Csr>; 2] {
@@ -180,6 +188,9 @@ mod tests {
             let told: Vec<(&str, f32)> = added.settings().collect();
             let number = |name: &str| told.iter().find(|entry| entry.0 == name).map(|entry| entry.1);
             assert_eq!(Weighting::of(number), added);
+            // A training from before there was any damping goes on without.
+            let before = |name: &str| number(name).filter(|_| name != TEACHER_NEIGHBOUR_DAMPING.name);
+            assert_eq!(Weighting::of(before), Weighting { damping: 0.0, ..added });
         }
     }
 }
