@@ -116,18 +116,22 @@ pub(crate) fn add_neighbours(context: &Context<'_>, layers: &mut Layers, wanted:
         let better = found.filter(|found| found.recall > more);
         Ok(better.reduce(|best, next| if next.recall > best.recall { next } else { best }))
     };
-    let alone = best_of(&[(Models::default(), &[(0.0, 0.0)])], f64::NEG_INFINITY)?;
-    let mut best = alone.map_or(0.0, |found| found.recall);
+    let alone: Tried<'_> = (Models::default(), &[(0.0, 0.0)]);
+    let mut best;
     if let Some(regularisations) = &wanted.items {
         let weights = WEIGHTS.map(|weight| (weight, 0.0));
         let mut models = ItemNeighbours::fit_each(context, regularisations, wanted.damping)?;
-        let tried: Vec<Tried<'_>> =
-            models.iter().map(|model| (Models { items: Some(model), users: None }, &weights[..])).collect();
-        if let Some(found) = best_of(&tried, best)? {
-            (best, added.items) = (found.recall, Some((regularisations[found.model], found.weights.0)));
+        let beside = models.iter().map(|model| (Models { items: Some(model), users: None }, &weights[..]));
+        let tried: Vec<Tried<'_>> = std::iter::once(alone).chain(beside).collect();
+        let found = best_of(&tried, f64::NEG_INFINITY)?;
+        best = found.as_ref().map_or(0.0, |found| found.recall);
+        if let Some((found, at)) = found.and_then(|found| found.model.checked_sub(1).map(|at| (found, at))) {
+            added.items = Some((regularisations[at], found.weights.0));
             added.damping = wanted.damping;
-            neighbours.items = Some(models.swap_remove(found.model));
+            neighbours.items = Some(models.swap_remove(at));
         }
+    } else {
+        best = best_of(&[alone], f64::NEG_INFINITY)?.map_or(0.0, |found| found.recall);
     }
     if let Some(regularisations) = &wanted.users {
         let weight = added.items.map_or(0.0, |(_, weight)| weight);

@@ -91,10 +91,11 @@ impl Validation {
                 }
                 for &(of_items, of_users) in *weights {
                     sums.copy_from_slice(scores);
-                    let both =
-                        [(models.items.is_some(), of_items, &by_items), (models.users.is_some(), of_users, &by_users)];
-                    for (_, weight, added) in both.iter().filter(|(is_there, weight, _)| *is_there && *weight != 0.0) {
-                        add_scaled(isa, &mut sums, *weight, added);
+                    if models.items.is_some() {
+                        add_scaled(isa, &mut sums, of_items, &by_items);
+                    }
+                    if models.users.is_some() {
+                        add_scaled(isa, &mut sums, of_users, &by_users);
                     }
                     recall(&mut sums);
                 }
