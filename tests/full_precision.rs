@@ -40,11 +40,11 @@ fn scores(state: &TrainState, histories: &[Vec<usize>], n_items: usize) -> Vec<V
     let ((width, users), (_, items)) = (floats(state, "teacher.users"), floats(state, "teacher.items"));
     let row = |table: &[f32], at: usize| table[at * width..][..width].to_vec();
     let mut predicted = vec![vec![0.0; n_items]; n_items];
-    if let Some(counts) = integers(state, "teacher.neighbours.counts") {
-        let targets = integers(state, "teacher.neighbours.items").unwrap();
-        let mut entries = targets.iter().zip(floats(state, "teacher.neighbours.weights").1);
-        for (from, &count) in counts.iter().enumerate() {
-            entries.by_ref().take(count as usize).for_each(|(&to, &w)| predicted[from][to as usize] = f64::from(w));
+    if let Some(counts) = integers(state, "teacher.item_neighbours.counts") {
+        let nearest = integers(state, "teacher.item_neighbours.items").unwrap();
+        let mut entries = nearest.iter().zip(floats(state, "teacher.item_neighbours.weights").1);
+        for (to, &count) in counts.iter().enumerate() {
+            entries.by_ref().take(count as usize).for_each(|(&from, &w)| predicted[from as usize][to] = f64::from(w));
         }
     }
     let mut alike = vec![Vec::new(); histories.len()];
@@ -112,7 +112,7 @@ fn lists_of_the_teacher_are_its_tables_sorted() {
         db.train(options.clone()).unwrap().wait().unwrap();
         let graph = Bipartite::from_edges(histories.len(), numbers.len(), &edges).unwrap();
         let state = train(&graph, &options, &()).unwrap().state;
-        let parts = ["teacher.neighbours.counts", "teacher.user_neighbours.counts"];
+        let parts = ["teacher.item_neighbours.counts", "teacher.user_neighbours.counts"];
         for (with, part) in with_neighbours.iter_mut().zip(parts) {
             *with += usize::from(integers(&state, part).is_some());
         }

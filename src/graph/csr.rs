@@ -137,6 +137,12 @@ impl Csr {
         Csr::from_parts(self.n_cols, self.offsets, self.targets, Some(values))
     }
 
+    /// The targets of all rows, and their values.
+    pub(crate) fn into_entries(self) -> (Vec<u32>, Vec<f32>) {
+        let values = self.values.unwrap_or_else(|| vec![1.0; self.targets.len()]);
+        (self.targets, values)
+    }
+
     /// A square matrix with more rows and columns, for `n` in all, that hold nothing.
     pub(crate) fn grown(mut self, n: usize) -> Csr {
         let end = self.targets.len() as u64;

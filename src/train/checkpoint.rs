@@ -185,8 +185,18 @@ impl Stand {
         for ([counts, near, values], weights) in weight_lists(neighbours) {
             let row = |name: &str, len: usize| (name.to_owned(), [1, len as u64]);
             push(row(counts, weights.n_rows()), Values::Integers(Cow::Owned(weights.degrees())));
-            push(row(near, weights.n_edges()), Values::Integers(Cow::Borrowed(weights.targets())));
-            push(row(values, weights.n_edges()), Values::Floats(Cow::Borrowed(weights.values().unwrap_or_default())));
+            let edges = weights.n_edges();
+            let (targets, weights) = match weights {
+                Cow::Owned(weights) => {
+                    let (targets, weights) = weights.into_entries();
+                    (Cow::Owned(targets), Cow::Owned(weights))
+                }
+                Cow::Borrowed(weights) => {
+                    (Cow::Borrowed(weights.targets()), Cow::Borrowed(weights.values().unwrap_or_default()))
+                }
+            };
+            push(row(near, edges), Values::Integers(targets));
+            push(row(values, edges), Values::Floats(weights));
         }
         for (name, matrix) in matrices {
             push(named(format!("{MATRIX}{name}"), matrix), Values::Floats(Cow::Borrowed(matrix.data())));

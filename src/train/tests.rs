@@ -254,19 +254,19 @@ fn what_is_kept_of_a_teacher_scores_as_it_did() {
                 *score = pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
             }
         }
-        if let (Some(counts), Some(targets)) = (part("teacher.neighbours.counts"), part("teacher.neighbours.items"))
-            && let (StateData::Integers(counts), StateData::Integers(targets)) = (&counts.data, &targets.data)
+        if let (Some(counts), Some(nearest)) =
+            (part("teacher.item_neighbours.counts"), part("teacher.item_neighbours.items"))
+            && let (StateData::Integers(counts), StateData::Integers(nearest)) = (&counts.data, &nearest.data)
         {
             with_neighbours += 1;
-            let (weights, _) = floats("teacher.neighbours.weights");
-            let mut at = 0;
-            for (from, &count) in counts.iter().enumerate() {
-                for (target, weight) in (at..at + count as usize).map(|at| (targets[at], weights[at])) {
-                    for &user in split.trained.items().row(from) {
-                        scores[user as usize][target as usize] += f64::from(weight);
+            let (weights, _) = floats("teacher.item_neighbours.weights");
+            let mut entries = nearest.iter().zip(weights);
+            for (item, &count) in counts.iter().enumerate() {
+                for (&other, weight) in entries.by_ref().take(count as usize) {
+                    for &user in split.trained.items().row(other as usize) {
+                        scores[user as usize][item] += f64::from(weight);
                     }
                 }
-                at += count as usize;
             }
         }
         if let (Some(counts), Some(nearest)) =

@@ -37,6 +37,7 @@ struct Found {
     /// The place of its models.
     model: usize,
     weights: (f32, f32),
+    /// Softly.
     recall: f64,
 }
 
@@ -96,8 +97,8 @@ pub(crate) fn chosen_again(teacher: &dyn Teacher, chosen: &[(String, f32)]) -> O
     None
 }
 
-/// Adds to a teacher's scores those of neighbours, each model with the one of some regularisations and the weight that give the best recall on the held-out
-/// interactions: first those of items, then those of users beside them. Returns what was added; where none gains, the layers stay as they are.
+/// Adds to a teacher's scores those of neighbours, each model with the one of some regularisations and the weight that give the best soft recall at 20 on the
+/// held-out interactions: first those of items, then those of users beside them. Returns what was added; where none gains, the layers stay as they are.
 ///
 /// # Errors
 /// `Cancelled`.
@@ -110,7 +111,7 @@ pub(crate) fn add_neighbours(context: &Context<'_>, layers: &mut Layers, wanted:
     let (users, items) = layers.joined();
     // The first of the best of what is tried that has more than a recall.
     let best_of = |tried: &[Tried<'_>], more: f64| -> Result<Option<Found>> {
-        let recalls = context.validation.recall_of_sums(context, 20, (&users, &items), tried)?;
+        let recalls = context.validation.soft_recall_of_sums(context, 20, (&users, &items), tried)?;
         let pairs = (0..).zip(tried).flat_map(|(model, (_, pairs))| pairs.iter().map(move |&weights| (model, weights)));
         let found = pairs.zip(recalls).map(|((model, weights), recall)| Found { model, weights, recall });
         let better = found.filter(|found| found.recall > more);

@@ -61,7 +61,8 @@ impl Validation {
         users: &Matrix,
         items: &Matrix,
     ) -> Result<Option<f64>> {
-        Ok(self.recalls(context, k, users, items, |_, scores, recall| recall(scores))?.first().copied())
+        let shares = self.means(context, users, items, |user, scores, means| means.push(self.share_of(user, scores, k)))?;
+        Ok(shares.first().copied())
     }
 
     /// As [`Validation::recall`] of the inner products plus the scores of neighbours, by each of some models those of items and those of users times each pair
@@ -73,12 +74,38 @@ impl Validation {
         &self,
         context: &Context<'_>,
         k: usize,
+        vectors: (&Matrix, &Matrix),
+        tried: &[Tried<'_>],
+    ) -> Result<Vec<f64>> {
+        self.means_of_sums(context, vectors, tried, |user, sums| self.share_of(user, sums, k))
+    }
+
+    /// As [`Validation::recall_of_sums`], but a held-out item that `r` others come before counts for `1 / (1 + (r / k)^4)`, not for one or nothing as they
+    /// are fewer than `k` or not: what is chosen by a step that soft depends less on which interactions are held out.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn soft_recall_of_sums(
+        &self,
+        context: &Context<'_>,
+        k: usize,
+        vectors: (&Matrix, &Matrix),
+        tried: &[Tried<'_>],
+    ) -> Result<Vec<f64>> {
+        self.means_of_sums(context, vectors, tried, |user, sums| self.soft_share_of(user, sums, k))
+    }
+
+    /// Means of a measure of what [`Validation::recall_of_sums`] adds up.
+    fn means_of_sums(
+        &self,
+        context: &Context<'_>,
         (users, items): (&Matrix, &Matrix),
         tried: &[Tried<'_>],
+        measure: impl Fn(u32, &mut [f32]) -> f64 + Sync,
     ) -> Result<Vec<f64>> {
         let isa = context.isa;
         let history = |user: u32| context.graph.users().row(user as usize);
-        self.recalls(context, k, users, items, |user, scores, recall| {
+        self.means(context, users, items, |user, scores, means| {
             let [mut by_items, mut by_users, mut sums] = [(); 3].map(|()| vec![0.0; scores.len()]);
             for (models, weights) in tried {
                 if let Some(model) = models.items {
@@ -97,7 +124,7 @@ impl Validation {
                     if models.users.is_some() {
                         add_scaled(isa, &mut sums, of_users, &by_users);
                     }
-                    recall(&mut sums);
+                    means.push(measure(user, &mut sums));
                 }
             }
         })
@@ -115,28 +142,27 @@ impl Validation {
         (users, items): (&Matrix, &Matrix),
         scales: &[Vec<f32>],
     ) -> Result<Vec<f64>> {
-        self.recalls(context, k, users, items, |_, scores, recall| {
+        self.means(context, users, items, |user, scores, means| {
             for scales in scales {
                 let mut scaled: Vec<f32> = scores.iter().zip(scales).map(|(score, scale)| score * scale).collect();
-                recall(&mut scaled);
+                means.push(self.share_of(user, &mut scaled, k));
             }
         })
     }
 
-    /// Mean recalls of several rankings of each user. `rank` makes them of the user's inner products and hands each to what measures it.
-    fn recalls(
+    /// Means over users of what `measure` pushes for each: measures of rankings that it makes of the user's inner products.
+    fn means(
         &self,
         context: &Context<'_>,
-        k: usize,
         users: &Matrix,
         items: &Matrix,
-        rank: impl Fn(u32, &mut [f32], &mut dyn FnMut(&mut [f32])) + Sync,
+        measure: impl Fn(u32, &mut [f32], &mut Vec<f64>) + Sync,
     ) -> Result<Vec<f64>> {
         if self.users.is_empty() {
             return Ok(Vec::new());
         }
         let factor = Factor::pack(context.isa, View::from(items).transposed());
-        let recalls: Vec<Vec<Vec<f64>>> = self
+        let measured: Vec<Vec<Vec<f64>>> = self
             .users
             .par_chunks(BLOCK)
             .map(|block| {
@@ -145,18 +171,16 @@ impl Validation {
                 let mut scores = Matrix::zeros(block.len(), items.rows());
                 factor.multiply((&queries).into(), scores.data_mut(), false);
                 let rows = block.iter().enumerate().map(|(row, &user)| {
-                    let mut recalls = Vec::new();
-                    rank(user, scores.row_mut(row), &mut |scores| {
-                        recalls.push(self.share(user, &best(scores, self.seen(user), k)));
-                    });
-                    recalls
+                    let mut of_one = Vec::new();
+                    measure(user, scores.row_mut(row), &mut of_one);
+                    of_one
                 });
                 Ok(rows.collect())
             })
             .collect::<Result<_>>()?;
-        let recalls: Vec<Vec<f64>> = recalls.into_iter().flatten().collect();
-        let rankings = recalls.first().map_or(0, Vec::len);
-        Ok((0..rankings).map(|at| mean(&recalls.iter().map(|recalls| recalls[at]).collect::<Vec<_>>())).collect())
+        let measured: Vec<Vec<f64>> = measured.into_iter().flatten().collect();
+        let measures = measured.first().map_or(0, Vec::len);
+        Ok((0..measures).map(|at| mean(&measured.iter().map(|of_one| of_one[at]).collect::<Vec<_>>())).collect())
     }
 
     /// As [`Validation::recall`], of codes with 1-bit queries and the served score. O(users x items x words).
@@ -204,11 +228,39 @@ impl Validation {
         self.users.binary_search(&user).map_or(&[], |at| &self.seen[at])
     }
 
+    fn held(&self, user: u32) -> &[u32] {
+        self.users.binary_search(&user).map_or(&[], |at| &self.held[at])
+    }
+
     /// The share of a user's held-out items among `found`.
     fn share(&self, user: u32, found: &[u32]) -> f64 {
-        let held = self.users.binary_search(&user).map_or(&[][..], |at| &self.held[at]);
+        let held = self.held(user);
         found.iter().filter(|item| held.binary_search(item).is_ok()).count() as f64 / held.len() as f64
     }
+
+    /// The share of a user's held-out items among the `k` best by `scores`. Overwrites those of seen items.
+    fn share_of(&self, user: u32, scores: &mut [f32], k: usize) -> f64 {
+        self.share(user, &best(scores, self.seen(user), k))
+    }
+
+    /// As [`Validation::share_of`], softly: see [`Validation::soft_recall_of_sums`].
+    fn soft_share_of(&self, user: u32, scores: &mut [f32], k: usize) -> f64 {
+        mask(scores, self.seen(user));
+        let of_item = |&item: &u32| {
+            let (before, after) = scores.split_at(item as usize);
+            let score = after[0];
+            let rank = before.iter().filter(|&&other| other >= score).count()
+                + after.iter().filter(|&&other| other > score).count();
+            1.0 / (1.0 + (rank as f64 / k as f64).powi(4))
+        };
+        let held = self.held(user);
+        held.iter().map(of_item).sum::<f64>() / held.len() as f64
+    }
+}
+
+/// Puts the items of `seen` behind all others.
+fn mask(scores: &mut [f32], seen: &[u32]) {
+    seen.iter().for_each(|&item| scores[item as usize] = f32::NEG_INFINITY);
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -217,7 +269,7 @@ fn mean(values: &[f64]) -> f64 {
 
 /// The `k` best items that are not in `seen`. Overwrites the scores of seen items.
 fn best(scores: &mut [f32], seen: &[u32], k: usize) -> Vec<u32> {
-    seen.iter().for_each(|&item| scores[item as usize] = f32::NEG_INFINITY);
+    mask(scores, seen);
     let mut best = TopK::new(k, scores.len());
     for (item, &score) in (0..).zip(&*scores) {
         if score > f32::NEG_INFINITY && score >= best.threshold() {
@@ -249,6 +301,11 @@ mod tests {
         assert_eq!(validation.recall_of_popularity(2, &[9, 2, 2, 1, 7]), Some((0.5 + 1.0) / 2.0));
         assert_eq!(validation.recall_of_popularity(1, &[9, 2, 2, 1, 7]), Some(0.5));
         assert_eq!(Validation::none().recall_of_popularity(2, &[1; 5]), None);
+        // Softly: of user 0 item 1 has one before it and item 3 three, of user 1 item 0 none.
+        let tried: Tried<'_> = (Models::default(), &[(0.0, 0.0)]);
+        let soft = validation.soft_recall_of_sums(&context, 2, (&users, &items), &[tried]).unwrap();
+        let shares = [1.0, 3.0].map(|rank: f64| 1.0 / (1.0 + (rank / 2.0).powi(4)));
+        assert_eq!(soft, [(f64::midpoint(shares[0], shares[1]) + 1.0) / 2.0]);
         // Scaled, as vectors so scaled would be: with the second, the tie is broken and item 3 comes first.
         let scales = [vec![1.0; 5], vec![1.0, 0.1, 1.0, 30.0, 1.0], vec![0.0, 0.0, 0.0, 0.0, 1.0]];
         let scaled = validation.recall_of_scaled(&context, 2, (&users, &items), &scales).unwrap();

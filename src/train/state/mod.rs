@@ -89,6 +89,12 @@ impl TrainState {
         }
     }
 
+    /// An array of one column.
+    pub(crate) fn push_column(&mut self, name: &str, values: Vec<u32>) {
+        let shape = [values.len() as u64, 1];
+        self.parts.push(StatePart { name: name.to_owned(), shape, data: StateData::Integers(values) });
+    }
+
     /// An array of one row.
     pub(crate) fn push_row(&mut self, name: &str, data: StateData) {
         let length = match &data {

@@ -1,5 +1,7 @@
 //! A teacher as a generation keeps it.
 
+use std::borrow::Cow;
+
 use kithdb_storage::State;
 
 use super::{ITEMS, StateData, TrainState, USERS, read_table};
@@ -9,11 +11,15 @@ use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::{ItemNeighbours, Neighbours, UserNeighbours};
 
-/// Of a model of neighbours: how many weights each row has, whom they are of, and what they are. The rows of the first hold what an item predicts, those
-/// of the second what a user is predicted from.
-const OF_ITEMS: [&str; 3] = ["teacher.neighbours.counts", "teacher.neighbours.items", "teacher.neighbours.weights"];
+/// Of a model of neighbours: from how many others each row is predicted, from whom, and the weights. A row that is fitted again is the only one to change.
+const OF_ITEMS: [&str; 3] =
+    ["teacher.item_neighbours.counts", "teacher.item_neighbours.items", "teacher.item_neighbours.weights"];
 const OF_USERS: [&str; 3] =
     ["teacher.user_neighbours.counts", "teacher.user_neighbours.users", "teacher.user_neighbours.weights"];
+
+/// Those of items as they were kept before, a row for what an item predicts: read, and never written.
+const OF_PREDICTORS: [&str; 3] =
+    ["teacher.neighbours.counts", "teacher.neighbours.items", "teacher.neighbours.weights"];
 
 /// The arrays with a list a node, how long each list is before them.
 pub(super) const LISTS: [[&str; 3]; 2] = [OF_ITEMS, OF_USERS];
@@ -21,8 +27,8 @@ pub(super) const LISTS: [[&str; 3]; 2] = [OF_ITEMS, OF_USERS];
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///
 /// Its arrays are `teacher.users` and `teacher.items`, a row per node that `rows.users` and `rows.items` name, per node where there are no such
-/// arrays, and, of the neighbours, `teacher.neighbours.counts`, how many items each
-/// item predicts, `.items`, which, and `.weights`, and `teacher.user_neighbours.counts`, from how many users each user is predicted, `.users` and `.weights`.
+/// arrays, and, of the neighbours, `teacher.item_neighbours.counts`, from how many items each item is predicted, `.items`, which, and `.weights`, and
+/// `teacher.user_neighbours.counts`, `.users` and `.weights`, which are that of users.
 pub(crate) struct Taught {
     users: Matrix,
     items: Matrix,
@@ -41,9 +47,10 @@ impl Taught {
         state.push("teacher.users", self.users);
         state.push("teacher.items", self.items);
         for ([counts, near, values], weights) in weight_lists(&self.neighbours) {
-            state.push_row(counts, StateData::Integers(weights.degrees()));
-            state.push_row(near, StateData::Integers(weights.targets().to_vec()));
-            state.push_row(values, StateData::Floats(weights.values().unwrap_or_default().to_vec()));
+            state.push_column(counts, weights.degrees());
+            let (targets, weights) = weights.into_owned().into_entries();
+            state.push_row(near, StateData::Integers(targets));
+            state.push_row(values, StateData::Floats(weights));
         }
     }
 
@@ -76,10 +83,11 @@ impl Taught {
     }
 }
 
-/// The weights of the models of neighbours that there are, with the names of their arrays.
-pub(crate) fn weight_lists(neighbours: &Neighbours) -> impl Iterator<Item = ([&'static str; 3], &Csr)> {
-    let of_items = neighbours.items.as_ref().map(|model| (OF_ITEMS, model.weights()));
-    of_items.into_iter().chain(neighbours.users.as_ref().map(|model| (OF_USERS, model.weights())))
+/// What each node is predicted from by the models of neighbours that there are, with the names of their arrays.
+pub(crate) fn weight_lists(neighbours: &Neighbours) -> impl Iterator<Item = ([&'static str; 3], Cow<'_, Csr>)> {
+    let of_items = neighbours.items.as_ref().map(|model| (OF_ITEMS, Cow::Owned(model.by_item())));
+    let of_users = neighbours.users.as_ref().map(|model| (OF_USERS, Cow::Borrowed(model.weights())));
+    of_items.into_iter().chain(of_users)
 }
 
 /// The neighbours of so many users and items that the state has.
@@ -87,7 +95,10 @@ pub(crate) fn weight_lists(neighbours: &Neighbours) -> impl Iterator<Item = ([&'
 /// # Errors
 /// `Storage` and `Damaged`.
 pub(crate) fn read_neighbours(state: &State, n_users: usize, n_items: usize) -> Result<Neighbours> {
-    let items = read_weights(state, OF_ITEMS, n_items)?.map(ItemNeighbours::of);
+    let items = match read_weights(state, OF_ITEMS, n_items)? {
+        Some(by_item) => Some(ItemNeighbours::of(by_item.transpose())),
+        None => read_weights(state, OF_PREDICTORS, n_items)?.map(ItemNeighbours::of),
+    };
     Ok(Neighbours { items, users: read_weights(state, OF_USERS, n_users)?.map(UserNeighbours::of) })
 }
 
