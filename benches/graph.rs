@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use kithdb::Csr;
+use kithdb::train::Csr;
 
 const USERS: usize = 100_000;
 const ITEMS: usize = 50_000;

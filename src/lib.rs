@@ -49,7 +49,8 @@
 //!
 //! # Where to begin
 //! [`Db`] is all an application needs; [`Query`] what it asks with. The [`cookbook`] has short answers to common questions, limits, and what is promised
-//! about versions; [`models`] says which model to train.
+//! about versions; [`models`] says which model to train. What research needs beside it, trainings without a database and all that a model is made of, is in
+//! [`train`].
 
 mod attributes;
 mod cancel;
@@ -87,7 +88,7 @@ mod snapshot;
 mod span;
 mod stats;
 mod tail;
-mod train;
+pub mod train;
 mod watch;
 mod writer;
 
@@ -99,7 +100,6 @@ pub use error::{Error, Result};
 pub use exchange::{CodeSet, Embeddings, EncodeOptions, ExportOutcome, Metric, RowIds, Vectors};
 pub use filter::{AttributeName, Condition, FilterError, attribute};
 pub use fold_in::FoldInMap;
-pub use graph::{Bipartite, Csr};
 pub use ids::{Id, IdKind, MAX_ID_BYTES, Side};
 pub use interaction::{Inserted, Interaction, MAX_WEIGHT, MIN_WEIGHT};
 pub use kernel::popcount::{KERNEL_VARIABLE, KernelError};
@@ -111,10 +111,7 @@ pub use repeats::Repeats;
 pub use replica::{Replica, SnapshotOptions, SnapshotOutcome};
 pub use snapshot::Snapshot;
 pub use stats::{DiskStats, GenerationStats, KeptGeneration, Stats};
-pub use train::{
-    Domain, Epoch, Estimate, Loss, Model, Monitor, Preset, SETTINGS, Sampler, Setting, SettingValue, StateData,
-    StatePart, StudentKind, TeacherKind, TrainOptions, TrainReport, TrainState, Trained, train,
-};
+pub use train::{Estimate, Model, Preset, TrainOptions, TrainReport};
 pub use watch::GenerationWatch;
 
 /// Internals that benches of this package measure; no part of the interface.

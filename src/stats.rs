@@ -1,8 +1,9 @@
 //! Counts and sizes of a database.
 
-use kithdb_storage::{Manifest, Store};
+use kithdb_storage::{JobOutcome, JobRecord, Manifest, Store};
 use serde::Serialize;
 
+use crate::compaction::Drift;
 use crate::error::Result;
 use crate::generation::Provenance;
 use crate::memory::MemoryStats;
@@ -56,10 +57,15 @@ impl KeptGeneration {
         Self {
             number: manifest.generation,
             content_hash: manifest.content_hash.clone(),
-            made_by: Provenance::read(&manifest.attributes).map(|provenance| provenance.origin.name()),
+            made_by: made_by(manifest),
             sequence: manifest.folded_through,
         }
     }
+}
+
+/// What made a generation, where it says.
+fn made_by(manifest: &Manifest) -> Option<&'static str> {
+    Provenance::read(&manifest.attributes).map(|provenance| provenance.origin.name())
 }
 
 /// Bytes on disk.
@@ -98,12 +104,24 @@ pub struct GenerationStats {
     pub bytes_per_item: u64,
     /// Bytes a user's code and scalers take.
     pub bytes_per_user: u64,
+    /// What made it, as [`KeptGeneration::made_by`].
+    pub made_by: Option<&'static str>,
+    /// How long that took, in seconds; nothing where no record of it is kept.
+    pub seconds: Option<f64>,
+    /// Bytes of its parts, those that it shares with the generations before it among them.
+    pub bytes: u64,
+    /// How it differs from the generation before; nothing where that had no codes of the same shape, and where no record is kept.
+    pub drift: Option<Drift>,
 }
 
 impl Stats {
     pub(crate) fn of(snapshot: &Snapshot, store: &Store) -> Result<Self> {
         let (catalogues, tail) = (snapshot.catalogues(), snapshot.tail());
+        let jobs = store.jobs()?;
         let generation = tail.generation().map(|g| {
+            let made =
+                |job: &&JobRecord| matches!(job.outcome, JobOutcome::Done { generation } if generation == g.number());
+            let job = jobs.iter().rev().find(made);
             let (shape, planes) = (g.shape(), g.users().planes());
             let scalers = 4 * shape.layers() as u64;
             GenerationStats {
@@ -115,6 +133,10 @@ impl Stats {
                 query_bits: planes,
                 bytes_per_item: 8 * shape.words() as u64 + scalers,
                 bytes_per_user: 8 * shape.words() as u64 * u64::from(planes) + scalers,
+                made_by: g.manifest().and_then(|manifest| made_by(manifest)),
+                seconds: job.and_then(|job| Some((job.ended? - job.begun) as f64 / 1000.0)),
+                bytes: g.manifest().map_or(0, |manifest| manifest.bytes()),
+                drift: job.and_then(Drift::of_record),
             }
         });
         let disk = store.disk_usage()?;

@@ -218,6 +218,13 @@ fn a_compaction_tells_how_far_it_moved() {
     assert!(drift.users > 50 && drift.held_out >= drift.users, "{drift:?}");
     assert!((drift.recall_after - drift.recall_before).abs() < 0.2 && drift.recall_before > 0.1, "{drift:?}");
     assert!(drift.bits_flipped < 0.3 && drift.neighbours_changed < 0.9, "{drift:?}");
+    let stats = db.stats().unwrap().generation.unwrap();
+    assert!(stats.made_by == Some("minor") && stats.bytes > 0 && stats.seconds.is_some_and(|s| s >= 0.0), "{stats:?}");
+    let told = stats.drift.unwrap();
+    assert_eq!((told.users, told.held_out), (drift.users, drift.held_out));
+    let close = |a: f64, b: f64| (a - b).abs() <= 0.00005;
+    assert!(close(told.recall_before, drift.recall_before) && close(told.recall_after, drift.recall_after));
+    assert!(close(told.bits_flipped, drift.bits_flipped) && close(told.neighbours_changed, drift.neighbours_changed));
     // One user's change moves next to nothing.
     db.insert(3u64, 2u64).unwrap();
     let small = minor(&db).drift.unwrap();

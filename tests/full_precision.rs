@@ -6,7 +6,8 @@ mod shop;
 use std::collections::{HashMap, HashSet};
 
 use kithdb::eval::{Evaluation, Tally};
-use kithdb::{Bipartite, Db, Id, Model, Preset, StateData, TrainOptions, TrainState, train};
+use kithdb::train::{Bipartite, StateData, TrainState, train};
+use kithdb::{Db, Id, Model, Preset, TrainOptions};
 
 const CUTS: [usize; 3] = [1, 7, 20];
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use kithdb::{Bipartite, Db, Hit, Interaction, Preset, TrainOptions, train};
+use kithdb::train::{Bipartite, train};
+use kithdb::{Db, Hit, Interaction, Preset, TrainOptions};
 
 const DAY: i64 = 86_400_000;
 /// Items of each of two tastes; the second's follow the first's.

@@ -2,7 +2,8 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
-use kithdb::{Bipartite, Preset, TrainOptions, train};
+use kithdb::train::{Bipartite, train};
+use kithdb::{Preset, TrainOptions};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 

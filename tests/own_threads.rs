@@ -4,9 +4,8 @@
 mod shop;
 
 use kithdb::code::{CodeShape, LayeredCodes, PlaneCodes};
-use kithdb::{
-    Bipartite, CodeSet, Db, Embeddings, EncodeOptions, Id, Metric, Preset, RowIds, TrainOptions, Vectors, train,
-};
+use kithdb::train::{Bipartite, train};
+use kithdb::{CodeSet, Db, Embeddings, EncodeOptions, Id, Metric, Preset, RowIds, TrainOptions, Vectors};
 
 // The only test of this file: another one of the same process could make the global pool.
 #[test]

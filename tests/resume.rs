@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use drill::{mix, run_and_kill_after, worker};
+use kithdb::train::Loss;
 use kithdb::{
-    Compaction, Db, Error, Id, Interaction, Job, JobOutcome, JobRecord, Loss, Model, Options, Policy, Preset,
-    TrainOptions,
+    Compaction, Db, Error, Id, Interaction, Job, JobOutcome, JobRecord, Model, Options, Policy, Preset, TrainOptions,
 };
 
 const USERS: u64 = 400;

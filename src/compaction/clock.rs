@@ -43,12 +43,15 @@ impl Clock {
         let folded =
             generation.and_then(|generation| generation.manifest()).map_or(0, |manifest| manifest.folded_through);
         let changes = tail.changes();
+        let nodes = u64::from(snapshot.catalogues().users.len()) + u64::from(snapshot.catalogues().items.len());
         self.changed = if changes == 0 { None } else { self.changed.or_else(|| Some(Instant::now())) };
         let quiet = self.quiet.elapsed();
         Situation {
             learns: provenance.as_ref().is_some_and(|provenance| provenance.options.is_some()),
             interactions: generation.map_or(0, |generation| generation.postings().items().len() as u64),
             changes,
+            nodes,
+            new: nodes - generation.map_or(0, |known| known.users().len() as u64 + known.n_items() as u64).min(nodes),
             records: tail.applied().saturating_sub(folded),
             unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
             age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),

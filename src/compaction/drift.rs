@@ -1,5 +1,6 @@
 //! How far a generation has moved from the one before, and whether it finds as much.
 
+use kithdb_storage::JobRecord;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
 use serde::Serialize;
@@ -84,6 +85,19 @@ impl Drift {
             bits_flipped: flipped(parent, content, &before, &after),
             neighbours_changed: neighbours_changed(&before, &after)?,
         }))
+    }
+
+    /// As the record of a job tells it; `None` where that tells of none.
+    pub(crate) fn of_record(job: &JobRecord) -> Option<Self> {
+        let found = |name: &str| job.found.get(name)?.parse::<f64>().ok();
+        Some(Self {
+            recall_before: found("recall_before")?,
+            recall_after: found("recall_after")?,
+            users: found("held_out_users")? as u64,
+            held_out: found("held_out")? as u64,
+            bits_flipped: found("bits_flipped")?,
+            neighbours_changed: found("neighbours_changed")?,
+        })
     }
 
     /// The share of recall that was kept, by a record of it; `None` where too little was looked for to tell.

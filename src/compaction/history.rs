@@ -106,6 +106,7 @@ impl<'a> Entry<'a> {
         self.found("recall_before", format!("{:.4}", drift.recall_before));
         self.found("recall_after", format!("{:.4}", drift.recall_after));
         self.found("held_out", drift.held_out);
+        self.found("held_out_users", drift.users);
         self.found("bits_flipped", format!("{:.4}", drift.bits_flipped));
         self.found("neighbours_changed", format!("{:.4}", drift.neighbours_changed));
     }

@@ -21,6 +21,7 @@ pub struct Policy {
     pub(crate) fold_changes: u64,
     pub(crate) minor_changes: u64,
     pub(crate) minor_share: f64,
+    pub(crate) minor_new: f64,
     pub(crate) minor_age: Duration,
     pub(crate) major_share: f64,
     pub(crate) major_recall: f64,
@@ -35,6 +36,7 @@ impl Default for Policy {
             fold_changes: 1 << 20,
             minor_changes: 1000,
             minor_share: 0.01,
+            minor_new: 0.02,
             minor_age: Duration::from_secs(600),
             major_share: 0.1,
             major_recall: 0.9,
@@ -62,6 +64,13 @@ impl Policy {
     /// The share of changed interactions at which there is a minor compaction. 0.01 by default.
     pub fn minor_share(mut self, share: f64) -> Self {
         self.minor_share = share;
+        self
+    }
+
+    /// The share of users and items that are new since, and so without a code, at which there is a minor compaction, however few the interactions. 0.02 by
+    /// default.
+    pub fn minor_new(mut self, share: f64) -> Self {
+        self.minor_new = share;
         self
     }
 
@@ -113,6 +122,7 @@ impl Policy {
     pub(crate) fn check(&self) -> Result<()> {
         let shares = [
             ("minor_share", self.minor_share),
+            ("minor_new", self.minor_new),
             ("major_share", self.major_share),
             ("major_recall", self.major_recall),
             ("least_recall", self.least_recall),
@@ -145,7 +155,7 @@ impl Policy {
 
     /// What is due for what changed.
     fn learned(&self, now: &Situation) -> Option<(Compaction, String)> {
-        let Situation { learns, interactions, changes, unlearned, age, refused, recall_kept, .. } = *now;
+        let Situation { learns, interactions, changes, unlearned, age, refused, recall_kept, nodes, new, .. } = *now;
         if learns && recall_kept < self.major_recall {
             let why = format!("{:.0} % of recall is left since all rows were learned", 100.0 * recall_kept);
             return Some((Compaction::Major, why));
@@ -157,7 +167,8 @@ impl Policy {
             let due = changes >= self.fold_changes.max(interactions / 4);
             return due.then(|| (Compaction::Minor, format!("{changes} interactions were not folded")));
         }
-        if changes < self.minor_changes {
+        let is_much_new = new > 0 && new as f64 >= self.minor_new * nodes as f64;
+        if changes < self.minor_changes && !is_much_new {
             return None;
         }
         if refused == Some(Compaction::Minor) {
@@ -170,6 +181,9 @@ impl Policy {
         }
         if share(changes) >= self.minor_share {
             return Some((Compaction::Minor, format!("{changes} of {interactions} interactions changed")));
+        }
+        if is_much_new {
+            return Some((Compaction::Minor, format!("{new} of {nodes} users and items are new")));
         }
         (age >= self.minor_age)
             .then(|| (Compaction::Minor, format!("{changes} changes have waited for {} s", age.as_secs())))
@@ -185,6 +199,10 @@ pub(super) struct Situation {
     pub(super) interactions: u64,
     /// Interactions that are not as in the generation.
     pub(super) changes: u64,
+    /// Users and items.
+    pub(super) nodes: u64,
+    /// Of them, those that the generation does not know.
+    pub(super) new: u64,
     /// Records of the log that are not in the generation.
     pub(super) records: u64,
     /// Of them and of those that minor compactions took in, all since all rows were learned.
@@ -211,6 +229,8 @@ mod tests {
             learns: true,
             interactions: 1_000_000,
             changes: 0,
+            nodes: 10_000,
+            new: 0,
             records: 0,
             unlearned: 0,
             age: Duration::ZERO,
@@ -226,6 +246,10 @@ mod tests {
         assert_eq!(of(Situation { changes: 1_000, age: hour, ..calm }), Some(Compaction::Minor));
         assert_eq!(of(Situation { changes: 999, age: hour, unlearned: 500_000, ..calm }), None);
         assert_eq!(of(Situation { changes: 1_000, unlearned: 100_000, ..calm }), Some(Compaction::Major));
+        assert_eq!(of(Situation { changes: 1, new: 199, ..calm }), None);
+        assert_eq!(of(Situation { changes: 1, new: 200, ..calm }), Some(Compaction::Minor));
+        assert_eq!(of(Situation { changes: 0, new: 200, ..calm }), None, "nothing is learned of who did nothing");
+        assert_eq!(of(Situation { changes: 1, new: 200, learns: false, ..calm }), None);
         let refused = Situation { changes: 1_000, refused: Some(Compaction::Minor), ..calm };
         assert_eq!(of(refused), Some(Compaction::Major));
         assert_eq!(of(Situation { records: 1 << 21, ..calm }), Some(Compaction::Minor));

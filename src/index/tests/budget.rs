@@ -1,4 +1,4 @@
-use super::engines::{best_kernel, choices, evened, index, large_and_even, query};
+use super::engines::{choices, chosen_kernel, evened, index, large_and_even, query};
 use super::*;
 use crate::code::tests::flipped_items;
 
@@ -27,7 +27,7 @@ proptest! {
         let filter = Filter { allow: allow.as_ref(), deny: Vec::new(), seen: Seen::of(&seen) };
         // Everything that can be returned, best first.
         let all = naive(&items, &query, &ranks, usize::MAX, &filter);
-        let index = index(&items, &ranks, best_kernel());
+        let index = index(&items, &ranks, chosen_kernel());
         for engine in choices() {
             let found = index.search_with(&query, k, &filter, engine, Effort::Budget(budget)).unwrap();
             let returned = bits(&found);
@@ -73,7 +73,7 @@ fn what_promises_most_is_scored_first() {
 }
 
 fn found_first(items: &LayeredCodes, ranks: &[u32]) {
-    let index = index(items, ranks, best_kernel());
+    let index = index(items, ranks, chosen_kernel());
     // So many codes drawn at random would hold a five-hundredth and a hundredth of the best.
     for (budget, expected) in [(200, 0.4), (1_000, 0.95)] {
         let found = recall(&index, items, None, budget);
@@ -98,7 +98,7 @@ fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
     for shape in [one_layer, two_layers] {
         let rows = 30_000;
         let items = evened(&flipped_items(&shape, rows, 150, 20, 9));
-        let mut index = index(&items, &permutation(rows, 6), best_kernel());
+        let mut index = index(&items, &permutation(rows, 6), chosen_kernel());
         let sampled = samples(&items, 300, 1);
         let queries: Vec<(QueryCode, Filter<'_>)> = sampled
             .iter()

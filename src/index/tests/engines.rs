@@ -10,8 +10,8 @@ pub(super) fn index(items: &LayeredCodes, ranks: &[u32], kernel: Kernel) -> Inde
     Index::build(items, ranks.to_vec(), kernel).unwrap()
 }
 
-pub(super) fn best_kernel() -> Kernel {
-    Kernel::available().next().unwrap()
+pub(super) fn chosen_kernel() -> Kernel {
+    Kernel::from_env().unwrap()
 }
 
 /// A query near to an item, or near to none.
@@ -57,7 +57,7 @@ proptest! {
         let seen: Vec<u32> = subset(rows, seen, seed ^ 6).into_iter().collect();
         let filter = Filter { allow: allow.as_ref(), deny: deny.iter().collect(), seen: Seen::of(&seen) };
         let expected = naive(&items, &query, &ranks, k, &filter);
-        let index = index(&items, &ranks, best_kernel());
+        let index = index(&items, &ranks, chosen_kernel());
         for engine in choices() {
             let found = index.search(&query, k, &filter, engine).unwrap();
             prop_assert_eq!(&bits(&found), &expected, "{:?}", engine);
@@ -103,7 +103,7 @@ pub(super) fn evened(items: &LayeredCodes) -> LayeredCodes {
 #[test]
 fn three_levels_find_what_the_scan_finds() {
     let (items, ranks) = large();
-    let index = index(&items, &ranks, best_kernel());
+    let index = index(&items, &ranks, chosen_kernel());
     for seed in 0..40 {
         let query = query(&items, 1 + seed as u32 % 4, seed % 2 == 0, seed);
         let seen: Vec<u32> = subset(items.len(), seed as u32 * 6, seed).into_iter().collect();
@@ -122,7 +122,7 @@ fn three_levels_find_what_the_scan_finds() {
 #[test]
 fn near_queries_touch_little() {
     let (items, ranks) = large_and_even();
-    let index = index(&items, &ranks, best_kernel());
+    let index = index(&items, &ranks, chosen_kernel());
     for row in (0..items.len()).step_by(9_973) {
         let query = QueryCode::from_item(&items, row).unwrap();
         for engine in [EngineKind::Tree, EngineKind::Head] {
@@ -136,7 +136,7 @@ fn near_queries_touch_little() {
 #[test]
 fn few_admitted_rows_are_scored_alone() {
     let (items, ranks) = large();
-    let index = index(&items, &ranks, best_kernel());
+    let index = index(&items, &ranks, chosen_kernel());
     let query = random_query(items.shape(), 1, 8);
     let few: RoaringBitmap = (0..items.len() as u32).step_by(3_001).collect();
     let mut rest = RoaringBitmap::new();
@@ -156,7 +156,7 @@ fn plans_do_not_depend_on_threads() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let index = index(&items, &ranks, best_kernel());
+            let index = index(&items, &ranks, chosen_kernel());
             let search = |query| index.search(query, 10, &Filter::default(), None).unwrap();
             queries.iter().map(search).collect::<Vec<Found>>()
         })
@@ -178,7 +178,7 @@ proptest! {
         seed: u64,
     ) {
         let items = flipped_items(&Arc::new(shape), rows, 40, 4, seed);
-        let index = index(&items, &permutation(rows, seed ^ 1), best_kernel());
+        let index = index(&items, &permutation(rows, seed ^ 1), chosen_kernel());
         // Mostly of one plane, so that most share a scan.
         let codes: Vec<QueryCode> = (planes.iter().enumerate())
             .map(|(i, &planes)| query(&items, planes * u32::from(seed % 3 == 0) + 1, i % 2 == 0, seed ^ i as u64))

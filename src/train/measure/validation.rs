@@ -61,7 +61,8 @@ impl Validation {
         users: &Matrix,
         items: &Matrix,
     ) -> Result<Option<f64>> {
-        let shares = self.means(context, users, items, |user, scores, means| means.push(self.share_of(user, scores, k)))?;
+        let shares =
+            self.means(context, users, items, |user, scores, means| means.push(self.share_of(user, scores, k)))?;
         Ok(shares.first().copied())
     }
 

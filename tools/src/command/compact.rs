@@ -96,16 +96,7 @@ fn text(compacted: &Compacted) -> String {
     for phase in &outcome.phases {
         phases.row([phase.phase.to_owned(), format!("{:.2}", phase.seconds)]);
     }
-    let drift = outcome.drift.as_ref().map_or_else(String::new, |drift| {
-        format!(
-            "\nrecall@20 of {} held-out interactions: {:.4}, before {:.4}; {:.1} % of the bits and {:.1} % of the nearest items are others",
-            output::count(drift.held_out),
-            drift.recall_after,
-            drift.recall_before,
-            100.0 * drift.bits_flipped,
-            100.0 * drift.neighbours_changed
-        )
-    });
+    let drift = outcome.drift.as_ref().map_or_else(String::new, |drift| format!("\n{}", output::drift(drift)));
     format!(
         "published generation {} ({}) in {}\n{} interactions; of {} users and {} items they had changed{drift}\ncontent {}\n\n{}",
         outcome.generation,

@@ -46,8 +46,16 @@ fn text(stats: &kithdb::Stats) -> String {
                     "bytes a user",
                     format!("{} ({} query bits)", count(generation.bytes_per_user), generation.query_bits),
                 ),
+                ("bytes", bytes(generation.bytes)),
                 ("changes since", count(stats.tail_changes)),
             ]);
+            if let Some(how) = generation.made_by {
+                let seconds = generation.seconds.map_or_else(String::new, |seconds| format!(" in {seconds:.1} s"));
+                lines.push(("made by", format!("{how}{seconds}")));
+            }
+            if let Some(drift) = &generation.drift {
+                lines.push(("drift", output::drift(drift)));
+            }
         }
     }
     if !stats.kept_generations.is_empty() {

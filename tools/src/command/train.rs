@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use kithdb::{Db, Estimate, Job, Loss, Model, SETTINGS, Sampler, StudentKind, TeacherKind, TrainOptions, TrainOutcome};
+use kithdb::train::{Loss, SETTINGS, Sampler, StudentKind, TeacherKind};
+use kithdb::{Db, Estimate, Job, Model, TrainOptions, TrainOutcome};
 use serde::Serialize;
 
 use super::database::Database;

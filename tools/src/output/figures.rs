@@ -1,5 +1,7 @@
 //! Numbers for people.
 
+use kithdb::Drift;
+
 /// A count with its thousands apart: `1,234,567`.
 pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -35,6 +37,18 @@ pub(crate) fn seconds(s: f64) -> String {
 /// A score of unknown magnitude: four decimals, or four digits where those would be lost.
 pub(crate) fn score(s: f32) -> String {
     if s == 0.0 || s.abs() >= 0.1 { format!("{s:.4}") } else { format!("{s:.3e}") }
+}
+
+/// How a generation differs from the one before.
+pub(crate) fn drift(drift: &Drift) -> String {
+    format!(
+        "recall@20 of {} held-out interactions: {:.4}, before {:.4}; {:.1} % of the bits and {:.1} % of the nearest items are others",
+        count(drift.held_out),
+        drift.recall_after,
+        drift.recall_before,
+        100.0 * drift.bits_flipped,
+        100.0 * drift.neighbours_changed
+    )
 }
 
 #[cfg(test)]

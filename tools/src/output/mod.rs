@@ -13,7 +13,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 pub(crate) use escape::escaped;
-pub(crate) use figures::{bytes, count, score, seconds};
+pub(crate) use figures::{bytes, count, drift, score, seconds};
 pub(crate) use file::ResultFile;
 pub(crate) use progress::{bytes_bar, spinner, steps_bar, time_bar};
 pub(crate) use table::Table;
