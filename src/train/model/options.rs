@@ -30,7 +30,7 @@ pub(crate) const MAX_BITS: u32 = 8192;
 /// More threads than any machine this runs on has processors.
 const MAX_THREADS: usize = 1024;
 
-/// Options of [`train`](crate::train()). The defaults suit every graph; the recipe looks at size and density itself.
+/// Options of [`train`](crate::train::train()). The defaults suit every graph; the recipe looks at size and density itself.
 ///
 /// ```
 /// use kithdb::{Preset, TrainOptions};
@@ -123,7 +123,7 @@ impl TrainOptions {
         self
     }
 
-    /// Sets one of [`SETTINGS`](crate::SETTINGS) by name; a switch takes `"on"` or `"off"`. [`TrainOptions::validate`] tells whether there is
+    /// Sets one of [`SETTINGS`](crate::train::SETTINGS) by name; a switch takes `"on"` or `"off"`. [`TrainOptions::validate`] tells whether there is
     /// such a setting, whether the value lies in its range, and whether the model reads it.
     pub fn set(mut self, setting: impl Into<String>, value: impl ToString) -> TrainOptions {
         self.settings.set(setting.into(), value.to_string());
