@@ -3,8 +3,8 @@ use rayon::prelude::*;
 use super::{bisection, nodes};
 use crate::code::{CodeError, LayeredCodes};
 
-/// Norm bands: the top one holds n / 1023 items, every further one twice as many.
-const BANDS: u32 = 10;
+/// Norm bands: the top one holds n / 255 items, every further one twice as many.
+const BANDS: u32 = 8;
 
 /// Norm bands of codes of one layer: bisection parts long vectors from short ones by itself, and clusters are cut by every band.
 const FEW_BANDS: u32 = 4;
@@ -18,20 +18,10 @@ const NEW: usize = 16;
 /// One row of so many, at most, may have changed, new ones included, or an order is made from nothing.
 const CHANGED: usize = 4;
 
-/// Rows the statistics of the bits are taken from.
-const SAMPLE: usize = 4096;
-
-/// Bits of the heaviest layer that are considered for the bucket key.
-const CANDIDATES: usize = 256;
-
-/// Bits of the bucket key. 10 million items in one band would fill 23.
-const KEY_BITS: usize = 40;
-
 /// Where the items of a generation are stored.
 ///
-/// By norm band: items with large scalers win, so a search starts with them and soon knows a score to beat. In a band, codes of several layers
-/// by bucket key, made of bits of the heaviest layer and read as a rank in Gray code, so that neighbours differ in few bits and a run of items fits a
-/// small ball; codes of one layer by bisection. The order changes speed, never an answer.
+/// By norm band: items with large scalers win, so a search starts with them and soon knows a score to beat. In a band by bisection, so that what is stored
+/// together scores alike. The order changes speed, never an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     /// The row at each position: a permutation.
@@ -41,8 +31,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order of `items`. Depends on nothing else, the number of threads included; equal keys go by row. O(n (log n + layers)),
-    /// parallel.
+    /// The order of `items`. Depends on nothing else, the number of threads included; equals go by row. O(n log n x bits), parallel.
     pub fn of(items: &LayeredCodes) -> Self {
         Self::in_bands(items, true)
     }
@@ -53,13 +42,12 @@ impl Order {
     }
 
     /// The order of `items`, most of which are stored in this one and have the codes they had `before`: these stay where they are, so that buckets and
-    /// bands are reused, and the others share the places that are left. `None` for codes of several layers, and where so much is new or has changed that an
-    /// order is better made from nothing. O(n x words + changed x log n x bits), parallel.
+    /// bands are reused, and the others share the places that are left. `None` where so much is new or has changed that an order is better made from nothing. O(n x words + changed x log n x bits), parallel.
     ///
     /// # Panics
     /// If `before` has not as many rows as this order.
     pub fn mended(mut self, before: &LayeredCodes, items: &LayeredCodes) -> Option<Self> {
-        let is_other = before.shape() != items.shape() || items.len() < before.len() || items.shape().layers() > 1;
+        let is_other = before.shape() != items.shape() || items.len() < before.len();
         if is_other || items.len() - before.len() > before.len() / NEW {
             return None;
         }
@@ -92,17 +80,11 @@ impl Order {
             1 => apart(cuts(items.len(), FEW_BANDS), |position| norms(rows[position as usize])),
             _ => cuts(items.len(), BANDS),
         };
-        let bits = (items.shape().layers() > 1).then(|| key_bits(items, profile.heaviest()));
         let mut rest = &mut rows[..];
         let mut start = 0;
         for &end in &bands {
             let (band, later) = rest.split_at_mut((end - start) as usize);
-            match &bits {
-                Some(bits) => {
-                    band.par_sort_by_cached_key(|&row| (bucket_key(items.row(row as usize).words, bits), row))
-                }
-                None => bisection::order(items, band),
-            }
+            bisection::order(items, band);
             (rest, start) = (later, end);
         }
         Self { rows, bands }
@@ -175,64 +157,4 @@ impl Profile {
     pub(super) fn heaviest(&self) -> usize {
         (0..self.shares.len()).max_by(|&a, &b| self.shares[a].total_cmp(&self.shares[b])).unwrap_or(0)
     }
-}
-
-/// The bits of a row that make up its key, the most telling first.
-///
-/// A bit tells much if it is balanced and correlated with many others, and little if it repeats one chosen before it.
-fn key_bits(items: &LayeredCodes, layer: usize) -> Vec<u32> {
-    let shape = items.shape();
-    let first = 64 * shape.layer_words(layer).start as u32;
-    let width = shape.widths()[layer] as usize;
-    let candidates: Vec<u32> =
-        (0..width.min(CANDIDATES)).map(|i| first + (i * width / width.min(CANDIDATES)) as u32).collect();
-    let sample = items.len().min(SAMPLE);
-    let columns: Vec<Vec<u64>> = candidates
-        .par_iter()
-        .map(|&bit| {
-            let mut column = vec![0u64; sample.div_ceil(64)];
-            for i in 0..sample {
-                let row = items.row(i * items.len() / sample);
-                column[i / 64] |= (row.words[bit as usize / 64] >> (bit % 64) & 1) << (i % 64);
-            }
-            column
-        })
-        .collect();
-    let half = sample.max(1) as f64 / 2.0;
-    // |correlation| of signs, squared; a column with itself gives 1.
-    let correlation = |a: &[u64], b: &[u64]| {
-        let differing: u32 = a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum();
-        (1.0 - f64::from(differing) / half).powi(2)
-    };
-    let matrix: Vec<Vec<f64>> =
-        columns.par_iter().map(|a| columns.iter().map(|b| correlation(a, b)).collect()).collect();
-    let telling: Vec<f64> = columns
-        .iter()
-        .zip(&matrix)
-        .map(|(column, row)| {
-            let ones: u32 = column.iter().map(|word| word.count_ones()).sum();
-            let balance = 1.0 - (f64::from(ones) / half - 1.0).abs();
-            row.iter().sum::<f64>() * balance
-        })
-        .collect();
-    let mut repeated = vec![0f64; candidates.len()];
-    let mut left: Vec<usize> = (0..candidates.len()).collect();
-    let mut chosen = Vec::new();
-    while chosen.len() < KEY_BITS && !left.is_empty() {
-        let worth = |&i: &usize| telling[i] * (1.0 - repeated[i]);
-        let best = (0..left.len()).max_by(|&a, &b| worth(&left[a]).total_cmp(&worth(&left[b])).then(b.cmp(&a)));
-        let bit = left.remove(best.unwrap_or(0));
-        chosen.push(candidates[bit]);
-        repeated.iter_mut().zip(&matrix[bit]).for_each(|(repeated, &c)| *repeated = repeated.max(c));
-    }
-    chosen
-}
-
-/// The rank, among Gray codes, of the word made of `bits` of a row.
-fn bucket_key(words: &[u64], bits: &[u32]) -> u64 {
-    let mut key = bits.iter().fold(0, |key, &bit| key << 1 | words[bit as usize / 64] >> (bit % 64) & 1);
-    for shift in [1, 2, 4, 8, 16, 32] {
-        key ^= key >> shift;
-    }
-    key
 }

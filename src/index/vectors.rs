@@ -50,9 +50,10 @@ pub(super) fn add(items: &LayeredCodes, row: usize, times: f32, sum: &mut [f32])
     }
 }
 
-/// The product of a row with a vector. O(bits).
+/// The product of a row with a vector, layer by layer as scores weigh them, by the squares of their weights. O(bits).
 pub(super) fn product(items: &LayeredCodes, row: usize, vector: &[f32]) -> f32 {
-    (0..items.shape().layers()).fold(0.0, |sum, layer| sum + layer_product(items, row, layer, vector))
+    let layers = items.shape().weights().iter().enumerate();
+    layers.fold(0.0, |sum, (layer, weight)| sum + weight * weight * layer_product(items, row, layer, vector))
 }
 
 /// What a layer adds to the product of a row with a vector. O(bits).
@@ -98,8 +99,13 @@ mod tests {
                 prop_assert!((f64::from(*found) - expected).abs() <= 1e-5 * size, "{k}: {found}, {expected}");
             }
             let most = found.iter().fold(0.0, |most: f64, &x| most.max(f64::from(x).abs()));
+            let mut weights = vec![0.0f64; 64 * shape.words()];
+            for (layer, &weight) in shape.weights().iter().enumerate() {
+                weights[components(&shape, layer)].fill(f64::from(weight).powi(2));
+            }
             for row in 0..rows {
-                let expected: f64 = vector(row).iter().zip(&found).map(|(a, &b)| a * f64::from(b)).sum();
+                let of_one = vector(row);
+                let expected: f64 = (0..found.len()).map(|k| weights[k] * of_one[k] * f64::from(found[k])).sum();
                 let got = f64::from(product(&items, row, &found));
                 prop_assert!((got - expected).abs() <= 1e-3 * size * most, "{row}: {got}, {expected}");
             }
