@@ -50,6 +50,8 @@ fn regret_is_auto_over_the_best_engine() {
     assert_eq!(p50(measured["best"].as_str().unwrap()), best);
     assert!((measured["regret"].as_f64().unwrap() - p50("auto") / best).abs() < 1e-9, "{measured}");
     assert_eq!((&measured["rounds"], &measured["short_answers"]), (&3.into(), &0.into()));
+    let by_two = bench(&place.db(), &["--regret", "3", "--threads", "2"]);
+    assert!(by_two["threads"] == 2 && measured["threads"] == 1 && by_two["short_answers"] == 0, "{by_two}");
     run(["bench", &place.db(), "--regret", "3", "--engine", "tree"]).fails(2, &["--engine"]);
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Bench {
     #[command(flatten)]
     effort: Effort,
     /// Time auto and every engine in turn on the same queries, so many rounds, and tell by how much the best one beats auto
-    #[arg(long, value_name = "ROUNDS", value_parser = at_least_one, conflicts_with_all = ["engine", "threads", "approximate", "recall"])]
+    #[arg(long, value_name = "ROUNDS", value_parser = at_least_one, conflicts_with_all = ["engine", "approximate", "recall"])]
     regret: Option<usize>,
     #[command(flatten)]
     filters: Filters,
@@ -148,7 +148,7 @@ impl Bench {
         };
         let short_answers = match self.regret {
             Some(rounds) => {
-                let measured = regret::measure(&questions, asked, rounds)?;
+                let measured = regret::measure(&questions, asked, rounds, self.threads)?;
                 output.result(&measured, regret::text)?;
                 measured.short_answers
             }
@@ -166,20 +166,8 @@ impl Bench {
 
     fn measure(&self, questions: &Questions<'_>, asked: Asked, bytes_per_item: u64) -> anyhow::Result<Measured> {
         let start = Instant::now();
-        let share = &|thread| {
-            let numbers = (thread..self.queries).step_by(self.threads);
-            Timed::of(questions, self.engine.engine(), numbers)
-        };
-        let answers = std::thread::scope(|scope| {
-            let asking: Vec<_> = (0..self.threads).map(|thread| scope.spawn(move || share(thread))).collect();
-            asking.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
-        });
+        let timed = Timed::by_threads(questions, self.engine.engine(), self.queries, self.threads)?;
         let wall = start.elapsed().as_secs_f64();
-        let mut timed = Timed::default();
-        for answer in answers {
-            timed.add(answer.map_err(|_| anyhow::anyhow!("a querying thread panicked"))??);
-        }
-        timed.sort();
         let approximation = self.effort.is_limited().then(|| questions.approximation()).transpose()?;
         Ok(Measured {
             approximation,

@@ -16,6 +16,8 @@ pub(super) struct Regret {
     #[serde(flatten)]
     asked: Asked,
     rounds: usize,
+    /// How many asked at a time.
+    threads: usize,
     /// Each engine's median over the rounds of a round's median time of a query, in microseconds; `auto` is the planner.
     p50_us: BTreeMap<&'static str, f64>,
     /// Which engines the planner chose, and for how many queries a round.
@@ -28,18 +30,22 @@ pub(super) struct Regret {
 }
 
 /// Runs the rounds. The order of the engines moves on by one a round, so that none always follows the same other.
-pub(super) fn measure(questions: &Questions<'_>, asked: Asked, rounds: usize) -> anyhow::Result<Regret> {
+pub(super) fn measure(
+    questions: &Questions<'_>,
+    asked: Asked,
+    rounds: usize,
+    threads: usize,
+) -> anyhow::Result<Regret> {
     let choices = Choice::value_variants();
     let mut medians: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     let (mut engines, mut short_answers) = (BTreeMap::new(), 0);
     // Tables that are made when they are first asked for are made before the rounds.
     for choice in choices {
-        Timed::of(questions, choice.engine(), 0..1)?;
+        Timed::by_threads(questions, choice.engine(), 1, 1)?;
     }
     for round in 0..rounds {
         for choice in choices.iter().cycle().skip(round % choices.len()).take(choices.len()) {
-            let mut timed = Timed::of(questions, choice.engine(), 0..asked.queries)?;
-            timed.sort();
+            let timed = Timed::by_threads(questions, choice.engine(), asked.queries, threads)?;
             medians.entry(choice.name()).or_default().push(timed.percentile(0.5));
             short_answers += timed.short;
             if *choice == Choice::Auto {
@@ -53,7 +59,16 @@ pub(super) fn measure(questions: &Questions<'_>, asked: Asked, rounds: usize) ->
     let (best, least) =
         forced.min_by(|a, b| a.1.total_cmp(b.1)).map_or((Choice::Auto.name(), 0.0), |(name, p50)| (*name, *p50));
     let auto = p50_us.get(Choice::Auto.name()).copied().unwrap_or_default();
-    Ok(Regret { asked, rounds, engines, best, regret: auto / least.max(f64::MIN_POSITIVE), short_answers, p50_us })
+    Ok(Regret {
+        asked,
+        rounds,
+        threads,
+        engines,
+        best,
+        regret: auto / least.max(f64::MIN_POSITIVE),
+        short_answers,
+        p50_us,
+    })
 }
 
 /// The middle value, or the mean of the two.
@@ -73,9 +88,10 @@ pub(super) fn text(regret: &Regret) -> String {
         table.row([(*name).to_owned(), format!("{p50:.1}")]);
     }
     format!(
-        "{}, {} rounds\n\n{}\n\nauto takes {:.2} times as long as {}",
+        "{}, {} rounds, {} threads\n\n{}\n\nauto takes {:.2} times as long as {}",
         regret.asked.text(),
         regret.rounds,
+        regret.threads,
         table.text(),
         regret.regret,
         regret.best

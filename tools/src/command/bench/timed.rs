@@ -42,7 +42,27 @@ impl Timed {
         Ok(timed)
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    /// Asks so many questions from so many threads, each those of its own numbers, and sorts the times.
+    pub(super) fn by_threads(
+        questions: &Questions<'_>,
+        engine: Option<Engine>,
+        queries: usize,
+        threads: usize,
+    ) -> anyhow::Result<Self> {
+        let share = &|thread| Timed::of(questions, engine, (thread..queries).step_by(threads));
+        let answers = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
+            asking.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+        });
+        let mut timed = Self::default();
+        for answer in answers {
+            timed.add(answer.map_err(|_| anyhow::anyhow!("a querying thread panicked"))??);
+        }
+        timed.times.sort_unstable();
+        Ok(timed)
+    }
+
+    fn add(&mut self, other: Self) {
         self.times.extend(other.times);
         other.engines.into_iter().for_each(|(name, queries)| *self.engines.entry(name).or_default() += queries);
         self.nodes += other.nodes;
@@ -50,11 +70,6 @@ impl Timed {
         self.heads += other.heads;
         self.scored += other.scored;
         self.short += other.short;
-    }
-
-    /// Makes [`Timed::percentile`] meaningful.
-    pub(super) fn sort(&mut self) {
-        self.times.sort_unstable();
     }
 
     pub(super) fn count(&self) -> usize {
