@@ -139,3 +139,33 @@ impl Scorer<'_> {
         scores
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kithdb_storage::{Draft, Store, StoreOptions};
+
+    use super::*;
+
+    /// Neighbours as they were kept until there were those of users: a row for what an item predicts.
+    #[test]
+    fn neighbours_kept_by_predictor_are_read() {
+        let by_predictor = Csr::from_edges(3, 3, &[(0, 1, 0.5), (0, 2, -1.0), (2, 0, 2.0)]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path(), &StoreOptions::default()).unwrap();
+        let [counts, near, values] = OF_PREDICTORS;
+        let mut writer = store.begin_generation().unwrap();
+        writer.part("any", &[1], &[0u32]).unwrap();
+        writer.state_part(counts, &[1, 3], &by_predictor.degrees()).unwrap();
+        writer.ragged_state(near, &[1, 3], &by_predictor.degrees(), by_predictor.targets()).unwrap();
+        let weights = by_predictor.values().unwrap();
+        writer.ragged_state(values, &[1, 3], &by_predictor.degrees(), weights).unwrap();
+        let manifest = writer.publish(Draft::default()).unwrap();
+        let state = store.read_state(&manifest).unwrap().unwrap();
+        let read = read_neighbours(&state, 5, 3).unwrap();
+        assert!(read.users.is_none());
+        assert_eq!(read.items.as_ref().unwrap().weights(), &by_predictor);
+        // Kept as they are now, they are rows of what each item is predicted from.
+        let kept: Vec<_> = weight_lists(&read).map(|(names, rows)| (names, rows.into_owned())).collect();
+        assert_eq!(kept, [(OF_ITEMS, by_predictor.transpose())]);
+    }
+}

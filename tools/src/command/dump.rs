@@ -14,7 +14,8 @@ use crate::output::{self, Output, steps_bar};
 
 /// Write all interactions to a file that `kithdb load` takes back unchanged, or what is said of items and users, for `load-items` and `load-users`
 ///
-/// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes. Which items are retired is
+/// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes, unless something was removed or
+/// forgotten, or had attributes before interactions: then some ids come in another order, and codes are others, as good. Which items are retired is
 /// not part of it: `kithdb items --retired` lists them.
 #[derive(Args)]
 #[command(after_help = "Examples:
