@@ -92,7 +92,7 @@ pub mod train;
 mod watch;
 mod writer;
 
-pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_NAME_BYTES, Value, ValueKind};
+pub use attributes::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_NAME_BYTES, MAX_NAMES, Value, ValueKind};
 pub use cancel::CancelToken;
 pub use compaction::{Compaction, Drift, ImportOutcome, Job, PhaseTime, Policy, Progress, TrainOutcome};
 pub use db::Db;

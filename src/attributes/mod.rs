@@ -16,5 +16,6 @@ mod words;
 pub(crate) use codec::{decode, encode};
 pub(crate) use column::{Column, Values};
 pub use set::{Attributes, MAX_ATTRIBUTE_BYTES, MAX_NAME_BYTES};
+pub use table::MAX_NAMES;
 pub(crate) use table::{Table, Tables, check_kinds, with_article};
 pub use value::{Value, ValueKind};

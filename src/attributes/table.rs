@@ -13,8 +13,8 @@ use super::value::ValueKind;
 use crate::error::{Error, Result};
 use crate::ids::side_name;
 
-/// Names a side may have.
-const MAX_NAMES: usize = 256;
+/// The most names of attributes that a side has: [`Db::set_item`](crate::Db::set_item).
+pub const MAX_NAMES: usize = 256;
 
 /// Both sides' attributes. A copy is O(1).
 #[derive(Clone, Default)]

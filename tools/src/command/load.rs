@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
-use kithdb::{Db, IdKind, Repeats, Side};
+use clap::Args;
+use kithdb::{Db, IdKind, Side};
 
 use super::intake::{self, Intake};
 use super::layout::Layout;
+use super::settled::Settled;
 use super::{database, dry_run, load_items};
 use crate::cli::Answer;
 use crate::input::{IdKinds, Reader, RejectFile, Source};
@@ -42,13 +43,8 @@ pub(crate) struct Load {
     /// Stop at the first row that cannot be stored
     #[arg(long)]
     strict: bool,
-    /// The kind of ids in a new database; one with ids keeps theirs
-    #[arg(long, value_name = "KIND")]
-    id_type: Option<IdType>,
-    /// What an interaction that comes again means, in a new database [default: last]; one that is there keeps to what it was made with. With sum,
-    /// loading a file again adds its weights again
-    #[arg(long, value_name = "WHICH")]
-    repeats: Option<Again>,
+    #[command(flatten)]
+    settled: Settled,
     /// Load titles and attributes of the items from this file too, as load-items does; without a header, ids are in its first column and titles in its
     /// second
     #[arg(long, value_name = "FILE")]
@@ -58,49 +54,19 @@ pub(crate) struct Load {
     dry_run: bool,
 }
 
-/// What an interaction that comes again means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Again {
-    /// The last one counts.
-    Last,
-    /// Weights are added up.
-    Sum,
-    /// The largest weight and the latest time count.
-    Max,
-    /// The first one counts.
-    First,
-}
-
-impl From<Again> for Repeats {
-    fn from(again: Again) -> Self {
-        match again {
-            Again::Last => Repeats::Last,
-            Again::Sum => Repeats::Sum,
-            Again::Max => Repeats::Max,
-            Again::First => Repeats::First,
-        }
-    }
-}
-
-/// The kinds of id a file can hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum IdType {
-    /// Text.
-    Str,
-    /// Whole numbers from 0 to 2^64-1.
-    U64,
-}
-
 impl Load {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let sources: Vec<Source> = self.files.iter().cloned().map(Source::from).collect();
         check(&sources, &self.layout)?;
+        if let Some(items) = self.items.clone().map(Source::from).filter(Source::opens_twice) {
+            items.open().with_context(|| format!("cannot open {items} of --items"))?;
+        }
         let rejects = match &self.reject {
             None => None,
             Some(path) => Some(reject_file(path, &self.files)?),
         };
-        let there = if database::is_there(&self.db) { Some(self.open()?) } else { None };
-        let kind = |side| self.id_kind(there.as_ref(), side);
+        let there = if database::is_there(&self.db) { Some(self.settled.open(&self.db, Db::options())?) } else { None };
+        let kind = |side| self.settled.id_kind(there.as_ref(), side);
         let options = self.layout.reader(IdKinds { user: kind(Side::User)?, item: kind(Side::Item)? });
         if self.dry_run {
             let dry_run = dry_run::read(&sources, &options, rejects, self.strict, output)?;
@@ -120,7 +86,7 @@ impl Load {
         }
         let db = match there {
             Some(db) => db,
-            None => self.open()?,
+            None => self.settled.open(&self.db, Db::options())?,
         };
         let loaded = intake.load(&db)?;
         if loaded.rejected > loaded.rejects.len() as u64 {
@@ -133,35 +99,6 @@ impl Load {
             .result(&loaded, |loaded| intake::text(loaded) + &told.map_or(String::new(), |told| format!("\n{told}")))?;
         described?;
         Ok(if loaded.interactions == 0 { Answer::No } else { Answer::Yes })
-    }
-
-    /// The database, which is made if there is none.
-    fn open(&self) -> anyhow::Result<Db> {
-        let options = match self.repeats {
-            Some(again) => Db::options().repeats(again.into()),
-            None => Db::options(),
-        };
-        options.open(&self.db).map_err(|error| match (self.repeats, &error) {
-            (Some(_), kithdb::Error::InvalidArgument { .. }) => {
-                anyhow::Error::from(error).context("--repeats is settled when a database is made; leave it out")
-            }
-            _ => error.into(),
-        })
-    }
-
-    fn id_kind(&self, db: Option<&Db>, side: Side) -> anyhow::Result<IdKind> {
-        let asked = self.id_type.map(|id_type| match id_type {
-            IdType::Str => IdKind::Str,
-            IdType::U64 => IdKind::U64,
-        });
-        match (asked, db.and_then(|db| db.id_kind(side))) {
-            (Some(asked), Some(stored)) if asked != stored => {
-                anyhow::bail!(
-                    "the database has {side:?} ids of kind {stored:?}, and --id-type asks for {asked:?}; leave it out"
-                )
-            }
-            (asked, stored) => Ok(stored.or(asked).unwrap_or(IdKind::Str)),
-        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! `kithdb load-items` and `kithdb load-users`: files of attributes into a database; `kithdb set-item`: those of one item.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use kithdb::{Attributes, Db, IdKind, Side, Value, ValueKind};
+use kithdb::{Attributes, Db, Id, IdKind, MAX_NAMES, Side, Snapshot, Value, ValueKind};
 use serde::Serialize;
 
 use super::database::{self, Database};
+use super::settled::Settled;
 use crate::cli::Answer;
-use crate::input::{self, Delimiter, Described, DescribedOptions, ReadAs, Source};
+use crate::input::{self, Delimiter, Described, DescribedOptions, OddColumn, ReadAs, Source};
 use crate::output::{self, Output};
 
 /// Rejected rows that are told of.
@@ -20,13 +21,16 @@ const SHOWN: usize = 5;
 ///
 /// Files have columns with a header (commas, tabs, `;`, `|` or `::` between), columns by number, or JSON lines; `.gz` and `.zst` are read as they
 /// are, and `-` is stdin. Each column is an attribute: of numbers where all of its cells are, booleans where all are true or false, tags where JSON has
-/// lists or its name is tags, genres, categories or keywords, and texts elsewhere. What a row has is set, an empty cell says nothing, and all
-/// else stays. A file that is not UTF-8 is read as Latin-1. Filters go by attributes; nothing is learned from them.
+/// lists or its name is tags, genres, categories or keywords, and texts elsewhere. Among numbers and booleans `N/A`, `NaN`, `null`, `none` and `-` are as
+/// an empty cell. A number comes back as it is written: columns with others, such as 007 and digits that 64 bits do not hold, are texts. What a row
+/// has is set, an empty cell says nothing, and all else stays. A file that is not UTF-8 is read as Latin-1. Filters go by attributes; nothing is
+/// learned from them.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb load-items shop.kith items.csv
   kithdb load-items shop.kith items.jsonl.zst --only price,in_stock
   kithdb load-items ml.kith u.item --item 1 --title 2
+  kithdb load-items shop.kith items.csv --numbers price,weight
   kithdb query shop.kith --user alice --filter \"price < 50 and in_stock and 'sale' in tags\" --show price")]
 pub(crate) struct LoadItems {
     #[command(flatten)]
@@ -77,6 +81,11 @@ struct What {
     /// Columns that are texts, whatever they look like
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     texts: Vec<String>,
+    /// Columns that are numbers: a row with anything else there is rejected, with its line
+    #[arg(long, value_name = "COL,...", value_delimiter = ',')]
+    numbers: Vec<String>,
+    #[command(flatten)]
+    settled: Settled,
 }
 
 /// What was loaded.
@@ -85,7 +94,61 @@ struct Loaded {
     files: Vec<File>,
     rows: u64,
     rejected: u64,
+    #[serde(flatten)]
+    ids: Named,
     seconds: f64,
+}
+
+/// Whom the rows of a file name.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Named {
+    /// Ids that were not known.
+    new: u64,
+    /// Ids of whom something else is said now than before.
+    updated: u64,
+    /// Ids of whom the same is said as before.
+    unchanged: u64,
+    /// Rows of an id that an earlier one of the file names.
+    named_again: u64,
+}
+
+impl Named {
+    /// Of rows' ids, by what was known before them, and what is known now.
+    fn between(side: Side, ids: Vec<Id>, before: &Snapshot, after: &Snapshot) -> kithdb::Result<Self> {
+        let said = |snapshot: &Snapshot, id: &Id| match side {
+            Side::Item => snapshot.item(id),
+            Side::User => snapshot.user(id),
+        };
+        let rows = ids.len();
+        let distinct: HashSet<Id> = ids.into_iter().collect();
+        let mut named = Self { named_again: (rows - distinct.len()) as u64, ..Self::default() };
+        for id in &distinct {
+            *match said(before, id)? {
+                None => &mut named.new,
+                Some(own) if said(after, id)?.is_some_and(|now| now == own) => &mut named.unchanged,
+                Some(_) => &mut named.updated,
+            } += 1;
+        }
+        Ok(named)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.new += other.new;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.named_again += other.named_again;
+    }
+
+    fn text(self) -> String {
+        let Self { new, updated, unchanged, named_again } = self;
+        let again = match named_again {
+            0 => String::new(),
+            1 => ", 1 row names an id again".to_owned(),
+            rows => format!(", {} rows name an id again", output::count(rows)),
+        };
+        let [new, updated, unchanged] = [new, updated, unchanged].map(output::count);
+        format!("{new} new ids, {updated} updated, {unchanged} as before{again}")
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -95,6 +158,8 @@ struct File {
     read_as: ReadAs,
     rows: u64,
     rejected: u64,
+    #[serde(flatten)]
+    ids: Named,
 }
 
 impl LoadItems {
@@ -111,34 +176,35 @@ impl LoadUsers {
 
 impl What {
     fn load(self, side: Side, id: Option<String>, output: &Output) -> anyhow::Result<Answer> {
-        let Self { db, files, delimiter, title, names, only, tags, tag_separator, texts } = self;
-        let options = DescribedOptions { delimiter, id, title, names, tags, texts, tag_separator, only };
-        let there = if database::is_there(&db) { Some(Db::options().background(false).open(&db)?) } else { None };
+        let Self { db: path, files, delimiter, title, names, only, tags, tag_separator, texts, numbers, settled } =
+            self;
+        let options = DescribedOptions { delimiter, id, title, names, tags, texts, numbers, tag_separator, only };
+        let open = || settled.open(&path, Db::options().background(false));
+        let mut db = if database::is_there(&path) { Some(open()?) } else { None };
+        let kind = settled.id_kind(db.as_ref(), side)?;
         let sources: Vec<Source> = files.into_iter().map(Source::from).collect();
         let start = Instant::now();
-        let mut loaded = Loaded { files: Vec::new(), rows: 0, rejected: 0, seconds: 0.0 };
-        let mut open = there;
+        let mut loaded = Loaded { files: Vec::new(), rows: 0, rejected: 0, ids: Named::default(), seconds: 0.0 };
         for source in sources {
             // The first file is read before a database is made for it.
-            let described = read(open.as_ref(), side, &source, &options, output)?;
-            let file = File {
+            let described = read(db.as_ref(), side, &source, &options, kind, output)?;
+            let mut file = File {
                 file: source.to_string(),
                 read_as: described.read_as,
                 rows: described.rows.len() as u64,
                 rejected: described.rejects.len() as u64,
+                ids: Named::default(),
             };
             if !described.rows.is_empty() {
-                let db = match open.take() {
-                    Some(db) => db,
-                    None => Db::options().background(false).open(&db)?,
+                let there = match db.take() {
+                    Some(there) => there,
+                    None => open()?,
                 };
-                match side {
-                    Side::Item => db.set_items(described.rows)?,
-                    Side::User => db.set_users(described.rows)?,
-                };
-                open = Some(db);
+                file.ids = store(&there, side, described.rows)?;
+                db = Some(there);
             }
             (loaded.rows, loaded.rejected) = (loaded.rows + file.rows, loaded.rejected + file.rejected);
+            loaded.ids.add(file.ids);
             loaded.files.push(file);
         }
         loaded.seconds = start.elapsed().as_secs_f64();
@@ -147,22 +213,39 @@ impl What {
     }
 }
 
+/// Stores rows; whom they name.
+fn store(db: &Db, side: Side, rows: Vec<(Id, Attributes)>) -> kithdb::Result<Named> {
+    let ids = rows.iter().map(|(id, _)| id.clone()).collect();
+    let before = db.snapshot();
+    match side {
+        Side::Item => db.set_items(rows)?,
+        Side::User => db.set_users(rows)?,
+    };
+    Named::between(side, ids, &before, &db.snapshot())
+}
+
 /// Reads a file as what is known of a database, if there is one, has it; tells of rows that were rejected.
 fn read(
     db: Option<&Db>,
     side: Side,
     source: &Source,
     options: &DescribedOptions,
+    ids: IdKind,
     output: &Output,
 ) -> anyhow::Result<Described> {
     let role = match side {
         Side::Item => &input::ITEM,
         Side::User => &input::USER,
     };
-    let ids = db.and_then(|db| db.id_kind(side)).unwrap_or(IdKind::Str);
     let known: BTreeMap<String, ValueKind> =
         db.map(|db| db.attribute_names(side)).unwrap_or_default().into_iter().collect();
     let described = input::read_described(source, options, role, ids, &known)?;
+    let names: HashSet<&String> = known.keys().chain(described.read_as.attributes.keys()).collect();
+    anyhow::ensure!(
+        names.len() <= MAX_NAMES,
+        "{source}: with its columns there would be {} attributes, and at most {MAX_NAMES} are stored: take some with --only, or put what is alike under one name, as tags",
+        output::count(names.len() as u64)
+    );
     for (line, reason) in described.rejects.iter().take(SHOWN) {
         output.note(&format!("{source}:{line}: {reason}"));
     }
@@ -178,21 +261,26 @@ fn read(
 /// Loads what a file says of the items of a database, and tells what.
 pub(super) fn load_beside(db: &Db, path: PathBuf, output: &Output) -> anyhow::Result<String> {
     let source = Source::from(path);
-    let described = read(Some(db), Side::Item, &source, &DescribedOptions::default(), output).or_else(|error| {
-        // A file without a header has ids first, titles second: it begins with an item that is known, and not with a header.
-        let places = DescribedOptions { id: Some("1".into()), title: Some("2".into()), ..DescribedOptions::default() };
-        let is_known = |described: &Described| {
-            let first = described.rows.first().and_then(|(id, _)| db.item(id.clone()).ok().flatten());
-            first.is_some() && described.rejects.iter().all(|&(line, _)| line > 1)
-        };
-        read(Some(db), Side::Item, &source, &places, output).ok().filter(is_known).ok_or(error)
-    })?;
-    let (names, rejected) = (shown(&described.read_as), described.rejects.len());
-    let rows = db.set_items(described.rows)?;
+    let kind = db.id_kind(Side::Item).unwrap_or(IdKind::Str);
+    let described =
+        read(Some(db), Side::Item, &source, &DescribedOptions::default(), kind, output).or_else(|error| {
+            // A file without a header has ids first, titles second: it begins with an item that is known, and not with a header.
+            let places =
+                DescribedOptions { id: Some("1".into()), title: Some("2".into()), ..DescribedOptions::default() };
+            let is_known = |described: &Described| {
+                let first = described.rows.first().and_then(|(id, _)| db.item(id.clone()).ok().flatten());
+                first.is_some() && described.rejects.iter().all(|&(line, _)| line > 1)
+            };
+            read(Some(db), Side::Item, &source, &places, kind, output).ok().filter(is_known).ok_or(error)
+        })?;
+    let (names, odd, rejected) = (shown(&described.read_as), odd(&described.read_as), described.rejects.len());
+    let rows = described.rows.len();
+    let ids = store(db, Side::Item, described.rows)?;
     Ok(format!(
-        "{source}: {} items with {names}, {} rows rejected",
-        output::count(rows),
-        output::count(rejected as u64)
+        "{source}: {} rows with {names}, {} rejected\n{}{odd}",
+        output::count(rows as u64),
+        output::count(rejected as u64),
+        ids.text()
     ))
 }
 
@@ -201,14 +289,37 @@ fn shown(read_as: &ReadAs) -> String {
     if names.is_empty() { "nothing but ids".into() } else { names.join(", ") }
 }
 
+/// A line for each attribute that is a text because of a few cells.
+fn odd(read_as: &ReadAs) -> String {
+    let line = |odd: &OddColumn| {
+        let OddColumn { attribute, most_are, line, cell, cells } = odd;
+        let more = match cells {
+            1 => String::new(),
+            cells => format!(" and {} more", output::count(cells - 1)),
+        };
+        let remedy = match *most_are {
+            "number" => {
+                format!(
+                    "load the file into a database without {attribute} with --numbers {attribute}, which rejects such rows, or mend them before"
+                )
+            }
+            _ => format!("load the file into a database without {attribute} when they are mended"),
+        };
+        format!("\n{attribute} is text because of line {line}: `{cell}`{more}, where most are {most_are}: {remedy}")
+    };
+    read_as.odd.iter().map(line).collect()
+}
+
 fn text(loaded: &Loaded) -> String {
     let mut text = String::new();
-    for File { file, read_as, rows, rejected } in &loaded.files {
+    for File { file, read_as, rows, rejected, ids } in &loaded.files {
         text += &format!("{file}: ids from {}, {}", read_as.id, shown(read_as));
         if !read_as.left.is_empty() {
             text += &format!("; left out {}", read_as.left.join(", "));
         }
-        text += &format!("\n{} rows, {} rejected\n", output::count(*rows), output::count(*rejected));
+        text += &odd(read_as);
+        let (rows, rejected) = (output::count(*rows), output::count(*rejected));
+        text += &format!("\n{rows} rows, {rejected} rejected: {}\n", ids.text());
     }
     text + &format!("loaded {} rows in {}", output::count(loaded.rows), output::seconds(loaded.seconds))
 }
@@ -245,9 +356,13 @@ impl SetItem {
             };
         }
         let item = database::item(&db, &self.item)?;
+        let is_new = db.item(&item)?.is_none();
         db.set_item(&item, attributes)?;
+        if is_new {
+            output.note(&format!("a new item: {item}"));
+        }
         let own = db.item(&item)?.unwrap_or_default();
-        output.result(&serde_json::json!({ "item": item, "attributes": own }), |_| {
+        output.result(&serde_json::json!({ "item": item, "new": is_new, "attributes": own }), |_| {
             let line = |(name, value): (&str, &Value)| format!("{name} = {value}");
             own.iter().map(line).collect::<Vec<_>>().join("\n")
         })?;

@@ -31,6 +31,7 @@ mod report;
 mod retire;
 mod rollback;
 mod rows;
+mod settled;
 mod show;
 mod similar;
 mod snapshot;

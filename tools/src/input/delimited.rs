@@ -60,37 +60,49 @@ impl<'a> Cells<'a> {
         self.ends.get(at).and_then(|&end| self.text.get(start..end)).unwrap_or_default()
     }
 
-    /// The cell at a position as an id: without blanks around it, unless it is quoted.
+    /// The cell at a position as an id: without blanks around it, but for those inside quotes.
     fn id(&self, at: usize) -> Cow<'a, str> {
         let cell = self.get(at);
         // Quotes matter to what begins or ends with a blank or a quote, which is rare.
         let edge = |c: char| c.is_whitespace() || c == '"';
-        match cell.starts_with(edge) || cell.ends_with(edge) {
-            true if !self.is_quoted(at) => id_text::plain(cell),
-            _ => Cow::Borrowed(cell),
+        if !cell.starts_with(edge) && !cell.ends_with(edge) {
+            return Cow::Borrowed(cell);
+        }
+        match self.raw(at).filter(|raw| raw.starts_with('"')) {
+            None => id_text::plain(cell),
+            Some(raw) => {
+                let closed = raw.trim_end();
+                let behind = raw.get(closed.len()..).filter(|_| closed.ends_with('"')).unwrap_or_default();
+                Cow::Borrowed(cell.strip_suffix(behind).unwrap_or(cell))
+            }
         }
     }
 
-    /// Whether the cell at a position stands in quotes.
-    fn is_quoted(&self, at: usize) -> bool {
-        let Some(delimiter) = self.delimiter else { return false };
-        let (mut cell, mut starts, mut quoted, mut within) = (0, true, false, false);
-        for &byte in self.raw {
-            if starts {
-                (starts, quoted, within) = (false, byte == b'"', byte == b'"');
-                if cell == at {
-                    return quoted;
-                }
+    /// The cells as ids.
+    pub(super) fn ids(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        (0..self.len()).map(|at| self.id(at))
+    }
+
+    /// The cell at a position as it stands in the file, where cells can be quoted.
+    fn raw(&self, at: usize) -> Option<&'a str> {
+        let delimiter = self.delimiter?;
+        let row = without_end(self.raw);
+        let (mut cell, mut start, mut quoted, mut within) = (0, 0, false, false);
+        for (place, &byte) in row.iter().enumerate() {
+            if place == start {
+                (quoted, within) = (byte == b'"', byte == b'"');
             } else if byte == b'"' {
                 // A quote written twice closes and opens again.
                 within = quoted && !within;
             }
             if byte == delimiter && !within {
-                cell += 1;
-                starts = true;
+                if cell == at {
+                    return std::str::from_utf8(row.get(start..place)?).ok();
+                }
+                (cell, start) = (cell + 1, place + 1);
             }
         }
-        false
+        if cell == at { std::str::from_utf8(row.get(start..)?).ok() } else { None }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> {
@@ -252,10 +264,15 @@ enum Fed {
     CarriageReturn,
 }
 
+/// Why a row that is the header of its file once more, as where files were put together, is none.
+pub(super) const HEADER_AGAIN: &str = "the header again";
+
 /// Reads interactions off records.
 pub(super) struct Delimited {
     records: Records,
     layout: Layout,
+    /// The header as it stands in the file, if there is one.
+    header: Option<Vec<u8>>,
 }
 
 impl Delimited {
@@ -264,10 +281,11 @@ impl Delimited {
     /// # Errors
     /// Where the header cannot be read.
     pub(super) fn new(mut records: Records, layout: Layout, header: bool) -> io::Result<Self> {
-        if header {
-            records.next()?;
-        }
-        Ok(Self { records, layout })
+        let header = match header && records.next()?.is_some() {
+            true => Some(bare(records.raw()).to_vec()),
+            false => None,
+        };
+        Ok(Self { records, layout, header })
     }
 
     pub(super) fn line_number(&self) -> u64 {
@@ -278,6 +296,9 @@ impl Delimited {
         let made = match self.records.next()? {
             None => return Ok(None),
             Some(Record::Broken(reason)) => Err(reason),
+            Some(Record::Cells(cells)) if self.header.as_deref().is_some_and(|header| bare(cells.raw) == header) => {
+                Err(HEADER_AGAIN.into())
+            }
             Some(Record::Cells(cells)) => made(&self.layout, &cells, rules),
         };
         let line = self.records.line_number;
@@ -286,6 +307,11 @@ impl Delimited {
             Made::Row(Row::Rejected(Rejected { line, reason, raw: self.records.raw().to_vec() }))
         })))
     }
+}
+
+/// A line without what stands around it by accident.
+fn bare(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii()
 }
 
 /// What a row comes to; the error is a reason.

@@ -1,17 +1,20 @@
 //! Files that say something of items or users: an id a row, and attributes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use anyhow::Context;
 use kithdb::{Attributes, Id, IdKind, Value, ValueKind};
 use serde::Serialize;
 
+use super::cell::{self, Cell, NoNumber, boolean, is_missing, kind_of, number};
 use super::columns::shortened;
-use super::delimited::{Record, Records};
+use super::delimited::{HEADER_AGAIN, Record, Records};
 use super::foreign;
 use super::lines::Lines;
 use super::names::Role;
-use super::{Delimiter, Source, id_text, json_lines};
+use super::{Delimiter, Source, json_lines, row as rows};
 
 /// How such files are read.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,8 @@ pub struct DescribedOptions {
     pub tags: Vec<String>,
     /// Columns that are texts, whatever their cells look like.
     pub texts: Vec<String>,
+    /// Columns that are numbers: a row with anything else there is a reject.
+    pub numbers: Vec<String>,
     /// What stands between tags.
     pub tag_separator: Option<char>,
     /// The columns taken; all, if there are none.
@@ -53,8 +58,26 @@ pub struct ReadAs {
     pub attributes: BTreeMap<String, &'static str>,
     /// Columns without a value in any row, or not asked for.
     pub left: Vec<String>,
+    /// Attributes that are texts because of a few cells.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub odd: Vec<OddColumn>,
     /// Whether the file is not UTF-8, and was read as Latin-1.
     pub latin_1: bool,
+}
+
+/// A new attribute that is a text because of a few cells, where most are of another kind.
+#[derive(Clone, Debug, Serialize)]
+pub struct OddColumn {
+    /// The attribute.
+    pub attribute: String,
+    /// What most cells are.
+    pub most_are: &'static str,
+    /// The line of the first that is not.
+    pub line: u64,
+    /// What it has there.
+    pub cell: String,
+    /// How many are not.
+    pub cells: u64,
 }
 
 /// A row as it stands in the file.
@@ -64,18 +87,34 @@ struct Line {
     cells: Vec<Option<Cell>>,
 }
 
-enum Cell {
-    /// To be read by what its column is.
-    Plain(String),
-    Value(Value),
-    Bad(String),
-}
-
 /// All of a file, as columns.
 struct Table {
     names: Vec<String>,
     lines: Vec<Line>,
     rejects: Vec<(u64, String)>,
+}
+
+impl Table {
+    /// Takes blanks around cells off, but for those of ids, which may be quoted.
+    fn trim_but(&mut self, id: usize) {
+        for line in &mut self.lines {
+            for (_, cell) in line.cells.iter_mut().enumerate().filter(|(at, _)| *at != id) {
+                *cell = cell.take().and_then(|cell| match cell {
+                    Cell::Plain(text) => {
+                        Some(text.trim()).filter(|text| !text.is_empty()).map(|text| Cell::Plain(text.to_owned()))
+                    }
+                    other => Some(other),
+                });
+            }
+        }
+    }
+}
+
+impl OddColumn {
+    fn of(name: &str, odd: &cell::Odd<'_>) -> Self {
+        let cell = odd.cell.chars().take(40).collect();
+        Self { attribute: name.to_owned(), most_are: odd.kind.name(), line: odd.line, cell, cells: odd.count }
+    }
 }
 
 /// Reads a file. `known` are the kinds that attributes have already; ids are of a kind.
@@ -105,9 +144,17 @@ pub fn read(
     anyhow::ensure!(!text.contains('\0'), "{source}: it holds bytes that are no text; save it as UTF-8");
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let is_json = text.trim_start().starts_with('{');
-    let table = if is_json { objects(text) } else { cells(source, text, options, role)? };
+    let mut table = if is_json { objects(text) } else { cells(source, text, options, role)? };
     let at = id_column(source, &table.names, options, role)?;
-    let lists = [("--only", &options.only), ("--tags", &options.tags), ("--texts", &options.texts)];
+    if !is_json {
+        table.trim_but(at);
+    }
+    let lists = [
+        ("--only", &options.only),
+        ("--tags", &options.tags),
+        ("--texts", &options.texts),
+        ("--numbers", &options.numbers),
+    ];
     let asked = lists.into_iter().flat_map(|(option, names)| names.iter().map(move |name| (option, name)));
     for (option, name) in asked.chain(options.title.iter().map(|name| ("--title", name))) {
         let list = || table.names.join(", ");
@@ -117,7 +164,7 @@ pub fn read(
             list()
         );
     }
-    let mut described = understood(table, at, options, ids, known);
+    let mut described = understood(table, at, options, role, ids, known).with_context(|| source.to_string())?;
     described.read_as.latin_1 = latin_1;
     Ok(described)
 }
@@ -210,32 +257,44 @@ fn cells(source: &Source, text: &str, options: &DescribedOptions, role: &Role) -
     };
     let Delimited { mut records, rejects } = records(text, &delimiter)?;
     let numbered = options.id.as_ref().is_some_and(|id| id.parse::<usize>().is_ok());
+    let mut header = None;
     let names = if !options.names.is_empty() {
         options.names.clone()
     } else {
         let head = records.first().map(|(_, cells)| cells.clone()).unwrap_or_default();
         let names_columns = match &options.id {
-            Some(id) => column(&head, id).is_some() && !numbered,
+            // A name of a column is one of a header.
+            Some(_) => !numbered,
             None => role.find(&head) != Ok(None) || head.iter().any(|name| name.eq_ignore_ascii_case("id")),
         };
         if names_columns {
             records.remove(0);
-            head.iter().map(|name| name.trim().to_owned()).collect()
+            header.insert(head).iter().map(|name| name.trim().to_owned()).collect()
         } else {
             (1..=head.len()).map(|n| format!("column_{n}")).collect::<Vec<String>>()
         }
     };
     let mut table = Table { names, lines: Vec::with_capacity(records.len()), rejects };
     for (number, cells) in records {
+        if header.as_ref().is_some_and(|header| is_again(&cells, header)) {
+            table.rejects.push((number, HEADER_AGAIN.into()));
+            continue;
+        }
         if cells.len() > table.names.len() {
             let reason = format!("{} columns, and the file has {}", cells.len(), table.names.len());
             table.rejects.push((number, reason));
             continue;
         }
-        let cell = |cell: String| Some(cell.trim().to_owned()).filter(|cell| !cell.is_empty()).map(Cell::Plain);
+        let cell = |cell: String| Some(cell).filter(|cell| !cell.is_empty()).map(Cell::Plain);
         table.lines.push(Line { number, cells: cells.into_iter().map(cell).collect() });
     }
     Ok(table)
+}
+
+/// Whether a record is the header once more, as where files were put together.
+fn is_again(cells: &[String], header: &[String]) -> bool {
+    let plain = |cell: &String| cell.trim_start_matches('\u{feff}').trim().to_owned();
+    cells.len() == header.len() && cells.iter().map(plain).eq(header.iter().map(plain))
 }
 
 /// The delimiter that the first line has most of.
@@ -267,7 +326,7 @@ fn records(text: &str, delimiter: &Delimiter) -> io::Result<Delimited> {
     loop {
         let cells = match reader.next()? {
             None => return Ok(found),
-            Some(Record::Cells(cells)) => Ok(cells.iter().map(str::to_owned).collect::<Vec<String>>()),
+            Some(Record::Cells(cells)) => Ok(cells.ids().map(Cow::into_owned).collect::<Vec<String>>()),
             Some(Record::Broken(reason)) => Err(reason),
         };
         match cells {
@@ -289,9 +348,10 @@ fn understood(
     table: Table,
     id: usize,
     options: &DescribedOptions,
+    role: &Role,
     ids: IdKind,
     known: &BTreeMap<String, ValueKind>,
-) -> Described {
+) -> anyhow::Result<Described> {
     let Table { names, lines, rejects } = table;
     let title = options.title.as_ref().and_then(|title| column(&names, title)).or_else(|| title_of(&names));
     let asked = |list: &[String], at: usize| list.iter().any(|name| column(&names, name) == Some(at));
@@ -301,79 +361,115 @@ fn understood(
         read_as: ReadAs { id: names[id].clone(), ..ReadAs::default() },
     };
     let kept: Vec<Option<Kept>> = (0..names.len())
-        .map(|at| {
+        .map(|at| -> anyhow::Result<Option<Kept>> {
             let is_title = Some(at) == title;
             let cells = || lines.iter().filter_map(|line| line.cells.get(at)?.as_ref());
             if at == id {
-                return None;
+                return Ok(None);
             }
             if cells().next().is_none() || !(options.only.is_empty() || is_title || asked(&options.only, at)) {
                 described.read_as.left.push(names[at].clone());
-                return None;
+                return Ok(None);
             }
             let name = if is_title { "title".to_owned() } else { names[at].clone() };
             // JSON has lists: a text there is one, but where tags are asked for.
             let is_plain = || cells().any(|cell| matches!(cell, Cell::Plain(_)));
             let is_tags = asked(&options.tags, at) || (is_of_tags(&name) && !asked(&options.texts, at) && is_plain());
             let separator = if is_tags { options.tag_separator.or_else(|| separator_of(cells())) } else { None };
-            let kind = known.get(&name).copied().unwrap_or_else(|| match () {
-                () if is_title || asked(&options.texts, at) => ValueKind::Text,
-                () if asked(&options.tags, at) || separator.is_some() => ValueKind::Tags,
-                () => kind_of(cells()),
-            });
+            let wanted = [
+                (asked(&options.numbers, at), ValueKind::Number, "--numbers"),
+                (asked(&options.texts, at), ValueKind::Text, "--texts"),
+                (asked(&options.tags, at), ValueKind::Tags, "--tags"),
+            ];
+            let wanted = wanted.into_iter().find(|(is_asked, ..)| *is_asked);
+            let kind = match (known.get(&name).copied(), wanted) {
+                (Some(known), Some((_, kind, option))) if known != kind => anyhow::bail!(
+                    "{name} is {} in this database, and {option} asks for {}: leave {option} out, or call the column something else",
+                    known.name(),
+                    kind.name()
+                ),
+                (Some(known), _) => known,
+                (None, Some((_, kind, _))) => kind,
+                (None, None) if is_title => ValueKind::Text,
+                (None, None) if separator.is_some() => ValueKind::Tags,
+                (None, None) => {
+                    let kind = kind_of(cells());
+                    let numbered = lines.iter().filter_map(|line| Some((line.number, line.cells.get(at)?.as_ref()?)));
+                    if let Some(odd) = cell::odd(numbered).filter(|_| kind == ValueKind::Text) {
+                        described.read_as.odd.push(OddColumn::of(&name, &odd));
+                    }
+                    kind
+                }
+            };
             described.read_as.attributes.insert(name.clone(), kind.name());
-            Some(Kept { name, kind, separator })
+            Ok(Some(Kept { name, kind, separator }))
         })
-        .collect();
+        .collect::<anyhow::Result<_>>()?;
     for Line { number, cells } in lines {
-        match row(cells, id, &kept, ids) {
+        match row(cells, id, &kept, role, ids) {
             Ok(row) => described.rows.push(row),
             Err(reason) => described.rejects.push((number, reason)),
         }
     }
     described.rejects.sort();
-    described
+    Ok(described)
 }
 
-fn row(cells: Vec<Option<Cell>>, id: usize, kept: &[Option<Kept>], ids: IdKind) -> Result<(Id, Attributes), String> {
+fn row(
+    cells: Vec<Option<Cell>>,
+    id: usize,
+    kept: &[Option<Kept>],
+    role: &Role,
+    ids: IdKind,
+) -> Result<(Id, Attributes), String> {
     let (mut named, mut attributes) = (None, Attributes::new());
     for (at, cell) in cells.into_iter().enumerate() {
         let Some(cell) = cell else { continue };
         if at == id {
             named = Some(match cell {
-                Cell::Plain(text) | Cell::Value(Value::Text(text)) => id_text::plain(&text).into_owned(),
+                Cell::Plain(text) | Cell::Value(Value::Text(text)) => text,
                 _ => return Err("the id is neither a text nor a number".into()),
             });
-        } else if let Some(Some(kept)) = kept.get(at) {
-            attributes.insert(kept.name.as_str(), value(cell, kept)?);
+        } else if let Some(Some(kept)) = kept.get(at)
+            && let Some(value) = value(cell, kept)?
+        {
+            attributes.insert(kept.name.as_str(), value);
         }
     }
     let named = named.ok_or("there is no id")?;
-    let id = Id::parse(&named, ids).map_err(|error| error.to_string())?;
+    let id = rows::id(role.role, &named, ids)?;
     attributes.check().map_err(|error| error.to_string())?;
     Ok((id, attributes))
 }
 
-fn value(cell: Cell, kept: &Kept) -> Result<Value, String> {
-    let misfit =
-        |shown: &str| format!("{} is {}, and {} here is {}", kept.name, shortened(shown), kept.name, kept.kind.name());
-    match cell {
-        Cell::Bad(what) => Err(format!("{} is {what}", kept.name)),
-        Cell::Value(value) if value.kind() == kept.kind => Ok(value),
-        Cell::Value(Value::Text(text)) | Cell::Plain(text) => match kept.kind {
-            ValueKind::Text => Ok(Value::Text(text)),
-            ValueKind::Number => number(&text).map(Value::Number).ok_or_else(|| misfit(&text)),
-            ValueKind::Bool => boolean(&text).map(Value::Bool).ok_or_else(|| misfit(&text)),
+/// What a cell is in its column; `None` where it says that there is no value.
+fn value(cell: Cell, kept: &Kept) -> Result<Option<Value>, String> {
+    let Kept { name, kind, separator } = kept;
+    let misfit = |shown: &str| format!("{name} is {}, and {name} here is {}", shortened(shown), kind.name());
+    let value = match cell {
+        Cell::Bad(what) => return Err(format!("{name} is {what}")),
+        Cell::Value(value) if value.kind() == *kind => value,
+        Cell::Value(Value::Text(text)) | Cell::Plain(text) => match kind {
+            ValueKind::Text => Value::Text(text),
+            ValueKind::Number | ValueKind::Bool if is_missing(&text) => return Ok(None),
+            ValueKind::Number => Value::Number(number(&text).map_err(|reason| match reason {
+                NoNumber::Other => misfit(&text),
+                NoNumber::Changed(number) => {
+                    format!("{name} is {}, and {name} here is number: it would come back as {number}", shortened(&text))
+                }
+            })?),
+            ValueKind::Bool => boolean(&text).map(Value::Bool).ok_or_else(|| misfit(&text))?,
             ValueKind::Tags => {
-                let tags = match kept.separator {
-                    Some(separator) => text.split(separator).map(str::trim).filter(|tag| !tag.is_empty()).collect(),
+                let tags = match separator {
+                    Some(separator) => text.split(*separator).map(str::trim).filter(|tag| !tag.is_empty()).collect(),
                     None => vec![text.as_str()],
                 };
-                Ok(tags.into())
+                tags.into()
             }
         },
-        Cell::Value(value) => Err(misfit(&value.to_string())),
-    }
+        Cell::Value(value) => return Err(misfit(&value.to_string())),
+    };
+    Ok(Some(value))
 }
 
 /// What a text given for an attribute is: as the kind it has, or, where it has none, as a column of that one cell would be.
@@ -385,49 +481,8 @@ pub fn read_value(name: &str, text: &str, known: Option<ValueKind>) -> Result<Va
     let cell = || Cell::Plain(text.to_owned());
     let kind = known.unwrap_or_else(|| if is_tags { ValueKind::Tags } else { kind_of([cell()].iter()) });
     let separator = if is_tags { separator_of([cell()].iter()) } else { None };
-    value(cell(), &Kept { name: name.to_owned(), kind, separator })
-}
-
-fn number(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|number| number.is_finite())
-}
-
-fn boolean(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Some(true),
-        "false" | "no" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-/// Whether digits are a number, and no code such as 007, which is another than 7.
-fn is_count(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let leads = digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit();
-    !leads && number(text).is_some()
-}
-
-/// What all cells of a column can be.
-fn kind_of<'a>(cells: impl Iterator<Item = &'a Cell>) -> ValueKind {
-    let (mut numbers, mut booleans, mut tags) = (true, true, false);
-    for cell in cells {
-        match cell {
-            Cell::Plain(text) => {
-                numbers &= is_count(text);
-                booleans &= text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false");
-            }
-            Cell::Value(Value::Bool(_)) => numbers = false,
-            Cell::Value(Value::Tags(_)) => tags = true,
-            Cell::Value(_) => (numbers, booleans) = (false, false),
-            Cell::Bad(_) => {}
-        }
-    }
-    match () {
-        () if tags => ValueKind::Tags,
-        () if booleans => ValueKind::Bool,
-        () if numbers => ValueKind::Number,
-        () => ValueKind::Text,
-    }
+    value(cell(), &Kept { name: name.to_owned(), kind, separator })?
+        .ok_or_else(|| format!("{name} is {}, which is no {}; {name}= takes it away", shortened(text), kind.name()))
 }
 
 /// The column of titles, by its name.

@@ -3,6 +3,7 @@
 //! A file that cannot be read at all is an [`Error`]; a row that cannot be stored is a [`Rejected`] row, and reading goes on. No input makes a
 //! reader panic, and none makes it hold more than a line (of bounded length) and a decompression window in memory.
 
+mod cell;
 mod columns;
 mod delimited;
 mod delimiter;
@@ -30,7 +31,9 @@ mod zstd;
 
 pub use columns::{Columns, Understood};
 pub use delimiter::Delimiter;
-pub(crate) use described::{Described, DescribedOptions, ReadAs, read as read_described, read_value, title_of};
+pub(crate) use described::{
+    Described, DescribedOptions, OddColumn, ReadAs, read as read_described, read_value, title_of,
+};
 pub use error::Error;
 pub use format::Format;
 pub use id_list::{Listed, read_ids};

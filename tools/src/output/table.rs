@@ -23,9 +23,12 @@ impl Table {
         Self(table)
     }
 
-    /// Adds a row; control characters in its cells are escaped.
+    /// Adds a row; control characters in its cells are escaped, and a cell that begins or ends with a blank is in quotes.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.0.add_row(cells.into_iter().map(|cell| escaped(&cell).into_owned()));
+        self.0.add_row(cells.into_iter().map(|cell| {
+            let text = escaped(&cell);
+            if cell.trim() == cell { text.into_owned() } else { format!("\"{text}\"") }
+        }));
     }
 
     /// The lines, without blanks at their ends.
@@ -44,6 +47,10 @@ mod tests {
         table.row(["a".into(), "1.5".into()]);
         table.row(["kettle".into(), "10.25".into()]);
         table.row(["a\nb\u{1b}".into(), "1".into()]);
-        assert_eq!(table.text(), "item        score\na             1.5\nkettle      10.25\na\\nb\\u{1b}      1");
+        table.row(["a ".into(), "2".into()]);
+        assert_eq!(
+            table.text(),
+            "item        score\na             1.5\nkettle      10.25\na\\nb\\u{1b}      1\n\"a \"            2"
+        );
     }
 }

@@ -111,3 +111,30 @@ fn ids_that_are_numbers_can_be_strings_in_json() {
         (&"9".into(), &numbers["hits"][0]["score"])
     );
 }
+
+#[test]
+fn blanks_behind_a_closing_quote_are_none_of_an_id() {
+    let place = Place::new();
+    let db = place.db();
+    let rows = "user,item\na,\"x, y\" \n\"b\" , \"z\"\nc,\" z \"\n\" c\"\t,plain \n";
+    run(["load", &db, &place.file("a.csv", rows)]).ok();
+    let ids = |of: &str| run([of, &db, "--json"]).ok().json()[of].clone();
+    assert_eq!(ids("items"), serde_json::json!(["x, y", "z", " z ", "plain"]));
+    assert_eq!(ids("users"), serde_json::json!(["a", "b", "c", " c"]));
+    // The same ids in a file of attributes.
+    let items = "item,price\n\"x, y\" ,1\n\" z \",2\n\"\"\"q\"\"\",3\n";
+    let loaded = run(["load-items", &db, &place.file("items.csv", items), "--json"]).ok().json();
+    assert_eq!((&loaded["new"], &loaded["updated"]), (&1.into(), &2.into()), "{loaded}");
+    assert_eq!(ids("items")[4], "\"q\"");
+    let json = place.file("items.jsonl", "{\"item\":\" z \",\"price\":5}\n");
+    assert_eq!(run(["load-items", &db, &json, "--json"]).ok().json()["new"], 0);
+}
+
+#[test]
+fn ids_that_differ_by_blanks_differ_in_tables() {
+    let place = Place::new();
+    let db = place.db();
+    run(["load", &db, &place.file("a.csv", "user,item\nu,\"x \"\nu,x\n")]).ok();
+    let table = run(["history", &db, "u"]).ok().stdout;
+    assert!(table.contains("\"x \"") && table.contains("\nx "), "{table}");
+}

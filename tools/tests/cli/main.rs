@@ -1,6 +1,7 @@
 //! The program as people and scripts meet it: a real process, its output and its exit status. One file a behaviour.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod attribute_kinds;
 mod attributes;
 mod backup;
 mod bad_files;
@@ -23,6 +24,7 @@ mod import_codes;
 mod import_embeddings;
 mod inputs;
 mod json;
+mod load_items;
 mod loading_again;
 mod locked;
 mod models;

@@ -90,3 +90,22 @@ fn the_reject_file_is_none_of_the_files() {
     run(["load", &place.path("db"), &file, "--reject", &file]).fails(2, &["a.csv", "--reject"]);
     assert_eq!(std::fs::read(&file).unwrap(), ROWS);
 }
+
+#[test]
+fn a_header_that_comes_again_is_a_reject() {
+    let place = Place::new();
+    let twice = "user,item\nann,kettle\n\u{feff}user,item\r\nbob,mug\nuser,item\n";
+    let loaded = run(["load", &place.path("db"), &place.file("a.csv", twice), "--json"]).ok();
+    assert_eq!((&loaded.json()["interactions"], &loaded.json()["rejected"]), (&2.into(), &2.into()));
+    assert!(loaded.stderr.contains("a.csv:3: the header again"), "{}", loaded.stderr);
+    let items = "item,\"price\"\nkettle,5\nitem,price\nmug,3\n";
+    let loaded = run(["load-items", &place.path("db"), &place.file("items.csv", items), "--json"]).ok();
+    let kinds = loaded.json()["files"][0]["attributes"].clone();
+    assert_eq!((&loaded.json()["rejected"], kinds), (&1.into(), serde_json::json!({"price": "number"})));
+    assert!(loaded.stderr.contains("items.csv:3: the header again"), "{}", loaded.stderr);
+    // Without a header there is none that could come again.
+    let plain = place.file("b.csv", "user,item\nuser,item\n");
+    let loaded =
+        run(["load", &place.path("plain"), &plain, "--user", "1", "--item", "2", "--header", "no", "--json"]).ok();
+    assert_eq!(loaded.json()["rejected"], 0);
+}
