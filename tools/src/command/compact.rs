@@ -18,6 +18,10 @@ use crate::output::{self, Output, Table};
 /// Minor and major ones go on from what `kithdb train` learned, with its options and all it chose, where it was the default model. After other
 /// models, and after an import, both fold what has come and give new items the codes they were answered by.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb compact shop.kith --minor
+  kithdb compact shop.kith --major --follow
+  kithdb compact shop.kith --copy small.kith")]
 pub(crate) struct Compact {
     #[command(flatten)]
     database: Database,

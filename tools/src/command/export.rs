@@ -11,6 +11,8 @@ use crate::output::{self, Output};
 
 /// Write the current codes, vectors and ids to a folder of .npy files, which `kithdb import-codes` reads
 #[derive(Args)]
+#[command(after_help = "Example:
+  kithdb export shop.kith codes")]
 pub(crate) struct Export {
     #[command(flatten)]
     database: Database,

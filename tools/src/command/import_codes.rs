@@ -16,6 +16,8 @@ use crate::output::{self, Output};
 /// The folder holds .npy files: items_codes (uint8, rows of packed bits, layer after layer), items_scalers (floats, one a layer), layer_weights, and for
 /// users queries_codes and queries_scalers. Ids are row numbers unless items_ids or queries_ids are there.
 #[derive(Args)]
+#[command(after_help = "Example:
+  kithdb import-codes new.kith --dir codes")]
 pub(crate) struct ImportCodes {
     /// The database's directory
     #[arg(value_name = "DB")]

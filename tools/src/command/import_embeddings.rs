@@ -14,6 +14,9 @@ use crate::output::Output;
 ///
 /// Files are .npy, float32, [rows, dims] or [rows, layers, dims]; row numbers are the ids. `kithdb query --vector` takes vectors like these.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb import-embeddings new.kith --items items.npy --users users.npy
+  kithdb import-embeddings new.kith --items items.npy --metric cosine --bits 512")]
 pub(crate) struct ImportEmbeddings {
     /// The database's directory
     #[arg(value_name = "DB")]

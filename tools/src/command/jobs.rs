@@ -11,6 +11,8 @@ use crate::output::{Output, Table};
 
 /// Show the last 64 trainings, imports and compactions, why they were begun and how they ended
 #[derive(Args)]
+#[command(after_help = "Example:
+  kithdb jobs shop.kith")]
 pub(crate) struct Jobs {
     #[command(flatten)]
     database: Database,

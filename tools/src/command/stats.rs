@@ -8,6 +8,9 @@ use crate::output::{self, Output};
 
 /// Show counts and sizes of a database
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb stats shop.kith
+  kithdb stats shop.kith --json")]
 pub(crate) struct Stats {
     #[command(flatten)]
     database: Database,

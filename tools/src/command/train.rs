@@ -19,6 +19,12 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// Train on everything stored and publish the result
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb train shop.kith
+  kithdb train shop.kith --preset best --memory-limit 4G --report report.json
+  kithdb train shop.kith --half-life 90d --novelty 0.2
+  kithdb train --list-models
+  kithdb train shop.kith --model lightgcn --set teacher.epochs=100")]
 pub(crate) struct Train {
     /// The database's directory
     #[arg(value_name = "DB", required_unless_present = "list_models")]

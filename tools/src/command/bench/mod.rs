@@ -21,6 +21,9 @@ use crate::output::{self, Output};
 ///
 /// Every answer is checked to have as many hits as the filters leave, up to k; the exit status is 1 where one has not.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb bench shop.kith
+  kithdb bench shop.kith -k 100 --threads 2 --recall 0.99")]
 pub(crate) struct Bench {
     #[command(flatten)]
     database: Database,
