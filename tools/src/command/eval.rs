@@ -1,6 +1,6 @@
 //! `kithdb eval`: how many held-out interactions the recommendations bring back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -25,8 +25,13 @@ use crate::output::{self, Output, Table};
 /// For every user of the test file, all items they do not have yet are ranked; the file's items should come out on top. MAP divides by the smaller of k and the
 /// test items of a user, "map (all)" by the test items. Measures are averages
 /// over users, but for coverage, the share of the catalogue that was recommended to anybody, the Gini index of how often its items were, and the mean
-/// rank of what was recommended by its popularity, 0 for the most popular item and 1 for the least.
+/// rank of what was recommended by its popularity, 0 for the most popular item and 1 for the least. Where some of the users are not known, everything is
+/// measured over those who are, too.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb eval shop.kith --test held-out.csv --popularity
+  kithdb eval ml.kith --test u1.test --user 1 --item 2 --time 4 -k 10,20
+  kithdb eval shop.kith --test repeats.csv --include-seen --json")]
 pub(crate) struct Eval {
     #[command(flatten)]
     database: Database,
@@ -67,6 +72,18 @@ struct Evaluated {
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     popularity: Option<Evaluation>,
+    /// The same over the users known here, where some are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_users: Option<OfKnown>,
+}
+
+/// What the users known here get.
+#[derive(Debug, Serialize)]
+struct OfKnown {
+    #[serde(flatten)]
+    measures: Evaluation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    popularity: Option<Evaluation>,
 }
 
 impl Eval {
@@ -86,26 +103,45 @@ impl Eval {
         let rows = TestRows::of(&db, &truth)?;
         rows.tell(self.include_seen, output);
         let start = Instant::now();
-        let measures = match self.full_precision {
-            true => db.evaluate_full_precision(&truth, &self.k)?,
-            false => db.snapshot().evaluate_with(&truth, &self.k, |query| {
+        let measure = |truth: &Truth| match self.full_precision {
+            true => db.evaluate_full_precision(truth, &self.k),
+            false => db.snapshot().evaluate_with(truth, &self.k, |query| {
                 let query = if self.include_seen { query.include_seen() } else { query };
                 match self.query_bits {
                     Some(bits) => query.query_bits(bits),
                     None => query,
                 }
-            })?,
+            }),
         };
+        let popular = |truth: &Truth| match self.popularity {
+            true => db.evaluate_popularity(truth, &self.k).map(Some),
+            false => Ok(None),
+        };
+        let measures = measure(&truth)?;
         let seconds = start.elapsed().as_secs_f64();
-        let popularity = if self.popularity { Some(db.evaluate_popularity(&truth, &self.k)?) } else { None };
+        let popularity = popular(&truth)?;
         let interactions = truth.iter().map(|(_, items)| items.len()).sum();
-        let evaluated = Evaluated { measures, interactions, rejected, rows, seconds, popularity };
+        let known_users = match rows.are_partly_of_unknown_users() {
+            true => {
+                let users: HashSet<Id> = db.users().into_iter().collect();
+                let known: Truth = truth.into_iter().filter(|(user, _)| users.contains(user)).collect();
+                Some(OfKnown { measures: measure(&known)?, popularity: popular(&known)? })
+            }
+            false => None,
+        };
+        let evaluated = Evaluated { measures, interactions, rejected, rows, seconds, popularity, known_users };
+        let ours = if self.full_precision { "teacher" } else { "codes" };
         output.result(&evaluated, |evaluated| {
             let users = output::count(evaluated.measures.users);
             let took = output::seconds(evaluated.seconds);
+            let known = evaluated.known_users.as_ref().map_or(String::new(), |known| {
+                let users = output::count(known.measures.users);
+                let table = text(ours, &known.measures, known.popularity.as_ref());
+                format!("\n\nof the {users} users known here:\n\n{table}")
+            });
             format!(
-                "{}\n\n{}\n\n{users} users in {took}",
-                text(&evaluated.measures, evaluated.popularity.as_ref()),
+                "{}{known}\n\n{}\n\n{users} users in {took}",
+                text(ours, &evaluated.measures, evaluated.popularity.as_ref()),
                 degrees(&evaluated.measures)
             )
         })?;
@@ -137,10 +173,11 @@ pub(super) fn read(source: &Source, options: &ReaderOptions, output: &Output) ->
     Ok((truth, rejected))
 }
 
-/// The measures, a cut-off a line, and beside them the recall of popularity.
-pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> String {
-    let mut header = vec![
+/// The measures of what is called `ours`, a cut-off a line, and below each those of popularity.
+fn text(ours: &str, measures: &Evaluation, popularity: Option<&Evaluation>) -> String {
+    let header = [
         ">k",
+        "of",
         ">recall",
         ">ndcg",
         ">ndcg (bigear)",
@@ -153,30 +190,27 @@ pub(super) fn text(measures: &Evaluation, popularity: Option<&Evaluation>) -> St
         ">gini",
         ">popularity rank",
     ];
-    header.extend(popularity.map(|_| ">recall of popularity"));
     let mut table = Table::new(&header);
     for cut in &measures.cuts {
-        let Metrics {
-            recall,
-            ndcg,
-            ndcg_bigear,
-            precision,
-            map,
-            map_all,
-            hit_rate,
-            f1,
-            coverage,
-            gini,
-            popularity_rank,
-            ..
-        } = *cut;
-        let rank = popularity_rank.unwrap_or(f64::NAN);
-        let figures = [recall, ndcg, ndcg_bigear, precision, map, map_all, hit_rate, f1, coverage, gini, rank];
-        let popular = popularity.map(|popular| popular.at(cut.k).map_or(0.0, |cut| cut.recall));
-        let cells = figures.into_iter().chain(popular).map(|figure| format!("{figure:.4}"));
-        table.row(std::iter::once(cut.k.to_string()).chain(cells));
+        table.row(cells(ours, cut));
+        if let Some(popular) = popularity.and_then(|popular| popular.at(cut.k)) {
+            table.row(cells("popularity", popular));
+        }
     }
     table.text()
+}
+
+/// A row of measures.
+fn cells(of: &str, cut: &Metrics) -> Vec<String> {
+    let Metrics { k, recall, ndcg, ndcg_bigear, precision, map, map_all, hit_rate, f1, coverage, gini, .. } = *cut;
+    let figures = [recall, ndcg, ndcg_bigear, precision, map, map_all, hit_rate, f1, coverage, gini];
+    let figures = figures.into_iter().map(Some).chain([cut.popularity_rank]).map(figure);
+    [k.to_string(), of.to_owned()].into_iter().chain(figures).collect()
+}
+
+/// A measure as it is printed: a dash where there is nothing to measure.
+pub(super) fn figure(value: Option<f64>) -> String {
+    value.filter(|value| !value.is_nan()).map_or("-".to_owned(), |value| format!("{value:.4}"))
 }
 
 /// Recall by training degree, a quarter of the users or items a line.
@@ -191,7 +225,7 @@ fn degrees(measures: &Evaluation) -> String {
     {
         let first =
             [format!("{side} of {least_degree} to {most_degree}"), output::count(*count), output::count(*interactions)];
-        table.row(first.into_iter().chain(recall.iter().map(|(_, recall)| format!("{recall:.4}"))));
+        table.row(first.into_iter().chain(recall.iter().map(|&(_, recall)| figure(Some(recall)))));
     }
     table.text()
 }

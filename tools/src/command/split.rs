@@ -21,6 +21,11 @@ use crate::split::{self, By, HeldOut, Moment, Parts};
 /// Repeated rows of a user and an item count once, the last. Of every user the same share is held out, rounded down, and at least one interaction
 /// stays; --at and --last hold out what happened last of all users alike, so that nothing is learned from what others did later. Ids are kept as they are; the same rows and seed give the same parts, in whatever order they stand.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb split orders.csv --out parts --to csv --last 0.1
+  kithdb split ratings.csv --out parts --core 10 --test-share 0.2 --seed 7
+  kithdb split plays.csv --out parts --to csv --at 2024-06-01
+  kithdb split orders.csv --out parts --leave-one-out --by-time")]
 pub(crate) struct Split {
     /// Files of interactions; - is stdin
     #[arg(value_name = "FILE", required = true)]
@@ -117,8 +122,16 @@ impl Split {
         if rejected > 0 {
             output.note(&format!("{} rows were rejected; try to load them to see why", output::count(rejected)));
         }
+        for (edges, what) in [(written.train, "train on"), (written.test, "test with")] {
+            if edges == 0 {
+                output.note(&format!(
+                    "warning: there is nothing to {what}: all {} interactions are in the other part",
+                    output::count(kept as u64)
+                ));
+            }
+        }
         output.result(&written, text)?;
-        Ok(if kept == 0 { Answer::No } else { Answer::Yes })
+        Ok(if written.train == 0 || written.test == 0 { Answer::No } else { Answer::Yes })
     }
 
     /// The interactions of all files, ids as text; and how many rows are none.

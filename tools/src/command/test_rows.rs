@@ -46,21 +46,30 @@ impl TestRows {
         Ok(found)
     }
 
-    /// Warns of what is there; that rows are loaded is what there is to find where items that were seen are ranked too.
+    /// Whether some of the rows are of users the database does not know, and others are not.
+    pub(super) fn are_partly_of_unknown_users(&self) -> bool {
+        self.of_unknown_users > 0 && self.of_unknown_users < self.rows
+    }
+
+    /// Warns of what is there.
     pub(super) fn tell(&self, include_seen: bool, output: &Output) {
+        self.warnings(include_seen).iter().for_each(|warning| output.note(&format!("warning: {warning}")));
+    }
+
+    /// What there is to warn of; that rows are loaded is what there is to find where items that were seen are ranked too.
+    pub(super) fn warnings(&self, include_seen: bool) -> Vec<String> {
         let rows = output::count(self.rows);
         let loaded = if include_seen { 0 } else { self.already_loaded };
         let kinds = [
             (
                 loaded,
-                "are loaded already: no list can hold them, unless with --include-seen, and what was trained on them is not tested by them",
+                "are loaded already: no list can hold them, unless with `kithdb eval --include-seen`, and what was trained on them is not tested by them",
             ),
             (self.repeated_rows, "repeat an earlier one"),
             (self.of_unknown_users, "are of users unknown here"),
             (self.of_unknown_items, "are of items unknown here, which no list can hold"),
         ];
-        for (count, what) in kinds.into_iter().filter(|&(count, _)| count > 0) {
-            output.note(&format!("warning: {} of the {rows} rows of the test {what}", output::count(count)));
-        }
+        let warned = kinds.into_iter().filter(|&(count, _)| count > 0);
+        warned.map(|(count, what)| format!("{} of the {rows} rows of the test {what}", output::count(count))).collect()
     }
 }
