@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
     Backup, Bench, Compact, Completions, Demo, Dump, Eval, Explain, Export, Forget, History, ImportCodes,
@@ -78,7 +78,8 @@ pub(crate) enum Answer {
 
 /// Runs the program on the process's arguments.
 pub fn run() -> ExitCode {
-    let Cli { json, ids_as_strings, command } = Cli::parse();
+    let parsed = Cli::from_arg_matches(&parser().get_matches());
+    let Cli { json, ids_as_strings, command } = parsed.unwrap_or_else(|error| error.exit());
     let output = Output::new(json, ids_as_strings);
     let outcome = match command {
         Command::Load(command) => command.run(&output),
@@ -129,6 +130,17 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The command line. What looks like a negative number is the value of the option before it, so that its range is what is told.
+fn parser() -> clap::Command {
+    Cli::command().mut_subcommands(|command| {
+        command.mut_args(|arg| {
+            let is_option =
+                !arg.is_positional() && arg.get_action().takes_values() && !arg.is_allow_hyphen_values_set();
+            if is_option { arg.allow_negative_numbers(true) } else { arg }
+        })
+    })
+}
+
 /// Whether an error is the answer to a question about the data, rather than a question that could not be asked.
 fn is_no(error: &anyhow::Error) -> bool {
     use kithdb::Error::{
@@ -154,10 +166,9 @@ fn is_no(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        parser().debug_assert();
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use kithdb::{Db, Id, IdKind, ItemSet, Side, Snapshot};
+use kithdb::{Attributes, Db, Id, IdKind, ItemSet, Side, Snapshot};
 
 use crate::input::{self, IdKinds};
 
@@ -20,15 +20,31 @@ impl Database {
         Self { path }
     }
 
-    pub(super) fn open(&self) -> kithdb::Result<Db> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`kithdb::Options::open`]; of a folder of snapshots, that it is one.
+    pub(super) fn open(&self) -> anyhow::Result<Db> {
+        let path = self.path.display();
+        anyhow::ensure!(
+            !self.is_of_snapshots(),
+            "{path} holds snapshots, which query, recommend, similar, similar-users, explain, history, users and items read: give the database itself"
+        );
         // Who opens it for a moment gets no job that was not asked for.
-        Db::options().create(false).background(false).open(&self.path)
+        Ok(Db::options().create(false).background(false).open(&self.path)?)
+    }
+
+    fn is_of_snapshots(&self) -> bool {
+        self.path.join("SNAPSHOT").is_file()
     }
 
     /// What it knows now, to read only: where the path is of snapshots, the newest of them, beside whoever owns the database.
-    pub(super) fn read(&self) -> kithdb::Result<Snapshot> {
-        let is_of_snapshots = ["SNAPSHOT", "MANIFEST"].iter().any(|name| self.path.join(name).is_file());
-        if is_of_snapshots { Db::open_snapshot(&self.path) } else { Ok(self.open()?.snapshot()) }
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub(super) fn read(&self) -> anyhow::Result<Snapshot> {
+        let is_one = self.is_of_snapshots() || self.path.join("MANIFEST").is_file();
+        if is_one { Ok(Db::open_snapshot(&self.path)?) } else { Ok(self.open()?.snapshot()) }
     }
 
     /// What its directory is called.
@@ -52,6 +68,15 @@ pub(super) fn is_there(path: &Path) -> bool {
 pub(super) trait Known {
     fn id_kind(&self, side: Side) -> Option<IdKind>;
     fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> kithdb::Result<ItemSet>;
+    /// What is said of somebody; `None` where nobody knows them.
+    fn said(&self, side: Side, id: &Id) -> kithdb::Result<Option<Attributes>>;
+    /// The names of attributes, ascending.
+    fn names(&self, side: Side) -> Vec<String>;
+
+    /// Whether an id is known.
+    fn knows(&self, side: Side, id: &Id) -> kithdb::Result<bool> {
+        Ok(self.said(side, id)?.is_some())
+    }
 }
 
 impl Known for Db {
@@ -62,6 +87,17 @@ impl Known for Db {
     fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> kithdb::Result<ItemSet> {
         Db::item_set(self, items)
     }
+
+    fn said(&self, side: Side, id: &Id) -> kithdb::Result<Option<Attributes>> {
+        match side {
+            Side::Item => self.item(id),
+            Side::User => self.user(id),
+        }
+    }
+
+    fn names(&self, side: Side) -> Vec<String> {
+        self.attribute_names(side).into_iter().map(|(name, _)| name).collect()
+    }
 }
 
 impl Known for Snapshot {
@@ -71,6 +107,17 @@ impl Known for Snapshot {
 
     fn item_set<I: Into<Id>>(&self, items: impl IntoIterator<Item = I>) -> kithdb::Result<ItemSet> {
         Snapshot::item_set(self, items)
+    }
+
+    fn said(&self, side: Side, id: &Id) -> kithdb::Result<Option<Attributes>> {
+        match side {
+            Side::Item => self.item(id),
+            Side::User => self.user(id),
+        }
+    }
+
+    fn names(&self, side: Side) -> Vec<String> {
+        self.attribute_names(side).into_iter().map(|(name, _)| name).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
-use kithdb::{Db, IdKind};
+use kithdb::{Db, IdKind, Side};
 use serde::Serialize;
 
 use super::intake::Intake;
@@ -23,6 +23,9 @@ const K: usize = 20;
 
 /// See it work: make up a shop, load it, train, measure, ask
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb demo
+  kithdb demo shop")]
 pub(crate) struct Demo {
     /// A new or empty directory for the shop [default: a new one for temporary files]
     #[arg(value_name = "DIR")]
@@ -136,7 +139,7 @@ fn comparison(rankings: &[(&str, kithdb::eval::Metrics)]) -> String {
 /// Asks for two customers and a basket.
 fn sample_queries(db: &Db, path: &Path, shop: &Shop, output: &Output) -> anyhow::Result<()> {
     let show = Show::default();
-    let show = show.by(|id| db.item(id).ok()?);
+    let show = show.of(db, Side::Item)?;
     for purchase in shop.history.iter().take(2) {
         let user = purchase.user.as_str();
         output.say(&format!("{user} bought most in {}.", favourites(shop, user)))?;

@@ -16,7 +16,8 @@ use crate::output::{self, Output, steps_bar};
 ///
 /// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes, unless something was removed or
 /// forgotten, or had attributes before interactions: then some ids come in another order, and codes are others, as good. Which items are retired is
-/// not part of it: `kithdb items --retired` lists them.
+/// not part of it: `kithdb items --retired` lists them. Nor is what an interaction that comes again means: load with the `--repeats` that
+/// `kithdb load` told of.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb dump shop.kith -o shop.csv.zst
@@ -109,7 +110,7 @@ impl Dump {
             Whose::Items => (Side::Item, "item", snapshot.items()),
             Whose::Users => (Side::User, "user", snapshot.users()),
         };
-        let mut rows = self.rows.begin("", output)?;
+        let mut rows = self.rows.clone().of_lines().begin("", output)?;
         anyhow::ensure!(
             rows.form() == Form::Jsonl,
             "attributes are written as JSON lines: call the file .jsonl, or pass --form jsonl"

@@ -25,6 +25,7 @@ pub(crate) struct History {
 #[derive(Debug, Serialize)]
 struct Shown {
     user: Id,
+    known: bool,
     interactions: Vec<Row>,
 }
 
@@ -40,7 +41,7 @@ struct Row {
 
 impl History {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let db = self.database.read()?;
         let user = database::user(&db, &self.user)?;
         let mut interactions: Vec<Row> = db
             .history(&user)?
@@ -48,13 +49,17 @@ impl History {
             .map(|Interaction { item, weight, time, .. }| Row { item, weight, time })
             .collect();
         interactions.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.item.cmp(&b.item)));
-        let shown = Shown { user, interactions };
+        let known = db.user(&user)?.is_some();
+        let shown = Shown { user, known, interactions };
         output.result(&shown, text)?;
         Ok(if shown.interactions.is_empty() { Answer::No } else { Answer::Yes })
     }
 }
 
 fn text(shown: &Shown) -> String {
+    if !shown.known {
+        return format!("unknown user {}", output::escaped(&shown.user.to_string()));
+    }
     if shown.interactions.is_empty() {
         return "no interactions".into();
     }

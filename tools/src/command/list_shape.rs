@@ -8,7 +8,7 @@ use kithdb::{ItemSet, Query};
 use super::at_least_one;
 use super::database::Known;
 use super::effort::Effort;
-use super::item_list::ItemList;
+use super::known_list::KnownList;
 use super::show::Show;
 use crate::output::Output;
 
@@ -27,7 +27,7 @@ pub(super) struct ListShape {
     /// Consider only items whose attributes fulfil a condition: "price < 50 and in_stock and 'sale' in tags"
     #[arg(long, value_name = "CONDITION")]
     filter: Option<kithdb::Condition>,
-    /// Fail where a list or the basket has an id of no item known here
+    /// Fail where a list or the basket has an id that is not known here
     #[arg(long)]
     pub(super) strict: bool,
     /// Bits a dimension of the query: more are slower and finer [default: all that are stored]
@@ -40,10 +40,10 @@ pub(super) struct ListShape {
     #[arg(long, value_name = "N:NAME", value_parser = a_quota)]
     at_most: Option<(usize, String)>,
     /// Leave out items of less relevance, which compares between users, baskets and items
-    #[arg(long, value_name = "RELEVANCE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RELEVANCE", value_parser = a_bound)]
     min_relevance: Option<f32>,
     /// Leave out items whose scores are less
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SCORE", value_parser = a_bound)]
     min_score: Option<f32>,
     #[command(flatten)]
     effort: Effort,
@@ -74,10 +74,10 @@ impl ListShape {
     /// Reads the lists.
     ///
     /// # Errors
-    /// As [`ItemList::read`].
+    /// As [`KnownList::ids`].
     pub(super) fn sets(&self, db: &impl Known, output: &Output) -> anyhow::Result<Sets> {
         let set = |file: &Option<PathBuf>| {
-            file.as_ref().map(|file| ItemList { file, strict: self.strict }.read(db, output)).transpose()
+            file.as_ref().map(|file| KnownList { file, strict: self.strict }.items(db, output)).transpose()
         };
         Ok(Sets { allow: set(&self.allow)?, deny: set(&self.deny)? })
     }
@@ -131,6 +131,15 @@ impl UserListShape {
 fn a_quota(text: &str) -> Result<(usize, String), String> {
     let most = text.split_once(':').and_then(|(most, name)| Some((most.parse().ok()?, name.to_owned())));
     most.filter(|(most, name)| *most > 0 && !name.is_empty()).ok_or_else(|| "write N:NAME, as 2:category".into())
+}
+
+/// Reads a number that others can be less than.
+fn a_bound(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(bound) if !bound.is_nan() => Ok(bound),
+        Ok(_) => Err("nothing is less than NaN; pass a number".into()),
+        Err(error) => Err(format!("{error}")),
+    }
 }
 
 /// Reads a share from 0 to 1.

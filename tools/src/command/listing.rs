@@ -1,6 +1,7 @@
 //! `kithdb users` and `kithdb items`: who and what is known.
 
 use clap::Args;
+use kithdb::Side;
 use serde::Serialize;
 
 use super::database::Database;
@@ -50,21 +51,21 @@ struct Ids<'a> {
 
 impl Users {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let users = self.database.open()?.users();
+        let users = self.database.read()?.users();
         print(output, &users, Ids { users: Some(&users), items: None })
     }
 }
 
 impl Items {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let db = self.database.read()?;
         let mut items = if self.retired { db.retired_items() } else { db.items() };
         if let Some(condition) = self.filter.clone() {
             let fulfilling: std::collections::HashSet<kithdb::Id> = db.items_where(condition)?.into_iter().collect();
             items.retain(|item| fulfilling.contains(item));
         }
         if self.titles || self.show.is_asked() {
-            let show = self.show.by(|id| db.item(id).ok()?);
+            let show = self.show.of(&db, Side::Item)?;
             let header = show.header(items.iter());
             let lines = || items.iter().map(|id| (id, show.cells(id, &header)));
             let objects: anyhow::Result<Vec<_>> = items
@@ -90,6 +91,6 @@ impl Items {
 /// Prints ids as a list that other subcommands read; none is a no.
 fn print(output: &Output, ids: &[kithdb::Id], shown: Ids<'_>) -> anyhow::Result<Answer> {
     let line = |id: &kithdb::Id| quoted_id(&id.to_string()).into_owned();
-    output.result(&shown, |_| ids.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    output.listing(&shown, |_| ids.iter().map(line).collect::<Vec<_>>().join("\n"))?;
     Ok(if ids.is_empty() { Answer::No } else { Answer::Yes })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kithdb::Error::{NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NotTrained, UnknownBasket, UnknownUser};
-use kithdb::{Hits, Id, Snapshot, Vectors};
+use kithdb::{Hits, Id, Side, Snapshot, Vectors};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -18,6 +18,11 @@ use crate::output::{self, Output, Table};
 ///
 /// DB is a database, or a folder that `kithdb snapshot` wrote into, which any number of processes read.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  kithdb query shop.kith --user alice -k 10 --popular
+  kithdb query shop.kith --items kettle,mug --filter \"price < 50\" --show price
+  kithdb query shop.kith --user alice --diversify 0.3 --at-most 2:category
+  kithdb query shop.kith --vector vectors.npy --json")]
 pub(crate) struct Query {
     #[command(flatten)]
     database: Database,
@@ -47,6 +52,7 @@ struct Subject {
 impl Query {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let db = self.database.read()?;
+        let show = self.shape.list.show.of(&db, Side::Item)?;
         let sets = self.shape.list.sets(&db, output)?;
         if let Some(path) = &self.subject.vector {
             let mut answers = Vec::new();
@@ -58,7 +64,6 @@ impl Query {
                 }
                 Ok(())
             })?;
-            let show = self.shape.list.show.by(|id| db.item(id).ok()?);
             return print_many(output, answers, &show);
         }
         let mut query = self.shape.of(db.query(), &sets);
@@ -82,7 +87,7 @@ impl Query {
                 output.note("--popular would answer with what most users have");
             }
         });
-        print(output, "item", &hits?, &self.shape.list.show.by(|id| db.item(id).ok()?))
+        print(output, "item", &hits?, &show)
     }
 
     /// The items of the basket, if it is one that is asked for.

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kithdb::{Error, Hit, Hits, Id};
+use kithdb::{Error, Hit, Hits, Id, Side};
 use serde::Serialize;
 
-use super::database::{self, Database};
+use super::database::Database;
+use super::known_list::KnownList;
 use super::list_shape::UserListShape;
 use super::rows::{Form, RowsArgs, cell};
 use super::show::Shown;
 use crate::cli::Answer;
-use crate::input::{self, Source, quoted_id};
+use crate::input::quoted_id;
 use crate::output::{self, Output, steps_bar};
 
 /// Users that are answered between two looks at the progress bar.
@@ -75,17 +76,14 @@ struct Recommended {
 
 impl Recommend {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let db = self.database.read()?;
+        let show = self.shape.list.show.of(&db, Side::Item)?;
         let sets = self.shape.list.sets(&db, output)?;
         let users = match &self.whom.users {
-            Some(path) => {
-                let listed = input::read_ids(&Source::from(path.clone()), database::id_kinds(&db).user)?;
-                listed.into_iter().map(|listed| listed.id).collect()
-            }
+            Some(file) => KnownList { file, strict: self.shape.list.strict }.ids(&db, Side::User, output)?,
             None => db.users(),
         };
         let query = self.shape.of(db.query(), &sets);
-        let show = self.shape.list.show.by(|id| db.item(id).ok()?);
         let beside = show.asked();
         let header: Vec<&str> = ["user,rank,item,score"].into_iter().chain(beside.iter().map(String::as_str)).collect();
         let mut rows = self.rows.begin(&header.join(","), output)?;

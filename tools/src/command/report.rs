@@ -65,8 +65,10 @@ impl Report {
             Some(test) => {
                 let options = self.layout.reader(database::id_kinds(&db));
                 let (truth, _) = eval::read(&Source::from(test.clone()), &options, output)?;
-                TestRows::of(&db, &truth)?.tell(false, output);
+                let rows = TestRows::of(&db, &truth)?;
+                rows.tell(false, output);
                 quality(&mut page, &db, &truth)?;
+                rows.warnings(false).iter().for_each(|warning| page.remark(&format!("Warning: {warning}.")));
             }
             None => {
                 page.section("Quality");
@@ -207,7 +209,7 @@ fn quality(page: &mut Page, db: &Db, truth: &eval::Truth) -> anyhow::Result<()> 
     let (Some(cut), Some(base)) = (measured.at(20), popular.at(20)) else { return Ok(()) };
     page.text(&format!("Lists of 20 for the {} users of the test.", output::count(measured.users)));
     let row = |name: &str, ours: f64, popularity: f64| {
-        vec![name.to_owned(), format!("{ours:.4}"), format!("{popularity:.4}")]
+        vec![name.to_owned(), eval::figure(Some(ours)), eval::figure(Some(popularity))]
     };
     let rank = |rank: Option<f64>| rank.unwrap_or(f64::NAN);
     page.table(
@@ -326,7 +328,7 @@ fn people(page: &mut Page, snapshot: &Snapshot) -> anyhow::Result<()> {
         let more = if more > 0 { format!(" and {} more", output::count(more as u64)) } else { String::new() };
         page.text(&format!("Has {}{more}.", if had.is_empty() { "nothing".to_owned() } else { had.join(", ") }));
         match snapshot.query().user(user.clone()).k(ITEMS).run() {
-            Err(error) => page.remark(&format!("Gets nothing: {error}")),
+            Err(error) => page.remark(&format!("Gets nothing: {}.", output::in_flags(&error.to_string()))),
             Ok(hits) => {
                 let mut rows = Vec::new();
                 for hit in &hits {

@@ -16,7 +16,7 @@ pub(super) struct RowsArgs {
     /// The file to write, whole or not at all: .csv or .jsonl, with .gz or .zst behind for less of it; - is stdout
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// How rows are written [default: as the file is called; csv on stdout]
+    /// How rows are written [default: as the file is called; on stdout csv, and JSON lines of attributes]
     #[arg(long, value_name = "FORM")]
     form: Option<Form>,
 }
@@ -52,6 +52,14 @@ pub(super) struct Rows<'a> {
 }
 
 impl RowsArgs {
+    /// The same, but for JSON lines on stdout unless another form is asked for.
+    pub(super) fn of_lines(mut self) -> Self {
+        if self.out == Path::new("-") {
+            self.form = self.form.or(Some(Form::Jsonl));
+        }
+        self
+    }
+
     /// Begins the file, with a header where it has one.
     ///
     /// # Errors

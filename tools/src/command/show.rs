@@ -1,7 +1,9 @@
 //! What is printed of items and users beside their ids.
 
 use clap::Args;
-use kithdb::{Attributes, Id};
+use kithdb::{Attributes, Id, Side};
+
+use super::database::Known;
 
 /// Which attributes.
 #[derive(Args, Clone, Debug, Default)]
@@ -26,9 +28,24 @@ impl Show {
         !self.show.is_empty()
     }
 
-    /// What `of` says of somebody.
-    pub(super) fn by<'a>(&'a self, of: impl Fn(&Id) -> Option<Attributes> + 'a) -> Shown<'a> {
-        Shown { names: &self.show, of: Box::new(of) }
+    /// What is said of somebody of a side.
+    ///
+    /// # Errors
+    /// For a name that nothing is said under.
+    pub(super) fn of<'a>(&'a self, db: &'a impl Known, side: Side) -> anyhow::Result<Shown<'a>> {
+        let names = db.names(side);
+        let (what, load) = match side {
+            Side::Item => ("items", "load-items"),
+            Side::User => ("users", "load-users"),
+        };
+        if let Some(name) = self.show.iter().find(|&name| name != "title" && !names.contains(name)) {
+            anyhow::ensure!(
+                !names.is_empty(),
+                "nothing is said of {what} here, so no `{name}`; kithdb {load} does that"
+            );
+            anyhow::bail!("{what} have no attribute `{name}`: there are {}", names.join(", "));
+        }
+        Ok(Shown { names: &self.show, of: Box::new(move |id| db.said(side, id).ok()?) })
     }
 }
 

@@ -1,6 +1,7 @@
 //! `kithdb similar` and `kithdb similar-users`: items like an item, users like a user.
 
 use clap::Args;
+use kithdb::Side;
 
 use super::at_least_one;
 use super::database::{self, Database};
@@ -43,17 +44,19 @@ pub(crate) struct SimilarUsers {
 
 impl Similar {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let db = self.database.read()?;
+        let show = self.shape.show.of(&db, Side::Item)?;
         let sets = self.shape.sets(&db, output)?;
         let similar = db.query().similar_to(database::item(&db, &self.item)?);
-        query::print(output, "item", &self.shape.of(similar, &sets).run()?, &self.shape.show.by(|id| db.item(id).ok()?))
+        query::print(output, "item", &self.shape.of(similar, &sets).run()?, &show)
     }
 }
 
 impl SimilarUsers {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let db = self.database.read()?;
+        let show = self.show.of(&db, Side::User)?;
         let hits = db.similar_users(database::user(&db, &self.user)?, self.k)?;
-        query::print(output, "user", &hits, &self.show.by(|id| db.user(id).ok()?))
+        query::print(output, "user", &hits, &show)
     }
 }

@@ -9,6 +9,8 @@ use crate::output::{self, Output};
 
 /// Read everything stored and check every record, count and hash; exit status 1 where something is damaged
 #[derive(Args)]
+#[command(after_help = "Example:
+  kithdb verify shop.kith")]
 pub(crate) struct Verify {
     #[command(flatten)]
     database: Database,
@@ -27,7 +29,7 @@ struct Verified {
 
 impl Verify {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let verified = match self.database.open().and_then(|db| db.verify()) {
+        let verified = match self.database.open().and_then(|db| Ok(db.verify()?)) {
             Ok(report) => Verified {
                 ok: report.is_sound(),
                 records: report.records,
@@ -37,8 +39,10 @@ impl Verify {
                 damage: report.damage.iter().map(ToString::to_string).collect(),
             },
             // Damage can be such that the database does not open; that is an answer too.
-            Err(error) if error.is_damage() => Verified { damage: vec![error.to_string()], ..Verified::default() },
-            Err(error) => return Err(error.into()),
+            Err(error) if error.downcast_ref().is_some_and(kithdb::Error::is_damage) => {
+                Verified { damage: vec![error.to_string()], ..Verified::default() }
+            }
+            Err(error) => return Err(error),
         };
         output.result(&verified, text)?;
         Ok(if verified.ok { Answer::Yes } else { Answer::No })

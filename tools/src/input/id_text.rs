@@ -14,7 +14,9 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 
 /// A way to write an id that [`plain`], and a csv reader, take for it.
 pub(crate) fn quoted(id: &str) -> Cow<'_, str> {
-    let plain_cell = plain(id) == id && !id.is_empty() && !id.contains([',', '"', '\r', '\n']);
+    // A byte order mark at the beginning of a file is none of it.
+    let plain_cell =
+        plain(id) == id && !id.is_empty() && !id.starts_with('\u{feff}') && !id.contains([',', '"', '\r', '\n']);
     if plain_cell { Cow::Borrowed(id) } else { Cow::Owned(format!("\"{}\"", id.replace('"', "\"\""))) }
 }
 

@@ -163,10 +163,10 @@ fn damaged_compression_is_an_error_after_the_rows_before_it() {
 fn id_lists_have_an_id_a_line() {
     let given = file("allow.txt", "\u{feff}a b\r\n\n c\n");
     let listed = |line, id: &str| Listed { line, id: Id::from(id) };
-    assert_eq!(read_ids(&given.source, IdKind::Str).unwrap(), [listed(1, "a b"), listed(3, "c")]);
+    assert_eq!(read_ids(&given.source, "item", IdKind::Str).unwrap(), [listed(1, "a b"), listed(3, "c")]);
     let quoted = file("allow.txt", "\"i4\"\n\" i5 \"\n");
-    assert_eq!(read_ids(&quoted.source, IdKind::Str).unwrap(), [listed(1, "i4"), listed(2, " i5 ")]);
-    let error = read_ids(&file("allow.txt", "1\nx\n").source, IdKind::U64).unwrap_err().to_string();
+    assert_eq!(read_ids(&quoted.source, "item", IdKind::Str).unwrap(), [listed(1, "i4"), listed(2, " i5 ")]);
+    let error = read_ids(&file("allow.txt", "1\nx\n").source, "item", IdKind::U64).unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("\"x\""), "{error}");
 }
 

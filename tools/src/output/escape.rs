@@ -14,7 +14,7 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// The same but for the ends of lines: for messages.
-pub(super) fn escaped_lines(text: &str) -> Cow<'_, str> {
+pub(crate) fn escaped_lines(text: &str) -> Cow<'_, str> {
     escaped_but(text, &['\n'])
 }
 

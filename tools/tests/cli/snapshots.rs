@@ -38,3 +38,29 @@ fn a_folder_of_something_else_is_left_alone() {
     run(["load", &untrained.db(), &untrained.file("a.csv", "user,item\nann,cup\n")]).ok();
     run(["snapshot", &untrained.db(), &untrained.path("fleet")]).fails(2, &["train"]);
 }
+
+#[test]
+fn what_only_reads_reads_snapshots_and_the_rest_says_what_does() {
+    let place = trained();
+    let (db, folder) = (place.db(), place.path("snapshots"));
+    run(["snapshot", &db, &folder]).ok();
+    let user = run(["users", &db]).ok().stdout.lines().next().unwrap().to_owned();
+    let item = run(["items", &db]).ok().stdout.lines().next().unwrap().to_owned();
+    let asked: [&[&str]; 8] = [
+        &["query", "--user", &user],
+        &["recommend", "--all", "-o", "-"],
+        &["similar", &item],
+        &["similar-users", &user],
+        &["explain", "--user", &user, "--item", &item],
+        &["history", &user],
+        &["users"],
+        &["items"],
+    ];
+    for args in asked {
+        let of = |path: &str| run([&args[..1], &[path], &args[1..]].concat()).ok().stdout;
+        assert_eq!(of(&folder), of(&db), "{args:?}");
+    }
+    for args in [["stats", &folder], ["train", &folder], ["verify", &folder]] {
+        run(args).fails(2, &["holds snapshots, which query"]);
+    }
+}
