@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context;
 use clap::Args;
 use kithdb::{Attributes, Db, Id, IdKind, MAX_NAMES, Side, Snapshot, Value, ValueKind};
 use serde::Serialize;
@@ -183,6 +184,10 @@ impl What {
         let mut db = if database::is_there(&path) { Some(open()?) } else { None };
         let kind = settled.id_kind(db.as_ref(), side)?;
         let sources: Vec<Source> = files.into_iter().map(Source::from).collect();
+        // One that is not there is told before another is stored.
+        for source in sources.iter().filter(|source| source.opens_twice()) {
+            source.open().with_context(|| format!("cannot open {source}"))?;
+        }
         let start = Instant::now();
         let mut loaded = Loaded { files: Vec::new(), rows: 0, rejected: 0, ids: Named::default(), seconds: 0.0 };
         for source in sources {
@@ -297,15 +302,14 @@ fn odd(read_as: &ReadAs) -> String {
             1 => String::new(),
             cells => format!(" and {} more", output::count(cells - 1)),
         };
-        let remedy = match *most_are {
+        let to_be = format!("load the file into a database without {attribute}");
+        let (others, remedy) = match *most_are {
             "number" => {
-                format!(
-                    "load the file into a database without {attribute} with --numbers {attribute}, which rejects such rows, or mend them before"
-                )
+                ("numbers", format!("{to_be} with --numbers {attribute}, which rejects such rows, or mend them before"))
             }
-            _ => format!("load the file into a database without {attribute} when they are mended"),
+            _ => ("true or false", format!("mend such rows and {to_be}")),
         };
-        format!("\n{attribute} is text because of line {line}: `{cell}`{more}, where most are {most_are}: {remedy}")
+        format!("\n{attribute} is text because of line {line}: `{cell}`{more}, where most are {others}: {remedy}")
     };
     read_as.odd.iter().map(line).collect()
 }

@@ -33,7 +33,7 @@ fn a_column_that_a_few_cells_make_texts_is_told_with_the_first_and_a_remedy() {
     let odd = serde_json::json!({ "attribute": "price", "most_are": "number", "line": 3, "cell": "N.A.?", "cells": 2 });
     assert_eq!(told["files"][0]["odd"], serde_json::json!([odd]));
     let text = run(["load-items", &place.path("other"), &place.path("items.csv")]).ok().stdout;
-    for words in ["price is text because of line 3: `N.A.?` and 1 more", "--numbers price"] {
+    for words in ["price is text because of line 3: `N.A.?` and 1 more, where most are numbers", "--numbers price"] {
         assert!(text.contains(words), "{text}");
     }
     let numbers = Place::new();

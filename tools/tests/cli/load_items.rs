@@ -48,6 +48,8 @@ fn a_load_that_fails_makes_no_database() {
     let orders = place.file("a.csv", "user,item\nann,kettle\n");
     run(["load", &db, &orders, "--items", &place.path("nosuch.csv")]).fails(2, &["nosuch.csv", "--items"]);
     assert!(!std::path::Path::new(&db).exists());
+    run(["load-items", &db, &orders, &place.path("nosuch.csv")]).fails(2, &["cannot open", "nosuch.csv"]);
+    assert!(!std::path::Path::new(&db).exists());
     run(["load-items", &db, &wide, "--only", "c1,c2"]).ok();
 }
 
