@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
-use kithdb::{Db, Id, IdKind, Interaction, Side};
+use kithdb::{Db, Id, IdKind, Interaction, Repeats, Side};
 use serde::Serialize;
 
 use super::database::{self, Database};
@@ -16,8 +16,8 @@ use crate::output::{self, Output, steps_bar};
 ///
 /// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes, unless something was removed or
 /// forgotten, or had attributes before interactions: then some ids come in another order, and codes are others, as good. Which items are retired is
-/// not part of it: `kithdb items --retired` lists them. Nor is what an interaction that comes again means: load with the `--repeats` that
-/// `kithdb load` told of.
+/// not part of it: `kithdb items --retired` lists them. Nor are the kind of ids and what an interaction
+/// that comes again means: a dump tells the options to load with, `--id-type` and `--repeats`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb dump shop.kith -o shop.csv.zst
@@ -56,7 +56,7 @@ struct Dumped {
     interactions: u64,
     users: u64,
     items: u64,
-    /// What `kithdb load` has to be told to read ids as they were.
+    /// What `kithdb load` has to be told, so that ids are read, and repeats mean, what they did.
     load_options: String,
 }
 
@@ -80,7 +80,13 @@ impl Dump {
             edges.push(row);
         }
         edges.retain(|row| !row.is_empty());
-        let load_options = if kinds.item == IdKind::U64 { " --id-type u64" } else { "" }.to_owned();
+        let repeats = match db.repeats() {
+            Repeats::Sum => " --repeats sum",
+            Repeats::Max => " --repeats max",
+            Repeats::First => " --repeats first",
+            _ => "",
+        };
+        let load_options = format!("{}{repeats}", if kinds.item == IdKind::U64 { " --id-type u64" } else { "" });
         let mut outcome = Dumped { interactions: 0, users: edges.len() as u64, items: 0, load_options };
         let mut rows = self.rows.begin("user,item,weight,time", output)?;
         let bar = steps_bar();

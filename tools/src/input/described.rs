@@ -389,13 +389,15 @@ fn understood(
                     kind.name()
                 ),
                 (Some(known), _) => known,
+                (None, _) if is_title => ValueKind::Text,
                 (None, Some((_, kind, _))) => kind,
-                (None, None) if is_title => ValueKind::Text,
                 (None, None) if separator.is_some() => ValueKind::Tags,
                 (None, None) => {
                     let kind = kind_of(cells());
                     let numbered = lines.iter().filter_map(|line| Some((line.number, line.cells.get(at)?.as_ref()?)));
-                    if let Some(odd) = cell::odd(numbered).filter(|_| kind == ValueKind::Text) {
+                    if kind == ValueKind::Text
+                        && let Some(odd) = cell::odd(numbered)
+                    {
                         described.read_as.odd.push(OddColumn::of(&name, &odd));
                     }
                     kind

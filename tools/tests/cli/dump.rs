@@ -42,3 +42,16 @@ fn ids_weights_and_times_come_back_as_they_were() {
         assert_eq!(one, other);
     }
 }
+
+#[test]
+fn a_dump_tells_what_repeats_mean() {
+    let place = Place::new();
+    let file = place.file("plays.csv", "user,item,weight\nann,tune,2\nann,tune,3\n");
+    run(["load", &place.db(), &file, "--repeats", "sum"]).ok();
+    let text = run(["dump", &place.db(), "-o", &place.path("all.csv")]).ok().stdout;
+    assert!(text.contains("NEW FILE --repeats sum`"), "{text}");
+    let again = place.path("again.kith");
+    run(["load", &again, &place.path("all.csv"), "--repeats", "sum"]).ok();
+    let [one, other] = [place.db(), again].map(|db| run(["history", &db, "ann", "--json"]).ok().stdout);
+    assert_eq!(one, other);
+}
