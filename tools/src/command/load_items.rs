@@ -82,7 +82,7 @@ struct What {
     /// Columns that are texts, whatever they look like
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     texts: Vec<String>,
-    /// Columns that are numbers: a row with anything else there is rejected, with its line
+    /// Columns that are numbers: a row with anything else there, but for N/A and the like, is rejected, with its line
     #[arg(long, value_name = "COL,...", value_delimiter = ',')]
     numbers: Vec<String>,
     #[command(flatten)]

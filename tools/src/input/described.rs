@@ -218,11 +218,23 @@ fn objects(text: &str) -> Table {
                 table.names.len() - 1
             });
             cells.resize_with(table.names.len().max(cells.len()), || None);
-            cells[at] = cell_of(value);
+            cells[at] = match value {
+                serde_json::Value::Number(number) if is_cut(&number, line) => {
+                    Some(Cell::Bad("a whole number of more digits than are kept: write it as a text".into()))
+                }
+                value => cell_of(value),
+            };
         }
         table.lines.push(Line { number, cells });
     }
     table
+}
+
+/// Whether a number is a float in place of digits that 64 bits do not hold.
+fn is_cut(number: &serde_json::Number, line: &str) -> bool {
+    const WHOLE: f64 = 9_223_372_036_854_775_808.0;
+    let is_large = number.is_f64() && number.as_f64().is_some_and(|number| number.abs() >= WHOLE);
+    is_large && line.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() >= 19)
 }
 
 fn cell_of(value: serde_json::Value) -> Option<Cell> {

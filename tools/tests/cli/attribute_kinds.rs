@@ -71,5 +71,10 @@ fn numbers_come_back_as_they_were_written_or_not_at_all() {
     for words in ["more.csv:2: n is \"00789\"", "come back as 789", "more.csv:3:", "9007199254740992"] {
         assert!(more.stderr.contains(words), "{words}: {}", more.stderr);
     }
+    let json =
+        other.file("more.jsonl", "{\"item\":\"a\",\"n\":12345678901234567890123}\n{\"item\":\"b\",\"n\":1e30}\n");
+    let more = run(["load-items", &other.path("db"), &json, "--json"]).ok();
+    assert_eq!((&more.json()["rows"], &more.json()["rejected"]), (&1.into(), &1.into()));
+    assert!(more.stderr.contains("more.jsonl:1: n is a whole number of more digits"), "{}", more.stderr);
     run(["set-item", &other.path("db"), "a", "n=007"]).fails(2, &["007", "come back as 7"]);
 }
