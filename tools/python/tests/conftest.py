@@ -1,5 +1,8 @@
 """What tests share: databases whose right answers are known."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 import kithdb
@@ -17,6 +20,12 @@ def taste_pairs():
 
 def held_out():
     return {user: [user // 2 % (ITEMS // 2) * 2 + user % 2] for user in range(USERS)}
+
+
+def examples(page, folder):
+    """The blocks of Python of a page of the documentation, one after another; files they name are in a folder."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (Path(__file__).parents[1] / page).read_text(), re.DOTALL | re.MULTILINE)
+    return re.sub(r'"(history|codes|lists|shop\.kith|lists\.parquet)"', lambda name: repr(str(folder / name[1])), "\n".join(blocks))
 
 
 @pytest.fixture

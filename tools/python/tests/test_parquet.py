@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ITEMS, USERS, taste_pairs
+from conftest import ITEMS, USERS, examples, taste_pairs
 
 import kithdb
 from kithdb import duck
@@ -99,7 +99,8 @@ def test_a_column_of_ids_has_one_type_of_every_kind_of_them(tmp_path, monkeypatc
         db.export_parquet(folder)
         types = {name: pq.read_table(folder / f"{name}.parquet").schema.field(column).type for name, column in (("users", "user"), ("items", "item"), ("retired", "item"))}
         assert set(types.values()) == {arrow}
-        check(db, duck.recommend_all(duckdb.connect(), folder, 4).df(), 4, None)
+        connection = duckdb.connect()
+        check(db, duck.recommend_all(connection, folder, 4).df(), 4, None)
         db.retire_item(make(3))
         db.export_parquet(tmp_path / "later")
         assert pq.read_table(tmp_path / "later" / "retired.parquet").to_pydict() == {"item": [make(3)]}
@@ -196,7 +197,9 @@ def exports(tmp_path_factory):
 def test_duckdb_gives_ids_and_bits_of_the_library(exports, which, k, query_bits):
     duckdb = pytest.importorskip("duckdb")
     db, folder = exports[which]
-    check(db, duck.recommend_all(duckdb.connect(), folder, k, query_bits=query_bits).df(), k, query_bits)
+    # A relation lives no longer than its connection.
+    connection = duckdb.connect()
+    check(db, duck.recommend_all(connection, folder, k, query_bits=query_bits).df(), k, query_bits)
 
 
 def test_an_item_that_is_retired_later_is_left_out(exports, tmp_path):
@@ -205,7 +208,8 @@ def test_an_item_that_is_retired_later_is_left_out(exports, tmp_path):
     later = tmp_path / "later"
     shutil.copytree(folder, later)
     pq.write_table(pa.table({"item": pa.array([3, 4], pa.int64())}), later / "retired.parquet")
-    lists = duck.recommend_all(duckdb.connect(), later, 5).df()
+    connection = duckdb.connect()
+    lists = duck.recommend_all(connection, later, 5).df()
     assert not {3, 4} & set(lists.item)
     ids, _ = db.recommend(users=[0], k=5, deny=[3, 4])
     assert lists[lists.user == 0].item.tolist() == [item for item in ids[0].tolist() if item >= 0]
@@ -223,9 +227,10 @@ def test_lists_are_longer_by_what_a_class_may_have():
 def test_lists_of_all_items_and_more(exports):
     duckdb = pytest.importorskip("duckdb")
     db, folder = exports[0]
-    check(db, duck.recommend_all(duckdb.connect(), folder, 2_000_000, query_bits=1).df(), 90, 1)
+    connection = duckdb.connect()
+    check(db, duck.recommend_all(connection, folder, 2_000_000, query_bits=1).df(), 90, 1)
     with pytest.raises(kithdb.InvalidArgumentError, match="k = 0"):
-        duck.recommend_all(duckdb.connect(), folder, 0)
+        duck.recommend_all(connection, folder, 0)
     score = Score({"query_bits": 1, "layers": [], "rows": {"items": 2_000_000}}, 1, duck.DIALECT)
     with pytest.raises(kithdb.InvalidArgumentError, match="k = 999990, beside up to 70 items.* 999999 entries"):
         query(score, duck.DIALECT, 999_990, 70)
@@ -243,3 +248,16 @@ def test_lists_leave_a_connection_as_it_was(exports):
         assert set(few.df().user) == {0, 1, 2}
         names = {name for (name,) in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
         assert names == {"users", "items", "seen"} and connection.execute("SELECT * FROM users").fetchall() == [(7,)]
+@pytest.mark.parametrize("later", [False, True])
+def test_the_page_on_parquet_does_what_it_says(db, tmp_path, later):
+    pytest.importorskip("duckdb")
+    db.insert_many(taste_pairs())
+    db.train("fast", bits=128).wait()
+    if later:
+        db.insert(0, 1)
+    names = {"db": db}
+    exec(examples("docs/parquet.md", tmp_path), names)
+    assert db.stats()["tail_changes"] == 0
+    check(db, names["frame"], 20, 4)
+
+

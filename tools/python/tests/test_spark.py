@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import taste_pairs
+from conftest import examples, taste_pairs
 from test_parquet import check, exports  # noqa: F401
 
 import kithdb
@@ -84,6 +84,16 @@ def test_factors_of_als_become_codes(spark, tmp_path, names):
         lists = tmp_path / "lists"
         on_spark.recommend_all(spark, tmp_path / "export", 5).write.parquet(str(lists))
         assert pq.read_table(lists).num_rows == np.isfinite(db.recommend(users=db.users(), k=5)[1]).sum()
+
+
+def test_the_page_on_spark_does_what_it_says(spark, tmp_path):
+    pairs = list(taste_pairs())
+    (tmp_path / "history").mkdir()
+    pq.write_table(pa.table({"user": [user for user, _ in pairs], "item": [item for _, item in pairs]}), tmp_path / "history" / "part.parquet")
+    exec(examples("docs/spark.md", tmp_path), {"spark": spark})
+    lists = pq.read_table(tmp_path / "lists").to_pylist()
+    assert {row["user"] for row in lists} == {user for user, _ in pairs}
+    assert not {(row["user"], row["item"]) for row in lists} & set(pairs)
 
 
 def test_ids_that_mllib_cannot_take_are_refused(spark, tmp_path):
