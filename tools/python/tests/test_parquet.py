@@ -159,13 +159,13 @@ def exports(tmp_path_factory):
 
     def trained(db):
         # Some have one item, some nearly all, one all of them: nothing is left for their list.
-        pairs = [(user, item) for user in range(120) for item in range(90) if (user * 7 + item * 13) % 120 <= user]
+        pairs = [(user, item) for user in range(200) for item in range(90) if (user * 7 + item * 13) % 200 <= user]
         db.insert_many(pairs)
         db.retire_item(11)
         db.train("fast", bits=192).wait()
 
     def layered(db):
-        db.insert_many([(f"u{user}", f"i{item}") for user in range(60) for item in range(40) if (user * item + user) % 5 < 2])
+        db.insert_many([(f"u{user}", f"i{item}") for user in range(200) for item in range(40) if (user * item + user) % 5 < 2])
         db.train("fast", model="bigear", bits=384, settings={"teacher.epochs": 3, "student.epochs": 2}).wait()
 
     def imported(widths):
@@ -174,11 +174,11 @@ def exports(tmp_path_factory):
             size = widths[0] // 8
             # Few different codes and scalers, so that many scores are equal.
             items = random.integers(0, 256, (50, layers * size), np.uint8)[random.integers(0, 6, 300)]
-            users = random.integers(0, 256, (70, layers, 4, size), np.uint8)
+            users = random.integers(0, 256, (200, layers, 4, size), np.uint8)
             scale = lambda rows: random.choice(np.array([0.0, 0.25, 1.5, 0.1, 3.3333], np.float32), (rows, layers))  # noqa: E731
             weights = (np.arange(layers) + 1) / np.float32(layers)
-            db.import_codes(items, np.maximum(scale(300), 0.1), weights.tolist(), np.arange(300) * 3, users, np.maximum(scale(70), 0.05), None)
-            db.insert_many({"user": random.integers(0, 70, 900), "item": random.integers(0, 300, 900) * 3})
+            db.import_codes(items, np.maximum(scale(300), 0.1), weights.tolist(), np.arange(300) * 3, users, np.maximum(scale(200), 0.05), None)
+            db.insert_many({"user": random.integers(0, 200, 2600), "item": random.integers(0, 300, 2600) * 3})
             db.compact("minor").wait()
 
         return fill
