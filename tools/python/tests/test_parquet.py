@@ -28,6 +28,20 @@ def test_interactions_come_from_files_and_folders(db, tmp_path):
         db.load_parquet(folder)
 
 
+def write(path, **columns):
+    pq.write_table(pa.table(columns), path)
+
+
+def test_filters_hold_for_every_piece_of_everybodys_lists(named, tmp_path, monkeypatch):
+    monkeypatch.setattr(kithdb.parquet, "USERS", 7)
+    some = ["i00", "i01", "i02", "i03"]
+    for filters in ({"allow": some}, {"deny": some}):
+        (name, items), = filters.items()
+        assert named.recommend_all(tmp_path / "sets.parquet", k=3, **{name: named.item_set(items)}) == USERS
+        assert named.recommend_all(tmp_path / "walked.parquet", k=3, **{name: iter(items)}) == USERS
+        assert pq.read_table(tmp_path / "walked.parquet").equals(pq.read_table(tmp_path / "sets.parquet"))
+
+
 def test_everybodys_lists_go_into_a_file(named, tmp_path, monkeypatch):
     monkeypatch.setattr(kithdb.parquet, "USERS", 7)
     path = tmp_path / "lists.parquet"
@@ -236,18 +250,6 @@ def test_lists_of_all_items_and_more(exports):
         query(score, duck.DIALECT, 999_990, 70)
 
 
-def test_lists_leave_a_connection_as_it_was(exports):
-    """Of two exports at once, in a connection whose own tables have the names of their columns and files."""
-    duckdb = pytest.importorskip("duckdb")
-    with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE users AS SELECT 7 AS user_row; CREATE TABLE items AS SELECT 8 AS item; CREATE TABLE seen AS SELECT 9 AS user_row")
-        lists = [duck.recommend_all(connection, folder, 5, query_bits=1) for _, folder in exports]
-        few = duck.recommend_all(connection, exports[2][1], 5, users=3)
-        for (db, _), own in zip(exports, lists):
-            check(db, own.df(), 5, 1)
-        assert set(few.df().user) == {0, 1, 2}
-        names = {name for (name,) in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
-        assert names == {"users", "items", "seen"} and connection.execute("SELECT * FROM users").fetchall() == [(7,)]
 @pytest.mark.parametrize("later", [False, True])
 def test_the_page_on_parquet_does_what_it_says(db, tmp_path, later):
     pytest.importorskip("duckdb")
@@ -261,3 +263,15 @@ def test_the_page_on_parquet_does_what_it_says(db, tmp_path, later):
     check(db, names["frame"], 20, 4)
 
 
+def test_lists_leave_a_connection_as_it_was(exports):
+    """Of two exports at once, in a connection whose own tables have the names of their columns and files."""
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE users AS SELECT 7 AS user_row; CREATE TABLE items AS SELECT 8 AS item; CREATE TABLE seen AS SELECT 9 AS user_row")
+        lists = [duck.recommend_all(connection, folder, 5, query_bits=1) for _, folder in exports]
+        few = duck.recommend_all(connection, exports[2][1], 5, users=3)
+        for (db, _), own in zip(exports, lists):
+            check(db, own.df(), 5, 1)
+        assert set(few.df().user) == {0, 1, 2}
+        names = {name for (name,) in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+        assert names == {"users", "items", "seen"} and connection.execute("SELECT * FROM users").fetchall() == [(7,)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ._kithdb import ItemSet
 from .columns import ids_of
 from .exceptions import InvalidArgumentError
 
@@ -51,6 +52,10 @@ def recommend_all(db: Database, path: str | os.PathLike[str], k: int, users: Seq
     pa = _pyarrow()
     # What somebody forgotten or unplaced meanwhile misses is their row, not the file.
     options = {"errors": "ignore", **options}
+    # Every piece is filtered by the same items, whatever can be walked through once alone.
+    for name in ("allow", "deny"):
+        if options.get(name) is not None and not isinstance(options[name], ItemSet):
+            options[name] = db.item_set(options[name])
     everybody = db.users() if users is None else ids_of(users)
     kinds = db._id_kinds()
     user_type, item_type = _type(pa, kinds[0], everybody), _type(pa, kinds[1], db.items())
