@@ -32,6 +32,44 @@ def write(path, **columns):
     pq.write_table(pa.table(columns), path)
 
 
+def test_files_of_a_folder_have_the_columns_of_all(db, tmp_path):
+    """What the first file lacks is not left out of the others."""
+    history = tmp_path / "history"
+    history.mkdir()
+    write(history / "a.parquet", user=["ann"], item=["x"])
+    write(history / "b.parquet", user=["bob"], item=["y"], time=[5])
+    assert db.load_parquet(history).new == 2
+    assert db.history("bob") == [("y", 1.0, 5)] and db.history("ann") == [("x", 1.0, None)]
+    write(history / "c.parquet", user=["cid"], item=["z"], weight=[2.0])
+    with pytest.raises(kithdb.InvalidArgumentError, match="a.parquet has no column 'weight', which .*c.parquet has: load them apart"):
+        db.load_parquet(history)
+    for part in "ab":
+        (history / f"{part}.parquet").unlink()
+    write(history / "d.parquet", user=pa.array(["dan"]).dictionary_encode(), item=pa.array(["z"], pa.large_string()), weight=pa.array([3], pa.int8()))
+    assert db.load_parquet(history).new == 2
+    assert db.history("dan") == [("z", 3.0, None)] and db.history("cid") == [("z", 2.0, None)]
+
+
+def test_files_that_do_not_fit_are_refused(db, tmp_path):
+    history = tmp_path / "history"
+    history.mkdir()
+    twice = history / "twice.parquet"
+    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["x"])], names=["user", "user", "item"]), twice)
+    with pytest.raises(kithdb.InvalidArgumentError, match="several columns are called 'user'"):
+        db.load_parquet(twice)
+    text = history / "text.parquet"
+    text.write_text("user,item")
+    with pytest.raises(kithdb.InvalidArgumentError, match="text.parquet cannot be read"):
+        db.load_parquet(text)
+    kinds = history / "kinds"
+    kinds.mkdir()
+    write(kinds / "a.parquet", user=["ann"], item=["x"])
+    write(kinds / "b.parquet", user=[1], item=["x"], more=[1])
+    with pytest.raises(kithdb.InvalidArgumentError, match="'user' is of string in .*a.parquet and of int64 in .*b.parquet"):
+        db.load_parquet(kinds)
+    assert len(db.users()) == 0
+
+
 def test_filters_hold_for_every_piece_of_everybodys_lists(named, tmp_path, monkeypatch):
     monkeypatch.setattr(kithdb.parquet, "USERS", 7)
     some = ["i00", "i01", "i02", "i03"]

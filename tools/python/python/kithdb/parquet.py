@@ -39,12 +39,44 @@ def _pyarrow() -> Any:
 
 
 def load(db: Database, path: str | os.PathLike[str], names: dict[str, str | None]) -> Inserted:
-    """Inserts the rows of a file, or of all files of a folder, a batch at a time."""
+    """Inserts the rows of a file, or of all files of a folder, a batch at a time.
+
+    :raises InvalidArgumentError: for what is no Parquet, for columns of one name, and where a file lacks a column that another has, but for times.
+    """
     pa = _pyarrow()
-    dataset = pa.dataset.dataset(path, format="parquet")
-    known = set(dataset.schema.names)
-    wanted = [name for name in (given or part for part, given in names.items()) if name in known]
-    return db.insert_many(dataset.scanner(columns=wanted or None).to_reader(), **names)
+    try:
+        # A schema that is given is not looked for, in the first file alone.
+        dataset = pa.dataset.dataset(path, schema=pa.schema([]), format="parquet")
+        schemas = {fragment.path: fragment.physical_schema for fragment in dataset.get_fragments()}
+    except pa.ArrowException as error:
+        raise InvalidArgumentError(f"{path} cannot be read: {error}") from error
+    wanted = [(part, given or part) for part, given in names.items()]
+    fields = [(name, _common_type(pa, part, name, schemas)) for part, name in wanted if any(name in schema.names for schema in schemas.values())]
+    # Where one of them is missing `insert_many` says which columns there are.
+    columns = pa.schema(fields) if fields else next(iter(schemas.values()), pa.schema([]))
+    return db.insert_many(dataset.replace_schema(columns).scanner().to_reader(), **names)
+
+
+def _common_type(pa: Any, part: str, name: str, schemas: dict[str, Any]) -> Any:
+    """The type of a column, from the schemas of all files by their paths."""
+    for path, schema in schemas.items():
+        if schema.names.count(name) > 1:
+            raise InvalidArgumentError(f"{path}: several columns are called {name!r}: rename all but one")
+    types = {path: schema.field(name).type for path, schema in schemas.items() if name in schema.names}
+    first = next(iter(types))
+    for path in schemas:
+        if path not in types and part != "time":
+            raise InvalidArgumentError(f"{path} has no column {name!r}, which {first} has: load them apart")
+    common = types[first]
+    for path, kind in types.items():
+        if kind == common:
+            continue
+        plain = [one.value_type if pa.types.is_dictionary(one) else one for one in (common, kind)]
+        try:
+            common = pa.unify_schemas([pa.schema([(name, one)]) for one in plain], promote_options="permissive").field(name).type
+        except pa.ArrowException as error:
+            raise InvalidArgumentError(f"column {name!r} is of {types[first]} in {first} and of {kind} in {path}: cast one of them") from error
+    return common
 
 
 def recommend_all(db: Database, path: str | os.PathLike[str], k: int, users: Sequence[Any] | np.ndarray | None, options: dict[str, Any]) -> int:
