@@ -119,6 +119,43 @@ def test_an_export_has_what_its_page_says(named, tmp_path):
         duck.recommend_all(None, tmp_path)
 
 
+@pytest.mark.parametrize("codes", [False, True])
+def test_an_export_of_items_alone_has_all_files(tmp_path, codes):
+    duckdb = pytest.importorskip("duckdb")
+    with kithdb.open(tmp_path / "db", background=False) as db:
+        if codes:
+            db.import_codes(np.full((9, 16), 7, np.uint8), np.ones((9, 1), np.float32), [1.0])
+        else:
+            db.import_embeddings(np.random.default_rng(3).normal(size=(9, 16)).astype(np.float32), bits=128)
+        manifest = db.export_parquet(tmp_path / "export")
+        assert manifest["rows"] == {"items": 9, "users": 0, "seen": 0, "retired": 0}
+        users = pq.read_table(tmp_path / "export" / "users.parquet")
+        layers = range(len(manifest["layers"]))
+        words = [f"p{plane}w{word}" for plane in range(manifest["query_bits"]) for word in range(2)]
+        assert users.num_rows == 0 and users.schema.names == ["user", "user_row", *words, *(f"scaler{layer}" for layer in layers)]
+        connection = duckdb.connect()
+        assert duck.recommend_all(connection, tmp_path / "export", 5).fetchall() == []
+
+
+def test_an_export_that_fails_leaves_nothing(named, tmp_path, monkeypatch):
+    with kithdb.open(tmp_path / "db", background=False) as db:
+        db.insert("ann", "x")
+        with pytest.raises(kithdb.NotTrainedError):
+            db.export_parquet(tmp_path / "new" / "export")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "there").mkdir()
+
+    def broken(*_):
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kithdb.parquet, "_seen", broken)
+        with pytest.raises(OSError, match="full"):
+            named.export_parquet(tmp_path / "there")
+    assert list((tmp_path / "there").iterdir()) == []
+    assert named.export_parquet(tmp_path / "there")["rows"]["users"] == USERS
+
+
 def ids_of_kinds():
     return [
         ("int", int, pa.int64()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The version of the format of an export.
 VERSION = 1
+#: Files of an export, beside its manifest.
+TABLES = ("items.parquet", "users.parquet", "seen.parquet", "retired.parquet")
 #: Users whose lists are made and written at a time.
 USERS = 1 << 15
 #: Places of lists that are made at a time.
@@ -150,30 +153,42 @@ def export(db: Database, folder: str | os.PathLike[str]) -> dict[str, Any]:
     """Writes the codes of the current generation, with all that scoring them needs; the manifest."""
     pa = _pyarrow()
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if folder.exists() and any(folder.iterdir()):
         raise InvalidArgumentError(f"{folder} is not empty: pass a folder that is absent or empty")
-    with tempfile.TemporaryDirectory(dir=folder) as codes:
-        stats = _exported(db, Path(codes))
-        written = _Codes(Path(codes), db._id_kinds())
-        items = _write(pa, folder / "items.parquet", written.items())
-        users = _write(pa, folder / "users.parquet", written.users())
-        seen = _write(pa, folder / "seen.parquet", _seen(db, written))
-        retired = _write(pa, folder / "retired.parquet", [{"item": pa.array(db.retired_items(), written.item_type)}])
-        manifest = {
-            "format": "kithdb-parquet",
-            "version": VERSION,
-            "generation": stats["generation"]["number"],
-            "content_hash": stats["generation"]["content_hash"],
-            "tail_changes": stats["tail_changes"],
-            "layers": [{"bits": written.width, "words": written.layer_words, "weight": float(weight)} for weight in written.weights],
-            "query_bits": written.planes,
-            "rows": {"items": items, "users": users, "seen": seen, "retired": retired},
-        }
-    # The manifest comes last: a folder without one is not whole.
-    temporary = folder / "manifest.json.tmp"
-    temporary.write_text(json.dumps(manifest, indent=2) + "\n")
-    os.replace(temporary, folder / "manifest.json")
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Files go where they belong when all are there, the manifest last: a folder without one is not whole.
+        with tempfile.TemporaryDirectory(dir=folder) as building:
+            manifest = _export(pa, db, Path(building))
+            for name in (*TABLES, "manifest.json"):
+                os.replace(Path(building, name), folder / name)
+    except BaseException:
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+        raise
+    return manifest
+
+
+def _export(pa: Any, db: Database, folder: Path) -> dict[str, Any]:
+    """Writes the files of an export into a folder, the .npy files they are made from beside them; the manifest."""
+    codes = folder / "codes"
+    stats = _exported(db, codes)
+    written = _Codes(codes, db._id_kinds())
+    batches = (written.items(), written.users(), _seen(db, written), [{"item": pa.array(db.retired_items(), written.item_type)}])
+    rows = [_write(pa, folder / name, of_file) for name, of_file in zip(TABLES, batches)]
+    manifest = {
+        "format": "kithdb-parquet",
+        "version": VERSION,
+        "generation": stats["generation"]["number"],
+        "content_hash": stats["generation"]["content_hash"],
+        "tail_changes": stats["tail_changes"],
+        "layers": [{"bits": written.width, "words": written.layer_words, "weight": float(weight)} for weight in written.weights],
+        "query_bits": written.planes,
+        "rows": {name.removesuffix(".parquet"): count for name, count in zip(TABLES, rows)},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 
@@ -198,7 +213,8 @@ class _Codes:
         self.weights = np.load(folder / "layer_weights.npy")
         self._item_codes = self._map("items_codes")
         layers = len(self.weights)
-        self.width = self._item_codes.shape[1] // layers * 8
+        self._layer_bytes = self._item_codes.shape[1] // layers
+        self.width = self._layer_bytes * 8
         self.layer_words = -(-self.width // 64)
         self.user_ids, self.item_ids = self._ids("queries", kinds[0]), self._ids("items", kinds[1])
         self.user_type, self.item_type = _type(pa, kinds[0], self.user_ids), _type(pa, kinds[1], self.item_ids)
@@ -207,9 +223,9 @@ class _Codes:
             self._user_codes = np.load(planes, mmap_mode="r")
         elif (folder / "queries_codes.npy").exists():
             codes = self._map("queries_codes")
-            self._user_codes = codes.reshape(len(codes), layers, 1, -1)
+            self._user_codes = codes.reshape(len(codes), layers, 1, self._layer_bytes)
         else:
-            self._user_codes = np.zeros((0, layers, 1, self.width // 8), np.uint8)
+            self._user_codes = np.zeros((0, layers, 1, self._layer_bytes), np.uint8)
         self.planes = int(self._user_codes.shape[2])
 
     def _map(self, name: str) -> np.ndarray:
@@ -240,7 +256,7 @@ class _Codes:
         for start in range(0, max(len(self._item_codes), 1), ROWS):
             piece = slice(start, start + ROWS)
             codes = np.asarray(self._item_codes[piece])
-            words = self._words(codes.reshape(len(codes), layers, -1)).reshape(len(codes), -1)
+            words = self._words(codes.reshape(len(codes), layers, self._layer_bytes)).reshape(len(codes), layers * self.layer_words)
             columns = {"item": pa.array(self.item_ids[piece], self.item_type), "rank": pa.array(np.arange(start, start + len(codes), dtype=np.int32))}
             columns |= {f"w{at}": pa.array(np.ascontiguousarray(words[:, at])) for at in range(words.shape[1])}
             columns |= {f"scaler{layer}": pa.array(np.ascontiguousarray(scalers[piece, layer], np.float32)) for layer in range(layers)}
@@ -257,7 +273,7 @@ class _Codes:
             words = self._words(codes)
             columns = {"user": pa.array(self.user_ids[piece], self.user_type), "user_row": pa.array(np.arange(start, start + len(codes), dtype=np.int64))}
             for plane in range(self.planes):
-                of_plane = words[:, :, plane, :].reshape(len(codes), -1)
+                of_plane = words[:, :, plane, :].reshape(len(codes), layers * self.layer_words)
                 columns |= {f"p{plane}w{at}": pa.array(np.ascontiguousarray(of_plane[:, at])) for at in range(of_plane.shape[1])}
             columns |= {f"scaler{layer}": pa.array(np.ascontiguousarray(scalers[piece, layer], np.float32)) for layer in range(layers)}
             yield columns
