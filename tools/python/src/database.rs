@@ -63,8 +63,8 @@ impl Database {
         if let Some(bytes) = cache_bytes {
             options = options.cache_bytes(bytes);
         }
-        let db = py.detach(|| options.open(path)).or_raise()?;
-        Ok(PyClassInitializer::from(Reader::new(Source::Live(db))).add_subclass(Self {}))
+        let db = py.detach(|| options.open(&path)).or_raise()?;
+        Ok(PyClassInitializer::from(Reader::new(Source::Live(db), path)).add_subclass(Self {}))
     }
 
     /// Closes the database; a training that runs is cancelled.
@@ -215,7 +215,7 @@ impl Database {
             (None, None) => None,
             _ => return Err(invalid("users with half a code", "pass user_codes and user_scalers, or neither")),
         };
-        let set = imports::codes(&items, users.as_ref(), layer_weights)?;
+        let set = imports::codes(slf.py(), &items, users.as_ref(), layer_weights)?;
         let outcome = slf.py().detach(|| db.import_codes(set)).or_raise()?;
         Ok(pythonize::pythonize(slf.py(), &outcome)?)
     }

@@ -25,7 +25,7 @@ pub(crate) fn row_ids(object: Option<&Bound<'_, PyAny>>) -> PyResult<RowIds> {
 /// An array of floats of two or three extents, rows, layers where there are three, dimensions; or the path of a .npy file of one, which is read a piece at a time.
 pub(crate) fn vectors(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Vectors> {
     if let Ok(path) = object.extract::<PathBuf>() {
-        return Vectors::open(path).or_raise();
+        return object.py().detach(|| Vectors::open(path)).or_raise();
     }
     let (data, shape) = floats(name, object)?;
     match *shape.as_slice() {
@@ -65,29 +65,53 @@ pub(crate) struct Side<'a, 'py> {
     pub(crate) ids: Option<&'a Bound<'py, PyAny>>,
 }
 
-/// Codes of items, `[items, bytes]`, and of users, `[users, bytes]` or `[users, layers, planes, bytes a layer]`.
-pub(crate) fn codes(items: &Side<'_, '_>, users: Option<&Side<'_, '_>>, weights: Vec<f32>) -> PyResult<CodeSet> {
-    let (packed, extents) = bytes("items", items.codes)?;
+/// One side's codes, scalers and ids, out of Python's hands.
+struct Packed {
+    codes: Vec<u8>,
+    extents: Vec<usize>,
+    scalers: Vec<f32>,
+    ids: RowIds,
+}
+
+impl Packed {
+    fn of(side: &'static str, given: &Side<'_, '_>) -> PyResult<Self> {
+        let (codes, extents) = bytes(side, given.codes)?;
+        let scalers = floats(&format!("{side} scalers"), given.scalers)?.0;
+        Ok(Self { codes, extents, scalers, ids: row_ids(given.ids)? })
+    }
+}
+
+/// Codes of items, `[items, bytes]`, and of users, `[users, bytes]` or `[users, layers, planes, bytes a layer]`; unpacked without the interpreter's lock.
+pub(crate) fn codes(
+    py: Python<'_>,
+    items: &Side<'_, '_>,
+    users: Option<&Side<'_, '_>>,
+    weights: Vec<f32>,
+) -> PyResult<CodeSet> {
+    let items = Packed::of("item", items)?;
+    let users = users.map(|users| Packed::of("user", users)).transpose()?;
+    py.detach(|| unpacked(items, users, weights))
+}
+
+fn unpacked(items: Packed, users: Option<Packed>, weights: Vec<f32>) -> PyResult<CodeSet> {
     let layers = weights.len();
-    let shape = match *extents.as_slice() {
+    let shape = match *items.extents.as_slice() {
         [_, bytes] if layers > 0 && bytes > 0 && bytes.is_multiple_of(layers) => {
             let width = u32::try_from(bytes / layers * 8).unwrap_or(u32::MAX);
             CodeShape::new(vec![width; layers], weights).map_err(kithdb::Error::from).or_raise()?
         }
         _ => {
             let remedy = "pass [items, bytes] of uint8, as many whole bytes a layer as there are layer_weights";
-            return Err(invalid(format!("item codes of shape {extents:?} in {layers} layers"), remedy));
+            return Err(invalid(format!("item codes of shape {:?} in {layers} layers", items.extents), remedy));
         }
     };
     let shape = Arc::new(shape);
     let mut words = Vec::new();
-    shape.unpack(1, &packed, &mut words);
-    let scalers = floats("item scalers", items.scalers)?.0;
-    let item_codes = LayeredCodes::from_parts(Arc::clone(&shape), words, scalers).map_err(kithdb::Error::from);
-    let (mut planes, mut words, mut scalers) = (1, Vec::new(), Vec::new());
+    shape.unpack(1, &items.codes, &mut words);
+    let item_codes = LayeredCodes::from_parts(Arc::clone(&shape), words, items.scalers).map_err(kithdb::Error::from);
+    let (mut planes, mut words, mut scalers, mut user_ids) = (1, Vec::new(), Vec::new(), RowIds::RowNumbers);
     if let Some(users) = users {
-        let (packed, extents) = bytes("users", users.codes)?;
-        planes = match *extents.as_slice() {
+        planes = match *users.extents.as_slice() {
             [_, bytes] if bytes == shape.packed_bytes() => 1,
             [_, l, planes, bytes] if l == layers && bytes * layers == shape.packed_bytes() => planes as u32,
             _ => {
@@ -96,19 +120,14 @@ pub(crate) fn codes(items: &Side<'_, '_>, users: Option<&Side<'_, '_>>, weights:
                     shape.packed_bytes(),
                     shape.packed_bytes() / layers
                 );
-                return Err(invalid(format!("user codes of shape {extents:?}"), remedy));
+                return Err(invalid(format!("user codes of shape {:?}", users.extents), remedy));
             }
         };
-        shape.unpack(planes, &packed, &mut words);
-        scalers = floats("user scalers", users.scalers)?.0;
+        shape.unpack(planes, &users.codes, &mut words);
+        (scalers, user_ids) = (users.scalers, users.ids);
     }
     let users_codes = PlaneCodes::from_parts(shape, planes, words, scalers).map_err(kithdb::Error::from);
-    Ok(CodeSet {
-        items: item_codes.or_raise()?,
-        item_ids: row_ids(items.ids)?,
-        users: users_codes.or_raise()?,
-        user_ids: row_ids(users.and_then(|users| users.ids))?,
-    })
+    Ok(CodeSet { items: item_codes.or_raise()?, item_ids: items.ids, users: users_codes.or_raise()?, user_ids })
 }
 
 /// All floats of an array, in the order of rows, and its extents.
@@ -125,6 +144,6 @@ pub(crate) fn floats(name: &str, object: &Bound<'_, PyAny>) -> PyResult<(Vec<f32
 fn bytes(name: &str, object: &Bound<'_, PyAny>) -> PyResult<(Vec<u8>, Vec<usize>)> {
     let array = object
         .extract::<PyReadonlyArrayDyn<'_, u8>>()
-        .map_err(|_| invalid(format!("codes of {name} are no array of bytes"), "pass a numpy array of uint8"))?;
+        .map_err(|_| invalid(format!("{name} codes are no array of bytes"), "pass a numpy array of uint8"))?;
     Ok((array.as_array().iter().copied().collect(), array.shape().to_vec()))
 }

@@ -12,6 +12,7 @@ mod intake;
 mod job;
 mod lists;
 mod options;
+mod owned;
 mod reader;
 mod replica;
 

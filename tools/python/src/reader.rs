@@ -1,6 +1,7 @@
 //! What can be asked, of a database that is open here and of snapshots of one.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use kithdb::{Db, Error, Hits, Id, IdKind, Query, Side, Snapshot};
@@ -12,6 +13,7 @@ use crate::error::{Kind, OrRaise, invalid, raised};
 use crate::ids;
 use crate::intake::{Names, Rows, pairs};
 use crate::lists;
+use crate::owned::Owned;
 
 /// Where answers come from.
 #[derive(Clone)]
@@ -24,22 +26,24 @@ pub(crate) enum Source {
 /// Everything that reads. `kithdb.Database` and `kithdb.Replica` are such readers.
 #[pyclass(module = "kithdb._kithdb", subclass, frozen)]
 pub(crate) struct Reader {
-    source: RwLock<Source>,
+    source: Owned<RwLock<Source>>,
+    /// Where it was opened.
+    path: PathBuf,
 }
 
 impl Reader {
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source: RwLock::new(source) }
+    pub(crate) fn new(source: Source, path: PathBuf) -> Self {
+        Self { source: Owned::new(RwLock::new(source)), path }
     }
 
-    /// Where answers come from now.
-    fn source(&self) -> Source {
-        self.source.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Where answers come from now; a process that was forked has nowhere.
+    fn source(&self) -> PyResult<Source> {
+        Ok(self.source.get()?.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// The database as it is now.
     pub(crate) fn snapshot(&self) -> PyResult<Snapshot> {
-        match self.source() {
+        match self.source()? {
             Source::Live(db) => Ok(db.snapshot()),
             Source::Replica(replica) => Ok(replica.snapshot()),
             Source::Closed => Err(closed()),
@@ -48,7 +52,7 @@ impl Reader {
 
     /// The database, where it is open here.
     pub(crate) fn db(&self) -> PyResult<Db> {
-        match self.source() {
+        match self.source()? {
             Source::Live(db) => Ok(db),
             Source::Replica(_) | Source::Closed => Err(closed()),
         }
@@ -56,15 +60,17 @@ impl Reader {
 
     /// The place of snapshots it reads.
     pub(crate) fn replica(&self) -> PyResult<Arc<kithdb::Replica>> {
-        match self.source() {
+        match self.source()? {
             Source::Replica(replica) => Ok(replica),
             Source::Live(_) | Source::Closed => Err(closed()),
         }
     }
 
     /// Has nothing to answer from any more; what went wrong when a database was closed is raised.
+    /// Another process has nothing to close.
     pub(crate) fn close(&self) -> PyResult<()> {
-        let mut source = self.source.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(source) = self.source.get() else { return Ok(()) };
+        let mut source = source.write().unwrap_or_else(PoisonError::into_inner);
         let last = std::mem::replace(&mut *source, Source::Closed);
         drop(source);
         match last {
@@ -111,7 +117,13 @@ fn set(snapshot: &Snapshot, object: Option<&Bound<'_, PyAny>>) -> PyResult<Optio
     if let Ok(set) = object.cast::<ItemSet>() {
         return Ok(Some(set.get().set.clone()));
     }
-    snapshot.item_set(ids::many(object)?).or_raise().map(Some)
+    built(snapshot, object).map(Some)
+}
+
+/// The set of many items, looked up without the interpreter's lock.
+fn built(snapshot: &Snapshot, items: &Bound<'_, PyAny>) -> PyResult<kithdb::ItemSet> {
+    let ids = ids::many(items)?;
+    items.py().detach(|| snapshot.item_set(ids)).or_raise()
 }
 
 /// How lists are to be, whoever they are for.
@@ -360,8 +372,20 @@ impl Reader {
 
     /// A set of items to pass as `allow=` or `deny=` to many calls.
     fn item_set(&self, items: &Bound<'_, PyAny>) -> PyResult<ItemSet> {
-        let set = self.snapshot()?.item_set(ids::many(items)?).or_raise()?;
-        Ok(ItemSet { set })
+        Ok(ItemSet { set: built(&self.snapshot()?, items)? })
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let (name, reader) = (slf.get_type().name()?, slf.get());
+        let state = match (reader.source.is_here(), reader.snapshot()) {
+            (false, _) => "of another process".to_owned(),
+            (true, Err(_)) => "closed".to_owned(),
+            (true, Ok(snapshot)) => match snapshot.generation() {
+                Some(generation) => format!("generation {generation}"),
+                None => "not trained".to_owned(),
+            },
+        };
+        Ok(format!("<kithdb.{name} {:?}: {state}>", reader.path.display()))
     }
 
     /// The generation whose codes answer; None before the first training.

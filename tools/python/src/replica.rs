@@ -24,14 +24,14 @@ impl Replica {
         });
         let every = every.transpose()?;
         let opened = py.detach(|| {
-            let replica = kithdb::Replica::open(place)?;
+            let replica = kithdb::Replica::open(&place)?;
             match every {
                 Some(every) => replica.follow(every),
                 None => Ok(replica),
             }
         });
         let source = Source::Replica(Arc::new(opened.or_raise()?));
-        Ok(PyClassInitializer::from(Reader::new(source)).add_subclass(Self {}))
+        Ok(PyClassInitializer::from(Reader::new(source, place)).add_subclass(Self {}))
     }
 
     /// Goes on to the newest snapshot; whether that is another one.

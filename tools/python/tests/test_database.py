@@ -166,7 +166,8 @@ def test_other_threads_run_while_it_works(db):
     counter = threading.Thread(target=count)
     counter.start()
     try:
-        for call in (lambda: db.insert_many(slow_pairs()), lambda: db.train("fast", bits=128)._job.wait_timeout(30)):
+        many = np.arange(3_000_000)
+        for call in (lambda: db.insert_many(slow_pairs()), lambda: db.train("fast", bits=128)._job.wait_timeout(30), lambda: db.item_set(many)):
             before, start = ticks[0], time.monotonic()
             call()
             seconds = time.monotonic() - start
