@@ -1,5 +1,7 @@
 //! Columns of Arrow as the library takes them: ids, weights and times, whatever types they came as.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, Float32Array, Int64Array, LargeBinaryArray, LargeStringArray, UInt64Array};
@@ -22,6 +24,9 @@ pub(crate) enum IdColumn {
 impl IdColumn {
     /// The ids of a column of integers, strings or bytes, of a dictionary of them too.
     pub(crate) fn of(name: &str, array: &dyn Array) -> PyResult<Self> {
+        if array.is_empty() {
+            return Ok(Self::Unsigned(UInt64Array::new_null(0)));
+        }
         let plain = match array.data_type() {
             DataType::Dictionary(_, values) => values,
             plain => plain,
@@ -45,7 +50,8 @@ impl IdColumn {
                 "ids are integers, strings or bytes; pandas makes floats of integers where some are missing: drop the rows \
                  without an id and cast the column to int64",
             )),
-            DataType::Null => Err(invalid(format!("column {name:?} holds nulls only"), "pass ids")),
+            // Nulls are refused by their rows, and where there are no rows nothing is.
+            DataType::Null => Ok(Self::Unsigned(UInt64Array::new_null(array.len()))),
             other => Err(invalid(format!("column {name:?} is of {other}"), "ids are integers, strings or bytes")),
         }
     }
@@ -85,6 +91,9 @@ pub(crate) fn first_null(array: &dyn Array) -> Option<usize> {
 
 /// A column of weights.
 pub(crate) fn weights(name: &str, array: &ArrayRef) -> PyResult<Float32Array> {
+    if array.is_empty() || array.data_type() == &DataType::Null {
+        return Ok(Float32Array::new_null(array.len()));
+    }
     if !array.data_type().is_numeric() {
         return Err(invalid(format!("column {name:?} is of {}", array.data_type()), "weights are numbers above 0"));
     }
@@ -92,19 +101,40 @@ pub(crate) fn weights(name: &str, array: &ArrayRef) -> PyResult<Float32Array> {
     Ok(floats.as_primitive::<Float32Type>().clone())
 }
 
-/// A column of times in milliseconds since 1970: of timestamps, dates, or integers that are such milliseconds.
-pub(crate) fn times(name: &str, array: &ArrayRef) -> PyResult<Int64Array> {
-    let milliseconds = match array.data_type() {
-        DataType::Timestamp(_, zone) => Some(DataType::Timestamp(TimeUnit::Millisecond, zone.clone())),
-        DataType::Date32 | DataType::Date64 => Some(DataType::Timestamp(TimeUnit::Millisecond, None)),
-        kind if kind.is_integer() => None,
+/// A column of times in milliseconds since 1970, that of which a time falls into: of timestamps, dates, or integers that are such milliseconds. Rows are counted
+/// from `before` where one is refused, whose time 64 bits do not hold.
+pub(crate) fn times(name: &str, array: &ArrayRef, before: usize) -> PyResult<Int64Array> {
+    if array.is_empty() || array.data_type() == &DataType::Null {
+        return Ok(Int64Array::new_null(array.len()));
+    }
+    let milliseconds: fn(i64) -> Option<i64> = match array.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => |seconds| seconds.checked_mul(1000),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => |micros| Some(micros.div_euclid(1000)),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => |nanos| Some(nanos.div_euclid(1_000_000)),
+        DataType::Date32 => |days| days.checked_mul(86_400_000),
+        DataType::Timestamp(TimeUnit::Millisecond, _) | DataType::Date64 => Some,
+        kind if kind.is_integer() => Some,
         other => {
             let remedy = "times are timestamps, dates, or whole milliseconds since 1970";
             return Err(invalid(format!("column {name:?} is of {other}"), remedy));
         }
     };
-    let stamps = milliseconds.map_or_else(|| Ok(array.clone()), |kind| cast(array, &kind));
-    let whole = stamps.and_then(|stamps| cast(&stamps, &DataType::Int64));
-    let whole = whole.map_err(|error| invalid(format!("column {name:?}"), error))?;
-    Ok(whole.as_primitive::<Int64Type>().clone())
+    // Dates of 32 bits become numbers of 32 bits first.
+    let narrow = match array.data_type() {
+        DataType::Date32 => cast(array, &DataType::Int32),
+        _ => Ok(Arc::clone(array)),
+    };
+    let numbers = narrow.and_then(|narrow| cast(&narrow, &DataType::Int64));
+    let numbers = numbers.map_err(|error| invalid(format!("column {name:?}"), error))?;
+    let numbers = numbers.as_primitive::<Int64Type>();
+    // A number too large is a null of the cast; the least is what stands for none elsewhere.
+    let times: Int64Array =
+        numbers.iter().map(|number| number.and_then(milliseconds).filter(|&time| time != i64::MIN)).collect();
+    match (0..array.len()).find(|&row| array.is_valid(row) && times.is_null(row)) {
+        None => Ok(times),
+        Some(row) => Err(invalid(
+            format!("row {}: a time in column {name:?} that 64 bits do not hold in milliseconds", before + row),
+            "times are timestamps, dates, or whole milliseconds since 1970; none where there is none",
+        )),
+    }
 }

@@ -6,12 +6,12 @@ use kithdb::{Compaction, Db, Embeddings, Inserted, Repeats, SnapshotOptions};
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_arrow::PyRecordBatchReader;
 
 use crate::error::{OrRaise, invalid};
+use crate::given::{Given, optional};
 use crate::ids;
 use crate::imports::{self, Side};
-use crate::intake::{Names, Rows, insert, insert_columns, insert_tuples};
+use crate::intake::{self, Entries, Names, Rows};
 use crate::job::Job;
 use crate::options::Keywords;
 use crate::reader::{Reader, Source};
@@ -41,26 +41,26 @@ impl Database {
         path: PathBuf,
         create: bool,
         repeats: Option<&str>,
-        recall: Option<f32>,
-        memory_limit: Option<u64>,
+        recall: Option<Given<f32>>,
+        memory_limit: Option<Given<u64>>,
         background: bool,
-        kept_generations: Option<usize>,
-        cache_bytes: Option<u64>,
+        kept_generations: Option<Given<usize>>,
+        cache_bytes: Option<Given<u64>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let mut options = Db::options().create(create).background(background);
         if let Some(repeats) = repeats {
             options = options.repeats(Repeats::parse(repeats).or_raise()?);
         }
-        if let Some(share) = recall {
+        if let Some(share) = optional("recall", recall)? {
             options = options.recall(share);
         }
-        if let Some(bytes) = memory_limit {
+        if let Some(bytes) = optional("memory_limit", memory_limit)? {
             options = options.memory_limit(bytes);
         }
-        if let Some(generations) = kept_generations {
+        if let Some(generations) = optional("kept_generations", kept_generations)? {
             options = options.kept_generations(generations);
         }
-        if let Some(bytes) = cache_bytes {
+        if let Some(bytes) = optional("cache_bytes", cache_bytes)? {
             options = options.cache_bytes(bytes);
         }
         let db = py.detach(|| options.open(&path)).or_raise()?;
@@ -73,17 +73,19 @@ impl Database {
         slf.py().detach(|| reader.close())
     }
 
-    /// Records that a user touched an item; on the disk when it returns.
-    #[pyo3(signature = (user, item, weight=1.0, time=None))]
+    /// Records that a `user` touched an `item`, with a `weight` above 0 and at a `time`, which is milliseconds since 1970, a datetime or a date; on the disk when it
+    /// returns. What the same pair had before is kept or not as the database was opened with `repeats`.
+    #[pyo3(signature = (user, item, weight=Given::of(1.0), time=None),
+           text_signature = "($self, user, item, weight=1.0, time=None)")]
     fn insert(
         slf: &Bound<'_, Self>,
         user: &Bound<'_, PyAny>,
         item: &Bound<'_, PyAny>,
-        weight: f32,
-        time: Option<i64>,
+        weight: Given<f32>,
+        time: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let mut interaction = kithdb::Interaction::new(ids::id(user)?, ids::id(item)?).weight(weight);
-        interaction.time = time;
+        let mut interaction = kithdb::Interaction::new(ids::id(user)?, ids::id(item)?).weight(weight.named("weight")?);
+        interaction.time = time.map(intake::time).transpose()?.flatten();
         let db = db(slf)?;
         slf.py().detach(|| db.insert_interaction(interaction)).or_raise()
     }
@@ -92,14 +94,15 @@ impl Database {
     #[pyo3(signature = (stream, user, item, weight, time))]
     fn _insert_stream(
         slf: &Bound<'_, Self>,
-        stream: PyRecordBatchReader,
+        stream: &Bound<'_, PyAny>,
         user: Option<String>,
         item: Option<String>,
         weight: Option<String>,
         time: Option<String>,
     ) -> PyResult<(u64, u64, u64)> {
-        let rows = Rows::new(stream.into_reader()?, &Names { user, item, weight, time })?;
-        insert(slf.py(), &db(slf)?, rows).map(counts)
+        let db = db(slf)?;
+        let rows = Rows::new(intake::stream(stream)?, &Names { user, item, weight, time })?;
+        intake::insert(slf.py(), &db, rows, intake::row_name).map(counts)
     }
 
     /// Inserts columns of one length; a time of -2^63, which is numpy's for not a time, is none.
@@ -114,12 +117,27 @@ impl Database {
         let ids = (ids::column(users, "user")?, ids::column(items, "item")?);
         let weights = weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
         let times = times.as_ref().map(|times| times.as_slice()).transpose()?;
-        insert_columns(slf.py(), &db(slf)?, ids, weights, times).map(counts)
+        intake::insert_columns(slf.py(), &db(slf)?, ids, weights, times).map(counts)
+    }
+
+    /// Inserts what a sparse matrix holds; ids of rows and columns where they are given.
+    #[pyo3(signature = (rows, columns, weights, users, items))]
+    fn _insert_matrix(
+        slf: &Bound<'_, Self>,
+        rows: PyReadonlyArray1<'_, i64>,
+        columns: PyReadonlyArray1<'_, i64>,
+        weights: PyReadonlyArray1<'_, f32>,
+        users: Option<&Bound<'_, PyAny>>,
+        items: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(u64, u64, u64)> {
+        let entries = Entries { rows: rows.as_slice()?, columns: columns.as_slice()?, weights: weights.as_slice()? };
+        let (users, items) = (users.map(ids::many).transpose()?, items.map(ids::many).transpose()?);
+        intake::insert_matrix(slf.py(), &db(slf)?, &entries, users.as_deref(), items.as_deref()).map(counts)
     }
 
     /// Inserts tuples.
     fn _insert_tuples(slf: &Bound<'_, Self>, tuples: &Bound<'_, PyAny>) -> PyResult<(u64, u64, u64)> {
-        insert_tuples(slf.py(), &db(slf)?, tuples).map(counts)
+        intake::insert_tuples(slf.py(), &db(slf)?, tuples).map(counts)
     }
 
     /// Takes an interaction back; whether there was one.

@@ -1,10 +1,12 @@
 //! Ids as Python has them, one at a time and as arrays.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow_array::Array;
+use arrow_array::{Array, ArrayRef};
 use kithdb::Id;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use pyo3::exceptions::{PyException, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString};
 use pyo3_arrow::input::AnyArray;
@@ -104,10 +106,19 @@ fn all(object: &Bound<'_, PyAny>, refused: impl Fn(NoId, usize) -> PyErr) -> PyR
         return Ok(ids);
     }
     if object.hasattr("__arrow_c_stream__")? || object.hasattr("__arrow_c_array__")? {
-        return of_arrow(object, refused);
+        match arrays(object) {
+            Ok(arrays) => return of_arrow(&arrays, refused),
+            // What Arrow has no type for, or none that is known here, may be walked through all the same, if that can be done twice.
+            Err(error) if error.is_instance_of::<PyException>(object.py()) && object.len().is_ok() => {}
+            Err(error) => return Err(error),
+        }
     }
     let mut ids = Vec::with_capacity(object.len().unwrap_or(0));
-    for (place, object) in object.try_iter()?.enumerate() {
+    let objects = object.try_iter().map_err(|error| match error.is_instance_of::<PyTypeError>(object.py()) {
+        true => invalid(format!("{} for many ids", shown(object)), "pass a sequence of ids"),
+        false => error,
+    })?;
+    for (place, object) in objects.enumerate() {
         ids.push(read(&object?).map_err(|no| refused(no, place))?);
     }
     Ok(ids)
@@ -125,23 +136,25 @@ fn of_numpy(object: &Bound<'_, PyAny>) -> Option<Vec<Id>> {
         .or_else(|| read::<u32>(object, Id::from))
 }
 
-fn of_arrow(object: &Bound<'_, PyAny>, refused: impl Fn(NoId, usize) -> PyErr) -> PyResult<Vec<Id>> {
-    let mut ids = Vec::new();
-    let mut append = |array: &dyn Array| -> PyResult<()> {
+/// What an object has as arrays of Arrow.
+fn arrays(object: &Bound<'_, PyAny>) -> PyResult<Vec<ArrayRef>> {
+    match object.extract::<AnyArray>()? {
+        AnyArray::Array(array) => Ok(vec![Arc::clone(array.array())]),
+        AnyArray::Stream(stream) => {
+            let arrays = stream.into_reader()?.collect::<Result<_, _>>();
+            arrays.map_err(|error| invalid("ids", error))
+        }
+    }
+}
+
+fn of_arrow(arrays: &[ArrayRef], refused: impl Fn(NoId, usize) -> PyErr) -> PyResult<Vec<Id>> {
+    let mut ids = Vec::with_capacity(arrays.iter().map(|array| array.len()).sum());
+    for array in arrays {
         let column = IdColumn::of("ids", array)?;
         if let Some(row) = column.first_null() {
             return Err(refused(NoId { what: None, remedy: "leave it out" }, ids.len() + row));
         }
         ids.extend((0..array.len()).map(|row| column.id(row)));
-        Ok(())
-    };
-    match object.extract::<AnyArray>()? {
-        AnyArray::Array(array) => append(array.array())?,
-        AnyArray::Stream(stream) => {
-            for array in stream.into_reader()? {
-                append(&array.map_err(|error| invalid("ids", error))?)?;
-            }
-        }
     }
     Ok(ids)
 }

@@ -2,9 +2,11 @@
 
 use arrow_array::{Array, Float32Array, Int64Array, RecordBatch, RecordBatchReader};
 use arrow_schema::Schema;
-use kithdb::{Db, Id, Inserted, Interaction};
+use kithdb::{Db, Id, IdKind, Inserted, Interaction, Side};
+use pyo3::exceptions::{PyException, PyImportError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyTuple};
+use pyo3::types::{PyInt, PyList, PyTuple};
+use pyo3_arrow::PyRecordBatchReader;
 
 use crate::column::{IdColumn, first_null, times, weights};
 use crate::error::{Kind, OrRaise, invalid};
@@ -95,7 +97,7 @@ impl Columns {
         if let (Some(weights), Some((_, name))) = (&weights, &places.weight) {
             refuse_null(first_null(weights), name)?;
         }
-        let times = places.time.as_ref().map(|(at, name)| times(name, batch.column(*at))).transpose()?;
+        let times = places.time.as_ref().map(|(at, name)| times(name, batch.column(*at), before)).transpose()?;
         Ok(Self { users, items, weights, times, rows: batch.num_rows() })
     }
 
@@ -107,6 +109,24 @@ impl Columns {
             time: self.times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row)),
         }
     }
+}
+
+/// The stream of Arrow that an object has. What keeps it from having one is refused as what it passed, but for a module that is missing and Ctrl-C.
+pub(crate) fn stream(object: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + Send>> {
+    let py = object.py();
+    let opened = object.extract::<PyRecordBatchReader>().and_then(PyRecordBatchReader::into_reader);
+    opened.map_err(|error| {
+        if !error.is_instance_of::<PyException>(py) || error.is_instance_of::<PyImportError>(py) {
+            return error;
+        }
+        let kind = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+        let refused = invalid(
+            format!("rows of type {kind} do not come as a stream of Arrow: {}", error.value(py)),
+            "pass a frame or table whose columns are of one type each, of what Arrow has",
+        );
+        refused.set_cause(py, Some(error));
+        refused
+    })
 }
 
 /// The rows of a stream as interactions; an error ends it.
@@ -157,24 +177,70 @@ impl Iterator for Rows {
     }
 }
 
-/// An interaction that can be stored, of a row that counts from 0.
-fn checked(row: u64, interaction: Interaction) -> PyResult<Interaction> {
-    match interaction.check() {
-        Ok(()) => Ok(interaction),
-        Err(error) => Err(Kind::InvalidArgument.with(format!("row {row}: {error}"))),
+/// Interactions as they are looked at before they are handed on: what cannot be stored is refused by its place.
+struct Checked<P> {
+    user: Option<IdKind>,
+    item: Option<IdKind>,
+    /// How the place of a row, from 0, is called.
+    place: P,
+}
+
+impl<P: Fn(u64) -> String> Checked<P> {
+    fn new(db: &Db, place: P) -> Self {
+        let snapshot = db.snapshot();
+        Self { user: snapshot.id_kind(Side::User), item: snapshot.id_kind(Side::Item), place }
+    }
+
+    /// An interaction that can be stored; ids are of the kind that the first of their side has.
+    fn check(&mut self, row: u64, interaction: Interaction) -> PyResult<Interaction> {
+        let sound = interaction
+            .check()
+            .and_then(|()| of_kind("user", &mut self.user, &interaction.user))
+            .and_then(|()| of_kind("item", &mut self.item, &interaction.item));
+        match sound {
+            Ok(()) => Ok(interaction),
+            Err(error) => Err(Kind::InvalidArgument.with(format!("{}: {error}", (self.place)(row)))),
+        }
     }
 }
 
-/// Inserts rows, without the interpreter's lock, up to the first that cannot be taken: what came before it is stored then.
+/// Refuses an id of another kind than the first of its side.
+fn of_kind(side: &'static str, first: &mut Option<IdKind>, id: &Id) -> kithdb::Result<()> {
+    match *first.get_or_insert(id.kind()) {
+        stored if stored == id.kind() => Ok(()),
+        stored => Err(kithdb::Error::WrongIdKind { side, given: kind_name(id.kind()), stored: kind_name(stored) }),
+    }
+}
+
+fn kind_name(kind: IdKind) -> &'static str {
+    match kind {
+        IdKind::U64 => "u64",
+        IdKind::Str => "string",
+        IdKind::Bytes => "bytes",
+    }
+}
+
+/// How rows are called in errors.
+pub(crate) fn row_name(row: u64) -> String {
+    format!("row {row}")
+}
+
+/// Inserts rows, without the interpreter's lock, up to the first that cannot be taken or to Ctrl-C: what came before it is stored then.
 pub(crate) fn insert(
     py: Python<'_>,
     db: &Db,
     rows: impl Iterator<Item = PyResult<Interaction>> + Send,
+    place: impl Fn(u64) -> String + Send,
 ) -> PyResult<Inserted> {
     let (inserted, fault) = py.detach(|| {
-        let mut fault = None;
+        let (mut fault, mut checked) = (None, Checked::new(db, place));
         let taken = (0..).zip(rows).map_while(|(row, interaction)| {
-            interaction.and_then(|interaction| checked(row, interaction)).map_err(|error| fault = Some(error)).ok()
+            let heard = match row % PIECE as u64 {
+                0 => Python::attach(|py| py.check_signals()),
+                _ => Ok(()),
+            };
+            let interaction = heard.and(interaction).and_then(|interaction| checked.check(row, interaction));
+            interaction.map_err(|error| fault = Some(error)).ok()
         });
         let inserted = db.insert_counted(taken);
         (inserted, fault)
@@ -209,17 +275,59 @@ pub(crate) fn insert_columns(
         let time = times.map(|times| times[row]).filter(|&time| time != i64::MIN);
         Ok(Interaction { user, item, weight, time })
     });
-    insert(py, db, interactions)
+    insert(py, db, interactions, row_name)
+}
+
+/// What a sparse matrix holds: rows, columns and weights of one length.
+pub(crate) struct Entries<'a> {
+    pub(crate) rows: &'a [i64],
+    pub(crate) columns: &'a [i64],
+    pub(crate) weights: &'a [f32],
+}
+
+/// Inserts the entries of a matrix, users by items; ids are the numbers of rows and columns where none are given, one each.
+pub(crate) fn insert_matrix(
+    py: Python<'_>,
+    db: &Db,
+    entries: &Entries<'_>,
+    users: Option<&[Id]>,
+    items: Option<&[Id]>,
+) -> PyResult<Inserted> {
+    let id = |ids: Option<&[Id]>, number: i64| match ids {
+        None => Ok(Id::from(number)),
+        Some(ids) => usize::try_from(number).ok().and_then(|number| ids.get(number)).cloned().ok_or_else(|| {
+            invalid(format!("{} ids for row or column {number} of a matrix", ids.len()), "pass one id each")
+        }),
+    };
+    // All ids at once, of rows without entries, too: nothing is stored then.
+    let snapshot = db.snapshot();
+    for (name, side, ids) in [("user", Side::User, users), ("item", Side::Item, items)] {
+        let mut kind = snapshot.id_kind(side);
+        for (place, id) in ids.into_iter().flatten().enumerate() {
+            let named = |error| Kind::InvalidArgument.with(format!("{name}s[{place}]: {error}"));
+            of_kind(name, &mut kind, id).map_err(named)?;
+        }
+    }
+    let Entries { rows, columns, weights } = *entries;
+    let interactions = rows.iter().zip(columns).zip(weights).map(|((&row, &column), &weight)| {
+        Ok(Interaction { user: id(users, row)?, item: id(items, column)?, weight, time: None })
+    });
+    let place = |entry: u64| match usize::try_from(entry).ok().and_then(|at| Some((rows.get(at)?, columns.get(at)?))) {
+        Some((row, column)) => format!("row {row}, column {column}"),
+        None => row_name(entry),
+    };
+    insert(py, db, interactions, place)
 }
 
 /// Inserts an iterable of (user, item), (user, item, weight) or (user, item, weight, time), in pieces.
 pub(crate) fn insert_tuples(py: Python<'_>, db: &Db, tuples: &Bound<'_, PyAny>) -> PyResult<Inserted> {
     let mut tuples = tuples.try_iter()?;
     let (mut inserted, mut row) = (Inserted::default(), 0);
+    let mut checked = Checked::new(db, row_name);
     loop {
         let mut piece = Vec::new();
         for tuple in tuples.by_ref().take(PIECE) {
-            piece.push(checked(row, interaction(&tuple?, row)?)?);
+            piece.push(checked.check(row, interaction(&tuple?, row)?)?);
             row += 1;
         }
         if piece.is_empty() {
@@ -232,8 +340,12 @@ pub(crate) fn insert_tuples(py: Python<'_>, db: &Db, tuples: &Bound<'_, PyAny>) 
 
 fn interaction(object: &Bound<'_, PyAny>, row: u64) -> PyResult<Interaction> {
     let refused = |what: String, remedy: &str| invalid(format!("row {row}: {what}"), remedy);
-    let tuple = object.cast::<PyTuple>().ok().filter(|tuple| (2..=4).contains(&tuple.len())).ok_or_else(|| {
-        let remedy = "pass tuples of (user, item), (user, item, weight) or (user, item, weight, milliseconds)";
+    let parts = match object.cast::<PyList>() {
+        Ok(list) => Some(list.to_tuple()),
+        Err(_) => object.cast::<PyTuple>().ok().cloned(),
+    };
+    let tuple = parts.filter(|tuple| (2..=4).contains(&tuple.len())).ok_or_else(|| {
+        let remedy = "pass tuples of (user, item), (user, item, weight) or (user, item, weight, time)";
         refused(ids::shown(object), remedy)
     })?;
     let id = |at: usize, part: &str| ids::read(&tuple.get_item(at)?).map_err(|no| no.in_row(row, part));
@@ -244,13 +356,27 @@ fn interaction(object: &Bound<'_, PyAny>, row: u64) -> PyResult<Interaction> {
         interaction.weight = weight.extract().map_err(refused)?;
     }
     if tuple.len() > 3 {
-        let time = tuple.get_item(3)?;
-        let remedy = "times are whole milliseconds since 1970, or None";
-        let refused = || refused(format!("a time of {}", ids::shown(&time)), remedy);
-        interaction.time = match time.is_instance_of::<PyBool>() {
-            true => return Err(refused()),
-            false => time.extract().map_err(|_| refused())?,
-        };
+        let named = |error: PyErr| Kind::InvalidArgument.with(format!("row {row}: {}", error.value(object.py())));
+        interaction.time = time(&tuple.get_item(3)?).map_err(named)?;
     }
     Ok(interaction)
+}
+
+/// A time in milliseconds since 1970, of whatever stands for one.
+///
+/// # Errors
+/// `InvalidArgumentError` for what is no time.
+pub(crate) fn time(object: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
+    if object.is_none() {
+        return Ok(None);
+    }
+    if object.is_exact_instance_of::<PyInt>() {
+        // The least is what stands for none below.
+        if let Some(milliseconds) = object.extract::<i64>().ok().filter(|&time| time != i64::MIN) {
+            return Ok(Some(milliseconds));
+        }
+    }
+    let columns = object.py().import("kithdb.columns")?;
+    let milliseconds: i64 = columns.getattr("milliseconds")?.call1((object,))?.extract()?;
+    Ok(Some(milliseconds).filter(|&time| time != i64::MIN))
 }

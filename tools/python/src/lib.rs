@@ -6,6 +6,7 @@
 mod column;
 mod database;
 mod error;
+mod given;
 mod ids;
 mod imports;
 mod intake;

@@ -149,6 +149,25 @@ def test_ctrl_c_cancels_a_training(db):
     assert db.generation == 1
 
 
+def test_ctrl_c_is_heard_amid_one_batch(db):
+    """What came before is stored, and comes again as what is there."""
+    rows = {"user": np.arange(3_000_000) // 3, "item": np.arange(3_000_000) % 5}
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(time.monotonic()) or signal.default_int_handler(*_))
+    try:
+        sent = []
+        threading.Timer(1.0, lambda: sent.append(time.monotonic()) or _thread.interrupt_main()).start()
+        with pytest.raises(KeyboardInterrupt):
+            db.insert_many(rows)
+        assert heard[0] - sent[0] < 2
+    finally:
+        signal.signal(signal.SIGINT, before)
+    stored = db.stats()["interactions"]
+    assert 0 < stored < 3_000_000
+    some = {name: column[: stored + 1] for name, column in rows.items()}
+    assert db.insert_many(some) == (1, 0, stored)
+
+
 def slow_pairs():
     random = np.random.default_rng(1)
     return {"user": random.integers(0, 3000, 200_000), "item": random.integers(0, 2000, 200_000)}

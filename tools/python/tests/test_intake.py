@@ -26,7 +26,7 @@ PLAIN = [("ann", "x", 1.0, None), ("ann", "y", 1.0, None), ("bob", "x", 1.0, Non
 
 def duck(frame):
     duckdb = pytest.importorskip("duckdb")
-    return duckdb.connect().from_arrow(pa.table(frame))
+    return duckdb.from_arrow(pa.table(frame))
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,15 @@ def test_weights_and_times_come_along(db, time):
         ([("a", "x"), (None, "y")], "^row 1: no user: leave out"),
         ([("a", "x"), ("b", None)], "^row 1: no item: leave out"),
         ([("a", "x"), ("b",)], r"^row 1: \('b',\): pass tuples"),
-        ([("a", "x"), ["b", "y"]], r"^row 1: \['b', 'y'\]: pass tuples"),
+        ([("a", "x"), "by"], "^row 1: 'by': pass tuples"),
+        ([("a", "x"), (1, "y")], "^row 1: a u64 id was given for users, whose ids here are of kind string"),
         ([("a", "x"), ("b", 1.5)], "^row 1: id 1.5 of type float for the item: ids are integers, strings or bytes"),
         ([("a", "x"), ("b", True)], "^row 1: id True of type bool for the item"),
         ([("a", "x"), ("b", "y", None)], "^row 1: a weight of None: weights are numbers"),
-        ([("a", "x"), ("b", "y", 1, "noon")], "^row 1: a time of 'noon': times are whole milliseconds"),
-        ([("a", "x"), ("b", "y", 1, True)], "^row 1: a time of True: times are whole milliseconds"),
+        ([("a", "x"), ("b", "y", 1, "noon")], "^row 1: a time of 'noon': times are timestamps, dates, or whole milliseconds"),
+        ([("a", "x"), ("b", "y", 1, True)], "^row 1: a time of True: times are timestamps"),
+        ([("a", "x"), ("b", "y", 1, 2**63)], "^row 1: a time of 9223372036854775808: times"),
+        ([("a", "x"), ("b", "y", 1, -(2**63))], "^row 1: a time of -9223372036854775808: times"),
         ([("a", "x"), ("", "y")], "^row 1: user id of 0 bytes"),
         ([("a", "x"), ("\ud800", "y")], r"^row 1: id '\\ud800' for the user: ids are text"),
         ([("a", "x"), ("b", "y", float("nan"))], "^row 1: weight NaN"),
@@ -159,14 +162,31 @@ def test_weights_and_times_come_along(db, time):
         ({"user": ["a", "b"], "item": ["x", "y"], "time": [MILLISECONDS, "noon"]}, "^row (0|1): a time of '.*': times are timestamps, dates, or whole milliseconds"),
         ({"user": ["a", "b"], "item": ["x", "y"], "time": [MILLISECONDS, 1.5]}, "^row 0: a time of .*: times are timestamps"),
         ({"user": ["a", "b"], "item": ["x", "y"], "time": np.array([0, 2**63], np.uint64)}, "^row 1: a time of 9223372036854775808"),
+        ({"user": ["a", "b"], "item": ["x", "y"], "time": np.array([0, 2**62], "datetime64[s]")}, "^row 1: a time of .*64 bits"),
+        ({"user": ["a", "b"], "item": ["x", "y"], "time": [None, np.datetime64(2**62, "D")]}, "^row 1: a time of .*64 bits"),
+        ({"user": ["a", "b"], "item": ["x", "y"], "time": [[1], [1, 2]]}, "^column 'time'"),
+        ({"user": ["a", "b"], "item": ["x", 1]}, "^row 1: a u64 id was given for items, whose ids here are of kind string"),
+        (pa.table({"user": ["a", "b"], "item": ["x", "y"], "time": pa.array([None, 2**63], pa.uint64())}), '^row 1: a time in column "time" that 64 bits'),
+        (pa.table({"user": ["a", "b"], "item": ["x", "y"], "time": pa.array([None, 2**62], pa.timestamp("s"))}), '^row 1: a time in column "time" that 64 bits'),
+        (pa.table({"user": ["a", "b"], "item": ["x", "y"], "time": [0, -(2**63)]}), '^row 1: a time in column "time" that 64 bits'),
         (pd.DataFrame({"user": [1, None], "item": [1, 2]}), "Float64: .*int64"),
         (pa.table({"user": ["a"], "item": ["x"], "weight": ["many"]}), "weight.*numbers"),
         (pa.table({"user": ["a"], "item": ["x"], "time": ["noon"]}), "time.*milliseconds"),
         (pa.table({"user": [[1]], "item": ["x"]}), "user.*integers, strings or bytes"),
         (pa.table({"customer": ["a"], "item": ["x"]}), "no column.*user=.*customer"),
-        (pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["x"])], names=["user", "user", "item"]), "two columns.*user"),
+        (pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["x"])], names=["user", "user", "item"]), "several columns.*user"),
+        (pa.table([pa.array(["a"]), pa.array(["b"]), pa.array(["x"])], names=["user", "user", "item"]).to_reader(), "two columns.*user"),
         (pd.DataFrame([["a", "b", "x"]], columns=["user", "user", "item"]), "several columns.*user"),
         ({"user": ["a", "b"], "item": ["x"]}, "2 users and 1"),
+        (pl.DataFrame({"user": [None], "item": [None]}), "^row 0: no value in column \"user\""),
+        (pl.DataFrame({"user": ["a"], "item": ["x"], "weight": [None]}), "^row 0: no value in column \"weight\""),
+        (pa.table({"user": pa.nulls(1), "item": ["x"]}), "^row 0: no value in column \"user\""),
+        (pd.DataFrame({"user": ["a", 1], "item": ["x", "y"]}), "type DataFrame do not come as a stream of Arrow"),
+        (pd.Series(["a"]), "type Series, which has one column"),
+        (pl.Series(["a"]), "type Series do not come as a stream of Arrow"),
+        (pl.LazyFrame({"user": ["a"], "item": ["x"]}), "LazyFrame .*collect"),
+        (sp.csr_matrix(np.array([[1 + 2j]])), "a matrix of complex128"),
+        (sp.csr_matrix(np.array([[1.0, 0, 0], [0, 0, -2]])), "^row 1, column 2: weight -2 of"),
         ({"user": ["a"]}, "no column.*item"),
         ("ann", "type str"),
         (7, "type int"),
@@ -176,6 +196,79 @@ def test_what_cannot_be_taken_is_refused_by_place(db, rows, says):
     with pytest.raises(InvalidArgumentError, match=says):
         db.insert_many(rows)
     assert len(db.users()) <= 1
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "more": ["c", 1]}),
+        pd.DataFrame({"user": ["a", "b"], "item": ["x", "y"]}, index=["c", 1]),
+        pd.DataFrame([["a", "x", 1, 2], ["b", "y", 1, 2]], columns=["user", "item", "more", "more"]),
+        pd.DataFrame({"item": ["x", "y"], "more": [{1: 2}, 3]}, index=pd.Index(["a", "b"], name="user")),
+        pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "more": [None, None]}),
+        pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "time": [None, None]}),
+        pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"]}).with_columns(more=pl.lit(1, pl.Int128)),
+        pa.table({"user": ["a", "b"], "item": ["x", "y"], "time": pa.nulls(2)}),
+        pa.table({"user": ["a", "b"], "item": ["x", "y"], "more": pa.array([1, 1]).run_end_encode() if hasattr(pa.Array, "run_end_encode") else [1, 1]}),
+        [["a", "x"], ["b", "y"]],
+    ],
+)
+def test_columns_that_do_not_count_are_in_nobodys_way(db, frame):
+    assert db.insert_many(frame).new == 2
+    assert everything(db) == [("a", "x", 1.0, None), ("b", "y", 1.0, None)]
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        pd.DataFrame({"user": [], "item": []}),
+        pl.DataFrame({"user": [], "item": []}),
+        pl.DataFrame({"user": [], "item": [], "weight": [], "time": []}),
+        pa.table({"user": pa.nulls(0), "item": pa.nulls(0)}),
+        {"user": np.array([]), "item": pl.Series([])},
+        sp.csr_matrix((3, 4)),
+        [],
+    ],
+)
+def test_nothing_is_nothing_to_insert(db, nothing):
+    assert db.insert_many(nothing) == (0, 0, 0)
+
+
+def test_a_name_where_rows_have_none_is_refused(db):
+    for rows in ([("a", "x")], sp.csr_matrix(np.array([[1.0]]))):
+        for names in ({"user": "who"}, {"weight": "stars"}):
+            with pytest.raises(InvalidArgumentError, match="names a column"):
+                db.insert_many(rows, **names)
+    with pytest.raises(InvalidArgumentError, match="no column 'stars': pass its name as weight="):
+        db.insert_many(pl.DataFrame({"user": ["a"], "item": ["x"]}), weight="stars")
+    assert len(db.users()) == 0
+
+
+def test_frames_without_a_stream_are_told_from_when_they_have_one(db):
+    class Old:
+        columns = ["user", "item"]
+
+        def __iter__(self):
+            return iter(self.columns)
+
+    with pytest.raises(InvalidArgumentError, match="pandas 2.2 and polars 1.3"):
+        db.insert_many(Old())
+
+
+def test_a_moment_falls_into_the_millisecond_before_it(db):
+    """Whichever way it comes: none is rounded to 1970 from below."""
+    for user, unit in enumerate(("ns", "us", "ms", "s")):
+        times = np.array([-1, 1_999_999_999], f"datetime64[{unit}]")
+        expected = times.astype("datetime64[ms]").astype(np.int64).tolist()
+        for rows in ({"user": [user] * 2, "item": [1, 2], "time": times}, pa.table({"user": [user] * 2, "item": [1, 2], "time": times}),
+                     [(user, item, 1.0, time) for item, time in enumerate(times, 1)]):
+            db.insert_many(rows)
+            assert [time for _, _, time in sorted(db.history(user))] == expected
+            db.forget_user(user)
+    db.insert(9, 1, time=TIME)
+    assert db.history(9) == [(1, 1.0, MILLISECONDS)]
+    with pytest.raises(InvalidArgumentError, match="a time of 'noon'"):
+        db.insert(9, 1, time="noon")
 
 
 @pytest.mark.parametrize("form", [lambda rows: iter(rows), lambda rows: pa.table(dict(zip(["user", "item"], zip(*rows)))), lambda rows: dict(zip(["user", "item"], zip(*rows)))])
@@ -202,7 +295,7 @@ def test_times_of_a_mapping_are_whatever_stands_for_a_time(db):
 def test_ids_of_a_list_stay_what_they_are(db):
     """numpy would make text of numbers that stand beside text, and cut bytes at their end."""
     matrix = sp.csr_matrix(np.array([[1, 0], [0, 3]], np.float32))
-    with pytest.raises(InvalidArgumentError, match="u64 id was given"):
+    with pytest.raises(InvalidArgumentError, match=r"^users\[1\]: a u64 id was given"):
         db.insert_many(matrix, users=["ann", 7], items=["x", "y"])
     db.insert_many(matrix, users=["1", "2"], items=[b"x\x00", b"y"])
     assert db.users().tolist() == ["1", "2"] and db.items().tolist() == [b"x\x00", b"y"]
@@ -241,8 +334,14 @@ def test_many_ids_come_in_any_container(db, ids):
     db.insert_many([("a", "x"), ("b", "y")])
     found, _ = db.recommend(users=ids, k=1, or_popular=True)
     assert found.tolist() == [["y"], ["x"]]
-    with pytest.raises(InvalidArgumentError, match="place 1"):
-        db.recommend(users=["a", None], or_popular=True)
+    for holes in (["a", None], pl.Series(["a", None]), pd.Series(["a", None], dtype=object)):
+        with pytest.raises(InvalidArgumentError, match="place 1"):
+            db.recommend(users=holes, or_popular=True)
+    with pytest.raises(InvalidArgumentError, match="place 0"):
+        db.recommend(users=pl.Series([None]), or_popular=True)
+    assert db.recommend(users=pl.Series([]), k=2, or_popular=True)[0].shape == (0, 2)
+    with pytest.raises(InvalidArgumentError, match="u64 id"):
+        db.recommend(users=pd.Series(["a", 1]), or_popular=True)
 
 
 def test_a_test_set_is_a_frame_a_mapping_or_a_matrix(tastes):

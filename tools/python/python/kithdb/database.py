@@ -11,6 +11,7 @@ import numpy as np
 from . import _kithdb, parquet
 from .columns import ids_of, times_of, weights_of
 from .exceptions import InvalidArgumentError
+from .frame import narrowed
 from .job import Job
 
 
@@ -28,14 +29,6 @@ class Inserted(NamedTuple):
     def interactions(self) -> int:
         """All of them."""
         return self.new + self.updated + self.repeated
-
-
-def _refuse_repeated_columns(rows: Any) -> None:
-    """pandas would refuse them with a message of its own, or hand on one of the two."""
-    columns: Any = getattr(rows, "columns", None)
-    if getattr(columns, "is_unique", True) is False:
-        twice = sorted({str(name) for name in columns[columns.duplicated()]})
-        raise InvalidArgumentError(f"several columns are called {', '.join(twice)}: rename them, or pass the columns that count")
 
 
 class _Reading(_kithdb.Reader):
@@ -70,8 +63,8 @@ class _Reading(_kithdb.Reader):
                 f"a test of type {type(test).__name__}: pass a mapping of users to items, a frame or table, or a sparse matrix"
             )
         else:
-            _refuse_repeated_columns(test)
-        cuts = [k] if isinstance(k, int) else [int(cut) for cut in k]
+            test = narrowed(test, {"user": user, "item": item})
+        cuts = list(k) if isinstance(k, Iterable) else [k]
         return self._evaluate(test, cuts, query_bits, user, item)
 
 
@@ -98,21 +91,28 @@ class Database(_kithdb.Database, _Reading):
         - a mapping of such names to columns: numpy arrays, lists;
         - a sparse matrix of scipy, users by items, whose values are weights. ``users=`` and ``items=`` are the ids of its rows and columns; without them
           ids are the numbers of rows and columns;
-        - an iterable of tuples: (user, item), (user, item, weight) or (user, item, weight, milliseconds since 1970).
+        - an iterable of tuples: (user, item), (user, item, weight) or (user, item, weight, time).
 
         Ids are integers from 0 to 2^64 - 1, strings or bytes; weights are above 0; times are timestamps, dates or whole milliseconds since 1970. A row
         without a user, an item or a weight is refused with its number, from 0: rows before it may be stored then, and inserting them again changes nothing.
         """
-        names = (user, item, weight, time)
+        names = {"user": user, "item": item, "weight": weight, "time": time}
         if (users is not None or items is not None) and not _is_sparse(rows):
             raise InvalidArgumentError("users= and items= are ids of the rows and columns of a sparse matrix: pass names of columns as user= and item=")
         if hasattr(rows, "__arrow_c_stream__"):
-            _refuse_repeated_columns(rows)
-            return Inserted(*self._insert_stream(rows, *names))
+            return Inserted(*self._insert_stream(narrowed(rows, names), *names.values()))
+        if isinstance(rows, Mapping):
+            return self._insert_mapping(rows, *names.values())
+        for part, name in names.items():
+            if name is not None:
+                raise InvalidArgumentError(f"{part}={name!r} names a column, and rows of type {type(rows).__name__} have no names: leave it out")
         if _is_sparse(rows):
             return self._insert_sparse(rows, users, items)
-        if isinstance(rows, Mapping):
-            return self._insert_mapping(rows, *names)
+        if hasattr(rows, "columns"):
+            raise InvalidArgumentError(
+                f"rows of type {type(rows).__name__} without a stream of Arrow: frames have one from pandas 2.2 and polars 1.3 on; upgrade, collect what is "
+                "lazy, or pass a mapping of names to columns"
+            )
         if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
             raise InvalidArgumentError(
                 f"rows of type {type(rows).__name__}: pass a frame or table, a mapping of columns, a sparse matrix, or tuples"
@@ -120,12 +120,14 @@ class Database(_kithdb.Database, _Reading):
         return Inserted(*self._insert_tuples(rows))
 
     def _insert_sparse(self, matrix: Any, users: Any, items: Any) -> Inserted:
+        if matrix.dtype.kind not in "biuf":
+            raise InvalidArgumentError(f"a matrix of {matrix.dtype}: its values are weights, which are numbers above 0")
         rows, columns, weights = _coordinates(matrix)
-        for name, ids, numbers, length in (("users", users, rows, matrix.shape[0]), ("items", items, columns, matrix.shape[1])):
+        users, items = (None if ids is None else ids_of(ids) for ids in (users, items))
+        for name, ids, length in (("users", users, matrix.shape[0]), ("items", items, matrix.shape[1])):
             if ids is not None and len(ids) != length:
                 raise InvalidArgumentError(f"{len(ids)} {name} for {length} of the matrix: pass one id each")
-        named = [numbers if ids is None else ids_of(ids)[numbers] for ids, numbers in ((users, rows), (items, columns))]
-        return Inserted(*self._insert_columns(named[0], named[1], weights.astype(np.float32), None))
+        return Inserted(*self._insert_matrix(rows, columns, weights.astype(np.float32), users, items))
 
     def _insert_mapping(self, rows: Mapping[str, Any], user: str | None, item: str | None, weight: str | None, time: str | None) -> Inserted:
         def column(part: str, name: str | None) -> Any:
