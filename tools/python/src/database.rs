@@ -181,14 +181,23 @@ impl Database {
         db(slf)?.compact(kind).or_raise().map(Job::new)
     }
 
-    /// Goes back to the codes of a generation that is kept; the number of the new one.
-    fn rollback(slf: &Bound<'_, Self>, generation: u64) -> PyResult<u64> {
-        let db = db(slf)?;
+    /// Goes back to the codes of a `generation` that is kept; the number of the generation that has them now.
+    fn rollback(slf: &Bound<'_, Self>, generation: Given<u64>) -> PyResult<u64> {
+        let (db, generation) = (db(slf)?, generation.named("generation")?);
         slf.py().detach(|| db.rollback(generation)).or_raise()
     }
 
-    /// Encodes float vectors made elsewhere and publishes the codes.
-    #[pyo3(signature = (items, item_ids=None, users=None, user_ids=None, *, metric="dot", bits=None, passes=None, query_bits=4, seed=1))]
+    /// Encodes float vectors made elsewhere, and publishes the codes; what it came to, a dict.
+    ///
+    /// `items` and `users` are arrays of `[rows, dims]` or `[rows, layers, dims]`, of one dims and layers, or paths of .npy files of such, which are read a piece at a
+    /// time; `item_ids` and `user_ids` are an id a row, row numbers where there are none. Without `users` queries are by items and vectors. `metric` is what the
+    /// vectors are compared by, `"dot"` or `"cosine"`. `bits` are those of an item's code in all, a multiple of 64 a layer (about one a dimension): more are
+    /// slower, and nearer to the vectors' own order. `passes` are the layers a vector is encoded in, each of what those before left over; `query_bits` the bits a
+    /// dimension kept of users (1 to 8); `seed` is that of the rotation.
+    #[pyo3(signature = (items, item_ids=None, users=None, user_ids=None, *, metric="dot", bits=None, passes=None,
+                        query_bits=Given::of(4), seed=Given::of(1)),
+           text_signature = "($self, items, item_ids=None, users=None, user_ids=None, *, metric='dot', bits=None, \
+                             passes=None, query_bits=4, seed=1)")]
     #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
     fn import_embeddings<'py>(
         slf: &Bound<'py, Self>,
@@ -197,11 +206,13 @@ impl Database {
         users: Option<&Bound<'py, PyAny>>,
         user_ids: Option<&Bound<'py, PyAny>>,
         metric: &str,
-        bits: Option<u32>,
-        passes: Option<u32>,
-        query_bits: u32,
-        seed: u64,
+        bits: Option<Given<u32>>,
+        passes: Option<Given<u32>>,
+        query_bits: Given<u32>,
+        seed: Given<u64>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let (bits, passes) = (optional("bits", bits)?, optional("passes", passes)?);
+        let (query_bits, seed) = (query_bits.named("query_bits")?, seed.named("seed")?);
         let (db, options) = (db(slf)?, imports::encoding(metric, bits, passes, query_bits, seed)?);
         let embeddings = Embeddings {
             items: imports::vectors("items", items)?,
@@ -230,6 +241,9 @@ impl Database {
         let items = Side { codes: item_codes, scalers: item_scalers, ids: item_ids };
         let users = match (user_codes, user_scalers) {
             (Some(codes), Some(scalers)) => Some(Side { codes, scalers, ids: user_ids }),
+            (None, None) if user_ids.is_some() => {
+                return Err(invalid("user_ids without codes of users", "pass user_codes and user_scalers, too"));
+            }
             (None, None) => None,
             _ => return Err(invalid("users with half a code", "pass user_codes and user_scalers, or neither")),
         };
@@ -272,15 +286,18 @@ impl Database {
         slf.py().detach(|| db.compact_to(folder)).or_raise()
     }
 
-    /// Writes the database as it is now into a folder that any number of processes read.
-    #[pyo3(signature = (place, *, interactions=true, keep=2))]
+    /// Writes the database as it is now into a folder, the `place`, that any number of processes read by `kithdb.open_snapshot`; what it wrote, a dict. Without
+    /// `interactions` there are codes and ids alone: nothing is left out of a list for having been seen. `keep` snapshots stay there (2).
+    #[pyo3(signature = (place, *, interactions=true, keep=Given::of(2)),
+           text_signature = "($self, place, *, interactions=True, keep=2)")]
     fn snapshot_to<'py>(
         slf: &Bound<'py, Self>,
         place: PathBuf,
         interactions: bool,
-        keep: usize,
+        keep: Given<usize>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (db, options) = (db(slf)?, SnapshotOptions::new().interactions(interactions).keep(keep));
+        let options = SnapshotOptions::new().interactions(interactions).keep(keep.named("keep")?);
+        let db = db(slf)?;
         let outcome = slf.py().detach(|| db.snapshot_to(place, &options)).or_raise()?;
         Ok(pythonize::pythonize(slf.py(), &outcome)?)
     }

@@ -130,7 +130,7 @@ fn unpacked(items: Packed, users: Option<Packed>, weights: Vec<f32>) -> PyResult
     Ok(CodeSet { items: item_codes.or_raise()?, item_ids: items.ids, users: users_codes.or_raise()?, user_ids })
 }
 
-/// All floats of an array, in the order of rows, and its extents.
+/// All floats of an array, in the order of rows, and its extents; integers and floats of other widths become floats of 32 bits.
 pub(crate) fn floats(name: &str, object: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, Vec<usize>)> {
     if let Ok(array) = object.extract::<PyReadonlyArrayDyn<'_, f32>>() {
         return Ok((array.as_array().iter().copied().collect(), array.shape().to_vec()));
@@ -138,7 +138,14 @@ pub(crate) fn floats(name: &str, object: &Bound<'_, PyAny>) -> PyResult<(Vec<f32
     if let Ok(array) = object.extract::<PyReadonlyArrayDyn<'_, f64>>() {
         return Ok((array.as_array().iter().map(|&value| value as f32).collect(), array.shape().to_vec()));
     }
-    Err(invalid(format!("{name} is no array of floats"), "pass a numpy array of float32 or float64"))
+    let kind = object.getattr("dtype").and_then(|dtype| dtype.getattr("kind")?.extract::<String>());
+    if kind.is_ok_and(|kind| matches!(kind.as_str(), "f" | "i" | "u")) {
+        let array = object.call_method1("astype", ("float32",))?;
+        if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
+            return Ok((array.as_array().iter().copied().collect(), array.shape().to_vec()));
+        }
+    }
+    Err(invalid(format!("{name} is no array of numbers"), "pass a numpy array of float32 or float64"))
 }
 
 fn bytes(name: &str, object: &Bound<'_, PyAny>) -> PyResult<(Vec<u8>, Vec<usize>)> {

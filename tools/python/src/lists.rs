@@ -24,10 +24,11 @@ pub(crate) fn check_size(answers: usize, k: usize) -> PyResult<()> {
     }
 }
 
-/// The hits of one answer as a list of (id, score), best first.
-pub(crate) fn list<'py>(py: Python<'py>, hits: &Hits) -> PyResult<Bound<'py, PyList>> {
-    let pairs = hits.iter().map(|hit| (ids::object(py, &hit.id)?, f64::from(hit.score)).into_pyobject(py));
-    PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)
+/// The hits of one answer as a list of (id, score), best first; an empty one where there is no answer.
+pub(crate) fn list<'py>(py: Python<'py>, hits: Option<&Hits>) -> PyResult<Bound<'py, PyAny>> {
+    let hits = hits.into_iter().flat_map(Hits::iter);
+    let pairs = hits.map(|hit| (ids::object(py, &hit.id)?, f64::from(hit.score)).into_pyobject(py));
+    Ok(PyList::new(py, pairs.collect::<PyResult<Vec<_>>>()?)?.into_any())
 }
 
 /// Many answers as an array of ids and one of scores, `[answers, k]`: in a row that is shorter the rest has no id, and NaN for a score.

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 
 use crate::error::{OrRaise, invalid};
+use crate::given::{Given, optional};
 
 /// What the keywords of `train` say.
 #[derive(FromPyObject)]
@@ -14,19 +15,19 @@ use crate::error::{OrRaise, invalid};
 pub(crate) struct Keywords<'py> {
     preset: String,
     model: Option<String>,
-    bits: Option<u32>,
-    layers: Option<u32>,
-    query_bits: Option<u32>,
-    threads: Option<usize>,
-    seed: Option<u64>,
-    novelty: Option<f32>,
-    half_life_days: Option<f64>,
-    memory_limit: Option<u64>,
+    bits: Option<Given<u32>>,
+    layers: Option<Given<u32>>,
+    query_bits: Option<Given<u32>>,
+    threads: Option<Given<usize>>,
+    seed: Option<Given<u64>>,
+    novelty: Option<Given<f32>>,
+    half_life_days: Option<Given<f64>>,
+    memory_limit: Option<Given<u64>>,
     settings: Option<Bound<'py, PyDict>>,
 }
 
 impl Keywords<'_> {
-    pub(crate) fn options(&self) -> PyResult<TrainOptions> {
+    pub(crate) fn options(self) -> PyResult<TrainOptions> {
         let preset = match self.preset.as_str() {
             "fast" => Preset::Fast,
             "balanced" => Preset::Balanced,
@@ -37,18 +38,18 @@ impl Keywords<'_> {
         if let Some(model) = &self.model {
             options = options.model(model.parse::<Model>().or_raise()?);
         }
-        if let Some(days) = self.half_life_days {
+        if let Some(days) = optional("half_life_days", self.half_life_days)? {
             let half_life = Duration::try_from_secs_f64(days * 86_400.0)
                 .map_err(|_| invalid(format!("half_life_days = {days}"), "pass a number of days above 0"))?;
             options = options.half_life(half_life);
         }
-        options = set(options, self.bits, TrainOptions::bits);
-        options = set(options, self.layers, TrainOptions::layers);
-        options = set(options, self.query_bits, TrainOptions::query_planes);
-        options = set(options, self.threads, TrainOptions::threads);
-        options = set(options, self.seed, TrainOptions::seed);
-        options = set(options, self.novelty, TrainOptions::novelty);
-        options = set(options, self.memory_limit, TrainOptions::memory_limit);
+        options = set(options, optional("bits", self.bits)?, TrainOptions::bits);
+        options = set(options, optional("layers", self.layers)?, TrainOptions::layers);
+        options = set(options, optional("query_bits", self.query_bits)?, TrainOptions::query_planes);
+        options = set(options, optional("threads", self.threads)?, TrainOptions::threads);
+        options = set(options, optional("seed", self.seed)?, TrainOptions::seed);
+        options = set(options, optional("novelty", self.novelty)?, TrainOptions::novelty);
+        options = set(options, optional("memory_limit", self.memory_limit)?, TrainOptions::memory_limit);
         for (name, value) in self.settings.iter().flatten() {
             let value = match value.cast::<PyBool>() {
                 Ok(switch) => if switch.is_true() { "on" } else { "off" }.to_owned(),

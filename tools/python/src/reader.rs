@@ -6,12 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use kithdb::{Db, Error, Hits, Id, IdKind, Query, Side, Snapshot};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
-use pyo3_arrow::PyRecordBatchReader;
+use pyo3::types::PyDict;
 
 use crate::error::{Kind, OrRaise, invalid, raised};
+use crate::given::{Given, optional};
 use crate::ids;
-use crate::intake::{Names, Rows, pairs};
+use crate::intake::{Names, Rows, pairs, stream};
 use crate::lists;
 use crate::owned::Owned;
 
@@ -191,48 +191,90 @@ fn is_about_somebody(error: &Error) -> bool {
     matches!(error, Error::UnknownUser { .. } | Error::NoHistory { .. } | Error::NoDirection { .. })
 }
 
+/// What becomes of those who cannot be answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Errors {
+    Raise,
+    Ignore,
+}
+
+impl Errors {
+    fn parse(name: &str) -> PyResult<Self> {
+        match name {
+            "raise" => Ok(Self::Raise),
+            "ignore" => Ok(Self::Ignore),
+            other => Err(invalid(format!("errors={other:?}"), "choose raise or ignore")),
+        }
+    }
+
+    /// An answer, none where it is not to be had and that is ignored.
+    fn settled(self, answer: kithdb::Result<Hits>) -> PyResult<Option<Hits>> {
+        match answer {
+            Ok(hits) => Ok(Some(hits)),
+            Err(error) if self == Self::Ignore && is_about_somebody(&error) => Ok(None),
+            Err(error) => Err(raised(error)),
+        }
+    }
+}
+
 #[pymethods]
 impl Reader {
-    /// Recommends items to a user, to each of many users, or to go with a basket of items.
-    #[pyo3(signature = (user=None, k=10, *, users=None, items=None, allow=None, deny=None, include_seen=false, or_popular=false,
-                        query_bits=None, recall=None, diversify=0.0, min_score=None, errors="raise"))]
+    /// Recommends items to a user (a list of (id, score), best first), to go with a basket of `items` (the same), or to each of many `users` (an array of ids
+    /// and one of scores, `[users, k]`; rows that are shorter end in -1 or None, and NaN). Pass one of `user`, `users` and `items`.
+    ///
+    /// `k` is how long lists are at most. What a user has is left out unless `include_seen`. `allow` and `deny` are ids or an `ItemSet`, the items to choose from and
+    /// those to leave out, and work before the best are taken. `or_popular` answers with what most users have where there is nothing else to go by. `query_bits`
+    /// (1 to 8) and `recall` (a share of the exact list, up to 1) trade exactness for time; `diversify` (0 to 1) has items differ; `min_score` leaves out what
+    /// scores less. With `errors="ignore"` users who cannot be answered get an empty row or list; with `"raise"`, the default, the first of them is raised.
+    #[pyo3(signature = (user=None, k=Given::of(10), *, users=None, items=None, allow=None, deny=None, include_seen=false,
+                        or_popular=false, query_bits=None, recall=None, diversify=Given::of(0.0), min_score=None, errors="raise"),
+           text_signature = "($self, user=None, k=10, *, users=None, items=None, allow=None, deny=None, include_seen=False, \
+                             or_popular=False, query_bits=None, recall=None, diversify=0.0, min_score=None, errors='raise')")]
     #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
     fn recommend<'py>(
         &self,
         py: Python<'py>,
         user: Option<&Bound<'py, PyAny>>,
-        k: usize,
+        k: Given<usize>,
         users: Option<&Bound<'py, PyAny>>,
         items: Option<&Bound<'py, PyAny>>,
         allow: Option<&Bound<'py, PyAny>>,
         deny: Option<&Bound<'py, PyAny>>,
         include_seen: bool,
         or_popular: bool,
-        query_bits: Option<u32>,
-        recall: Option<f32>,
-        diversify: f32,
-        min_score: Option<f32>,
+        query_bits: Option<Given<u32>>,
+        recall: Option<Given<f32>>,
+        diversify: Given<f32>,
+        min_score: Option<Given<f32>>,
         errors: &str,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let snapshot = self.snapshot()?;
-        let filters = Filters::of(&snapshot, allow, deny)?;
-        let shape = Shape { k, filters, include_seen, or_popular, query_bits, recall, diversify, min_score };
+        let (snapshot, k, errors) = (self.snapshot()?, k.named("k")?, Errors::parse(errors)?);
+        let shape = Shape {
+            k,
+            filters: Filters::of(&snapshot, allow, deny)?,
+            include_seen,
+            or_popular,
+            query_bits: optional("query_bits", query_bits)?,
+            recall: optional("recall", recall)?,
+            diversify: diversify.named("diversify")?,
+            min_score: optional("min_score", min_score)?,
+        };
         match (user, users, items) {
             (Some(user), None, None) => {
                 let user = ids::id(user)?;
-                let hits = py.detach(|| shape.of(snapshot.query()).user(user).run()).or_raise()?;
-                Ok(lists::list(py, &hits)?.into_any())
+                let answer = py.detach(|| shape.of(snapshot.query()).user(user).run());
+                lists::list(py, errors.settled(answer)?.as_ref())
             }
             (None, None, Some(items)) => {
                 let items = ids::many(items)?;
-                let hits = py.detach(|| shape.of(snapshot.query()).items(items).run()).or_raise()?;
-                Ok(lists::list(py, &hits)?.into_any())
+                let answer = py.detach(|| shape.of(snapshot.query()).items(items).run());
+                lists::list(py, errors.settled(answer)?.as_ref())
             }
             (None, Some(users), None) => {
                 let users = ids::many(users)?;
                 lists::check_size(users.len(), k)?;
                 let answers = py.detach(|| shape.of(snapshot.query()).run_for(&users));
-                let answers = settled(answers, errors)?;
+                let answers = answers.into_iter().map(|answer| errors.settled(answer)).collect::<PyResult<Vec<_>>>()?;
                 let integers = snapshot.id_kind(Side::Item) != Some(IdKind::Str);
                 Ok(lists::arrays(py, &answers, k, integers)?.into_any())
             }
@@ -243,45 +285,54 @@ impl Reader {
         }
     }
 
-    /// The items most similar to an item: a list of (id, score), best first.
-    #[pyo3(signature = (item, k=10, *, allow=None, deny=None))]
+    /// The items most similar to an `item`, without it: a list of at most `k` (id, score), best first. `allow` and `deny` are ids or an `ItemSet`, the items to choose
+    /// from and those to leave out.
+    #[pyo3(signature = (item, k=Given::of(10), *, allow=None, deny=None),
+           text_signature = "($self, item, k=10, *, allow=None, deny=None)")]
     fn similar_items<'py>(
         &self,
         py: Python<'py>,
         item: &Bound<'py, PyAny>,
-        k: usize,
+        k: Given<usize>,
         allow: Option<&Bound<'py, PyAny>>,
         deny: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let (snapshot, item) = (self.snapshot()?, ids::id(item)?);
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (snapshot, item, k) = (self.snapshot()?, ids::id(item)?, k.named("k")?);
         let filters = Filters::of(&snapshot, allow, deny)?;
         let hits = py.detach(|| filters.filtered(snapshot.query()).similar_to(item).k(k).run());
-        lists::list(py, &hits.or_raise()?)
+        lists::list(py, Some(&hits.or_raise()?))
     }
 
-    /// The users most similar to a user: a list of (id, score), best first.
-    #[pyo3(signature = (user, k=10))]
-    fn similar_users<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>, k: usize) -> PyResult<Bound<'py, PyList>> {
-        let (snapshot, user) = (self.snapshot()?, ids::id(user)?);
+    /// The users most similar to a `user`, without them: a list of at most `k` (id, score), best first.
+    #[pyo3(signature = (user, k=Given::of(10)), text_signature = "($self, user, k=10)")]
+    fn similar_users<'py>(
+        &self,
+        py: Python<'py>,
+        user: &Bound<'py, PyAny>,
+        k: Given<usize>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (snapshot, user, k) = (self.snapshot()?, ids::id(user)?, k.named("k")?);
         let hits = py.detach(|| snapshot.similar_users(user, k)).or_raise()?;
-        lists::list(py, &hits)
+        lists::list(py, Some(&hits))
     }
 
-    /// The items nearest to a vector.
-    #[pyo3(signature = (vector, k=10, *, allow=None, deny=None))]
+    /// The items nearest to a `vector` like those that were imported; elsewhere of one float a bit of the codes: a list of at most `k` (id, score), best first. `allow`
+    /// and `deny` are ids or an `ItemSet`, the items to choose from and those to leave out.
+    #[pyo3(signature = (vector, k=Given::of(10), *, allow=None, deny=None),
+           text_signature = "($self, vector, k=10, *, allow=None, deny=None)")]
     fn nearest_to_vector<'py>(
         &self,
         py: Python<'py>,
         vector: &Bound<'py, PyAny>,
-        k: usize,
+        k: Given<usize>,
         allow: Option<&Bound<'py, PyAny>>,
         deny: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let snapshot = self.snapshot()?;
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (snapshot, k) = (self.snapshot()?, k.named("k")?);
         let filters = Filters::of(&snapshot, allow, deny)?;
         let (vector, _) = crate::imports::floats("the vector", vector)?;
         let hits = py.detach(|| filters.filtered(snapshot.query()).vector(vector).k(k).run());
-        lists::list(py, &hits.or_raise()?)
+        lists::list(py, Some(&hits.or_raise()?))
     }
 
     /// Why an item has the score a query of a user gives it.
@@ -312,21 +363,22 @@ impl Reader {
         &self,
         py: Python<'py>,
         truth: &Bound<'py, PyAny>,
-        k: Vec<usize>,
-        query_bits: Option<u32>,
+        k: Vec<Given<usize>>,
+        query_bits: Option<Given<u32>>,
         user: Option<String>,
         item: Option<String>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let snapshot = self.snapshot()?;
-        let truth = match truth.cast::<PyDict>() {
+        let (snapshot, query_bits) = (self.snapshot()?, optional("query_bits", query_bits)?);
+        let k = k.into_iter().map(|k| k.named("k")).collect::<PyResult<Vec<_>>>()?;
+        let truth: PyResult<Vec<(Id, Vec<Id>)>> = match truth.cast::<PyDict>() {
             Ok(truth) => truth.iter().map(|(user, items)| Ok((ids::id(&user)?, ids::many(&items)?))).collect(),
             Err(_) => {
                 let names = Names { user, item, ..Names::default() };
-                let reader = truth.extract::<PyRecordBatchReader>()?.into_reader()?;
-                pairs(py, Rows::new(reader, &names)?).map(by_user)
+                let pairs = pairs(py, Rows::new(stream(truth)?, &names)?)?;
+                Ok(py.detach(|| by_user(pairs)))
             }
         };
-        let truth: Vec<(Id, Vec<Id>)> = truth?;
+        let truth = truth?;
         let evaluation = py.detach(|| snapshot.evaluate(&truth, &k, query_bits)).or_raise()?;
         Ok(pythonize::pythonize(py, &evaluation)?)
     }
@@ -402,21 +454,6 @@ type Touch = (Py<PyAny>, f32, Option<i64>);
 fn column<'py>(py: Python<'py>, all: &[Id], integers: bool) -> PyResult<Bound<'py, PyAny>> {
     let ids: Vec<Option<&Id>> = all.iter().map(Some).collect();
     ids::array(py, &ids, integers, [ids.len(), 1])?.call_method1("reshape", (-1,))
-}
-
-/// Answers of many users; where `errors` is `ignore`, none for those who cannot be answered.
-fn settled(answers: Vec<kithdb::Result<Hits>>, errors: &str) -> PyResult<Vec<Option<Hits>>> {
-    let ignored = match errors {
-        "raise" => false,
-        "ignore" => true,
-        other => return Err(invalid(format!("errors={other:?}"), "choose raise or ignore")),
-    };
-    let settle = |answer: kithdb::Result<Hits>| match answer {
-        Ok(hits) => Ok(Some(hits)),
-        Err(error) if ignored && is_about_somebody(&error) => Ok(None),
-        Err(error) => Err(raised(error)),
-    };
-    answers.into_iter().map(settle).collect()
 }
 
 /// The items of every user, in the order in which users come first.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, invalid};
+use crate::given::{Given, optional};
 use crate::reader::{Reader, Source};
 
 /// The newest snapshot of a place. `kithdb.Replica` is what users see of it.
@@ -17,8 +18,8 @@ pub(crate) struct Replica {}
 impl Replica {
     #[new]
     #[pyo3(signature = (place, follow=None))]
-    fn new(py: Python<'_>, place: PathBuf, follow: Option<f64>) -> PyResult<PyClassInitializer<Self>> {
-        let every = follow.map(|seconds| match Duration::try_from_secs_f64(seconds) {
+    fn new(py: Python<'_>, place: PathBuf, follow: Option<Given<f64>>) -> PyResult<PyClassInitializer<Self>> {
+        let every = optional("follow", follow)?.map(|seconds| match Duration::try_from_secs_f64(seconds) {
             Ok(every) if !every.is_zero() => Ok(every),
             _ => Err(invalid(format!("follow = {seconds}"), "pass seconds above 0 between two looks, or None")),
         });

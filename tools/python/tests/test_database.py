@@ -72,6 +72,20 @@ def test_a_list_of_any_length_is_answered_or_refused(tastes, k):
     with pytest.raises(kithdb.InvalidArgumentError, match=f"^k = {k} for 2 users: .*268435456"):
         tastes.recommend(users=[0, 1], k=k)
     assert tastes.evaluate({0: [0]}, k=k)[f"recall@{k}"] == 1.0
+    assert tastes.evaluate({0: [0]}, k=np.uint64(k))[f"recall@{k}"] == 1.0
+
+
+def test_a_user_who_cannot_be_answered_has_an_empty_list_where_that_is_asked_for(tastes):
+    assert tastes.recommend(999, errors="ignore") == []
+    assert tastes.recommend(0, k=3, errors="ignore") == tastes.recommend(0, k=3)
+
+
+def test_what_is_open_shows_what_it_is(tastes, tmp_path):
+    tastes.snapshot_to(tmp_path / "place")
+    with kithdb.open(tmp_path / "db") as db, kithdb.open_snapshot(tmp_path / "place") as replica:
+        assert repr(db) == f'<kithdb.Database "{tmp_path}/db": not trained>'
+        assert repr(replica) == f'<kithdb.Replica "{tmp_path}/place": generation 1>'
+    assert repr(db) == f'<kithdb.Database "{tmp_path}/db": closed>'
 
 
 def test_a_missing_database_is_not_made_unless_asked(tmp_path):
@@ -91,6 +105,24 @@ def test_errors_are_one_tree_with_the_messages_of_the_library(tastes, db):
         (kithdb.InvalidArgumentError, "users=", lambda: db.recommend()),
         (kithdb.InvalidArgumentError, "users=", lambda: db.recommend(["ann"])),
         (kithdb.InvalidArgumentError, "errors=", lambda: db.recommend(users=["ann"], errors="hide")),
+        (kithdb.InvalidArgumentError, "errors=", lambda: db.recommend("ann", errors="hide")),
+        (kithdb.InvalidArgumentError, "^k = -1: pass a whole number from 0", lambda: db.recommend("ann", k=-1)),
+        (kithdb.InvalidArgumentError, f"^k = {2**70}: pass a whole number", lambda: db.similar_items("x", k=2**70)),
+        (kithdb.InvalidArgumentError, "^k = 'ten': pass a whole number", lambda: db.similar_users("ann", k="ten")),
+        (kithdb.InvalidArgumentError, "^k = -1", lambda: db.nearest_to_vector(np.ones(4), k=-1)),
+        (kithdb.InvalidArgumentError, "^query_bits = 1.5", lambda: db.recommend("ann", query_bits=1.5)),
+        (kithdb.InvalidArgumentError, "^recall = 'all': pass a number", lambda: db.recommend("ann", recall="all")),
+        (kithdb.InvalidArgumentError, "^0 for many ids: pass a sequence", lambda: db.recommend(users=0)),
+        (kithdb.InvalidArgumentError, "^0 for many ids: pass a sequence", lambda: db.evaluate({0: 0})),
+        (kithdb.InvalidArgumentError, "^k = 2.5: pass a whole number", lambda: db.evaluate({0: [0]}, k=[1, 2.5])),
+        (kithdb.InvalidArgumentError, "^generation = -1", lambda: db.rollback(-1)),
+        (kithdb.InvalidArgumentError, "^weight = 'many'", lambda: db.insert("ann", "y", weight="many")),
+        (kithdb.InvalidArgumentError, "^memory_limit = -1", lambda: kithdb.open("nowhere", create=False, memory_limit=-1)),
+        (kithdb.InvalidArgumentError, "^follow = 'always'", lambda: kithdb.open_snapshot("nowhere", follow="always")),
+        (kithdb.InvalidArgumentError, "^seed = -1: pass a whole number from 0 to 2\\^64-1", lambda: db.train(seed=-1)),
+        (kithdb.InvalidArgumentError, "^bits = 128.0: pass a whole number from 0 to 2\\^32-1", lambda: db.train(bits=128.0)),
+        (kithdb.InvalidArgumentError, "^seed = -1", lambda: db.import_embeddings(np.ones((2, 4), np.float32), seed=-1)),
+        (kithdb.InvalidArgumentError, "^keep = -1", lambda: db.snapshot_to("nowhere", keep=-1)),
         (kithdb.InvalidArgumentError, "preset", lambda: db.train("slow")),
         (kithdb.InvalidArgumentError, "teacher.rate", lambda: db.train(settings={"teacher.rate": 1})),
         (kithdb.InvalidArgumentError, "bits", lambda: db.train(bits=100)),
@@ -209,6 +241,18 @@ def test_vectors_of_another_model_are_served(db):
     assert db.nearest_to_vector(users[3], k=1)[0][0] in ids[3].tolist()[:3]
     with pytest.raises(kithdb.InvalidArgumentError, match="nan|NaN"):
         db.import_embeddings(np.full((3, 4), np.nan, np.float32))
+
+
+def test_vectors_of_any_numbers_are_those_of_32_bits(tmp_path):
+    codes = []
+    for kind in (np.float32, np.float16, np.int8, np.uint64):
+        with kithdb.open(tmp_path / np.dtype(kind).name, background=False) as db:
+            vectors = np.random.default_rng(4).integers(0, 100, (30, 8)).astype(kind)
+            db.import_embeddings(vectors, bits=64)
+            codes.append((db.similar_items(3), db.nearest_to_vector(vectors[0])))
+            with pytest.raises(kithdb.InvalidArgumentError, match="no array of numbers"):
+                db.import_embeddings(vectors.astype(complex))
+    assert codes[1:] == codes[:1] * 3
 
 
 def test_codes_leave_and_come_in_with_their_answers(tastes, tmp_path):
