@@ -2,6 +2,7 @@
 
 import _thread
 import copy
+import re
 import signal
 import threading
 import time
@@ -148,12 +149,14 @@ def test_a_training_reports_what_it_came_to(db):
     assert db.rollback(1) == 3
 
 
-def test_a_bar_is_shown_where_it_is_wanted(db, capsys):
+def test_a_bar_is_shown_where_it_is_wanted(db, capsys, monkeypatch):
     pytest.importorskip("tqdm")
-    db.insert_many(taste_pairs())
+    monkeypatch.setattr(kithdb.job, "GLANCE", 0.001)
+    db.insert_many(slow_pairs())
     db.train("fast", bits=128).wait(progress=False)
     assert capsys.readouterr().err == ""
     db.train("fast", bits=128).wait(progress=True)
+    assert re.search(r"\w+:.*\d", capsys.readouterr().err)
 
 
 def test_a_training_can_be_cancelled(db):
