@@ -67,7 +67,8 @@ impl Database {
         Ok(PyClassInitializer::from(Reader::new(Source::Live(db), path)).add_subclass(Self {}))
     }
 
-    /// Closes the database; a training that runs is cancelled.
+    /// Closes the database; a training that runs is cancelled. It may be closed twice. What went wrong with the last files is raised, and that a call of another
+    /// thread has not ended within a second, after which the database closes by itself.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let reader = slf.as_super().get();
         slf.py().detach(|| reader.close())
@@ -140,25 +141,25 @@ impl Database {
         intake::insert_tuples(slf.py(), &db(slf)?, tuples).map(counts)
     }
 
-    /// Takes an interaction back; whether there was one.
+    /// Takes the interaction of a `user` with an `item` back; whether there was one.
     fn remove(slf: &Bound<'_, Self>, user: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (db, user, item) = (db(slf)?, ids::id(user)?, ids::id(item)?);
         slf.py().detach(|| db.remove(user, item)).or_raise()
     }
 
-    /// Forgets a user; whether they were known.
+    /// Forgets a `user` and all they touched; whether they were known.
     fn forget_user(slf: &Bound<'_, Self>, user: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (db, user) = (db(slf)?, ids::id(user)?);
         slf.py().detach(|| db.forget_user(user)).or_raise()
     }
 
-    /// Retires an item: no query returns it. Whether it was known and not retired before.
+    /// Retires an `item`, so that no query returns it; whether it was known and not retired before.
     fn retire_item(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (db, item) = (db(slf)?, ids::id(item)?);
         slf.py().detach(|| db.retire_item(item)).or_raise()
     }
 
-    /// Lets queries return a retired item again. Whether it was retired.
+    /// Lets queries return a retired `item` again; whether it was retired.
     fn unretire_item(slf: &Bound<'_, Self>, item: &Bound<'_, PyAny>) -> PyResult<bool> {
         let (db, item) = (db(slf)?, ids::id(item)?);
         slf.py().detach(|| db.unretire_item(item)).or_raise()
@@ -224,7 +225,11 @@ impl Database {
         Ok(pythonize::pythonize(slf.py(), &outcome)?)
     }
 
-    /// Publishes packed codes made elsewhere.
+    /// Publishes packed codes made elsewhere, those that `export` writes; what it came to, a dict.
+    ///
+    /// `item_codes` are `[items, bytes]` of uint8, bit j of a layer's byte b its dimension 8 b + j, set for +1; `user_codes` alike, or `[users, layers, planes, bytes a
+    /// layer]`, the sign first. `item_scalers` and `user_scalers` are `[rows, layers]`, `layer_weights` a weight a layer; `item_ids` and `user_ids` are an id a row,
+    /// row numbers where there are none.
     #[pyo3(signature = (item_codes, item_scalers, layer_weights, item_ids=None, user_codes=None, user_scalers=None, user_ids=None))]
     #[allow(clippy::too_many_arguments, reason = "the keywords of a Python function")]
     fn import_codes<'py>(
@@ -252,21 +257,22 @@ impl Database {
         Ok(pythonize::pythonize(slf.py(), &outcome)?)
     }
 
-    /// Writes the codes of the current generation to a folder of .npy files.
+    /// Writes the codes of the current generation to a `folder` of .npy files; what it wrote, a dict.
     fn export<'py>(slf: &Bound<'py, Self>, folder: PathBuf) -> PyResult<Bound<'py, PyAny>> {
         let db = db(slf)?;
         let outcome = slf.py().detach(|| db.export_npy(folder)).or_raise()?;
         Ok(pythonize::pythonize(slf.py(), &outcome)?)
     }
 
-    /// Counts and sizes.
+    /// Counts and sizes, a dict: users, items, interactions, the generation and what has come since, files.
     fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let db = db(slf)?;
         let stats = slf.py().detach(|| db.stats()).or_raise()?;
         Ok(pythonize::pythonize(slf.py(), &stats)?)
     }
 
-    /// Reads everything stored and checks every record, count and hash.
+    /// Reads everything stored and checks every record, count and hash, a dict: `ok` sums it up; `records`, `parts` and `bytes` are how much was read, `warnings` and
+    /// `damage` what was found.
     fn verify<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
         let db = db(slf)?;
         let report = slf.py().detach(|| db.verify()).or_raise()?;
@@ -280,7 +286,7 @@ impl Database {
         Ok(found)
     }
 
-    /// Writes a compact copy of the database, one of its own, into a folder that is absent or empty.
+    /// Writes a compact copy of the database, one of its own, into a `folder` that is absent or empty; reads and writes go on meanwhile.
     fn backup(slf: &Bound<'_, Self>, folder: PathBuf) -> PyResult<()> {
         let db = db(slf)?;
         slf.py().detach(|| db.compact_to(folder)).or_raise()

@@ -89,7 +89,7 @@ fn closed() -> PyErr {
     Kind::Storage.with("it is closed: open it again")
 }
 
-/// A set of items to filter with, built once for many queries: from `item_set`.
+/// A set of items to filter with, built once for many queries, by `item_set`. It belongs to the opening of the database that built it.
 #[pyclass(module = "kithdb", frozen)]
 pub(crate) struct ItemSet {
     set: kithdb::ItemSet,
@@ -101,7 +101,7 @@ impl ItemSet {
         self.set.len() as usize
     }
 
-    /// The ids nobody knew when it was built.
+    /// The ids nobody knew when it was built: misspelt, or not touched yet.
     fn unknown(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
         self.set.unknown().iter().map(|id| ids::object(py, id)).collect()
     }
@@ -335,7 +335,9 @@ impl Reader {
         lists::list(py, Some(&hits.or_raise()?))
     }
 
-    /// Why an item has the score a query of a user gives it.
+    /// Why an `item` has the score a query of a `user` gives it, a dict: `user`, `item` and the `generation` whose codes are compared; `score`; `layers`, what each adds
+    /// to it; `basis`, what the user's code stands on (of the training, moved by what came since, or folded in); `pulls`, the user's own items with what each adds to
+    /// `folded_score`, the largest first.
     fn explain<'py>(
         &self,
         py: Python<'py>,
@@ -397,14 +399,14 @@ impl Reader {
         column(py, &py.detach(|| snapshot.items()), integers)
     }
 
-    /// The ids of retired items as an array.
+    /// The ids of items that no query returns, as an array.
     fn retired_items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let snapshot = self.snapshot()?;
         let integers = snapshot.id_kind(Side::Item) != Some(IdKind::Str);
         column(py, &py.detach(|| snapshot.retired_items()), integers)
     }
 
-    /// What a user has: a list of (item, weight, milliseconds since 1970 or None).
+    /// What a `user` has: a list of (item, weight, milliseconds since 1970 or None); nothing for a user nobody knows.
     fn history<'py>(&self, py: Python<'py>, user: &Bound<'py, PyAny>) -> PyResult<Vec<Touch>> {
         let (snapshot, user) = (self.snapshot()?, ids::id(user)?);
         let history = py.detach(|| snapshot.history(user)).or_raise()?;
@@ -422,7 +424,7 @@ impl Reader {
         Ok((snapshot.id_kind(Side::User).map(name), snapshot.id_kind(Side::Item).map(name)))
     }
 
-    /// A set of items to pass as `allow=` or `deny=` to many calls.
+    /// A set of `items` to pass as `allow` or `deny` to many calls, built once.
     fn item_set(&self, items: &Bound<'_, PyAny>) -> PyResult<ItemSet> {
         Ok(ItemSet { set: built(&self.snapshot()?, items)? })
     }

@@ -41,13 +41,13 @@ impl Replica {
         slf.py().detach(|| replica.refresh()).or_raise()
     }
 
-    /// What kept it from going on by itself when it last looked.
+    /// What kept it from going on by itself when it last looked; it goes on trying.
     fn fault(slf: &Bound<'_, Self>) -> PyResult<Option<String>> {
         let replica = slf.as_super().get().replica()?;
         Ok(slf.py().detach(|| replica.fault()))
     }
 
-    /// Lets go of the snapshot.
+    /// Lets go of the snapshot. It may be closed twice.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let reader = slf.as_super().get();
         slf.py().detach(|| reader.close())

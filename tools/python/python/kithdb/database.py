@@ -46,7 +46,9 @@ class _Reading(_kithdb.Reader):
         """Recommends to every user of ``test`` and measures how many of the held-out items come back.
 
         ``test`` is a mapping of users to their items, anything with ``__arrow_c_stream__``, or a sparse matrix whose rows and columns are ids. Interactions
-        the database has are masked, all other items ranked; users who cannot be answered count as missed. The keys are like ``recall@20``, ``ndcg@20``.
+        the database has are masked, all other items ranked; users who cannot be answered count as missed. The keys are like ``recall@20``, ``ndcg@20``, for
+        every length ``k`` of lists. ``query_bits`` are the bits a dimension of users that queries take (1 to 8). ``user`` and ``item`` name the columns of a
+        frame.
         """
         if _is_sparse(test):
             rows, columns, _ = _coordinates(test)
@@ -150,17 +152,22 @@ class Database(_kithdb.Database, _Reading):
     def load_parquet(
         self, path: str | os.PathLike[str], *, user: str | None = None, item: str | None = None, weight: str | None = None, time: str | None = None
     ) -> Inserted:
-        """:meth:`insert_many` of a Parquet file, or of all files of a folder, a batch at a time. Needs pyarrow."""
+        """:meth:`insert_many` of the Parquet file at ``path``, or of all files of a folder, a batch at a time. Needs pyarrow.
+
+        ``user``, ``item``, ``weight`` and ``time`` name the columns, as they do there. A file that lacks one that another has is refused, but for times.
+        """
         return parquet.load(self, path, {"user": user, "item": item, "weight": weight, "time": time})
 
     def recommend_all(self, path: str | os.PathLike[str], k: int = 10, *, users: Sequence[Any] | np.ndarray | None = None, **options: Any) -> int:
-        """Writes the lists of all users, or of these, to a Parquet file of ``user``, ``position`` (from 1), ``item`` and ``score``; how many users have one.
-        ``options`` are those of :meth:`recommend`. Users who cannot be answered are left out, unless ``or_popular`` or ``errors="raise"``."""
+        """Writes the lists of all users, or of these ``users``, at most ``k`` long, to a Parquet file at ``path`` of ``user``, ``position`` (from 1), ``item``
+        and ``score``; how many users have one. ``options`` are those of :meth:`recommend`. Users who cannot be answered are left out, unless ``or_popular``
+        or ``errors="raise"``."""
         return parquet.recommend_all(self, path, k, users, options)
 
     def export_parquet(self, folder: str | os.PathLike[str]) -> dict[str, Any]:
-        """Writes the codes of the current generation, with all that scoring them elsewhere needs, to a folder of Parquet files: ``docs/parquet.md`` has the
-        format, :mod:`kithdb.spark` and :mod:`kithdb.duck` read it. What has come since the generation is not in its codes: compact first."""
+        """Writes the codes of the current generation, with all that scoring them elsewhere needs, to a ``folder``, absent or empty, of Parquet files:
+        ``docs/parquet.md`` has the format, :mod:`kithdb.spark` and :mod:`kithdb.duck` read it. What has come since the generation is not in its codes: compact
+        first."""
         return parquet.export(self, folder)
 
     def train(
@@ -180,9 +187,13 @@ class Database(_kithdb.Database, _Reading):
     ) -> Job:
         """Trains on everything stored so far, in the background; queries go on meanwhile.
 
-        ``preset`` is how much time to take: ``fast``, ``balanced`` or ``best``. ``model`` is ``recipe``, ``ials``, ``mf``, ``lightgcn``, ``bigear`` or
-        ``bigear++``, and ``settings`` are numbers and switches of it by name. ``bits`` are those of a code (768), ``query_bits`` the bits a dimension kept
-        of every user (4). ``novelty`` is how much less popular items are recommended (0 to 1).
+        ``preset`` is how much time to take: ``fast``, ``balanced`` or ``best``. ``model`` is ``recipe`` (the default, and the best in general), ``ials``,
+        ``mf``, ``onebp``, ``lightgcn``, ``ngcf``, ``sgcn``, ``pinsage``, ``mixgcf``, ``gcn-cf``, ``spectralcf``, ``dgcn-bincf``, ``l2q-gcn``,
+        ``l2q-gcn_anl``, ``bigear`` or ``bigear++``, and ``settings`` are numbers and switches of it by name, which ``kithdb train --help`` lists. ``bits`` are
+        those of a code (768), ``layers`` the hops of a model that propagates, ``query_bits`` the bits a dimension kept of every user (4). ``novelty`` is how
+        much less popular items are recommended (0 to 1), ``half_life_days`` how long it takes for an interaction to count half as much (no decay). ``threads``
+        are one a processor by default, and the result does not depend on them; ``seed`` (1) is of all random numbers. A training that by its estimate would
+        hold more bytes than ``memory_limit`` is refused.
 
             job = db.train("fast")
             job.wait()
@@ -203,8 +214,8 @@ class Database(_kithdb.Database, _Reading):
         return Job(self._train(keywords))
 
     def compact(self, kind: str = "minor") -> Job:
-        """Folds what has come since the generation into the next one, and learns again what was touched (``minor``), all rows from where they are
-        (``major``), or everything from nothing (``full``)."""
+        """Folds what has come since the generation into the next one. Its ``kind`` is what is learned again: what was touched (``minor``), all rows from where
+        they are (``major``), or everything from nothing (``full``). The job of a minor one fails where nothing has come: ``stats()["tail_changes"]`` is 0."""
         return Job(self._compact(kind))
 
     def __enter__(self) -> Database:
@@ -225,7 +236,7 @@ class Replica(_kithdb.Replica, _Reading):
 
 
 def open_snapshot(place: str | os.PathLike[str], *, follow: float | None = None) -> Replica:
-    """Opens the newest snapshot of a folder that :meth:`Database.snapshot_to` or ``kithdb snapshot`` wrote into, read-only; any number of processes may, and share
+    """Opens the newest snapshot of a folder, the ``place`` that :meth:`Database.snapshot_to` or ``kithdb snapshot`` wrote into, read-only; any number of processes may, and share
     the memory of what is large. With ``follow`` it goes on to newer ones by itself, looking for one every so many seconds."""
     return Replica(place, follow)
 
@@ -241,10 +252,12 @@ def open(
     kept_generations: int | None = None,
     cache_bytes: int | None = None,
 ) -> Database:
-    """Opens the database in a directory; makes one where there is none, unless ``create`` is false.
+    """Opens the database in the directory ``path``; makes one where there is none, unless ``create`` is false.
 
     ``repeats`` is what an interaction that comes again means: ``last`` (the default), ``sum``, ``max`` or ``first``; it is settled when the database is made.
     ``recall`` is the share of the exact list that queries look for (1: exact). ``background`` is whether it compacts by itself while it is open.
+    A training that by its estimate would hold more bytes than ``memory_limit`` is refused (none by default); storage keeps ``cache_bytes`` in its cache
+    (64 MiB). ``kept_generations`` (2, 1 to 16) stay on the disk for :meth:`Database.rollback`, the newest among them.
     """
     return Database(
         path,
