@@ -14,6 +14,8 @@ python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 maturin build --release --locked --quiet -o "$target/wheels"
 python -m pip install --quiet --disable-pip-version-check --no-deps "$target"/wheels/kithdb-*.whl
 mypy --strict python/kithdb
+# What is installed is as the stubs say.
+python -m mypy.stubtest kithdb --mypy-config-file pyproject.toml
 
 # Spark needs Java, which a machine may lack or have too old a one of: its tests are skipped then, and say so.
 if ! command -v java >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -2,18 +2,24 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, overload
+from datetime import date
+from typing import Any, TypeAlias, final, overload
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self, disjoint_base
 
-Id: TypeAlias = int | str | bytes
-Ids: TypeAlias = Iterable[Any] | npt.NDArray[Any]
-Hits: TypeAlias = list[tuple[Any, float]]
-Lists: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.float32]]
+__all__ = ["Database", "ItemSet", "Job", "Reader", "Replica", "__version__"]
+
+_Id: TypeAlias = int | np.integer[Any] | str | bytes
+_Ids: TypeAlias = Iterable[Any] | npt.NDArray[Any]
+_Hits: TypeAlias = list[tuple[Any, float]]
+_Lists: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.float32]]
+_Vectors: TypeAlias = npt.NDArray[np.floating[Any] | np.integer[Any]]
 
 __version__: str
 
+@final
 class ItemSet:
     """A set of items to filter with, built once for many queries. It belongs to the opening of the database that built it."""
 
@@ -21,6 +27,7 @@ class ItemSet:
     def unknown(self) -> list[Any]:
         """The ids nobody knew when it was built: misspelt, or not touched yet."""
 
+@disjoint_base
 class Reader:
     """Everything that reads."""
 
@@ -31,41 +38,13 @@ class Reader:
     @overload
     def recommend(
         self,
-        user: Id,
+        user: _Id,
         k: int = 10,
         *,
-        allow: ItemSet | Ids | None = None,
-        deny: ItemSet | Ids | None = None,
-        include_seen: bool = False,
-        or_popular: bool = False,
-        query_bits: int | None = None,
-        recall: float | None = None,
-        diversify: float = 0.0,
-        min_score: float | None = None,
-    ) -> Hits: ...
-    @overload
-    def recommend(
-        self,
-        *,
-        items: Ids,
-        k: int = 10,
-        allow: ItemSet | Ids | None = None,
-        deny: ItemSet | Ids | None = None,
-        include_seen: bool = False,
-        or_popular: bool = False,
-        query_bits: int | None = None,
-        recall: float | None = None,
-        diversify: float = 0.0,
-        min_score: float | None = None,
-    ) -> Hits: ...
-    @overload
-    def recommend(
-        self,
-        *,
-        users: Ids,
-        k: int = 10,
-        allow: ItemSet | Ids | None = None,
-        deny: ItemSet | Ids | None = None,
+        users: None = None,
+        items: None = None,
+        allow: ItemSet | _Ids | None = None,
+        deny: ItemSet | _Ids | None = None,
         include_seen: bool = False,
         or_popular: bool = False,
         query_bits: int | None = None,
@@ -73,7 +52,43 @@ class Reader:
         diversify: float = 0.0,
         min_score: float | None = None,
         errors: str = "raise",
-    ) -> Lists:
+    ) -> _Hits: ...
+    @overload
+    def recommend(
+        self,
+        user: None = None,
+        k: int = 10,
+        *,
+        users: None = None,
+        items: _Ids,
+        allow: ItemSet | _Ids | None = None,
+        deny: ItemSet | _Ids | None = None,
+        include_seen: bool = False,
+        or_popular: bool = False,
+        query_bits: int | None = None,
+        recall: float | None = None,
+        diversify: float = 0.0,
+        min_score: float | None = None,
+        errors: str = "raise",
+    ) -> _Hits: ...
+    @overload
+    def recommend(
+        self,
+        user: None = None,
+        k: int = 10,
+        *,
+        users: _Ids,
+        items: None = None,
+        allow: ItemSet | _Ids | None = None,
+        deny: ItemSet | _Ids | None = None,
+        include_seen: bool = False,
+        or_popular: bool = False,
+        query_bits: int | None = None,
+        recall: float | None = None,
+        diversify: float = 0.0,
+        min_score: float | None = None,
+        errors: str = "raise",
+    ) -> _Lists:
         """Recommends items to a user (a list of (id, score), best first), to go with a basket of items (the same), or to each of many users (an array of
         ids and one of scores, ``[users, k]``; rows that are shorter end in -1 or None, and NaN).
 
@@ -82,18 +97,18 @@ class Reader:
         list) trade exactness for time; ``diversify`` (0 to 1) has items differ. With ``errors="ignore"`` users who cannot be answered get an empty row.
         """
 
-    def similar_items(self, item: Id, k: int = 10, *, allow: ItemSet | Ids | None = None, deny: ItemSet | Ids | None = None) -> Hits:
+    def similar_items(self, item: _Id, k: int = 10, *, allow: ItemSet | _Ids | None = None, deny: ItemSet | _Ids | None = None) -> _Hits:
         """The items most similar to an item, best first, without the item."""
 
-    def similar_users(self, user: Id, k: int = 10) -> Hits:
+    def similar_users(self, user: _Id, k: int = 10) -> _Hits:
         """The users most similar to a user, best first, without the user."""
 
     def nearest_to_vector(
-        self, vector: npt.NDArray[np.floating[Any]], k: int = 10, *, allow: ItemSet | Ids | None = None, deny: ItemSet | Ids | None = None
-    ) -> Hits:
+        self, vector: _Vectors, k: int = 10, *, allow: ItemSet | _Ids | None = None, deny: ItemSet | _Ids | None = None
+    ) -> _Hits:
         """The items nearest to a vector like those that were imported; elsewhere of one float a bit of the codes."""
 
-    def explain(self, user: Id, item: Id) -> dict[str, Any]:
+    def explain(self, user: _Id, item: _Id) -> dict[str, Any]:
         """Why an item has the score a query of a user gives it: ``score``; ``layers``, what each adds; ``pulls``, the user's own items with what each adds to
         ``folded_score``, largest first."""
 
@@ -106,10 +121,10 @@ class Reader:
     def retired_items(self) -> npt.NDArray[Any]:
         """The ids of items no query returns."""
 
-    def history(self, user: Id) -> list[tuple[Any, float, int | None]]:
+    def history(self, user: _Id) -> list[tuple[Any, float, int | None]]:
         """What a user has: (item, weight, milliseconds since 1970 or None); nothing for a user nobody knows."""
 
-    def item_set(self, items: Ids) -> ItemSet:
+    def item_set(self, items: _Ids) -> ItemSet:
         """A set of items to pass as ``allow=`` or ``deny=`` to many calls."""
 
     def _id_kinds(self) -> tuple[str | None, str | None]: ...
@@ -118,8 +133,8 @@ class Reader:
 class Database(Reader):
     """What :class:`kithdb.Database` is made of."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         path: str | os.PathLike[str],
         *,
         create: bool = True,
@@ -129,24 +144,24 @@ class Database(Reader):
         background: bool = True,
         kept_generations: int | None = None,
         cache_bytes: int | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def close(self) -> None:
         """Closes the database; a training that runs is cancelled. It may be closed twice. What went wrong with the last files is raised, and that a call of
         another thread has not ended within a second, after which the database closes by itself."""
 
-    def insert(self, user: Id, item: Id, weight: float = 1.0, time: int | None = None) -> None:
-        """Records that a user touched an item, ``time`` in milliseconds since 1970; on the disk when it returns."""
+    def insert(self, user: _Id, item: _Id, weight: float = 1.0, time: int | np.datetime64 | date | None = None) -> None:
+        """Records that a user touched an item, ``time`` in milliseconds since 1970 or a datetime; on the disk when it returns."""
 
-    def remove(self, user: Id, item: Id) -> bool:
+    def remove(self, user: _Id, item: _Id) -> bool:
         """Takes an interaction back; whether there was one."""
 
-    def forget_user(self, user: Id) -> bool:
+    def forget_user(self, user: _Id) -> bool:
         """Forgets a user; whether they were known."""
 
-    def retire_item(self, item: Id) -> bool:
+    def retire_item(self, item: _Id) -> bool:
         """Retires an item, so that no query returns it; whether it was known and not retired before."""
 
-    def unretire_item(self, item: Id) -> bool:
+    def unretire_item(self, item: _Id) -> bool:
         """Lets queries return a retired item again; whether it was retired."""
 
     def rollback(self, generation: int) -> int:
@@ -154,10 +169,10 @@ class Database(Reader):
 
     def import_embeddings(
         self,
-        items: npt.NDArray[np.floating[Any]] | str | os.PathLike[str],
-        item_ids: Ids | None = None,
-        users: npt.NDArray[np.floating[Any]] | str | os.PathLike[str] | None = None,
-        user_ids: Ids | None = None,
+        items: _Vectors | str | os.PathLike[str],
+        item_ids: _Ids | None = None,
+        users: _Vectors | str | os.PathLike[str] | None = None,
+        user_ids: _Ids | None = None,
         *,
         metric: str = "dot",
         bits: int | None = None,
@@ -171,12 +186,12 @@ class Database(Reader):
     def import_codes(
         self,
         item_codes: npt.NDArray[np.uint8],
-        item_scalers: npt.NDArray[np.floating[Any]],
+        item_scalers: _Vectors,
         layer_weights: Sequence[float],
-        item_ids: Ids | None = None,
+        item_ids: _Ids | None = None,
         user_codes: npt.NDArray[np.uint8] | None = None,
-        user_scalers: npt.NDArray[np.floating[Any]] | None = None,
-        user_ids: Ids | None = None,
+        user_scalers: _Vectors | None = None,
+        user_ids: _Ids | None = None,
     ) -> dict[str, Any]:
         """Publishes packed codes made elsewhere: items ``[items, bytes]``, bit j of a layer's byte b its dimension 8 b + j; users alike, or ``[users, layers,
         planes, bytes a layer]``, the sign first; scalers ``[rows, layers]``. What :meth:`export` writes."""
@@ -208,7 +223,7 @@ class Database(Reader):
 class Replica(Reader):
     """What :class:`kithdb.Replica` is made of."""
 
-    def __init__(self, place: str | os.PathLike[str], follow: float | None = None) -> None: ...
+    def __new__(cls, place: str | os.PathLike[str], follow: float | None = None) -> Self: ...
     def refresh(self) -> bool:
         """Goes on to the newest snapshot; whether that is another one."""
 
@@ -218,6 +233,7 @@ class Replica(Reader):
     def close(self) -> None:
         """Lets go of the snapshot. It may be closed twice."""
 
+@final
 class Job:
     """What :class:`kithdb.Job` is made of."""
 
