@@ -64,6 +64,13 @@ def test_lists_of_all_items_and_more(spark, exports):  # noqa: F811
     check(db, on_spark.recommend_all(spark, folder, 2_000_000, query_bits=1).toPandas(), 90, 1)
 
 
+def test_an_export_is_read_by_its_url(spark, exports):  # noqa: F811
+    db, folder = exports[3]
+    check(db, on_spark.recommend_all(spark, folder.as_uri(), 5, query_bits=1).toPandas(), 5, 1)
+    with pytest.raises(kithdb.InvalidArgumentError, match="no manifest.json"):
+        on_spark.recommend_all(spark, folder.parent.as_uri(), 5)
+
+
 @pytest.mark.parametrize("names", [False, True])
 def test_factors_of_als_become_codes(spark, tmp_path, names):
     name = (lambda user, item: (f"u{user:02}", f"i{item:02}")) if names else (lambda user, item: (user, item))

@@ -196,9 +196,14 @@ def manifest_of(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """The manifest of an export."""
     path = Path(folder) / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text())
+        return manifest_in(path.read_text(), path)
     except FileNotFoundError as error:
         raise InvalidArgumentError(f"{folder} has no manifest.json: pass a folder that export_parquet() wrote") from error
+
+
+def manifest_in(text: str, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The manifest of an export whose file at ``path`` holds this text."""
+    manifest: dict[str, Any] = json.loads(text)
     if manifest.get("format") != "kithdb-parquet" or manifest.get("version") != VERSION:
         raise InvalidArgumentError(f"{path} is of format {manifest.get('format')} {manifest.get('version')}: this version reads {VERSION}")
     return manifest

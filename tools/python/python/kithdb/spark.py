@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .exceptions import InvalidArgumentError
-from .parquet import manifest_of
+from .parquet import manifest_in, manifest_of
 from .sql import Dialect, Score, query
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def recommend_all(
     ``db.recommend(users=..., query_bits=...)``.
 
     Work is split over users and ``item_shards`` shards of the items: each task scores its users against its shard, keeps the best of each, and the lists of the
-    shards are merged. ``users`` takes the first so many users alone.
+    shards are merged. ``users`` takes the first so many users alone. ``folder`` is a path, or a URL of what Spark reads.
     """
     if item_shards < 1:
         raise InvalidArgumentError(f"item_shards = {item_shards}: choose 1 or more")
-    root = os.fspath(folder)
-    score = Score(manifest_of(root), query_bits, DIALECT)
+    root = os.fspath(folder).rstrip("/")
+    score = Score(_manifest(spark, root), query_bits, DIALECT)
 
     def read(name: str) -> Any:
         return spark.read.parquet(f"{root}/{name}.parquet")
@@ -58,6 +58,19 @@ def recommend_all(
     # As many tasks as there are cores, whatever the file's row groups are.
     people = people.repartition(spark.sparkContext.defaultParallelism, "user_row")
     return spark.sql(query(score, DIALECT, k, most, item_shards), users=people, items=items, seen=seen)
+
+
+def _manifest(spark: Any, root: str) -> dict[str, Any]:
+    """The manifest of an export. Behind a URL is what Spark alone may read."""
+    if "://" not in root and not root.startswith("file:"):
+        return manifest_of(root)
+    from pyspark.errors import AnalysisException
+
+    path = f"{root}/manifest.json"
+    try:
+        return manifest_in(spark.read.text(path, wholetext=True).first()[0], path)
+    except AnalysisException as error:
+        raise InvalidArgumentError(f"{root} has no manifest.json: pass a folder that export_parquet() wrote") from error
 
 
 def train_als(
