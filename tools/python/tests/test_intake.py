@@ -80,7 +80,7 @@ def test_bytes_come_in_and_back(db):
     assert len(db.users()) == 3
 
 
-@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csr_array, sp.csc_matrix, sp.coo_matrix])
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csr_array, sp.csc_matrix, sp.coo_matrix, sp.lil_matrix, sp.dok_matrix, sp.dok_array])
 def test_a_sparse_matrix_is_users_by_items(db, form):
     matrix = form(sp.coo_matrix(([2.0, 1.0, 3.0, 1.0, 0.0], ([0, 1, 0, 3, 2], [0, 0, 2, 1, 1])), shape=(4, 3)))
     assert db.insert_many(matrix).new == 4
@@ -186,6 +186,7 @@ def test_weights_and_times_come_along(db, time):
         (pl.Series(["a"]), "type Series do not come as a stream of Arrow"),
         (pl.LazyFrame({"user": ["a"], "item": ["x"]}), "LazyFrame .*collect"),
         (sp.csr_matrix(np.array([[1 + 2j]])), "a matrix of complex128"),
+        (sp.coo_array(np.array([1.0])), r"a matrix of shape \[1\]"),
         (sp.csr_matrix(np.array([[1.0, 0, 0], [0, 0, -2]])), "^row 1, column 2: weight -2 of"),
         ({"user": ["a"]}, "no column.*item"),
         ("ann", "type str"),
@@ -253,6 +254,16 @@ def test_frames_without_a_stream_are_told_from_when_they_have_one(db):
 
     with pytest.raises(InvalidArgumentError, match="pandas 2.2 and polars 1.3"):
         db.insert_many(Old())
+
+
+@pytest.mark.parametrize("raised", [ImportError, KeyboardInterrupt])
+def test_what_is_missing_or_interrupts_a_stream_is_not_the_fault_of_its_rows(db, raised):
+    class Frame:
+        def __arrow_c_stream__(self, requested_schema=None):
+            raise raised("pyarrow")
+
+    with pytest.raises(raised, match="pyarrow"):
+        db.insert_many(Frame())
 
 
 def test_a_moment_falls_into_the_millisecond_before_it(db):

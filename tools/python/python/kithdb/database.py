@@ -103,7 +103,8 @@ class Database(_kithdb.Database, _Reading):
             raise InvalidArgumentError("users= and items= are ids of the rows and columns of a sparse matrix: pass names of columns as user= and item=")
         if hasattr(rows, "__arrow_c_stream__"):
             return Inserted(*self._insert_stream(narrowed(rows, names), *names.values()))
-        if isinstance(rows, Mapping):
+        # A matrix that is a dictionary of keys is a mapping, too.
+        if isinstance(rows, Mapping) and not _is_sparse(rows):
             return self._insert_mapping(rows, *names.values())
         for part, name in names.items():
             if name is not None:
@@ -122,6 +123,8 @@ class Database(_kithdb.Database, _Reading):
         return Inserted(*self._insert_tuples(rows))
 
     def _insert_sparse(self, matrix: Any, users: Any, items: Any) -> Inserted:
+        if len(matrix.shape) != 2:
+            raise InvalidArgumentError(f"a matrix of shape {list(matrix.shape)}: pass users by items")
         if matrix.dtype.kind not in "biuf":
             raise InvalidArgumentError(f"a matrix of {matrix.dtype}: its values are weights, which are numbers above 0")
         rows, columns, weights = _coordinates(matrix)

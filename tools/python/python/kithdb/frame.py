@@ -34,7 +34,7 @@ def _of_pandas(frame: Any, names: Mapping[str, str | None]) -> Any:
     if not hasattr(frame, "columns"):
         raise InvalidArgumentError(f"rows of type {type(frame).__name__}, which has one column: pass a frame with columns user and item")
     columns, index = list(frame.columns), [name for name in frame.index.names if name is not None]
-    if any(name in index and name not in columns for name in (given or part for part, given in names.items())):
+    if any(name in index and name not in columns for name in (part if given is None else given for part, given in names.items())):
         frame = frame.reset_index(level=[name for name in index if name not in columns])
         columns = list(frame.columns)
     return frame[_wanted(columns, names)].reset_index(drop=True)
@@ -43,7 +43,7 @@ def _of_pandas(frame: Any, names: Mapping[str, str | None]) -> Any:
 def _wanted(columns: list[Any], names: Mapping[str, str | None]) -> list[str]:
     wanted = []
     for part, given in names.items():
-        name = given or part
+        name = part if given is None else given
         if columns.count(name) > 1:
             raise InvalidArgumentError(f"several columns are called {name}: rename all but one, or pass the name of another as {part}=")
         if name in columns:
