@@ -252,7 +252,7 @@ def test_frames_without_a_stream_are_told_from_when_they_have_one(db):
         def __iter__(self):
             return iter(self.columns)
 
-    with pytest.raises(InvalidArgumentError, match="pandas 2.2 and polars 1.3"):
+    with pytest.raises(InvalidArgumentError, match="pandas 2.2 and polars 1.4"):
         db.insert_many(Old())
 
 

@@ -113,7 +113,7 @@ class Database(_kithdb.Database, _Reading):
             return self._insert_sparse(rows, users, items)
         if hasattr(rows, "columns"):
             raise InvalidArgumentError(
-                f"rows of type {type(rows).__name__} without a stream of Arrow: frames have one from pandas 2.2 and polars 1.3 on; upgrade, collect what is "
+                f"rows of type {type(rows).__name__} without a stream of Arrow: frames have one from pandas 2.2 and polars 1.4 on; upgrade, collect what is "
                 "lazy, or pass a mapping of names to columns"
             )
         if isinstance(rows, (str, bytes)) or not isinstance(rows, Iterable):
