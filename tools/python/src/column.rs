@@ -89,8 +89,19 @@ pub(crate) fn first_null(array: &dyn Array) -> Option<usize> {
     (0..array.len()).find(|&row| array.is_null(row))
 }
 
+/// A column as what its values are, where it is a dictionary of them.
+fn plain(name: &str, array: &ArrayRef) -> PyResult<ArrayRef> {
+    match array.data_type() {
+        DataType::Dictionary(_, values) => {
+            cast(array, values).map_err(|error| invalid(format!("column {name:?}"), error))
+        }
+        _ => Ok(Arc::clone(array)),
+    }
+}
+
 /// A column of weights.
 pub(crate) fn weights(name: &str, array: &ArrayRef) -> PyResult<Float32Array> {
+    let array = &plain(name, array)?;
     if array.is_empty() || array.data_type() == &DataType::Null {
         return Ok(Float32Array::new_null(array.len()));
     }
@@ -104,6 +115,7 @@ pub(crate) fn weights(name: &str, array: &ArrayRef) -> PyResult<Float32Array> {
 /// A column of times in milliseconds since 1970, that of which a time falls into: of timestamps, dates, or integers that are such milliseconds. Rows are counted
 /// from `before` where one is refused, whose time 64 bits do not hold.
 pub(crate) fn times(name: &str, array: &ArrayRef, before: usize) -> PyResult<Int64Array> {
+    let array = &plain(name, array)?;
     if array.is_empty() || array.data_type() == &DataType::Null {
         return Ok(Int64Array::new_null(array.len()));
     }

@@ -109,11 +109,12 @@ MILLISECONDS = int(TIME.timestamp() * 1000)
         pa.array([TIME, None], pa.timestamp("s", "Europe/Berlin")),
         pa.array([TIME.replace(tzinfo=None), None], pa.timestamp("ns")),
         pa.array([MILLISECONDS, None], pa.int64()),
+        pa.array([MILLISECONDS, None], pa.int64()).dictionary_encode(),
     ],
-    ids=["us", "zone", "naive-is-utc", "integers"],
+    ids=["us", "zone", "naive-is-utc", "integers", "dictionary"],
 )
 def test_weights_and_times_come_along(db, time):
-    table = pa.table({"who": ["a", "b"], "what": ["x", "y"], "stars": [5, 3], "at": time})
+    table = pa.table({"who": ["a", "b"], "what": ["x", "y"], "stars": pa.array([5, 3]).dictionary_encode(), "at": time})
     db.insert_many(table, user="who", item="what", weight="stars", time="at")
     assert everything(db) == [("a", "x", 5.0, MILLISECONDS), ("b", "y", 3.0, None)]
     db.insert_many([("c", "x", 0.5), ("d", "x", 2, MILLISECONDS)])
