@@ -8,6 +8,7 @@ use pyo3::types::{PyBool, PyDict};
 
 use crate::error::{OrRaise, invalid};
 use crate::given::{Given, optional};
+use crate::ids::shown;
 
 /// What the keywords of `train` say.
 #[derive(FromPyObject)]
@@ -55,7 +56,10 @@ impl Keywords<'_> {
                 Ok(switch) => if switch.is_true() { "on" } else { "off" }.to_owned(),
                 Err(_) => value.str()?.to_string(),
             };
-            options = options.set(name.extract::<String>()?, value);
+            let name = name.extract::<String>().map_err(|_| {
+                invalid(format!("a setting called {}", shown(&name)), "settings have names, which are strings")
+            })?;
+            options = options.set(name, value);
         }
         Ok(options)
     }

@@ -92,6 +92,9 @@ def test_everybodys_lists_go_into_a_file(named, tmp_path, monkeypatch):
         assert [(row["item"], row["score"]) for row in own] == named.recommend(user, k=3)
     assert named.recommend_all(path, k=2, users=["u01", "nobody", "u02"], deny=["i00"]) == 2
     assert set(pq.read_table(path).column("user").to_pylist()) == {"u01", "u02"}
+    for k in ("three", 2.5, 0):
+        with pytest.raises(kithdb.InvalidArgumentError, match=f"^k = {k!r}: "):
+            named.recommend_all(tmp_path / "other.parquet", k=k)
     with pytest.raises(kithdb.UnknownIdError):
         named.recommend_all(tmp_path / "other.parquet", users=["nobody"], errors="raise")
     assert list(tmp_path.iterdir()) == [path]
@@ -318,8 +321,9 @@ def test_lists_of_all_items_and_more(exports):
     db, folder = exports[0]
     connection = duckdb.connect()
     check(db, duck.recommend_all(connection, folder, 2_000_000, query_bits=1).df(), 90, 1)
-    with pytest.raises(kithdb.InvalidArgumentError, match="k = 0"):
-        duck.recommend_all(connection, folder, 0)
+    for k in (0, "three"):
+        with pytest.raises(kithdb.InvalidArgumentError, match=f"k = {k!r}: pass a whole number"):
+            duck.recommend_all(connection, folder, k)
     score = Score({"query_bits": 1, "layers": [], "rows": {"items": 2_000_000}}, 1, duck.DIALECT)
     with pytest.raises(kithdb.InvalidArgumentError, match="k = 999990, beside up to 70 items.* 999999 entries"):
         query(score, duck.DIALECT, 999_990, 70)

@@ -87,6 +87,8 @@ def recommend_all(db: Database, path: str | os.PathLike[str], k: int, users: Seq
     pa = _pyarrow()
     # What somebody forgotten or unplaced meanwhile misses is their row, not the file.
     options = {"errors": "ignore", **options}
+    if not isinstance(k, (int, np.integer)):
+        raise InvalidArgumentError(f"k = {k!r}: pass a whole number")
     # Every piece is filtered by the same items, whatever can be walked through once alone.
     for name in ("allow", "deny"):
         if options.get(name) is not None and not isinstance(options[name], ItemSet):

@@ -41,8 +41,8 @@ def recommend_all(
     Work is split over users and ``item_shards`` shards of the items: each task scores its users against its shard, keeps the best of each, and the lists of the
     shards are merged. ``users`` takes the first so many users alone. ``folder`` is a path, or a URL of what Spark reads.
     """
-    if item_shards < 1:
-        raise InvalidArgumentError(f"item_shards = {item_shards}: choose 1 or more")
+    if not isinstance(item_shards, (int, np.integer)) or item_shards < 1:
+        raise InvalidArgumentError(f"item_shards = {item_shards!r}: pass a whole number, at least 1")
     root = os.fspath(folder).rstrip("/")
     score = Score(_manifest(spark, root), query_bits, DIALECT)
 

@@ -123,8 +123,9 @@ def query(score: Score, dialect: Dialect, k: int, most_seen: int, shards: int = 
     What a user has is taken out of a list that is longer by as much, so that no pair of users and items is looked up: users are taken by how much they have, a
     class at a time. Items are taken in so many ``shards``, each by other rows, whose lists are merged.
     """
-    if k < 1:
-        raise InvalidArgumentError(f"k = {k}: ask for at least one item")
+    for name, count in (("k", k), ("shards", shards)):
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise InvalidArgumentError(f"{name} = {count!r}: pass a whole number, at least 1")
     users, items, seen = dialect.users, dialect.items, dialect.seen
     by_degree = classes(most_seen, k, score.items)
     if by_degree[-1][2] > dialect.longest:
