@@ -25,6 +25,7 @@ child = os.fork()
 if child == 0:
     # Dropped, closed, collected at the end: nothing of it is the child's.
     with db:
+        assert repr(job) == "<kithdb.Job: of another process>" and repr(db).endswith(": of another process>")
         del replica, job
         sys.exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -37,7 +37,7 @@ class _Reading(_kithdb.Reader):
     def evaluate(
         self,
         test: Any,
-        k: int | Sequence[int] = 20,
+        k: int | np.integer[Any] | Iterable[int | np.integer[Any]] = 20,
         *,
         query_bits: int | None = None,
         user: str | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from . import _kithdb
+from .exceptions import StorageError
 
 #: Seconds between two looks at a job: Ctrl-C is heard as often.
 GLANCE = 0.1
@@ -54,7 +55,10 @@ class Job:
         return self._job.outcome()
 
     def __repr__(self) -> str:
-        phase, step, of = self.progress()
+        try:
+            phase, step, of = self.progress()
+        except StorageError:
+            return "<kithdb.Job: of another process>"
         return f"<kithdb.Job: {phase}{f' {step}/{of}' if of else ''}>"
 
 
