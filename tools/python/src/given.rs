@@ -1,48 +1,52 @@
-//! Numbers as callers pass them.
+//! Arguments as callers pass them.
 
 use pyo3::prelude::*;
 
 use crate::error::invalid;
 use crate::ids::shown;
 
-/// A type of numbers that arguments are of.
-pub(crate) trait Number {
+/// A type that arguments are of.
+pub(crate) trait Argument {
     /// What is asked for where it is not passed.
     const REMEDY: &'static str;
 }
 
-impl Number for u32 {
+impl Argument for u32 {
     const REMEDY: &'static str = "pass a whole number from 0 to 2^32-1";
 }
 
-impl Number for u64 {
+impl Argument for u64 {
     const REMEDY: &'static str = "pass a whole number from 0 to 2^64-1";
 }
 
-impl Number for usize {
+impl Argument for usize {
     const REMEDY: &'static str = "pass a whole number from 0 to 2^64-1";
 }
 
-impl Number for f32 {
+impl Argument for f32 {
     const REMEDY: &'static str = "pass a number";
 }
 
-impl Number for f64 {
+impl Argument for f64 {
     const REMEDY: &'static str = "pass a number";
 }
 
-/// A number, or what was passed for one: it is refused under the name of its argument, which is known where it is taken.
+impl Argument for String {
+    const REMEDY: &'static str = "pass a string";
+}
+
+/// An argument, or what was passed for one: it is refused under the name of its argument, which is known where it is taken.
 pub(crate) struct Given<T>(Result<T, String>);
 
 impl<T> Given<T> {
     /// What an argument is that is not passed.
-    pub(crate) const fn of(number: T) -> Self {
-        Self(Ok(number))
+    pub(crate) const fn of(value: T) -> Self {
+        Self(Ok(value))
     }
 }
 
-impl<T: Number> Given<T> {
-    /// The number.
+impl<T: Argument> Given<T> {
+    /// What was passed.
     ///
     /// # Errors
     /// `InvalidArgumentError` with the name of the argument.
@@ -51,9 +55,9 @@ impl<T: Number> Given<T> {
     }
 }
 
-/// The number of an argument that may be left out.
-pub(crate) fn optional<T: Number>(name: &str, number: Option<Given<T>>) -> PyResult<Option<T>> {
-    number.map(|number| number.named(name)).transpose()
+/// What was passed for an argument that may be left out.
+pub(crate) fn optional<T: Argument>(name: &str, given: Option<Given<T>>) -> PyResult<Option<T>> {
+    given.map(|given| given.named(name)).transpose()
 }
 
 impl<'a, 'py, T: FromPyObject<'a, 'py>> FromPyObject<'a, 'py> for Given<T> {

@@ -14,8 +14,8 @@ use crate::ids::shown;
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Keywords<'py> {
-    preset: String,
-    model: Option<String>,
+    preset: Given<String>,
+    model: Option<Given<String>>,
     bits: Option<Given<u32>>,
     layers: Option<Given<u32>>,
     query_bits: Option<Given<u32>>,
@@ -29,14 +29,14 @@ pub(crate) struct Keywords<'py> {
 
 impl Keywords<'_> {
     pub(crate) fn options(self) -> PyResult<TrainOptions> {
-        let preset = match self.preset.as_str() {
+        let preset = match self.preset.named("preset")?.as_str() {
             "fast" => Preset::Fast,
             "balanced" => Preset::Balanced,
             "best" => Preset::Best,
             other => return Err(invalid(format!("preset {other:?}"), "choose one of fast, balanced, best")),
         };
         let mut options = TrainOptions::new(preset);
-        if let Some(model) = &self.model {
+        if let Some(model) = optional("model", self.model)? {
             options = options.model(model.parse::<Model>().or_raise()?);
         }
         if let Some(days) = optional("half_life_days", self.half_life_days)? {

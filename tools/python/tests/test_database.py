@@ -125,6 +125,7 @@ def test_errors_are_one_tree_with_the_messages_of_the_library(tastes, db):
         (kithdb.InvalidArgumentError, "^seed = -1", lambda: db.import_embeddings(np.ones((2, 4), np.float32), seed=-1)),
         (kithdb.InvalidArgumentError, "^keep = -1", lambda: db.snapshot_to("nowhere", keep=-1)),
         (kithdb.InvalidArgumentError, "^a setting called 7: ", lambda: db.train(settings={7: 1})),
+        (kithdb.InvalidArgumentError, "^preset = 5: pass a string", lambda: db.train(5)),
         (kithdb.InvalidArgumentError, "preset", lambda: db.train("slow")),
         (kithdb.InvalidArgumentError, "teacher.rate", lambda: db.train(settings={"teacher.rate": 1})),
         (kithdb.InvalidArgumentError, "bits", lambda: db.train(bits=100)),
