@@ -68,6 +68,10 @@ fn who_changed_is_known_by_what_came_last() {
     let (plain, decayed) =
         (of_second(factors()), of_second(factors().half_life(Duration::from_secs(60 * DAY as u64 / 1000))));
     assert!(decayed > plain + 0.3, "{plain} without decay, {decayed} with it");
+    // With neighbours it moves what is recommended the same way, and less.
+    let (plain, decayed) =
+        (of_second(options()), of_second(options().half_life(Duration::from_secs(60 * DAY as u64 / 1000))));
+    assert!(decayed > plain + 0.03, "{plain} without decay, {decayed} with it, with neighbours");
 }
 
 #[test]
