@@ -17,12 +17,6 @@ fn options() -> TrainOptions {
     TrainOptions::new(Preset::Balanced).bits(192).threads(2)
 }
 
-/// Neighbours fit an interaction by its age, but predict from all that somebody has alike: how much they count is chosen on what is held out, which tastes
-/// that changed are a small part of.
-fn factors() -> TrainOptions {
-    options().set("teacher.neighbours", "off").set("teacher.user_neighbours", "off")
-}
-
 /// Two in three of each user's taste; who changed had the first a year ago, and a quarter as much of the second since.
 fn interactions(timed: bool) -> Vec<Interaction> {
     let mut all = Vec::new();
@@ -66,12 +60,8 @@ fn who_changed_is_known_by_what_came_last() {
         second as f64 / changed.len() as f64
     };
     let (plain, decayed) =
-        (of_second(factors()), of_second(factors().half_life(Duration::from_secs(60 * DAY as u64 / 1000))));
-    assert!(decayed > plain + 0.3, "{plain} without decay, {decayed} with it");
-    // With neighbours it moves what is recommended the same way, and less.
-    let (plain, decayed) =
         (of_second(options()), of_second(options().half_life(Duration::from_secs(60 * DAY as u64 / 1000))));
-    assert!(decayed > plain + 0.03, "{plain} without decay, {decayed} with it, with neighbours");
+    assert!(decayed > plain + 0.3, "{plain} without decay, {decayed} with it");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::error::Result;
-use crate::generation::Generation;
+use crate::generation::{Generation, Provenance};
+use crate::graph::Bipartite;
 use crate::ids::Id;
 use crate::index::{Filter, Seen, TopK};
 use crate::kernel::dense::Isa;
@@ -19,6 +20,7 @@ pub(crate) struct FullPrecision<'a> {
     snapshot: &'a Snapshot,
     generation: &'a Generation,
     scorer: Scorer<'a>,
+    graph: Bipartite,
     hidden: RoaringBitmap,
 }
 
@@ -26,14 +28,17 @@ impl<'a> FullPrecision<'a> {
     /// Of the `teacher` of a generation, under the interactions and retirements of `snapshot`.
     ///
     /// # Errors
-    /// `Kernel` where the environment forces an instruction set that this machine lacks.
+    /// `Kernel` where the environment forces an instruction set that this machine lacks, and `Thread`.
     pub(crate) fn new(
         snapshot: &'a Snapshot,
         generation: &'a Generation,
         teacher: &'a Taught,
     ) -> Result<FullPrecision<'a>> {
         let hidden = generation.codeless() | snapshot.tail().retired();
-        Ok(FullPrecision { snapshot, generation, scorer: teacher.scorer(Isa::chosen()?), hidden })
+        let provenance = generation.manifest().and_then(|manifest| Provenance::read(&manifest.attributes));
+        let half_life = provenance.and_then(|provenance| provenance.options?.decay());
+        let graph = Bipartite::from_postings(generation.postings(), generation.n_items() as u32, half_life)?;
+        Ok(FullPrecision { snapshot, generation, scorer: teacher.scorer(Isa::chosen()?), graph, hidden })
     }
 
     /// The `k` best items of every user, in their order; none for a user the teacher has not seen. Works on rayon.
@@ -55,7 +60,7 @@ impl<'a> FullPrecision<'a> {
     /// The rows of the best items.
     fn rows(&self, block: &[Option<u32>], k: usize) -> Vec<Vec<u32>> {
         let known: Vec<u32> = block.iter().flatten().copied().collect();
-        let scores = self.scorer.scores(&known, |user| self.generation.postings().row(user).items);
+        let scores = self.scorer.scores(&known, self.graph.recent_users());
         let mut scored = (0..known.len()).map(|row| scores.row(row));
         let list = |user: &Option<u32>| {
             let Some((user, scores)) = user.and_then(|user| Some((user, scored.next()?))) else { return Vec::new() };

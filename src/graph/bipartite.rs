@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Csr;
 use super::postings::Postings;
+use super::terms::Terms;
 use crate::error::{Error, Result};
 use crate::pool;
 
@@ -15,6 +16,8 @@ const MANY: usize = 1 << 20;
 pub struct Bipartite {
     users: Csr,
     items: Csr,
+    /// The same rows with recencies for values, of users and of items, where interactions age.
+    recencies: Option<Box<(Csr, Csr)>>,
 }
 
 impl Bipartite {
@@ -28,11 +31,14 @@ impl Bipartite {
         if edges.len() < MANY { build() } else { pool::within(0, build) }
     }
 
-    /// From posting lists of items below `n_items`, with confidences for weights ([`Postings::confidences`]).
+    /// From posting lists of items below `n_items`, with confidences for weights ([`Postings::confidences`]), and recencies ([`Postings::recencies`]).
     pub(crate) fn from_postings(postings: &Postings, n_items: u32, half_life: Option<Duration>) -> Result<Bipartite> {
-        let (offsets, items) = (postings.offsets().to_vec(), postings.items().to_vec());
-        let weights = postings.confidences(half_life);
-        Bipartite::from_users(Csr::from_parts(n_items as usize, offsets, items, weights)?)
+        let rows =
+            |values| Csr::from_parts(n_items as usize, postings.offsets().to_vec(), postings.items().to_vec(), values);
+        let graph = Bipartite::from_users(rows(postings.confidences(half_life))?)?;
+        let recencies = half_life.and_then(|half_life| postings.recencies(half_life));
+        let recencies = recencies.map(|recencies| rows(Some(recencies))).transpose()?;
+        Ok(Bipartite { recencies: recencies.map(both_sides), ..graph })
     }
 
     /// From the users' rows; weights are the values.
@@ -47,7 +53,7 @@ impl Bipartite {
             });
         }
         let items = users.transpose();
-        Ok(Bipartite { users, items })
+        Ok(Bipartite { users, items, recencies: None })
     }
 
     /// Users by items.
@@ -58,6 +64,16 @@ impl Bipartite {
     /// Items by users.
     pub fn items(&self) -> &Csr {
         &self.items
+    }
+
+    /// Users by items, by how recent interactions are.
+    pub(crate) fn recent_users(&self) -> Terms<'_> {
+        self.recencies.as_ref().map_or(Terms::ones(&self.users), |recencies| Terms::values(&recencies.0))
+    }
+
+    /// Items by users, by how recent interactions are.
+    pub(crate) fn recent_items(&self) -> Terms<'_> {
+        self.recencies.as_ref().map_or(Terms::ones(&self.items), |recencies| Terms::values(&recencies.1))
     }
 
     /// Number of users, those without interactions included.
@@ -77,8 +93,14 @@ impl Bipartite {
 
     /// The same nodes without the edges for which `keep(user, item)` is false.
     pub fn filtered(&self, keep: impl Fn(u32, u32) -> bool + Sync) -> Bipartite {
-        let users = self.users.filtered(keep);
+        let users = self.users.filtered(&keep);
         let items = users.transpose();
-        Bipartite { users, items }
+        let recencies = self.recencies.as_ref().map(|recencies| both_sides(recencies.0.filtered(&keep)));
+        Bipartite { users, items, recencies }
     }
+}
+
+fn both_sides(users: Csr) -> Box<(Csr, Csr)> {
+    let items = users.transpose();
+    Box::new((users, items))
 }

@@ -13,19 +13,39 @@ impl Postings {
     /// The confidence of every interaction: its weight, halved for every `half_life` that lies between it and the newest one, as a share of the mean
     /// of all. What has no time is as new as the newest. `None` where all are alike. O(interactions).
     pub(crate) fn confidences(&self, half_life: Option<Duration>) -> Option<Vec<f32>> {
+        let plain = || self.weights().map(|weights| weights.iter().copied().map(f64::from).collect::<Vec<f64>>());
         let decayed = half_life.zip(self.times()).and_then(|(half_life, times)| {
-            let known = || times.iter().filter(|&&time| time != NO_TIME);
-            let newest = *known().max()?;
-            let halving = (half_life.as_secs_f64() * 1e3).max(f64::MIN_POSITIVE);
-            let halvings = |time: i64| if time == NO_TIME { 0.0 } else { newest.abs_diff(time) as f64 / halving };
+            let newest = newest(times)?;
             let weights = |at: usize| self.weights().map_or(1.0, |weights| f64::from(weights[at]));
-            let decay = |(at, &time): (usize, &i64)| weights(at) * (-halvings(time)).exp2().max(LEAST);
+            let decay = |(at, &time): (usize, &i64)| weights(at) * decay(newest, time, half_life);
             Some(times.iter().enumerate().map(decay).collect::<Vec<f64>>())
         });
-        let plain =
-            || self.weights().map(|weights| weights.iter().map(|&weight| f64::from(weight)).collect::<Vec<f64>>());
         decayed.or_else(plain).and_then(|confidences| shares_of_mean(&confidences))
     }
+
+    /// How recent every interaction is: 1, halved for every `half_life` that lies between it and the newest one of its user. What has no time is as new
+    /// as that. `None` where all are alike. O(interactions).
+    pub(crate) fn recencies(&self, half_life: Duration) -> Option<Vec<f32>> {
+        let times = self.times()?;
+        let rows = self.offsets().windows(2).map(|ends| &times[ends[0] as usize..ends[1] as usize]);
+        let recencies = rows.flat_map(|times| {
+            let newest = newest(times);
+            times.iter().map(move |&time| newest.map_or(1.0, |newest| decay(newest, time, half_life) as f32))
+        });
+        Some(recencies.collect::<Vec<f32>>()).filter(|recencies| recencies.iter().any(|&recency| recency < 1.0))
+    }
+}
+
+/// The newest of the times that are known.
+fn newest(times: &[i64]) -> Option<i64> {
+    times.iter().copied().filter(|&time| time != NO_TIME).max()
+}
+
+/// One half for every half-life from a time to the newest.
+fn decay(newest: i64, time: i64, half_life: Duration) -> f64 {
+    let halving = (half_life.as_secs_f64() * 1e3).max(f64::MIN_POSITIVE);
+    let halvings = if time == NO_TIME { 0.0 } else { newest.abs_diff(time) as f64 / halving };
+    (-halvings).exp2().max(LEAST)
 }
 
 impl Bipartite {
@@ -52,6 +72,7 @@ fn shares_of_mean(values: &[f64]) -> Option<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Terms;
     use proptest::prelude::*;
 
     const DAY: i64 = 86_400_000;
@@ -69,6 +90,31 @@ mod tests {
         for (got, want) in confidences.iter().zip([1.0, 1.0, 1.0, 0.5]) {
             assert!((got - want / mean).abs() < 1e-6, "{confidences:?}");
         }
+    }
+
+    /// Beside the newest of the same user, whatever others have and whatever weights are.
+    #[test]
+    fn recencies_halve_from_the_newest_of_a_user() {
+        let times = Some(vec![500 * DAY, 410 * DAY, 1000 * DAY, 820 * DAY, NO_TIME, 7 * DAY]);
+        let weights = Some(vec![1.0, 2.0, 4.0, 0.5, 1.0, 3.0]);
+        let postings = Postings::from_parts(vec![0, 2, 5, 6], vec![0, 1, 0, 1, 2, 0], weights, times, 3).unwrap();
+        let days = Duration::from_secs(90 * 86_400);
+        assert_eq!(postings.recencies(days), Some(vec![1.0, 0.5, 1.0, 0.25, 1.0, 1.0]));
+        let graph = Bipartite::from_postings(&postings, 3, Some(days)).unwrap();
+        let entries = |graph: &Bipartite| {
+            let of = |side: Terms<'_>| (0..3).map(|row| side.row(row).collect()).collect::<Vec<Vec<_>>>();
+            (of(graph.recent_users()), of(graph.recent_items()))
+        };
+        let users = vec![vec![(0, 1.0), (1, 0.5)], vec![(0, 1.0), (1, 0.25), (2, 1.0)], vec![(0, 1.0)]];
+        let items = vec![vec![(0, 1.0), (1, 1.0), (2, 1.0)], vec![(0, 0.5), (1, 0.25)], vec![(1, 1.0)]];
+        assert_eq!(entries(&graph), (users, items));
+        let (users, items) = entries(&graph.filtered(|user, item| (user, item) != (1, 0)));
+        assert_eq!((&users[1], &items[0]), (&vec![(1, 0.25), (2, 1.0)], &vec![(0, 1.0), (2, 1.0)]));
+        // Weights alone are no recencies.
+        let (users, _) = entries(&Bipartite::from_postings(&postings, 3, None).unwrap());
+        assert_eq!(users[0], [(0, 1.0), (1, 1.0)]);
+        assert_eq!(postings.recencies(Duration::from_secs(1 << 40)).map(|all| all[1] < 1.0), Some(true));
+        assert_eq!(self::postings(None, Some(vec![7 * DAY, NO_TIME]), 2).recencies(days), None);
     }
 
     #[test]

@@ -6,7 +6,9 @@ mod confidence;
 mod csr;
 pub(crate) mod postings;
 mod scatter;
+mod terms;
 
 pub(crate) use adjacency::{Adjacency, EdgeMask};
 pub use bipartite::Bipartite;
 pub use csr::Csr;
+pub(crate) use terms::Terms;

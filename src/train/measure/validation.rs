@@ -105,17 +105,17 @@ impl Validation {
         measure: impl Fn(u32, &mut [f32]) -> f64 + Sync,
     ) -> Result<Vec<f64>> {
         let isa = context.isa;
-        let history = |user: u32| context.graph.users().row(user as usize);
+        let histories = context.graph.recent_users();
         self.means(context, users, items, |user, scores, means| {
             let [mut by_items, mut by_users, mut sums] = [(); 3].map(|()| vec![0.0; scores.len()]);
             for (models, weights) in tried {
                 if let Some(model) = models.items {
                     by_items.fill(0.0);
-                    model.add_scores(history(user), |item| Some(item as usize), &mut by_items);
+                    model.add_scores(histories.row(user as usize), |item| Some(item as usize), &mut by_items);
                 }
                 if let Some(model) = models.users {
                     by_users.fill(0.0);
-                    model.add_scores(user, history, |item| Some(item as usize), &mut by_users);
+                    model.add_scores(user, histories, |item| Some(item as usize), &mut by_users);
                 }
                 for &(of_items, of_users) in *weights {
                     sums.copy_from_slice(scores);

@@ -173,8 +173,8 @@ impl TrainOptions {
 
     /// How long it takes for an interaction to count half as much, to the millisecond; an age is counted from the newest time that is stored, and what has no time
     /// is as new as that. Weights, decayed or not, are confidences (Hu, Koren, Volinsky 2008): how much it costs a teacher to miss an interaction, in
-    /// shares of the mean of all. They steer implicit ALS and neighbours, and through their scores the codes; teachers trained by gradients know
-    /// none. Default: no decay.
+    /// shares of the mean of all. They steer implicit ALS and neighbours, and through their scores the codes; neighbours also predict by less from what is older
+    /// than the same user's newest. Teachers trained by gradients know none of it. Default: no decay.
     pub fn half_life(mut self, half_life: Duration) -> TrainOptions {
         self.half_life_ms = Some(u64::try_from(half_life.as_millis()).unwrap_or(u64::MAX));
         self

@@ -6,7 +6,7 @@ use kithdb_storage::State;
 
 use super::{ITEMS, StateData, TrainState, USERS, read_table};
 use crate::error::{Error, Result};
-use crate::graph::Csr;
+use crate::graph::{Csr, Terms};
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled};
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::{ItemNeighbours, Neighbours, UserNeighbours};
@@ -122,9 +122,9 @@ pub(crate) struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The scores of all items for some users; `history` gives anybody's items: `[users x items]`. Works on the calling thread.
+    /// The scores of all items for some users; `histories` are everybody's: `[users x items]`. Works on the calling thread.
     /// O(items (users columns) + histories x neighbours).
-    pub(crate) fn scores<'h>(&self, users: &[u32], history: impl Fn(u32) -> &'h [u32]) -> Matrix {
+    pub(crate) fn scores(&self, users: &[u32], histories: Terms<'_>) -> Matrix {
         let n_items = self.taught.items.rows();
         let mut scores = Matrix::zeros(users.len(), n_items);
         self.items.multiply((&self.taught.users.gather(users)).into(), scores.data_mut(), false);
@@ -132,7 +132,7 @@ impl Scorer<'_> {
             let mut added = vec![0.0; n_items];
             for (row, &user) in users.iter().enumerate() {
                 added.fill(0.0);
-                self.taught.neighbours.add_scores(user, &history, |item| Some(item as usize), &mut added);
+                self.taught.neighbours.add_scores(user, histories, |item| Some(item as usize), &mut added);
                 add_scaled(self.isa, scores.row_mut(row), 1.0, &added);
             }
         }

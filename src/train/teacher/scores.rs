@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::layers::Layers;
 use super::{ItemNeighbours, UserNeighbours};
 use crate::error::Result;
-use crate::graph::{Bipartite, Csr};
+use crate::graph::{Bipartite, Csr, Terms};
 use crate::kernel::dense::{
     Factor, Halves, Isa, Matrix, View, add_scaled, add_scaled_halves, dot, multiply_by, product,
 };
@@ -19,7 +19,7 @@ const BLOCK: usize = 64;
 const PART: usize = 4096;
 
 /// The scores `S = P Q' + A N + B A` of every user and item: P and Q are the teacher's layers side by side, A the graph, every interaction taken for
-/// 1, N the weights of items' neighbours and B those of users'.
+/// 1 or its recency, N the weights of items' neighbours and B those of users'.
 pub(crate) struct Scores<'a> {
     isa: Isa,
     graph: &'a Bipartite,
@@ -40,10 +40,9 @@ pub(crate) struct Product<'a> {
     sparse: Vec<Sparse<'a>>,
 }
 
-/// Rows of a dense matrix that are summed over the edges of a row, weighed by their values or not.
+/// Rows of a dense matrix that are summed over the terms of a sparse row.
 struct Sparse<'a> {
-    edges: &'a Csr,
-    weighed: bool,
+    terms: Terms<'a>,
     /// Of half the bytes: over many nodes there is nothing larger in a training, and what is rounded is averaged over the terms of a sum.
     by: Halves,
 }
@@ -111,19 +110,16 @@ impl<'a> Scores<'a> {
     /// `S W`, a row per user, for a W with a row per item. O((items width + edges + neighbours' weights) cols), then O((width + edges + a user's neighbours)
     /// cols) a row.
     pub(crate) fn times(&self, items: &Matrix) -> Product<'_> {
-        let (isa, edges) = (self.isa, self.graph.users());
+        let (isa, touched) = (self.isa, self.graph.recent_users());
         let inner = product(isa, View::from(&*self.items).transposed(), items.into());
         let mut sparse = Vec::new();
         if let Some((model, _)) = &self.of_items {
-            sparse.push(Sparse {
-                edges,
-                weighed: false,
-                by: sparse_product(isa, model.weights(), true, |_| 1.0, items),
-            });
+            let by = sparse_product(isa, Terms::values(model.weights()), |_| 1.0, items);
+            sparse.push(Sparse { terms: touched, by });
         }
         if let Some((model, _)) = &self.of_users {
-            let by = sparse_product(isa, edges, false, |_| 1.0, items);
-            sparse.push(Sparse { edges: model.weights(), weighed: true, by });
+            let by = sparse_product(isa, touched, |_| 1.0, items);
+            sparse.push(Sparse { terms: Terms::values(model.weights()), by });
         }
         Product { isa, vectors: &self.users, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
@@ -141,14 +137,15 @@ impl<'a> Scores<'a> {
             let right = Factor::pack(isa, View::new(&part, rows.len(), cols));
             right.par_multiply(left.transposed(), inner.data_mut(), true);
         }
+        let touched = self.graph.recent_items();
         let mut sparse = Vec::new();
         if let Some((_, by_item)) = &self.of_items {
-            let by = sparse_product(isa, self.graph.items(), false, |user| weights[user], users);
-            sparse.push(Sparse { edges: by_item, weighed: true, by });
+            let by = sparse_product(isa, touched, |user| weights[user], users);
+            sparse.push(Sparse { terms: Terms::values(by_item), by });
         }
         if let Some((_, predicted)) = &self.of_users {
-            let by = sparse_product(isa, predicted, true, |user| weights[user], users);
-            sparse.push(Sparse { edges: self.graph.items(), weighed: false, by });
+            let by = sparse_product(isa, Terms::values(predicted), |user| weights[user], users);
+            sparse.push(Sparse { terms: touched, by });
         }
         Product { isa, vectors: &self.items, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
@@ -160,15 +157,16 @@ impl<'a> Scores<'a> {
 
     /// What neighbours add to the scores of a user. `added` is empty before. O(neighbours x their items).
     pub(crate) fn add_neighbours(&self, user: usize, added: &mut Added) {
-        let (graph, touched) = (self.graph.users(), self.graph.users().row(user));
+        let touched = self.graph.recent_users();
         if let Some((model, _)) = &self.of_items {
-            for (item, weight) in touched.iter().flat_map(|&from| model.weights().entries(from as usize)) {
-                added.add(item, weight);
+            for (from, recency) in touched.row(user) {
+                let predicted = model.weights().entries(from as usize);
+                predicted.for_each(|(item, weight)| added.add(item, recency * weight));
             }
         }
         if let Some((model, _)) = &self.of_users {
             for (other, weight) in model.weights().entries(user) {
-                graph.row(other as usize).iter().for_each(|&item| added.add(item, weight));
+                touched.row(other as usize).for_each(|(item, recency)| added.add(item, recency * weight));
             }
         }
     }
@@ -217,12 +215,12 @@ impl<'a> Scores<'a> {
                 factor.multiply((&self.users.gather(block)).into(), scores.data_mut(), false);
                 let rows = block.iter().enumerate().map(|(at, &user)| {
                     let row = scores.row_mut(at);
-                    let history = |user: u32| self.graph.users().row(user as usize);
+                    let histories = self.graph.recent_users();
                     if let Some((model, _)) = &self.of_items {
-                        model.add_scores(history(user), position, row);
+                        model.add_scores(histories.row(user as usize), position, row);
                     }
                     if let Some((model, _)) = &self.of_users {
-                        model.add_scores(user, history, position, row);
+                        model.add_scores(user, histories, position, row);
                     }
                     visit(user as usize, row)
                 });
@@ -262,15 +260,17 @@ impl Scores<'_> {
                             *score += weight;
                         }
                     };
-                    let of = self.graph.items();
+                    let of = self.graph.recent_items();
                     if let Some((_, by_item)) = &self.of_items {
                         for (near, weight) in by_item.entries(item as usize) {
-                            of.row(near as usize).iter().for_each(|&user| add(user, weight));
+                            of.row(near as usize).for_each(|(user, recency)| add(user, recency * weight));
                         }
                     }
                     if let Some((_, predicted)) = &self.of_users {
-                        let predicted = of.row(item as usize).iter().flat_map(|&from| predicted.entries(from as usize));
-                        predicted.for_each(|(user, weight)| add(user, weight));
+                        for (from, recency) in of.row(item as usize) {
+                            let predicted = predicted.entries(from as usize);
+                            predicted.for_each(|(user, weight)| add(user, recency * weight));
+                        }
                     }
                     visit(item, row)
                 });
@@ -310,30 +310,26 @@ impl Added {
 impl Sparse<'_> {
     /// Adds the sum of a row to `out`.
     fn add_row(&self, isa: Isa, row: usize, out: &mut [f32]) {
-        each_term(self.edges, row, self.weighed, |target, value| {
-            add_scaled_halves(isa, out, value, self.by.row(target));
-        });
+        self.terms.row(row).for_each(|(of, value)| add_scaled_halves(isa, out, value, self.by.row(of as usize)));
     }
 }
 
-/// Visits where a row of a sparse matrix points to, with its values where it is `weighed` and with ones elsewhere.
-fn each_term(edges: &Csr, row: usize, weighed: bool, mut visit: impl FnMut(usize, f32)) {
-    let values = edges.row_values(row).filter(|_| weighed);
-    for (at, &target) in edges.row(row).iter().enumerate() {
-        visit(target as usize, values.map_or(1.0, |values| values[at]));
-    }
-}
-
-/// The product of a sparse matrix, of its values or of ones, with a dense one whose rows are scaled. Parallel.
-fn sparse_product(isa: Isa, edges: &Csr, weighed: bool, scale: impl Fn(usize) -> f32 + Sync, by: &Matrix) -> Halves {
-    Halves::of_rows(isa, edges.n_rows(), by.cols(), |row, out| {
-        each_term(edges, row, weighed, |target, value| add_scaled(isa, out, scale(target) * value, by.row(target)));
+/// The product of a sparse matrix with a dense one whose rows are scaled. Parallel.
+fn sparse_product(isa: Isa, terms: Terms<'_>, scale: impl Fn(usize) -> f32 + Sync, by: &Matrix) -> Halves {
+    Halves::of_rows(isa, terms.n_rows(), by.cols(), |row, out| {
+        let terms = terms.row(row).map(|(of, value)| (of as usize, value));
+        terms.for_each(|(of, value)| add_scaled(isa, out, scale(of) * value, by.row(of)));
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
     use super::*;
+    use crate::graph::postings::{Edge, PostingsBuilder};
     use crate::train::optim::random::{below, normal_matrix};
     use crate::train::teacher::Neighbours;
 
@@ -343,33 +339,54 @@ mod tests {
         let (n_users, n_items) = (30usize, 17usize);
         let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
         let mut rng = crate::train::tests::context(&empty, &()).rng("test");
-        let edges: Vec<(u32, u32, f32)> = (0..n_users as u32)
-            .flat_map(|user| (0..n_items as u32).map(move |item| (user, item, 2.0)))
+        let edges: Vec<(u32, u32)> = (0..n_users as u32)
+            .flat_map(|user| (0..n_items as u32).map(move |item| (user, item)))
             .filter(|_| below(&mut rng, 3) == 0)
             .collect();
-        let graph = Bipartite::from_edges(n_users, n_items, &edges).unwrap();
-        let context = crate::train::tests::context(&graph, &());
+        let edges: Vec<_> = edges.into_iter().map(|(user, item)| (user, item, 2.0)).collect();
+        products_and_rows(&mut rng, &Bipartite::from_edges(n_users, n_items, &edges).unwrap());
+        // Interactions that age.
+        let mut builder = PostingsBuilder::with_capacity(n_users, edges.len());
+        for user in 0..n_users as u32 {
+            for &(_, item, weight) in edges.iter().filter(|edge| edge.0 == user) {
+                builder.push(item, Edge { weight, time: Some(i64::from(item * 7 % 5) * 1000) });
+            }
+            builder.end_row();
+        }
+        let aged = Bipartite::from_postings(&builder.finish(), n_items as u32, Some(Duration::from_secs(2))).unwrap();
+        assert!((0..n_users).any(|user| aged.recent_users().row(user).any(|(_, recency)| recency < 0.5)));
+        products_and_rows(&mut rng, &aged);
+    }
+
+    fn products_and_rows(rng: &mut Xoshiro256PlusPlus, graph: &Bipartite) {
+        let (n_users, n_items) = (graph.n_users(), graph.n_items());
+        let context = crate::train::tests::context(graph, &());
         let of_items = ItemNeighbours::fit(&context, 1.0, 0.2).unwrap();
         let of_users = UserNeighbours::fit(&context, 2.0).unwrap();
         let teacher = Layers {
-            users: vec![normal_matrix(&mut rng, n_users, 5, 1.0), normal_matrix(&mut rng, n_users, 3, 1.0)],
-            items: vec![normal_matrix(&mut rng, n_items, 5, 1.0), normal_matrix(&mut rng, n_items, 3, 1.0)],
+            users: vec![normal_matrix(rng, n_users, 5, 1.0), normal_matrix(rng, n_users, 3, 1.0)],
+            items: vec![normal_matrix(rng, n_items, 5, 1.0), normal_matrix(rng, n_items, 3, 1.0)],
             weights: vec![0.5, 2.0],
             neighbours: Neighbours { items: Some(of_items.clone()), users: Some(of_users.clone()) },
             matrices: Vec::new(),
         };
         let scores = Scores::new(&context, &teacher);
         let weights = of_items.weights();
-        let has = |user: u32, item: usize| graph.users().row(user as usize).contains(&(item as u32));
+        let recency = |user: u32, item: usize| {
+            let known = graph.recent_users().row(user as usize).find(|entry| entry.0 as usize == item);
+            known.map_or(0.0, |entry| f64::from(entry.1))
+        };
         let oracle = |user: usize, item: usize| -> f64 {
             let layers = (0..2).map(|layer| {
                 let pairs = teacher.users[layer].row(user).iter().zip(teacher.items[layer].row(item));
                 f64::from(teacher.weights[layer]) * pairs.map(|(a, b)| f64::from(a * b)).sum::<f64>()
             });
-            let touched = graph.users().row(user).iter().flat_map(|&from| weights.entries(from as usize));
-            let near = of_users.weights().entries(user).filter(|&(other, _)| has(other, item));
-            let added = touched.filter(|e| e.0 as usize == item).chain(near).map(|e| f64::from(e.1));
-            layers.sum::<f64>() + added.sum::<f64>()
+            let touched = (0..n_items).flat_map(|from| {
+                let predicted = weights.entries(from).filter(|entry| entry.0 as usize == item);
+                predicted.map(move |(_, weight)| f64::from(weight) * recency(user as u32, from))
+            });
+            let near = of_users.weights().entries(user).map(|(other, own)| f64::from(own) * recency(other, item));
+            layers.sum::<f64>() + touched.sum::<f64>() + near.sum::<f64>()
         };
         let some: Vec<u32> = vec![1, 4, 5, 16];
         for items in [(0..n_items as u32).collect::<Vec<_>>(), some] {
@@ -409,7 +426,7 @@ mod tests {
             added.clear();
             assert!(added.values.iter().all(|&value| value == 0.0));
         }
-        let (w, x) = (normal_matrix(&mut rng, n_items, 4, 1.0), normal_matrix(&mut rng, n_users, 4, 1.0));
+        let (w, x) = (normal_matrix(rng, n_items, 4, 1.0), normal_matrix(rng, n_users, 4, 1.0));
         let doubled = vec![2.0; n_users];
         let (by_items, by_users) = (scores.times(&w).all(), scores.transposed_times(&x, &doubled).all());
         // What neighbours add is rounded to eight bits on the way.

@@ -94,11 +94,19 @@ impl ItemNeighbours {
         Ok(ItemNeighbours { weights: self.weights.scaled_rows(|_| times)? })
     }
 
-    /// Adds the scores of somebody with `items` to `scores`, at the position of each item that has one. O(items x neighbours).
-    pub(crate) fn add_scores(&self, items: &[u32], position: impl Fn(u32) -> Option<usize>, scores: &mut [f32]) {
-        for (target, weight) in items.iter().flat_map(|&item| self.weights.entries(item as usize)) {
-            if let Some(at) = position(target) {
-                scores[at] += weight;
+    /// Adds the scores of somebody with `items`, of which each counts so much, to `scores`, at the position of each item that has one.
+    /// O(items x neighbours).
+    pub(crate) fn add_scores(
+        &self,
+        items: impl Iterator<Item = (u32, f32)>,
+        position: impl Fn(u32) -> Option<usize>,
+        scores: &mut [f32],
+    ) {
+        for (item, recency) in items {
+            for (target, weight) in self.weights.entries(item as usize) {
+                if let Some(at) = position(target) {
+                    scores[at] += recency * weight;
+                }
             }
         }
     }
@@ -129,7 +137,7 @@ mod tests {
             let count = |a: u32, b: u32| (0..n_users).map(|user| x(user, a) * x(user, b)).sum::<f64>();
             let weight = |from: u32, to: u32| {
                 let mut scores = vec![0.0; n_items as usize];
-                model.add_scores(&[from], |at| Some(at as usize), &mut scores);
+                model.add_scores(std::iter::once((from, 1.0)), |at| Some(at as usize), &mut scores);
                 f64::from(scores[to as usize]) / f64::from(damped(graph.items(), 0.5)(to as usize))
             };
             for to in 0..n_items {
@@ -229,9 +237,13 @@ mod tests {
         let graph = Bipartite::from_edges(6, 9, &edges).unwrap();
         let model = ItemNeighbours::fit(&context(&graph, &()), 1.0, 0.2).unwrap();
         let mut all = vec![0.0; 9];
-        model.add_scores(&[0, 1, 8], |at| Some(at as usize), &mut all);
+        model.add_scores([0, 1, 8].map(|item| (item, 1.0)).into_iter(), |at| Some(at as usize), &mut all);
         let mut some = vec![0.0; 2];
-        model.scaled(0.5).unwrap().add_scores(&[0, 1, 8], |at| [2, 4].iter().position(|&x| x == at), &mut some);
+        model.scaled(0.5).unwrap().add_scores(
+            [0, 1, 8].map(|item| (item, 1.0)).into_iter(),
+            |at| [2, 4].iter().position(|&x| x == at),
+            &mut some,
+        );
         assert_eq!(some, [0.5 * all[2], 0.5 * all[4]]);
         assert!(all.iter().any(|&x| x != 0.0) && all[8] == 0.0, "{all:?}");
     }

@@ -9,12 +9,13 @@ pub(crate) use ridge::Wanted;
 pub(crate) use users::UserNeighbours;
 
 use crate::error::Result;
+use crate::graph::Terms;
 use crate::train::context::Context;
 use crate::train::model::settings::{
     TEACHER_NEIGHBOUR_DAMPING, TEACHER_NEIGHBOUR_REGULARISATION, TEACHER_USER_NEIGHBOUR_REGULARISATION,
 };
 
-/// What neighbours add to the scores of vectors: `A N` by items and `B A` by users, with the graph A taken for zeros and ones.
+/// What neighbours add to the scores of vectors: `A N` by items and `B A` by users, with the graph A taken for zeros and ones, or recencies.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Neighbours {
     pub(crate) items: Option<ItemNeighbours>,
@@ -125,20 +126,19 @@ impl Neighbours {
         }
     }
 
-    /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.
-    /// O(neighbours x their items).
-    pub(crate) fn add_scores<'h>(
+    /// Adds the scores of a user to `scores`, at the position of each item that has one; `histories` are everybody's. O(neighbours x their items).
+    pub(crate) fn add_scores(
         &self,
         user: u32,
-        history: impl Fn(u32) -> &'h [u32],
+        histories: Terms<'_>,
         position: impl Fn(u32) -> Option<usize>,
         scores: &mut [f32],
     ) {
         if let Some(items) = &self.items {
-            items.add_scores(history(user), &position, scores);
+            items.add_scores(histories.row(user as usize), &position, scores);
         }
         if let Some(users) = &self.users {
-            users.add_scores(user, history, position, scores);
+            users.add_scores(user, histories, position, scores);
         }
     }
 }

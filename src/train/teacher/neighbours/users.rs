@@ -2,7 +2,7 @@
 
 use super::ridge::{self, Wanted};
 use crate::error::Result;
-use crate::graph::Csr;
+use crate::graph::{Csr, Terms};
 use crate::train::context::Context;
 
 /// Predicts the items of user u from those of the users nearest to them, by a [ridge regression](ridge::fit) of the items that u has on those that their
@@ -69,17 +69,17 @@ impl UserNeighbours {
         Ok(UserNeighbours { by_user: self.by_user.scaled_rows(|_| times)? })
     }
 
-    /// Adds the scores of a user to `scores`, at the position of each item that has one; `history` gives anybody's items.
-    /// O(neighbours x their items).
-    pub(crate) fn add_scores<'h>(
+    /// Adds the scores of a user to `scores`, at the position of each item that has one; `histories` are everybody's. O(neighbours x their items).
+    pub(crate) fn add_scores(
         &self,
         user: u32,
-        history: impl Fn(u32) -> &'h [u32],
+        histories: Terms<'_>,
         position: impl Fn(u32) -> Option<usize>,
         scores: &mut [f32],
     ) {
         for (other, weight) in self.by_user.entries(user as usize) {
-            history(other).iter().filter_map(|&item| position(item)).for_each(|at| scores[at] += weight);
+            let known = histories.row(other as usize).filter_map(|(item, recency)| Some((position(item)?, recency)));
+            known.for_each(|(at, recency)| scores[at] += recency * weight);
         }
     }
 }
@@ -112,8 +112,7 @@ mod tests {
                 assert!((left - count(row, user)).abs() < 1e-3, "{user} {row}: {left}");
             }
             let mut scores = vec![0.0; 9];
-            let history = |user: u32| graph.users().row(user as usize);
-            model.add_scores(user, history, |at| Some(at as usize), &mut scores);
+            model.add_scores(user, graph.recent_users(), |at| Some(at as usize), &mut scores);
             for item in 0..9u32 {
                 let want: f64 = weights.iter().map(|&(from, weight)| f64::from(weight) * x(from, item)).sum();
                 assert!((f64::from(scores[item as usize]) - want).abs() < 1e-4);
