@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::nodes::{LEAF_BLOCKS, Nodes};
 use super::probe::Probe;
-use super::tree::{Waiting, open};
+use super::tree::{WAITING, Waiting, open};
 use crate::kernel::popcount::Source;
 
 /// Heads that are looked at for every code a budget allows, before it is left at the blocks already bounded.
@@ -21,7 +21,7 @@ type Blocks = BinaryHeap<(u32, Reverse<usize>)>;
 ///
 /// O(nodes and blocks bounded x log) beside the codes.
 pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>) {
-    let (mut waiting, mut blocks) = (BinaryHeap::<Waiting>::with_capacity(256), Blocks::with_capacity(1024));
+    let (mut waiting, mut blocks) = (BinaryHeap::<Waiting>::with_capacity(WAITING), Blocks::with_capacity(1024));
     let levels = nodes.map_or(&[][..], Nodes::levels);
     let last = probe.linear.blocks().len();
     match levels.last() {
@@ -30,7 +30,7 @@ pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>) {
     }
     let most_heads = probe.budget().map_or(u64::MAX, |budget| budget.saturating_mul(HEADS_A_CODE));
     while !probe.spent {
-        let node = waiting.peek().map(|&(bound, ..)| f32::from_bits(bound));
+        let node = waiting.peek().map(|node| node.bound());
         let block = blocks.peek().map(|&(bound, _)| f32::from_bits(bound));
         let threshold = probe.top.threshold();
         if node.is_none_or(|bound| bound < threshold) && block.is_none_or(|bound| bound < threshold) {
@@ -45,13 +45,14 @@ pub(super) fn search(probe: &mut Probe<'_>, nodes: Option<&Nodes>) {
             }
         } else if looked && probe.top.is_full() {
             probe.spent = true;
-        } else if let Some((bound, level, Reverse(at))) = waiting.pop() {
-            match level {
+        } else if let Some(next) = waiting.pop() {
+            let at = next.node();
+            match next.level() {
                 0 => {
                     let range = at * LEAF_BLOCKS..((at + 1) * LEAF_BLOCKS).min(last);
-                    wait(probe, range, f32::from_bits(bound), &mut blocks);
+                    wait(probe, range, next.bound(), &mut blocks);
                 }
-                _ => open(probe, levels, level - 1, at..at + 1, &mut waiting),
+                level => open(probe, levels, level - 1, at..at + 1, &mut waiting),
             }
         }
     }

@@ -3,7 +3,7 @@ use std::ops::Range;
 use super::nodes::LEAF_BLOCKS;
 use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
-use crate::kernel::popcount::{BallQuery, HeadQuery, Heads, Kernel, LANES, Source};
+use crate::kernel::popcount::{BallQuery, Heads, Kernel, LANES, Source};
 
 /// Blocks of heads after which it is decided whether heads are worth looking at.
 const WINDOW: usize = 64;
@@ -44,7 +44,7 @@ pub(super) struct Probe<'a> {
     refused: Vec<f32>,
     /// The blocks of codes that were scored, where that is asked for.
     pub(super) trace: Option<Vec<u32>>,
-    heads: Option<(&'a Heads, HeadQuery)>,
+    heads: Option<&'a Heads>,
     /// Blocks of heads tested, and reached, since heads were last judged.
     tested: usize,
     reached: usize,
@@ -63,7 +63,6 @@ impl<'a> Probe<'a> {
         filter: &'a Filter<'a>,
         limit: Limit<'a>,
     ) -> Self {
-        let heads = heads.map(|heads| (heads, HeadQuery::new(query, heads)));
         let top = TopK::new(k, linear.len());
         Self {
             linear,
@@ -199,7 +198,7 @@ impl<'a> Probe<'a> {
 
     /// Gives the blocks of `range` that can still enter, each with the most its items can score by their heads, or `most` without heads.
     pub(super) fn bound_blocks(&mut self, range: Range<usize>, most: f32, mut visit: impl FnMut(usize, f32)) {
-        let Some((heads, head)) = &self.heads else {
+        let Some(heads) = self.heads else {
             return range.for_each(|block| visit(block, most));
         };
         let threshold = self.top.threshold();
@@ -208,7 +207,7 @@ impl<'a> Probe<'a> {
             threshold
         };
         self.work.heads += items(self.linear, &range);
-        self.linear.kernel().scan(*heads, head, range, threshold, &mut sink);
+        self.linear.kernel().scan(heads, self.query, range, threshold, &mut sink);
     }
 
     /// The most an item can score whose scalers are at most `scalers` and which differs from the query's signs in at least `differing` bits
@@ -254,7 +253,7 @@ impl<'a> Probe<'a> {
     }
 
     fn scan_heads(&mut self, blocks: Codes<'_>) {
-        let Self { linear, top, heads: Some((heads, head)), .. } = self else { return };
+        let Self { linear, query, top, heads: Some(heads), .. } = self else { return };
         let threshold = top.threshold();
         // Codes are not where their heads are: once it is known which of them are needed, memory is asked for one while another is scored.
         let mut list = [0; WINDOW];
@@ -264,7 +263,7 @@ impl<'a> Probe<'a> {
             reached += 1;
             threshold
         };
-        blocks.scan(linear.kernel(), *heads, head, threshold, &mut sink);
+        blocks.scan(linear.kernel(), *heads, *query, threshold, &mut sink);
         self.work.heads += blocks.items(linear);
         self.scan_codes(Codes::List(&list[..reached]));
         // Before there are k rows everything reaches the list, and says nothing about heads.

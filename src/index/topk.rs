@@ -61,7 +61,8 @@ impl TopK {
 
     /// [`TopK::cut`] of at least k > 0 entries.
     fn select(&mut self) {
-        self.entries.select_nth_unstable_by(self.k - 1, |a, b| b.cmp(a));
+        // No two keys are alike, as no two ranks are.
+        self.entries.select_nth_unstable_by(self.k - 1, |a, b| b.0.cmp(&a.0));
         self.entries.truncate(self.k);
         self.threshold = score(self.entries[self.k - 1].0);
     }
@@ -92,7 +93,7 @@ impl TopK {
     /// The rows and scores, best first.
     pub fn into_sorted(mut self) -> Vec<(u32, f32)> {
         self.cut();
-        self.entries.sort_unstable_by(|a, b| b.cmp(a));
+        self.entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.0));
         self.entries.into_iter().map(|(key, row)| (row, score(key))).collect()
     }
 }

@@ -7,8 +7,36 @@ use crate::kernel::popcount::{Balls, LANES, Source};
 /// Middle nodes that are opened before the search asks whether bounds prune; then again after every eightfold.
 const FIRST_JUDGEMENT: usize = 8;
 
-/// A node that waits to be opened. Bounds are not negative, so their bits order as they do; equal bounds go by level and number.
-pub(super) type Waiting = (u32, usize, std::cmp::Reverse<usize>);
+/// Nodes that there is room for from the start: what allocators hand out at once.
+pub(super) const WAITING: usize = 120;
+
+/// A node that waits to be opened, as one integer that is larger for what is opened first: bounds are not negative, so their bits order as they do, and equal
+/// bounds go by level and by falling number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Waiting(u64);
+
+/// Bits of a node's number: rows are numbered by 32 bits, and no node is smaller than a block.
+const NUMBER: u32 = 32 - LANES.ilog2();
+
+impl Waiting {
+    fn new(bound: f32, level: usize, node: usize) -> Waiting {
+        let number = (1 << NUMBER) - 1 - node as u64;
+        Waiting(u64::from(bound.to_bits()) << 32 | (level as u64) << NUMBER | number)
+    }
+
+    /// The most that an item in it can score.
+    pub(super) fn bound(self) -> f32 {
+        f32::from_bits((self.0 >> 32) as u32)
+    }
+
+    pub(super) fn level(self) -> usize {
+        (self.0 >> NUMBER) as usize & (LANES - 1)
+    }
+
+    pub(super) fn node(self) -> usize {
+        (1 << NUMBER) - 1 - (self.0 as usize & ((1 << NUMBER) - 1))
+    }
+}
 
 /// Opens nodes best bound first until the next bound is below the k-th score: the certificate that nothing outside can enter, as every
 /// score is at most the bound of the nodes that hold it ([`Balls`]). A bound that equals the k-th score is opened, since ties go by rank.
@@ -19,14 +47,15 @@ pub(super) type Waiting = (u32, usize, std::cmp::Reverse<usize>);
 /// O(n / 8192 + nodes opened x log) beside the heads and codes it touches.
 pub(super) fn search(probe: &mut Probe<'_>, nodes: &Nodes) {
     let levels = nodes.levels();
-    let mut waiting = BinaryHeap::with_capacity(256);
+    let mut waiting = BinaryHeap::with_capacity(WAITING);
     let top = levels.len() - 1;
     open(probe, levels, top, 0..levels[top].blocks(), &mut waiting);
     let mut opened = vec![0u64; levels[1].len().div_ceil(64)];
     let mut count = 0;
     let mut judgement = FIRST_JUDGEMENT;
-    while let Some((bound, level, std::cmp::Reverse(node))) = waiting.pop() {
-        if f32::from_bits(bound) < probe.top.threshold() {
+    while let Some(next) = waiting.pop() {
+        let (level, node) = (next.level(), next.node());
+        if next.bound() < probe.top.threshold() {
             return;
         }
         if level > 1 {
@@ -63,7 +92,7 @@ pub(super) fn open(
             let node = block * LANES + lane;
             // Padding lanes of the last block are no nodes.
             if node < nodes.len() {
-                waiting.push((bounds[lane].to_bits(), level, std::cmp::Reverse(node)));
+                waiting.push(Waiting::new(bounds[lane], level, node));
             }
         }
         threshold
@@ -98,8 +127,7 @@ fn scan_leaves(probe: &mut Probe<'_>, leaves: &Balls, node: usize) -> usize {
 /// Items behind bounds that still qualify.
 fn qualifying(probe: &Probe<'_>, waiting: &BinaryHeap<Waiting>) -> usize {
     let threshold = probe.top.threshold();
-    let qualifying = waiting.iter().filter(|(bound, ..)| f32::from_bits(*bound) >= threshold);
-    qualifying.map(|&(_, level, _)| SIZES[level]).sum()
+    waiting.iter().filter(|node| node.bound() >= threshold).map(|node| SIZES[node.level()]).sum()
 }
 
 /// Middle nodes after which it is judged whether the bounds of their leaves prune.

@@ -199,6 +199,12 @@ impl BallQuery {
         &self.most
     }
 
+    /// `c_l P_l` of a layer, rounded.
+    #[inline(always)]
+    pub(super) fn most_product(&self, layer: usize) -> f32 {
+        self.codes.factors()[layer] * self.most[layer] as f32
+    }
+
     #[inline(always)]
     fn reach(&self, layer: usize) -> Reach<'_> {
         let by_radius = match self.ends.get(layer) {

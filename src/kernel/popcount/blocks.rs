@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::path::Path;
 
 use bytemuck::Zeroable;
@@ -288,17 +289,17 @@ impl BlockQuery {
         &self.words[start..][..words(&self.shape.widths[layer])]
     }
 
-    /// The words of one layer, spread; empty for several planes.
-    pub(super) fn spread(&self, layer: usize) -> &[LaneWords] {
-        let start: usize = self.shape.widths[..layer].iter().map(|width| width.div_ceil(32) as usize).sum();
-        if self.planes == 1 { &self.spread[start..][..self.shape.widths[layer].div_ceil(32) as usize] } else { &[] }
-    }
-
-    /// The tables of one layer, `[set][ceil(d_l / 32)]`.
-    pub(super) fn tables(&self, layer: usize) -> &[Agreement] {
-        let words = |width: &u32| width.div_ceil(32) as usize * sets(self.planes);
-        let start: usize = self.shape.widths[..layer].iter().map(words).sum();
-        &self.tables[start..][..words(&self.shape.widths[layer])]
+    /// A range of words of a row, in all planes; `P` is their number where it is known, and 0 elsewhere.
+    #[inline(always)]
+    pub(super) fn bits<const P: usize>(&self, range: Range<usize>) -> QueryBits<'_> {
+        let count = if P == 1 { 1 } else { self.planes };
+        let sets = if P == 0 { sets(count) } else { 1 };
+        QueryBits {
+            planes: &self.words[range.start * count..range.end * count],
+            tables: &self.tables[range.start * sets..range.end * sets],
+            spread: if P == 1 { &self.spread[range] } else { &[] },
+            count,
+        }
     }
 }
 
@@ -317,17 +318,12 @@ pub(super) fn layer_before<'a, const P: usize, const W: usize, const N: usize, c
     let words = if W == 0 { width.div_ceil(32) as usize } else { W };
     let range = *end - words..*end;
     *end = range.start;
-    let none = QueryBits { planes: &[], tables: &[], spread: &[], count: 1 };
-    let mut bits = Bits { rows: [&[]; N], queries: [none; Q], width, ahead };
+    let mut bits = Bits { rows: [&[]; N], queries: [QueryBits::NONE; Q], width, ahead };
     for (bits, rows) in bits.rows.iter_mut().zip(rows) {
         *bits = &rows[range.clone()];
     }
     for (bits, query) in bits.queries.iter_mut().zip(queries) {
-        let count = if P == 1 { 1 } else { query.planes };
-        let sets = if P == 0 { sets(count) } else { 1 };
-        let planes = &query.words[range.start * count..range.end * count];
-        let spread = if P == 1 { &query.spread[range.clone()] } else { &[] };
-        *bits = QueryBits { planes, tables: &query.tables[range.start * sets..range.end * sets], spread, count };
+        *bits = query.bits::<P>(range.clone());
     }
     bits
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use super::portable::Lanes;
 use super::scalar;
 use super::source::{Bits, QueryBits, Source};
-use super::{Agreement, BallQuery, LANES, LaneWords};
+use super::{BallQuery, LANES, LaneWords};
 use crate::code::{CodeError, LayeredCodes};
 
 /// Scalers packed into the place of one 32-bit word.
@@ -29,6 +29,8 @@ const PACKED: usize = 4;
 pub struct Heads {
     layer: usize,
     width: u32,
+    /// 32-bit words of the layers before it.
+    start: usize,
     steps: Vec<f32>,
     len: usize,
     rows: Vec<LaneWords>,
@@ -61,7 +63,8 @@ impl Heads {
                 }
             }
         });
-        Ok(Self { layer, width, steps, len: codes.len().div_ceil(LANES), rows })
+        let start = shape.widths()[..layer].iter().map(|width| width.div_ceil(32) as usize).sum();
+        Ok(Self { layer, width, start, steps, len: codes.len().div_ceil(LANES), rows })
     }
 
     /// Bytes held in memory.
@@ -86,7 +89,7 @@ impl Heads {
 }
 
 impl Source for Heads {
-    type Query = HeadQuery;
+    type Query = BallQuery;
 
     const PAIRS: bool = true;
 
@@ -96,8 +99,10 @@ impl Source for Heads {
         self.len
     }
 
-    fn fits(&self, query: &HeadQuery) -> bool {
-        (self.layer, self.width, self.steps.len()) == (query.layer, query.width, query.most.len())
+    fn fits(&self, query: &BallQuery) -> bool {
+        let widths = query.codes().shape().widths();
+        let start: usize = widths.iter().take(self.layer).map(|width| width.div_ceil(32) as usize).sum();
+        widths.len() == self.steps.len() && widths[self.layer] == self.width && start == self.start
     }
 
     #[inline(always)]
@@ -106,8 +111,8 @@ impl Source for Heads {
     }
 
     #[inline(always)]
-    fn planes(query: &HeadQuery) -> usize {
-        query.planes
+    fn planes(query: &BallQuery) -> usize {
+        query.codes().planes()
     }
 
     #[inline(always)]
@@ -119,7 +124,7 @@ impl Source for Heads {
     fn sums<L: Lanes, const P: usize, const W: usize, const N: usize, const Q: usize>(
         &self,
         proof: L::Proof,
-        queries: [&HeadQuery; Q],
+        queries: [&BallQuery; Q],
         blocks: [usize; N],
         ahead: [usize; N],
     ) -> [[L; Q]; N] {
@@ -128,19 +133,25 @@ impl Source for Heads {
         for n in 0..N {
             (rows[n], packed[n]) = self.block(blocks[n]);
         }
-        let mut bits = Bits { rows, queries: [queries[0].bits(); Q], width: self.width, ahead };
+        let words = if W == 0 { self.bit_words() } else { W };
+        let range = self.start..self.start + words;
+        let mut bits = Bits { rows, queries: [QueryBits::NONE; Q], width: self.width, ahead };
         for (bits, query) in bits.queries.iter_mut().zip(queries) {
-            *bits = query.bits();
+            *bits = query.codes().bits::<P>(range.clone());
         }
         let inner = sums[0][0].inner::<P, W, N, Q>(&bits);
         for (layer, &step) in self.steps.iter().enumerate().rev() {
+            let mut most = [0.0; Q];
+            for (most, query) in most.iter_mut().zip(queries) {
+                *most = query.most_product(layer);
+            }
             for n in 0..N {
                 let scalers = sums[n][0].unpack(&packed[n][layer / PACKED].0[layer % PACKED], step);
                 for q in 0..Q {
                     let products = if layer == self.layer {
-                        sums[n][q].scale(sums[n][q].positive(inner[n][q]), queries[q].factor)
+                        sums[n][q].scale(sums[n][q].positive(inner[n][q]), queries[q].codes().factors()[layer])
                     } else {
-                        sums[n][q].splat(queries[q].most[layer])
+                        sums[n][q].splat(most[q])
                     };
                     sums[n][q] = sums[n][q].add_product(scalers, products);
                 }
@@ -149,63 +160,23 @@ impl Source for Heads {
         sums
     }
 
-    fn reference(&self, query: &HeadQuery, block: usize) -> [f32; LANES] {
+    fn reference(&self, query: &BallQuery, block: usize) -> [f32; LANES] {
         let (rows, packed) = self.block(block);
         std::array::from_fn(|lane| {
-            let bits = Bits { rows: [rows], queries: [query.bits()], width: self.width, ahead: [0] };
-            let inner = scalar::inner(&bits, lane).max(0);
-            let terms: Vec<(f32, f32)> = (self.steps.iter().zip(&query.most).enumerate())
-                .map(|(layer, (step, &most))| {
+            let queries = [query.codes().bits::<0>(self.start..self.start + self.bit_words())];
+            let inner = scalar::inner(&Bits { rows: [rows], queries, width: self.width, ahead: [0] }, lane).max(0);
+            let terms: Vec<(f32, f32)> = (self.steps.iter().enumerate())
+                .map(|(layer, step)| {
                     let code = packed[layer / PACKED].0[layer % PACKED][lane];
-                    let product = if layer == self.layer { query.factor * inner as f32 } else { most };
+                    let product = match layer == self.layer {
+                        true => query.codes().factors()[layer] * inner as f32,
+                        false => query.most_product(layer),
+                    };
                     (step * f32::from(code), product)
                 })
                 .collect();
             scalar::sum(&terms)
         })
-    }
-}
-
-/// A query against [`Heads`].
-#[derive(Debug, Clone)]
-pub struct HeadQuery {
-    layer: usize,
-    width: u32,
-    planes: usize,
-    /// The words of the layer that is kept, `[plane][ceil(d / 32)]`.
-    words: Vec<u32>,
-    /// Their tables, `[set][ceil(d / 32)]`.
-    tables: Vec<Agreement>,
-    /// The words, spread; empty for several planes.
-    spread: Vec<LaneWords>,
-    /// `c_h`.
-    factor: f32,
-    /// `c_l P_l` of every layer, rounded.
-    most: Vec<f32>,
-}
-
-impl HeadQuery {
-    /// Prepares a query for `heads`. O(words).
-    ///
-    /// # Panics
-    /// If the query has fewer layers than the heads were built from.
-    pub fn new(query: &BallQuery, heads: &Heads) -> Self {
-        let codes = query.codes();
-        Self {
-            layer: heads.layer,
-            width: codes.shape().widths()[heads.layer],
-            planes: codes.planes(),
-            words: codes.layer(heads.layer).to_vec(),
-            tables: codes.tables(heads.layer).to_vec(),
-            spread: codes.spread(heads.layer).to_vec(),
-            factor: codes.factors()[heads.layer],
-            most: codes.factors().iter().zip(query.most()).map(|(factor, &most)| factor * most as f32).collect(),
-        }
-    }
-
-    #[inline(always)]
-    fn bits(&self) -> QueryBits<'_> {
-        QueryBits { planes: &self.words, tables: &self.tables, spread: &self.spread, count: self.planes }
     }
 }
 

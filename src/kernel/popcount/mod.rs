@@ -31,7 +31,7 @@ pub use balls::{BallQuery, Balls};
 pub(crate) use blocks::LAYOUT;
 pub use blocks::{BlockQuery, Blocks};
 pub use centres::Centres;
-pub use heads::{HeadQuery, Heads};
+pub use heads::Heads;
 pub use lanes::{LANES, LaneCounts, LaneScalers, LaneWords};
 use portable::{Pass, Which};
 pub use source::Source;

@@ -68,6 +68,10 @@ pub struct QueryBits<'a> {
     pub count: usize,
 }
 
+impl QueryBits<'_> {
+    pub(super) const NONE: Self = Self { planes: &[], tables: &[], spread: &[], count: 1 };
+}
+
 /// How much an inner product can grow inside a ball, of one layer and query.
 #[derive(Debug, Clone, Copy)]
 pub struct Reach<'a> {

@@ -248,7 +248,7 @@ proptest! {
         let order: Vec<u32> = (0..rows as u32).rev().collect();
         let heads = Heads::build(&items.reordered(&order).unwrap(), layer.index(shape.layers())).unwrap();
         let ball_bounds = checked(&balls(&items, size), &prepared);
-        let head_bounds = checked(&heads, &HeadQuery::new(&prepared, &heads));
+        let head_bounds = checked(&heads, &prepared);
         for row in 0..rows {
             let score = naive_score(&query, &items, row);
             prop_assert!(score <= ball_bounds[row / size], "{score} in a ball of at most {}", ball_bounds[row / size]);
