@@ -38,6 +38,12 @@ def load(folder, name):
     return np.load(os.path.join(folder, f"{name}.npy"))
 
 
+def numbers(folder, name):
+    """Ids, which files in LightGCN's format number, whether they are stored as numbers or as what was read."""
+    path = os.path.join(folder, f"{name}.npy")
+    return np.load(path) if os.path.exists(path) else np.loadtxt(os.path.join(folder, f"{name}.txt"), dtype=np.int64)
+
+
 def median_us(search, queries, rounds=1000):
     times = []
     for i in range(rounds + 20):
@@ -216,7 +222,7 @@ def of_bytes(args):
     import faiss
 
     items, queries = load(args.folder, "items_float"), load(args.folder, "queries_float")
-    item_ids, query_ids = load(args.folder, "items_ids"), load(args.folder, "queries_ids")
+    item_ids, query_ids = numbers(args.folder, "items_ids"), numbers(args.folder, "queries_ids")
     codes, scalers = load(args.folder, "items_codes"), load(args.folder, "items_scalers")
     train, test = lists(args.train), lists(args.test)
     bits = codes.shape[1] * 8
