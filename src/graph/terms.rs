@@ -25,6 +25,11 @@ impl<'a> Terms<'a> {
         self.rows.n_rows()
     }
 
+    /// Columns in all.
+    pub(crate) fn n_cols(self) -> usize {
+        self.rows.n_cols()
+    }
+
     /// The columns of a row, rising, with how much each counts.
     pub(crate) fn row(self, row: usize) -> impl Iterator<Item = (u32, f32)> + 'a {
         let values = self.rows.row_values(row).filter(|_| self.valued);

@@ -12,10 +12,16 @@ pub(crate) struct Halves {
 }
 
 impl Halves {
-    /// Rounds rows that `write` adds to, each of zeros before. Parallel.
-    pub(crate) fn of_rows(isa: Isa, rows: usize, cols: usize, write: impl Fn(usize, &mut [f32]) + Sync) -> Halves {
+    /// Rounds rows that `write` adds to, each of zeros before; those that are not `wanted` stay zeros. Parallel, at a cost that follows those that are.
+    pub(crate) fn of_rows(
+        isa: Isa,
+        (rows, cols): (usize, usize),
+        wanted: impl Fn(usize) -> bool + Sync,
+        write: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Halves {
         let mut values = vec![0; rows * cols];
-        values.par_chunks_exact_mut(cols.max(1)).enumerate().for_each_init(Vec::new, |buffer, (row, out)| {
+        let all = values.par_chunks_exact_mut(cols.max(1)).enumerate().filter(|&(row, _)| wanted(row));
+        all.for_each_init(Vec::new, |buffer, (row, out)| {
             buffer.clear();
             buffer.resize(cols, 0.0);
             write(row, buffer);

@@ -166,6 +166,18 @@ impl Tables {
         self
     }
 
+    /// The code vectors of users and of items, as [`Tables::into_code_vectors`] makes them, beside the latents.
+    pub(crate) fn code_vectors(&self, isa: Isa) -> [Matrix; 2] {
+        let of = |latents: &Matrix, scales: &Matrix, factor: &(dyn Fn(usize) -> f32 + Sync)| {
+            let mut vectors = Matrix::zeros(latents.rows(), latents.cols());
+            let rows = vectors.par_rows_mut().zip(latents.par_rows()).zip(scales.par_rows());
+            rows.for_each(|((vector, latent), scales)| self.write(isa, latent, scales, vector, factor));
+            vectors
+        };
+        let of_users = of(&self.users, &self.user_scales, &|layer| self.weights[layer] * self.weights[layer]);
+        [of_users, of(&self.items, &self.item_scales, &|layer| 1.0 / self.segments[layer].len() as f32)]
+    }
+
     fn write(&self, isa: Isa, latent: &[f32], scales: &[f32], out: &mut [f32], factor: impl Fn(usize) -> f32) {
         for (layer, (segment, scale)) in self.segments.iter().zip(scales).enumerate() {
             let out = &mut out[segment.clone()];

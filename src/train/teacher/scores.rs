@@ -84,7 +84,7 @@ impl Product<'_> {
 
 impl Product<'_> {
     /// The rows `rows`, in that order. Parallel, at a cost that follows them.
-    pub(crate) fn rows(&self, rows: &[u32]) -> Matrix {
+    fn rows(&self, rows: &[u32]) -> Matrix {
         let mut out = Matrix::zeros(rows.len(), self.cols());
         let cols = self.cols().max(1);
         out.data_mut().par_chunks_mut(BLOCK * cols).zip(rows.par_chunks(BLOCK)).for_each(|(out, rows)| {
@@ -110,22 +110,43 @@ impl<'a> Scores<'a> {
     /// `S W`, a row per user, for a W with a row per item. O((items width + edges + neighbours' weights) cols), then O((width + edges + a user's neighbours)
     /// cols) a row.
     pub(crate) fn times(&self, items: &Matrix) -> Product<'_> {
+        self.times_for(items, None)
+    }
+
+    /// The rows of `S W` that are those of some `users`, in their order. Parallel; of neighbours, at a cost that follows what these users have.
+    pub(crate) fn rows_times(&self, users: &[u32], items: &Matrix) -> Matrix {
+        self.times_for(items, Some(users)).rows(users)
+    }
+
+    /// `S W`, of which rows of `users` may be asked for, or any.
+    fn times_for(&self, items: &Matrix, users: Option<&[u32]>) -> Product<'_> {
         let (isa, touched) = (self.isa, self.graph.recent_users());
         let inner = product(isa, View::from(&*self.items).transposed(), items.into());
         let mut sparse = Vec::new();
         if let Some((model, _)) = &self.of_items {
-            let by = sparse_product(isa, Terms::values(model.weights()), |_| 1.0, items);
+            let by = sparse_product(isa, Terms::values(model.weights()), |_| 1.0, items, reached(touched, users));
             sparse.push(Sparse { terms: touched, by });
         }
         if let Some((model, _)) = &self.of_users {
-            let by = sparse_product(isa, touched, |_| 1.0, items);
-            sparse.push(Sparse { terms: Terms::values(model.weights()), by });
+            let terms = Terms::values(model.weights());
+            let by = sparse_product(isa, touched, |_| 1.0, items, reached(terms, users));
+            sparse.push(Sparse { terms, by });
         }
         Product { isa, vectors: &self.users, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
 
     /// `S' D X`, a row per item, for an X with a row per user and a diagonal D of `weights` of the users. As fast as [`Scores::times`].
     pub(crate) fn transposed_times(&self, users: &Matrix, weights: &[f32]) -> Product<'_> {
+        self.transposed_times_for(users, weights, None)
+    }
+
+    /// The rows of `S' D X` that are those of some `items`, in their order, as [`Scores::rows_times`] gives those of users.
+    pub(crate) fn rows_transposed_times(&self, items: &[u32], users: &Matrix, weights: &[f32]) -> Matrix {
+        self.transposed_times_for(users, weights, Some(items)).rows(items)
+    }
+
+    /// `S' D X`, of which rows of `items` may be asked for, or any.
+    fn transposed_times_for(&self, users: &Matrix, weights: &[f32], items: Option<&[u32]>) -> Product<'_> {
         let (isa, width, cols) = (self.isa, self.users.cols(), users.cols());
         let mut inner = Matrix::zeros(width, cols);
         for first in (0..users.rows()).step_by(PART) {
@@ -140,11 +161,13 @@ impl<'a> Scores<'a> {
         let touched = self.graph.recent_items();
         let mut sparse = Vec::new();
         if let Some((_, by_item)) = &self.of_items {
-            let by = sparse_product(isa, touched, |user| weights[user], users);
-            sparse.push(Sparse { terms: Terms::values(by_item), by });
+            let terms = Terms::values(by_item);
+            let by = sparse_product(isa, touched, |user| weights[user], users, reached(terms, items));
+            sparse.push(Sparse { terms, by });
         }
         if let Some((_, predicted)) = &self.of_users {
-            let by = sparse_product(isa, Terms::values(predicted), |user| weights[user], users);
+            let by =
+                sparse_product(isa, Terms::values(predicted), |user| weights[user], users, reached(touched, items));
             sparse.push(Sparse { terms: touched, by });
         }
         Product { isa, vectors: &self.items, inner: Factor::pack(isa, (&inner).into()), sparse }
@@ -206,7 +229,11 @@ impl<'a> Scores<'a> {
         let all = items.len() == self.items.rows();
         let vectors = if all { None } else { Some(self.items.gather(items)) };
         let factor = Factor::pack(self.isa, View::from(vectors.as_ref().unwrap_or(&*self.items)).transposed());
-        let position = |item: u32| if all { Some(item as usize) } else { items.binary_search(&item).ok() };
+        let places = if all { Vec::new() } else { places(items, self.items.rows()) };
+        let position = |item: u32| match places.get(item as usize) {
+            None => Some(item as usize),
+            Some(&place) => (place != u32::MAX).then_some(place as usize),
+        };
         let blocks: Vec<Vec<T>> = users
             .par_chunks(BLOCK)
             .map(|block| {
@@ -245,8 +272,7 @@ impl Scores<'_> {
         visit: impl Fn(u32, &[f32]) -> T + Sync,
     ) -> Result<Vec<T>> {
         let factor = Factor::pack(self.isa, View::from(&self.users.gather(users)).transposed());
-        let mut place = vec![u32::MAX; self.users.rows()];
-        users.iter().zip(0..).for_each(|(&user, at)| place[user as usize] = at);
+        let place = places(users, self.users.rows());
         let blocks: Vec<Vec<T>> = items
             .par_chunks(BLOCK)
             .map(|block| {
@@ -279,6 +305,13 @@ impl Scores<'_> {
             .collect::<Result<_>>()?;
         Ok(blocks.into_iter().flatten().collect())
     }
+}
+
+/// The place of each of `n` nodes among some, and `u32::MAX` of those that are not among them.
+fn places(nodes: &[u32], n: usize) -> Vec<u32> {
+    let mut places = vec![u32::MAX; n];
+    nodes.iter().zip(0..).for_each(|(&node, at)| places[node as usize] = at);
+    places
 }
 
 impl Added {
@@ -314,9 +347,23 @@ impl Sparse<'_> {
     }
 }
 
-/// The product of a sparse matrix with a dense one whose rows are scaled. Parallel.
-fn sparse_product(isa: Isa, terms: Terms<'_>, scale: impl Fn(usize) -> f32 + Sync, by: &Matrix) -> Halves {
-    Halves::of_rows(isa, terms.n_rows(), by.cols(), |row, out| {
+/// Whether each node is one that some of the `rows` of a sparse matrix point to; `None` where any may be asked for. O(rows' edges + nodes).
+fn reached(terms: Terms<'_>, rows: Option<&[u32]>) -> Option<Vec<bool>> {
+    let mut reached = vec![false; terms.n_cols()];
+    rows?.iter().flat_map(|&row| terms.row(row as usize)).for_each(|(to, _)| reached[to as usize] = true);
+    Some(reached)
+}
+
+/// The product of a sparse matrix with a dense one whose rows are scaled: of the rows that are `needed`, or of all. Parallel.
+fn sparse_product(
+    isa: Isa,
+    terms: Terms<'_>,
+    scale: impl Fn(usize) -> f32 + Sync,
+    by: &Matrix,
+    needed: Option<Vec<bool>>,
+) -> Halves {
+    let wanted = |row: usize| needed.as_ref().is_none_or(|needed| needed[row]);
+    Halves::of_rows(isa, (terms.n_rows(), by.cols()), wanted, |row, out| {
         let terms = terms.row(row).map(|(of, value)| (of as usize, value));
         terms.for_each(|(of, value)| add_scaled(isa, out, scale(of) * value, by.row(of)));
     })
@@ -429,6 +476,10 @@ mod tests {
         let (w, x) = (normal_matrix(rng, n_items, 4, 1.0), normal_matrix(rng, n_users, 4, 1.0));
         let doubled = vec![2.0; n_users];
         let (by_items, by_users) = (scores.times(&w).all(), scores.transposed_times(&x, &doubled).all());
+        for rows in [vec![], vec![3u32], vec![0, 2, 16]] {
+            assert_eq!(scores.rows_times(&rows, &w), by_items.gather(&rows));
+            assert_eq!(scores.rows_transposed_times(&rows, &x, &doubled), by_users.gather(&rows));
+        }
         // What neighbours add is rounded to eight bits on the way.
         for column in 0..4 {
             for user in 0..n_users {

@@ -99,7 +99,7 @@ impl<'a> Rows<'a> {
     fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, tables: Tables) -> Rows<'a> {
         let (n_users, n_items) = (tables.users.rows(), tables.items.rows());
         let isa = context.isa;
-        let codes = tables.clone().into_code_vectors(isa);
+        let [users, items] = tables.code_vectors(isa);
         let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
         let measured = tables.targets.cols() == TARGETS;
         let targets = match measured {
@@ -107,8 +107,8 @@ impl<'a> Rows<'a> {
             false => vec![Target::NONE; n_users],
         };
         Rows {
-            users: codes.users,
-            items: codes.items,
+            users,
+            items,
             candidates: (0..n_items as u32).collect(),
             weight: model.emphasis * n_items as f32 / most as f32,
             scores: Scores::new(context, teacher),
@@ -136,7 +136,7 @@ impl<'a> Rows<'a> {
         let n_items = self.items.rows();
         let mut ones = Matrix::zeros(n_items, 1);
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
-        let means = self.scores.times(&ones).rows(users).into_data();
+        let means = self.scores.rows_times(users, &ones).into_data();
         let has_candidates = lists::has_candidates(n_items);
         let is_coded = |user: u32| has_candidates && self.users.row(user as usize).iter().any(|&x| x != 0.0);
         let (coded, others): (Vec<_>, Vec<_>) = users.iter().copied().zip(means).partition(|&(user, _)| is_coded(user));
@@ -190,7 +190,7 @@ impl<'a> Rows<'a> {
         let (isa, context) = (self.context.isa, self.context);
         let (n_items, bits) = (self.items.rows() as f32, self.items.cols());
         let mean = column_mean(isa, &self.items);
-        let mut cross = self.scores.times(&self.items).rows(users);
+        let mut cross = self.scores.rows_times(users, &self.items);
         let side = Side::new(isa, &self.tables.segments, &self.items, mean.clone());
         let block = (BLOCK * bits).max(1);
         let blocks = vectors.data_mut().par_chunks_mut(block).zip(magnitudes.data_mut().par_chunks_mut(block));
@@ -239,7 +239,7 @@ impl<'a> Rows<'a> {
         // What the mean item adds to a user's scores; the targets are raised by it in place of centring the items.
         let offsets: Vec<f32> = self.users.par_rows().map(|row| dot(isa, row, &mean)).collect();
         let units: Vec<f32> = self.targets.iter().map(|target| target.unit).collect();
-        let mut cross = self.scores.transposed_times(&self.users, &units).rows(items);
+        let mut cross = self.scores.rows_transposed_times(items, &self.users, &units);
         let bits = mean.len();
         let mut shift = vec![0.0; bits];
         for (user, target) in self.targets.iter().enumerate() {
@@ -285,15 +285,16 @@ impl<'a> Rows<'a> {
             .filter(|user| self.unit(*user) > 0.0 && users.binary_search(user).is_err())
             .collect();
         let holders = lists.holders(self.items.rows());
+        let least: Vec<f32> = others.iter().map(|&user| self.targets[user as usize].least).collect();
         self.scores.map_items(self.context, items, &others, |item, scores| {
             let own = holders.of(item as usize).iter();
             let own = own.filter_map(|&at| Some((users[at as usize], lists.goal(at as usize, item)?)));
             let mut entries: Vec<(u32, f32)> = own.collect();
-            let listed = others.iter().zip(scores).filter_map(|(&user, &score)| {
+            let listed = reaching(scores, &least).filter_map(|at| {
+                let (user, score) = (others[at], scores[at]);
                 let target = self.targets[user as usize];
-                let is_listed = score >= target.least
-                    && self.context.graph.users().row(user as usize).binary_search(&item).is_err();
-                is_listed.then_some((user, score * target.unit - target.mean))
+                let is_new = self.context.graph.users().row(user as usize).binary_search(&item).is_err();
+                is_new.then_some((user, score * target.unit - target.mean))
             });
             entries.extend(listed);
             entries.sort_unstable_by_key(|&(user, _)| user);
@@ -334,6 +335,18 @@ impl<'a> Rows<'a> {
         targets.par_rows_mut().zip(&self.targets).for_each(|(row, target)| row.copy_from_slice(&target.row()));
         Tables { targets, ..tables }
     }
+}
+
+/// Where scores reach what is the `least` there, rising. Few do: whole stretches are passed over at once.
+fn reaching<'s>(scores: &'s [f32], least: &'s [f32]) -> impl Iterator<Item = usize> + 's {
+    const STRETCH: usize = 16;
+    let stretches = scores.chunks(STRETCH).zip(least.chunks(STRETCH)).enumerate();
+    let any =
+        |scores: &[f32], least: &[f32]| scores.iter().zip(least).fold(false, |any, (s, least)| any | (s >= least));
+    stretches.filter(move |(_, (scores, least))| any(scores, least)).flat_map(|(stretch, (scores, least))| {
+        let each = scores.iter().zip(least).enumerate();
+        each.filter(|(_, (score, least))| score >= least).map(move |(at, _)| stretch * STRETCH + at)
+    })
 }
 
 /// Gives a vector that is all zeros something to descend from.
