@@ -119,24 +119,27 @@ impl<'a> Descent<'a> {
         let (rows, goals): (Vec<u32>, Vec<f32>) = list.unzip();
         let stride = rows.len().next_multiple_of(LANES);
         let Workspace { columns, diagonal, images, parts, rest } = &mut *state;
-        for (buffer, len) in [
-            (&mut *columns, bits * stride),
-            (diagonal, bits),
-            (images, layers * bits),
-            (parts, layers * stride),
-            (&mut *rest, stride),
-        ] {
+        // All of it is written below: it is most of what a row takes.
+        columns.resize(bits * stride, 0.0);
+        for (buffer, len) in
+            [(&mut *diagonal, bits), (images, layers * bits), (parts, layers * stride), (&mut *rest, stride)]
+        {
             buffer.clear();
             buffer.resize(len, 0.0);
         }
+        // Rows are shifted and scaled as they lie, then turned, a tile at a time.
+        let mut staged = [[0.0f32; TILE]; LANES];
         for (tile, columns) in columns.chunks_mut((TILE * stride).max(1)).enumerate() {
+            let shift = &side.shift[tile * TILE..][..columns.len() / stride];
             for (block, rows) in rows.chunks(LANES).enumerate() {
-                let vectors: Vec<&[f32]> =
-                    rows.iter().map(|&row| &side.vectors.row(row as usize)[tile * TILE..]).collect();
-                for (k, column) in columns.chunks_exact_mut(stride).enumerate() {
-                    let lanes = &mut column[block * LANES..][..LANES];
-                    let shift = side.shift[tile * TILE + k];
-                    lanes.iter_mut().zip(&vectors).for_each(|(lane, vector)| *lane = root * (vector[k] - shift));
+                for (staged, &row) in staged.iter_mut().zip(rows) {
+                    let vector = side.vectors.row(row as usize)[tile * TILE..].iter().zip(shift);
+                    staged.iter_mut().zip(vector).for_each(|(to, (x, shift))| *to = root * (x - shift));
+                }
+                staged[rows.len()..].fill([0.0; TILE]);
+                for (k, column) in columns.chunks_exact_mut(stride).take(TILE).enumerate() {
+                    let lanes = column[block * LANES..][..LANES].iter_mut();
+                    lanes.zip(&staged).for_each(|(lane, row)| *lane = row[k]);
                 }
             }
         }
