@@ -100,15 +100,6 @@ impl StatePart {
     }
 }
 
-/// Files a state may lie in.
-const MOST_FILES: usize = 33;
-
-/// Whether what was written over a state has come to a seventh of it: then it is written anew.
-pub(crate) fn has_outgrown(files: &[StateFile]) -> bool {
-    let patches: u64 = files.iter().skip(1).map(|file| file.bytes).sum();
-    files.len() >= MOST_FILES || files.first().is_none_or(|base| 7 * patches > base.bytes)
-}
-
 /// Writes a state file under a temporary name.
 pub(crate) struct StateWriter {
     path: PathBuf,
@@ -371,12 +362,24 @@ impl State {
     /// [`Error::Invalid`] when the array has another element type, [`Error::Corrupt`] when its bytes are not what was written.
     pub fn part<T: Element>(&self, name: &str) -> Result<Option<Vec<T>>> {
         let Some(part) = self.find(name) else { return Ok(None) };
+        let mut data = vec![T::zeroed(); part.whole_bytes().unwrap_or(0) / size_of::<T>()];
+        self.part_into(name, &mut data).map(|found| found.then_some(data))
+    }
+
+    /// [`State::part`] into memory that is there; `false` when the state has none of that name.
+    ///
+    /// # Errors
+    /// As [`State::part`], and [`Error::Invalid`] when there is not room for as many elements as the array has.
+    pub fn part_into<T: Element>(&self, name: &str, data: &mut [T]) -> Result<bool> {
+        let Some(part) = self.find(name) else { return Ok(false) };
         if part.dtype != T::DTYPE {
             return Err(Error::invalid(format!("{name} holds {} elements, not {}", part.dtype, T::DTYPE)));
         }
-        let mut data = vec![T::zeroed(); part.whole_bytes().unwrap_or(0) / size_of::<T>()];
-        self.read_into(part, bytemuck::cast_slice_mut(&mut data))?;
-        Ok(Some(data))
+        let elements = part.whole_bytes().unwrap_or(0) / size_of::<T>();
+        if elements != data.len() {
+            return Err(Error::invalid(format!("{name} holds {elements} elements, not {}", data.len())));
+        }
+        self.read_into(part, bytemuck::cast_slice_mut(data)).map(|_| true)
     }
 
     fn read_whole(&self, part: &StatePart) -> Result<(Vec<u32>, Vec<u8>)> {

@@ -26,7 +26,8 @@ impl Matrix {
         Matrix { lines: zeroed_vec((rows * cols).div_ceil(LINE)), rows, cols }
     }
 
-    /// Wraps row-major data; `None` unless there are `rows * cols` of it.
+    /// Of row-major data; `None` unless there are `rows * cols` of it.
+    #[cfg(test)]
     pub(crate) fn from_data(rows: usize, cols: usize, data: Vec<f32>) -> Option<Matrix> {
         (data.len() == rows * cols).then(|| {
             let mut matrix = Matrix::zeros(rows, cols);

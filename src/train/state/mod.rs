@@ -111,8 +111,11 @@ impl TrainState {
 /// `Storage`.
 pub(crate) fn read_table(state: &State, name: &str, named: &str, rows: usize) -> Result<Option<Matrix>> {
     let &[held, cols] = state.shape(name).unwrap_or_default() else { return Ok(None) };
-    let Some(data) = state.part(name)?.filter(|_| cols > 0) else { return Ok(None) };
-    let Some(stored) = Matrix::from_data(held as usize, cols as usize, data) else { return Ok(None) };
+    if cols == 0 || held > rows as u64 {
+        return Ok(None);
+    }
+    let mut stored = Matrix::zeros(held as usize, cols as usize);
+    state.part_into(name, stored.data_mut())?;
     match state.part::<u32>(named)? {
         None => Ok(Some(stored).filter(|stored| stored.rows() == rows)),
         Some(numbers) if numbers.len() != stored.rows() => Ok(None),
