@@ -123,6 +123,7 @@ impl Options {
             cache_bytes: self.cache_bytes,
             allow_abort: self.allow_abort,
             kept_generations: self.kept_generations,
+            merging: self.policy.merging,
             properties: self
                 .repeats
                 .map(|repeats| (REPEATS.to_owned(), repeats.name().to_owned()))

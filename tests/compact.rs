@@ -296,7 +296,8 @@ fn what_finds_too_little_is_not_published_and_no_removal_waits_for_it() {
 #[test]
 fn a_policy_whose_shares_say_nothing_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    for policy in [Policy::default().least_recall(f64::NAN), Policy::default().minor_share(-0.1)] {
+    let policy = Policy::default;
+    for policy in [policy().least_recall(f64::NAN), policy().minor_share(-0.1), policy().patch_share(-1.0)] {
         let error = Db::options().policy(policy).open(directory.path().join("db.kith")).unwrap_err();
         assert!(matches!(error, Error::InvalidArgument { .. }), "{error}");
     }

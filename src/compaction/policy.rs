@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kithdb_storage::Merging;
+
 use super::job::Compaction;
 use crate::error::{Error, Result};
 
@@ -26,6 +28,7 @@ pub struct Policy {
     pub(crate) major_share: f64,
     pub(crate) major_recall: f64,
     pub(crate) least_recall: f64,
+    pub(crate) merging: Merging,
     pub(crate) pause: Duration,
     pub(crate) threads: usize,
 }
@@ -41,6 +44,7 @@ impl Default for Policy {
             major_share: 0.1,
             major_recall: 0.9,
             least_recall: 0.8,
+            merging: Merging::default(),
             pause: Duration::from_secs(60),
             threads: 1,
         }
@@ -103,6 +107,27 @@ impl Policy {
         self
     }
 
+    /// The size of patches, on the disk and as a share of the generation, at which the next compaction merges them: it writes the whole generation in place of
+    /// the rows it touched. Compactions that were asked for do so too. 0.5 by default: a generation takes half as much again at most; 0 writes everything every
+    /// time, once patches have come to more than the engine's own 4 MiB.
+    pub fn patch_share(mut self, share: f64) -> Self {
+        self.merging.parts = share;
+        self
+    }
+
+    /// As [`Policy::patch_share`], of the training state, which is some twenty times as large: it is merged by itself, and with the rest. A seventh by default.
+    pub fn state_patch_share(mut self, share: f64) -> Self {
+        self.merging.state = share;
+        self
+    }
+
+    /// The number of patches at which the next compaction merges them, of the generation as of its state, however small they are: a directory and a file each, which every opening
+    /// reads. 32 by default, at most 1,024; 0 writes everything every time.
+    pub fn patches(mut self, patches: usize) -> Self {
+        self.merging.patches = patches;
+        self
+    }
+
     /// How long after opening, and after the end of a job, none is begun. A minute by default; after one that failed, ten times as long.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
@@ -126,6 +151,8 @@ impl Policy {
             ("major_share", self.major_share),
             ("major_recall", self.major_recall),
             ("least_recall", self.least_recall),
+            ("patch_share", self.merging.parts),
+            ("state_patch_share", self.merging.state),
         ];
         match shares.into_iter().find(|(_, share)| share.is_nan() || *share < 0.0) {
             Some((name, share)) => Err(Error::InvalidArgument {

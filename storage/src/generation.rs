@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::directory::{UNFINISHED, generation_name, remove, rename, size, state_name, sync_directory, sync_files};
+use crate::directory::{UNFINISHED, generation_name, remove, rename, state_name, sync_directory, sync_files};
 use crate::element::Element;
 use crate::engine::{Engine, Tree};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, StateFile, content_hash};
-use crate::part::{Extent, Part, owners};
+use crate::part::{Extent, Part};
 use crate::places::{Places, Sealed};
 use crate::plan::{Plan, payloads};
 use crate::reader::{self, GenerationReader};
@@ -47,8 +47,8 @@ pub struct Draft {
 /// leaves nothing behind.
 ///
 /// What the current generation has as well is not written again: a part with the same name, type, shape and hash is shared with it, and of one in which
-/// less than half of the rows are others only those are written, over the rows there are. Where what was written so has come to half of what is read
-/// ([`GenerationWriter::merge`] at any time), everything is written anew.
+/// less than half of the rows are others only those are written, over the rows there are. Where what was written so has come to what
+/// [`StoreOptions::merging`](crate::StoreOptions::merging) says ([`GenerationWriter::merge`] at any time), everything is written anew.
 ///
 /// Writing pauses while appends are waiting, and checks for disk space before every part.
 pub struct GenerationWriter<'a> {
@@ -80,7 +80,7 @@ impl<'a> GenerationWriter<'a> {
             store,
             number,
             temporary: store.root().join(format!("{}{UNFINISHED}", generation_name(number))),
-            parent: store.manifest().filter(|parent| !has_outgrown(store, parent)),
+            parent: store.manifest().filter(|parent| !store.options.merging.is_due(store.root(), parent)),
             engine: None,
             parts: Vec::new(),
             sealed: Vec::new(),
@@ -261,7 +261,11 @@ impl<'a> GenerationWriter<'a> {
         space::require(root, "write training state to", MARGIN + rows.bytes.len() as u64)?;
         if self.state.is_none() {
             let files = self.parent.as_ref().map_or(&[][..], |parent| &parent.state);
-            let before = if state::has_outgrown(files) { None } else { State::open(root, files).ok().flatten() };
+            let before = if self.store.options.merging.is_state_due(files) {
+                None
+            } else {
+                State::open(root, files).ok().flatten()
+            };
             self.shared_state = before.as_ref().map_or_else(Vec::new, |_| files.to_vec());
             self.parent_state = before;
             self.state = Some(StateWriter::create(root, self.number, self.store.identity())?);
@@ -364,20 +368,6 @@ const MAX_NAME: usize = 128;
 const SMALL: usize = 64 << 10;
 /// Of parts that follow from others a patch is at most this part of all their bytes.
 const FEW: usize = 16;
-/// Directories a generation may be read from.
-const MOST_DIRECTORIES: usize = 33;
-
-/// Bytes that the engine may add to the directories of a small generation.
-const ADDED: u64 = 4 << 20;
-
-/// Whether what was written over the parts of a generation has come to half of them, on the disk and with what the engine adds: then they are
-/// written anew.
-fn has_outgrown(store: &Store, manifest: &Manifest) -> bool {
-    let owners = owners(&manifest.parts);
-    let on_disk: u64 = owners.iter().map(|&owner| size(&store.root().join(generation_name(owner)))).sum();
-    owners.len() >= MOST_DIRECTORIES || on_disk > manifest.bytes() + manifest.bytes() / 2 + ADDED
-}
-
 impl Drop for GenerationWriter<'_> {
     fn drop(&mut self) {
         drop(self.engine.take());

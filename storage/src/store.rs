@@ -19,6 +19,7 @@ use crate::identity::{Birth, Identity};
 use crate::lock::Lock;
 use crate::log;
 use crate::manifest::Manifest;
+use crate::merging::Merging;
 use crate::reader::{GenerationReader, OpenGenerations};
 use crate::record::Record;
 use crate::scratch::Scratch;
@@ -40,6 +41,8 @@ pub struct StoreOptions {
     /// Generations that stay on the disk after a publication, the current one among them (default 2, at least 1, at most 16). After one that forgets
     /// something none of those before it does.
     pub kept_generations: usize,
+    /// When what publications write over one another is merged.
+    pub merging: Merging,
     /// What a database that is created now is to remember for ever; [`Store::properties`] tells it. Not looked at where there is one already.
     pub properties: BTreeMap<String, String>,
 }
@@ -51,6 +54,7 @@ impl Default for StoreOptions {
             create: true,
             allow_abort: false,
             kept_generations: 2,
+            merging: Merging::default(),
             properties: BTreeMap::new(),
         }
     }

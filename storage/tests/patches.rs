@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use drill::Random;
 use drill::files::read;
-use kithdb_storage::{Draft, Error, Manifest, Store, StoreOptions};
+use kithdb_storage::{Draft, Error, Manifest, Merging, Store, StoreOptions};
 
 const WIDTH: usize = 12;
 
@@ -177,6 +177,39 @@ fn patches_that_have_outgrown_their_base_are_merged() {
     tables.check(&store, &store.manifest().unwrap());
     let state = store.manifest().unwrap().state_bytes();
     assert!(state < 2 * content, "{state}");
+}
+
+/// Every threshold merges by itself, where the others would not for long: what was written over the parts, over the state, and how often.
+#[test]
+fn when_patches_are_merged_is_adjustable() {
+    let never = Merging { parts: f64::INFINITY, state: f64::INFINITY, patches: usize::MAX };
+    for merging in
+        [never, Merging { parts: 0.0, ..never }, Merging { state: 0.0, ..never }, Merging { patches: 3, ..never }]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), &StoreOptions { merging, ..StoreOptions::default() }).unwrap();
+        let (mut random, mut tables) = (Random(11), Tables::new(60_000));
+        let mut merges = [Vec::new(), Vec::new()];
+        tables.publish(&store, false);
+        for generation in 2..=9u64 {
+            tables.touch(&mut random, 2_000);
+            let manifest = tables.publish(&store, false);
+            tables.check(&store, &manifest);
+            let is_whole = [manifest.part("codes").unwrap().patched_bytes() == 0, manifest.state.len() == 1];
+            merges.iter_mut().zip(is_whole).filter(|(_, whole)| *whole).for_each(|(merges, _)| merges.push(generation));
+        }
+        let all: Vec<u64> = (2..=9).collect();
+        match merging {
+            Merging { patches: 3, .. } => assert_eq!(merges, [[5, 9], [5, 9]], "{merging:?}"),
+            // A base, which nothing was written over yet, and a patch, in turn.
+            Merging { state: 0.0, .. } => assert_eq!(merges, [vec![], vec![3, 5, 7, 9]], "{merging:?}"),
+            // State goes with the parts.
+            Merging { parts: 0.0, .. } => {
+                assert!(!merges[0].is_empty() && merges[0] != all && merges[0] == merges[1], "{merging:?}: {merges:?}");
+            }
+            _ => assert!(merges.iter().all(Vec::is_empty), "{merging:?}: {merges:?}"),
+        }
+    }
 }
 
 /// A patch is a part of the generation as its base is: damage is named. State costs a cold training.
