@@ -125,8 +125,14 @@ pub(crate) fn assemble(form: Form, pieces: &Pieces, data: &mut [u8]) -> Option<V
 
 fn even(form: Form, pieces: &Pieces, data: &mut [u8]) -> Option<Vec<u32>> {
     data.get_mut(..pieces.base.len())?.copy_from_slice(&pieces.base);
+    overlay(form, &pieces.patches, data)?;
+    Some(Vec::new())
+}
+
+/// Puts patches over rows that are all alike, of which `data` has those of the base. `None` where they do not fit.
+pub(crate) fn overlay(form: Form, patches: &[(usize, Vec<u8>)], data: &mut [u8]) -> Option<()> {
     let width = data.len().checked_div(form.rows).unwrap_or(0);
-    for (rows, patch) in &pieces.patches {
+    for (rows, patch) in patches {
         let (numbers, mut bytes) = numbers(patch, *rows)?;
         for number in numbers {
             let (row, after) = bytes.split_at_checked(width)?;
@@ -136,7 +142,7 @@ fn even(form: Form, pieces: &Pieces, data: &mut [u8]) -> Option<Vec<u32>> {
         }
         bytes.is_empty().then_some(())?;
     }
-    Some(Vec::new())
+    Some(())
 }
 
 fn ragged(form: Form, pieces: &Pieces, data: &mut [u8]) -> Option<Vec<u32>> {

@@ -398,13 +398,19 @@ impl State {
             match own.held {
                 Held::Nothing => {}
                 Held::Rows(rows) => patches.insert(0, (rows as usize, source.read(own)?)),
-                Held::Whole if patches.is_empty() && !part.ragged => {
-                    let fits = own.bytes == bytes.len() as u64;
-                    return if fits { source.read_into(own, bytes).map(|()| Vec::new()) } else { Err(misfit()) };
-                }
                 Held::Whole => {
-                    let pieces = Pieces { base: source.read(own)?, base_rows: own.rows as usize, patches };
-                    let lengths = rows::assemble(part.form(), &pieces, bytes).ok_or_else(misfit)?;
+                    let lengths = if part.ragged {
+                        let pieces = Pieces { base: source.read(own)?, base_rows: own.rows as usize, patches };
+                        rows::assemble(part.form(), &pieces, bytes).ok_or_else(misfit)?
+                    } else {
+                        // Where it is to be: it may be most of what memory there is.
+                        source.read_into(own, bytes.get_mut(..own.bytes as usize).ok_or_else(misfit)?)?;
+                        if patches.is_empty() {
+                            return if own.bytes == bytes.len() as u64 { Ok(Vec::new()) } else { Err(misfit()) };
+                        }
+                        rows::overlay(part.form(), &patches, bytes).ok_or_else(misfit)?;
+                        Vec::new()
+                    };
                     let is_whole = Rows { bytes, form: part.form(), lengths: &lengths }.hash() == part.hash;
                     return if is_whole {
                         Ok(lengths)
