@@ -12,7 +12,7 @@ from conftest import ITEMS, USERS, examples, taste_pairs
 
 import kithdb
 from kithdb import duck
-from kithdb.sql import Score, classes, query
+from kithdb.sql import Score, query, strides
 
 
 def test_interactions_come_from_files_and_folders(db, tmp_path):
@@ -285,7 +285,7 @@ def exports(tmp_path_factory):
 
 
 @pytest.mark.parametrize("which", range(4))
-@pytest.mark.parametrize(("k", "query_bits"), [(10, 1), (10, 4), (200, 2), (1, None)])
+@pytest.mark.parametrize(("k", "query_bits"), [(10, 1), (10, 4), (200, 2), (3, 4), (1, None)])
 def test_duckdb_gives_ids_and_bits_of_the_library(exports, which, k, query_bits):
     duckdb = pytest.importorskip("duckdb")
     db, folder = exports[which]
@@ -307,13 +307,14 @@ def test_an_item_that_is_retired_later_is_left_out(exports, tmp_path):
     assert lists[lists.user == 0].item.tolist() == [item for item in ids[0].tolist() if item >= 0]
 
 
-def test_lists_are_longer_by_what_a_class_may_have():
-    for most in (0, 1, 2, 5, 800):
-        for items in (0, 8, 10_000):
-            bounds = classes(most, 10, items)
-            assert bounds[0][0] == 0 and bounds[-1][1] > most
-            assert all(before[1] == after[0] for before, after in zip(bounds, bounds[1:]))
-            assert all(length == max(min(10 + (below - 1), items), 1) for _, below, length in bounds)
+def test_rounds_are_of_enough_items():
+    """Each of a sixteenth of the next, the first of fewer than would fill another."""
+    for k in (1, 10, 5000):
+        for items in (0, 8, 31, 32, 10_000, 10_000_000):
+            *rounds, last = [*strides(items, k), 1]
+            assert all(before == 16 * after for before, after in zip(rounds, [*rounds[1:], last]))
+            assert all(items // stride >= 2 * k for stride in rounds)
+            assert items // (16 * [*rounds, last][0]) < 2 * k
 
 
 def test_lists_of_all_items_and_more(exports):
@@ -325,8 +326,8 @@ def test_lists_of_all_items_and_more(exports):
         with pytest.raises(kithdb.InvalidArgumentError, match=f"k = {k!r}: pass a whole number"):
             duck.recommend_all(connection, folder, k)
     score = Score({"query_bits": 1, "layers": [], "rows": {"items": 2_000_000}}, 1, duck.DIALECT)
-    with pytest.raises(kithdb.InvalidArgumentError, match="k = 999990, beside up to 70 items.* 999999 entries"):
-        query(score, duck.DIALECT, 999_990, 70)
+    with pytest.raises(kithdb.InvalidArgumentError, match="k = 1000000: lists have at most 999999 entries"):
+        query(score, duck.DIALECT, 1_000_000)
 
 
 @pytest.mark.parametrize("later", [False, True])

@@ -52,7 +52,7 @@ def spark():
     session.stop()
 
 
-@pytest.mark.parametrize(("which", "k", "query_bits", "shards"), [(0, 10, 1, 1), (0, 10, 4, 3), (1, 10, 4, 1), (2, 200, 1, 2), (2, 10, 4, 1), (3, 10, 4, 1)])
+@pytest.mark.parametrize(("which", "k", "query_bits", "shards"), [(0, 10, 1, 1), (0, 10, 4, 3), (1, 10, 4, 1), (2, 200, 1, 2), (2, 10, 4, 1), (2, 3, 4, 2), (3, 1, 4, 1)])
 def test_spark_gives_ids_and_bits_of_the_library(spark, exports, which, k, query_bits, shards):  # noqa: F811
     db, folder = exports[which]
     lists = on_spark.recommend_all(spark, folder, k, query_bits=query_bits, item_shards=shards)

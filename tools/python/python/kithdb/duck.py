@@ -13,8 +13,10 @@ from .sql import Dialect, Score, query
 DIALECT = Dialect(
     xor=lambda a, b: f"xor({a}, {b})",
     best=lambda k: f"max({{'score': score, 'rank': -rank}}, {k})",
+    last=lambda k: f"best[{k}].score",
     entries=lambda table: f"SELECT user_row, -e.rank AS rank, e.score AS score FROM (SELECT user_row, unnest(best) AS e FROM {table} AS best) AS lists",
-    anti_join="ANTI JOIN",
+    gathered=lambda column: f"list({column})",
+    contains=lambda values, value: f"list_contains({values}, {value})",
     # max() keeps fewer than a million.
     longest=999_999,
     users="users",
@@ -41,5 +43,4 @@ def recommend_all(connection: Any, folder: str | os.PathLike[str], k: int = 10, 
         f"WHERE item NOT IN (SELECT item FROM read_parquet('{path('retired.parquet')}') WHERE item IS NOT NULL))",
         seen=f"(SELECT * FROM read_parquet('{path('seen.parquet')}'){some})",
     )
-    most = connection.execute(f"SELECT COALESCE(max(has), 0) FROM (SELECT count(*) AS has FROM {dialect.seen} AS s GROUP BY user_row)").fetchall()[0][0]
-    return connection.sql(f"SELECT * FROM ({query(score, dialect, k, most)}) AS lists ORDER BY user, position")
+    return connection.sql(f"SELECT * FROM ({query(score, dialect, k)}) AS lists ORDER BY user, position")

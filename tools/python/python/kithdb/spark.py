@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 DIALECT = Dialect(
     xor=lambda a, b: f"({a} ^ {b})",
     best=lambda k: f"max_by(struct(score, rank), struct(score, -rank), {k})",
+    last=lambda k: f"get(best, {k - 1}).score",
     entries=lambda table: f"SELECT user_row, e.rank AS rank, e.score AS score FROM (SELECT user_row, explode(best) AS e FROM {table} AS best) AS lists",
-    anti_join="LEFT ANTI JOIN",
+    gathered=lambda column: f"collect_list({column})",
+    contains=lambda values, value: f"array_contains({values}, {value})",
     # max_by() keeps so many.
     longest=100_000,
     users="{users}",
@@ -54,10 +56,9 @@ def recommend_all(
         people, seen = people.where(f"user_row < {int(users)}"), seen.where(f"user_row < {int(users)}")
     # An item that was retired is in no list; its rank stays free.
     items = read("items").join(read("retired"), "item", "left_anti")
-    most = seen.groupBy("user_row").count().agg({"count": "max"}).first()[0] or 0
-    # As many tasks as there are cores, whatever the file's row groups are.
-    people = people.repartition(spark.sparkContext.defaultParallelism, "user_row")
-    return spark.sql(query(score, DIALECT, k, most, item_shards), users=people, items=items, seen=seen)
+    # A few tasks a core, whatever the file's row groups are.
+    tasks = 4 * spark.sparkContext.defaultParallelism
+    return spark.sql(query(score, DIALECT, k, item_shards, tasks), users=people, items=items, seen=seen)
 
 
 def _manifest(spark: Any, root: str) -> dict[str, Any]:

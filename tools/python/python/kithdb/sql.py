@@ -21,6 +21,9 @@ import numpy as np
 
 from .exceptions import InvalidArgumentError
 
+#: One in so many of a round's items is in the round before.
+SHARE = 16
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -28,12 +31,16 @@ class Dialect:
 
     #: The bits in which two words differ.
     xor: Callable[[str, str], str]
-    #: The best ``k`` (score, -rank) pairs of a group, as a list, of columns ``score`` and ``rank``.
+    #: The best ``k`` (score, -rank) pairs of a group, as a list, the best first, of columns ``score`` and ``rank``.
     best: Callable[[int], str]
+    #: The score of the ``k``-th of such a list ``best``; NULL where it is shorter.
+    last: Callable[[int], str]
     #: One row an entry of such a list ``best`` of a table, whose columns are ``user_row``, ``score`` and ``rank``.
     entries: Callable[[str], str]
-    #: How a join is called that keeps the rows without a partner.
-    anti_join: str
+    #: All values of a group, as a list.
+    gathered: Callable[[str], str]
+    #: Whether a list has a value.
+    contains: Callable[[str, str], str]
     #: How long a list ``best`` can be.
     longest: int
     #: How the tables are called in a query.
@@ -90,12 +97,19 @@ class Score:
         return rounded(f"{number(float(np.float32(weight * weight)))} * {wide(scaled)}")
 
     def user_columns(self) -> str:
-        """What a user's row has for scoring, of columns as they are stored."""
+        """What a user's row has for scoring, of columns as they are stored; an engine that is told that nothing is NULL does not look for it in every pair."""
         words = [f"p{plane}w{word}" for plane in range(self.planes) for layer in range(len(self._layers)) for word in self._words(layer)]
-        return ", ".join(words + [f"{self._factor(layer)} AS factor{layer}" for layer in range(len(self._layers))])
+        factors = [f"COALESCE({self._factor(layer)}, {rounded('0')}) AS factor{layer}" for layer in range(len(self._layers))]
+        return ", ".join([f"COALESCE({word}, 0) AS {word}" for word in words] + factors)
+
+    def item_columns(self) -> str:
+        """What an item's row has for scoring, alike."""
+        words = [f"COALESCE(w{word}, 0) AS w{word}" for layer in range(len(self._layers)) for word in self._words(layer)]
+        scalers = [f"COALESCE(scaler{layer}, {rounded('0')}) AS scaler{layer}" for layer in range(len(self._layers))]
+        return ", ".join(words + scalers)
 
     def score(self, user: str = "u", item: str = "i") -> str:
-        """The score of two tables' rows."""
+        """The score of two tables' rows, but for the sign of a zero."""
         score = ""
         for layer in reversed(range(len(self._layers))):
             bits, planes = self._layers[layer]["bits"], range(self.planes)
@@ -104,58 +118,75 @@ class Score:
             inner = rounded(f"{wide(f'{user}.factor{layer}')} * {wide(product)}")
             term = rounded(f"{wide(f'{item}.scaler{layer}')} * {wide(inner)}")
             score = rounded(f"{wide(score)} + {wide(term)}") if score else term
-        # Adding to +0.0, as the definition does, makes +0.0 of -0.0, and an optimiser may leave such a sum out.
-        return f"CASE WHEN {score} = 0 THEN {rounded('0')} ELSE {score} END"
+        return score
 
 
-def classes(most: int, k: int, items: int) -> list[tuple[int, int, int]]:
-    """Users by how much they have: from, below, and how long a list has to be so that ``k`` are left when what they have is taken out, of so many items."""
-    bounds, low, high = [], 0, 1
-    while low <= most:
-        bounds.append((low, high, max(min(k + high - 1, items), 1)))
-        low, high = high, high * 4
-    return bounds
+def positive(score: str) -> str:
+    """A score whose zero is +0.0. Adding to that, as the definition does, makes it of -0.0, and an optimiser may leave such a sum out."""
+    return f"CASE WHEN {score} = 0 THEN {rounded('0')} ELSE {score} END"
 
 
-def query(score: Score, dialect: Dialect, k: int, most_seen: int, shards: int = 1) -> str:
+def strides(items: int, k: int) -> list[int]:
+    """The rounds before the last: each looks at every so many-th item, a sixteenth of the next, and at no fewer than twice what a list has."""
+    found: list[int] = []
+    stride = SHARE
+    while items // stride >= 2 * k:
+        found.insert(0, stride)
+        stride *= SHARE
+    return found
+
+
+def _lists(score: Score, dialect: Dialect, length: int, users: str, items: str, condition: str, hint: str) -> str:
+    """The lists of a round: the best of some items that users do not have, of pairs under a condition."""
+    return f"""
+        SELECT user_row, {dialect.best(length)} AS best FROM (
+            SELECT user_row, rank, {positive("score")} AS score FROM (
+                SELECT /*+ {hint} */ u.*, i.rank AS rank, {score.score()} AS score FROM {users} AS u CROSS JOIN {items} AS i
+            ) AS raw WHERE {condition} AND (had IS NULL OR NOT {dialect.contains("had", "rank")})
+        ) AS scored GROUP BY user_row
+    """
+
+
+def query(score: Score, dialect: Dialect, k: int, shards: int = 1, tasks: int = 1) -> str:
     """Everybody's list over tables of users, items and of what users have: user, position, item, score.
 
-    What a user has is taken out of a list that is longer by as much, so that no pair of users and items is looked up: users are taken by how much they have, a
-    class at a time. Items are taken in so many ``shards``, each by other rows, whose lists are merged.
+    An engine scores a pair of a user and an item in nanoseconds, and sorts it into a list in microseconds. So it goes in rounds: the k-th best of some of the
+    items scores no more than the k-th best of all, and the next round goes on with the pairs alone that score as much as that.
+
+    Spark splits the users over ``tasks``, and the items of the last round over ``shards``, whose lists it merges; with one shard a task has all items. Other
+    engines take these hints for comments.
     """
     for name, count in (("k", k), ("shards", shards)):
         if not isinstance(count, (int, np.integer)) or count < 1:
             raise InvalidArgumentError(f"{name} = {count!r}: pass a whole number, at least 1")
-    users, items, seen = dialect.users, dialect.items, dialect.seen
-    by_degree = classes(most_seen, k, score.items)
-    if by_degree[-1][2] > dialect.longest:
-        raise InvalidArgumentError(
-            f"k = {k}, beside up to {most_seen} items that a user has: lists have at most {dialect.longest} entries on this engine; choose a smaller k"
-        )
-    scored = f"SELECT u.user_row AS user_row, i.rank AS rank, {score.score()} AS score FROM sharded u JOIN {items} AS i ON i.rank % {shards} = u.shard"
-    if shards == 1:
-        scored = f"SELECT u.user_row AS user_row, i.rank AS rank, {score.score()} AS score FROM people u CROSS JOIN {items} AS i"
-    best = [
-        f"SELECT user_row, {dialect.best(length)} AS best FROM ({scored} WHERE u.has >= {low} AND u.has < {high}) AS scored GROUP BY user_row"
-        for low, high, length in by_degree
-    ]
-    entries = " UNION ALL ".join(dialect.entries(f"({part})") for part in best)
-    numbers = " UNION ALL ".join(f"SELECT {shard} AS shard" for shard in range(shards))
+    length = max(min(int(k), score.items), 1)
+    if length > dialect.longest:
+        raise InvalidArgumentError(f"k = {k}: lists have at most {dialect.longest} entries on this engine; choose a smaller k")
+    spread = f"/*+ REPARTITION({tasks}, user_row) */"
+    users, bounds, bound = "people", "", "TRUE"
+    for stride in strides(score.items, length):
+        some = f"rank % {stride} = 0 AND {bound}"
+        bounds += f"""
+    lists{stride} AS ({_lists(score, dialect, length, users, "goods", some, "BROADCAST(i)")}),
+    bounded{stride} AS (
+        SELECT {spread} people.*, COALESCE({dialect.last(length)}, CAST('-Infinity' AS FLOAT)) AS least
+        FROM people LEFT JOIN lists{stride} AS lists ON people.user_row = lists.user_row
+    ),"""
+        users, bound = f"bounded{stride}", "score >= least"
+    together = "BROADCAST(i)" if shards == 1 else "SHUFFLE_REPLICATE_NL(i)"
     return f"""
-    WITH degrees AS (SELECT user_row, CAST(count(*) AS INT) AS has FROM {seen} AS s GROUP BY user_row),
+    WITH had AS (SELECT user_row, {dialect.gathered("rank")} AS had FROM {dialect.seen} AS s GROUP BY user_row),
     people AS (
-        SELECT p.user_row AS user_row, COALESCE(has, 0) AS has, {score.user_columns()}
-        FROM {users} AS p LEFT JOIN degrees ON p.user_row = degrees.user_row
+        SELECT {spread} p.user_row AS user_row, had, {score.user_columns()}
+        FROM {dialect.users} AS p LEFT JOIN had ON p.user_row = had.user_row
     ),
-    sharded AS (SELECT people.*, shard FROM people CROSS JOIN ({numbers}) AS numbers),
-    entries AS ({entries}),
-    unseen AS (
-        SELECT e.user_row, e.rank, e.score FROM entries e {dialect.anti_join} {seen} AS s ON e.user_row = s.user_row AND e.rank = s.rank
-    ),
+    goods AS (SELECT COALESCE(rank, 0) AS rank, {score.item_columns()} FROM {dialect.items} AS g),
+    shards AS (SELECT /*+ REPARTITION({shards}, rank) */ * FROM goods),{bounds}
+    lists AS ({_lists(score, dialect, length, users, "goods" if shards == 1 else "shards", bound, together)}),
+    entries AS ({dialect.entries("lists")}),
     numbered AS (
-        SELECT user_row, rank, score, CAST(row_number() OVER (PARTITION BY user_row ORDER BY score DESC, rank) AS INT) AS position FROM unseen
+        SELECT user_row, rank, score, CAST(row_number() OVER (PARTITION BY user_row ORDER BY score DESC, rank) AS INT) AS position FROM entries
     )
     SELECT p.user AS user, n.position AS position, i.item AS item, n.score AS score
-    FROM numbered n JOIN {users} AS p ON p.user_row = n.user_row JOIN {items} AS i ON i.rank = n.rank
-    WHERE n.position <= {k}
+    FROM numbered n JOIN {dialect.users} AS p ON p.user_row = n.user_row JOIN {dialect.items} AS i ON i.rank = n.rank
     """
