@@ -1,4 +1,4 @@
-"""What the door costs: a query of one user through Python and in the library, and a durable load of 1 M rows from Arrow.
+"""What the door costs: a query of one user through Python, of the live database and of a snapshot, and in the library; and a durable load of 1 M rows from Arrow.
 
     python benches/door.py FOLDER [--kithdb ../../target/release/kithdb]
 
@@ -18,13 +18,27 @@ from ml1m import read
 import kithdb
 
 
-def p50(db, users, bits):
-    times = np.empty(len(users))
-    for at, user in enumerate(users):
+def times(db, users, **options):
+    """Nanoseconds of each query."""
+    taken = []
+    for user in users:
         start = time.perf_counter_ns()
-        db.recommend(user, k=20, query_bits=bits)
-        times[at] = time.perf_counter_ns() - start
-    return np.median(times) / 1000
+        db.recommend(user, k=20, **options)
+        taken.append(time.perf_counter_ns() - start)
+    return taken
+
+
+def p50(taken):
+    return np.median(taken) / 1000
+
+
+def beside(live, replica, users, bits):
+    """p50 of both, asked in turns of a thousand, so that both have the machine as it is."""
+    taken = [], []
+    for start in range(0, len(users), 1000):
+        for own, db in zip(taken, (live, replica)):
+            own += times(db, users[start : start + 1000], query_bits=bits)
+    return tuple(map(p50, taken))
 
 
 def main():
@@ -39,16 +53,18 @@ def main():
             db.insert_many(train)
             db.train("fast").wait(progress=False)
             users = np.random.default_rng(1).choice(db.users(), 20_000).tolist()
-            p50(db, users[:2000], 1)
-            through = {bits: p50(db, users, bits) for bits in (1, 4)}
-            empty = db.item_set([])
-            nothing = p50_of(lambda user: db.recommend(user, k=20, allow=empty), users)
-        for bits, median in through.items():
-            print(f"one user, {bits}-bit query, p50 through Python      {median:8.2f} us")
+            db.snapshot_to(os.path.join(folder, "fleet"))
+            with kithdb.open_snapshot(os.path.join(folder, "fleet")) as replica:
+                beside(db, replica, users[:2000], 1)
+                through = {bits: beside(db, replica, users, bits) for bits in (1, 4)}
+            nothing = p50(times(db, users, allow=db.item_set([])))
+        for bits, (live, replica) in through.items():
+            print(f"one user, {bits}-bit query, p50 through Python      {live:8.2f} us, of a snapshot {replica:.2f} us")
+            if options.kithdb:
+                arguments = ["bench", path, "-k", "20", "--threads", "1", "--query-bits", str(bits), "--json"]
+                own = json.loads(subprocess.run([options.kithdb, *arguments], check=True, capture_output=True, text=True).stdout)["p50_us"]
+                print(f"one user, {bits}-bit query, p50 in the library      {own:8.2f} us, the door {live - own:.2f} us")
         print(f"one user, nothing allowed, p50 through Python   {nothing:8.2f} us")
-        if options.kithdb:
-            out = subprocess.run([options.kithdb, "bench", path, "-k", "20", "--threads", "1", "--json"], check=True, capture_output=True, text=True).stdout
-            print(json.dumps(json.loads(out), indent=1))
 
         random = np.random.default_rng(2)
         rows = 1_000_000
@@ -64,15 +80,6 @@ def main():
                     db.insert_many(table)
                     rates.append(rows / (time.perf_counter() - start) / 1e6)
             print(f"insert_many of {rows} rows, {name:15} {max(rates):8.2f} M rows a second, durable")
-
-
-def p50_of(call, users):
-    times = []
-    for user in users:
-        start = time.perf_counter_ns()
-        call(user)
-        times.append(time.perf_counter_ns() - start)
-    return np.median(times) / 1000
 
 
 if __name__ == "__main__":
