@@ -12,6 +12,7 @@ from conftest import ITEMS, USERS, examples, taste_pairs
 
 import kithdb
 from kithdb import duck
+from kithdb.parquet import manifest_of
 from kithdb.sql import Score, query, strides
 
 
@@ -294,6 +295,19 @@ def test_duckdb_gives_ids_and_bits_of_the_library(exports, which, k, query_bits)
     check(db, duck.recommend_all(connection, folder, k, query_bits=query_bits).df(), k, query_bits)
 
 
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("k", [1, 7])
+def test_rounds_bound_lists_and_leave_them_as_they_are(exports, monkeypatch, which, k):
+    """Several rounds, which a few items make where each has half of the next."""
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.setattr(kithdb.sql, "SHARE", 2)
+    db, folder = exports[which]
+    connection = duckdb.connect()
+    lists = duck.recommend_all(connection, folder, k, query_bits=2)
+    assert k == 7 or "lists4 AS" in query(Score(manifest_of(folder), 2, duck.DIALECT), duck.DIALECT, k)
+    check(db, lists.df(), k, 2)
+
+
 def test_an_item_that_is_retired_later_is_left_out(exports, tmp_path):
     duckdb = pytest.importorskip("duckdb")
     db, folder = exports[0]
@@ -325,6 +339,9 @@ def test_lists_of_all_items_and_more(exports):
     for k in (0, "three"):
         with pytest.raises(kithdb.InvalidArgumentError, match=f"k = {k!r}: pass a whole number"):
             duck.recommend_all(connection, folder, k)
+    with pytest.raises(kithdb.InvalidArgumentError, match="users = 2.5: pass a whole number, at least 0"):
+        duck.recommend_all(connection, folder, 5, users=2.5)
+    assert duck.recommend_all(connection, folder, 5, users=0).fetchall() == []
     score = Score({"query_bits": 1, "layers": [], "rows": {"items": 2_000_000}}, 1, duck.DIALECT)
     with pytest.raises(kithdb.InvalidArgumentError, match="k = 1000000: lists have at most 999999 entries"):
         query(score, duck.DIALECT, 1_000_000)

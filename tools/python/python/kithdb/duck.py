@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .parquet import manifest_of
-from .sql import Dialect, Score, query
+from .sql import Dialect, Score, query, whole
 
 DIALECT = Dialect(
     xor=lambda a, b: f"xor({a}, {b})",
@@ -34,7 +34,7 @@ def recommend_all(connection: Any, folder: str | os.PathLike[str], k: int = 10, 
     def path(name: str) -> str:
         return str(folder / name).replace("'", "''")
 
-    some = "" if users is None else f" WHERE user_row < {int(users)}"
+    some = "" if users is None else f" WHERE user_row < {whole('users', users, 0)}"
     # An item that was retired is in no list; its rank stays free. Subqueries leave nothing behind in the connection, whose own tables may be called the same.
     dialect = replace(
         DIALECT,

@@ -14,7 +14,7 @@ import numpy as np
 
 from .exceptions import InvalidArgumentError
 from .parquet import manifest_in, manifest_of
-from .sql import Dialect, Score, query
+from .sql import Dialect, Score, query, whole
 
 if TYPE_CHECKING:
     from .database import Database
@@ -43,8 +43,6 @@ def recommend_all(
     Work is split over users and ``item_shards`` shards of the items: each task scores its users against its shard, keeps the best of each, and the lists of the
     shards are merged. ``users`` takes the first so many users alone. ``folder`` is a path, or a URL of what Spark reads.
     """
-    if not isinstance(item_shards, (int, np.integer)) or item_shards < 1:
-        raise InvalidArgumentError(f"item_shards = {item_shards!r}: pass a whole number, at least 1")
     root = os.fspath(folder).rstrip("/")
     score = Score(_manifest(spark, root), query_bits, DIALECT)
 
@@ -53,7 +51,8 @@ def recommend_all(
 
     people, seen = read("users"), read("seen")
     if users is not None:
-        people, seen = people.where(f"user_row < {int(users)}"), seen.where(f"user_row < {int(users)}")
+        some = f"user_row < {whole('users', users, 0)}"
+        people, seen = people.where(some), seen.where(some)
     # An item that was retired is in no list; its rank stays free.
     items = read("items").join(read("retired"), "item", "left_anti")
     # A few tasks a core, whatever the file's row groups are.

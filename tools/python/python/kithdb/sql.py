@@ -121,6 +121,13 @@ class Score:
         return score
 
 
+def whole(name: str, count: Any, least: int = 1) -> int:
+    """A count that an argument is."""
+    if not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < least:
+        raise InvalidArgumentError(f"{name} = {count!r}: pass a whole number, at least {least}")
+    return int(count)
+
+
 def positive(score: str) -> str:
     """A score whose zero is +0.0. Adding to that, as the definition does, makes it of -0.0, and an optimiser may leave such a sum out."""
     return f"CASE WHEN {score} = 0 THEN {rounded('0')} ELSE {score} END"
@@ -156,10 +163,8 @@ def query(score: Score, dialect: Dialect, k: int, shards: int = 1, tasks: int = 
     Spark splits the users over ``tasks``, and the items of the last round over ``shards``, whose lists it merges; with one shard a task has all items. Other
     engines take these hints for comments.
     """
-    for name, count in (("k", k), ("shards", shards)):
-        if not isinstance(count, (int, np.integer)) or count < 1:
-            raise InvalidArgumentError(f"{name} = {count!r}: pass a whole number, at least 1")
-    length = max(min(int(k), score.items), 1)
+    length = max(min(whole("k", k), score.items), 1)
+    shards = whole("item_shards", shards)
     if length > dialect.longest:
         raise InvalidArgumentError(f"k = {k}: lists have at most {dialect.longest} entries on this engine; choose a smaller k")
     spread = f"/*+ REPARTITION({tasks}, user_row) */"
