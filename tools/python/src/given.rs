@@ -1,6 +1,7 @@
 //! Arguments as callers pass them.
 
 use pyo3::prelude::*;
+use pyo3::types::PyBool;
 
 use crate::error::invalid;
 use crate::ids::shown;
@@ -64,6 +65,14 @@ impl<'a, 'py, T: FromPyObject<'a, 'py>> FromPyObject<'a, 'py> for Given<T> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        Ok(Self(T::extract(object).map_err(|_| shown(&object))))
+        // Python takes True for 1, which nobody means by a number here.
+        let number = if object.is_instance_of::<PyBool>() { None } else { T::extract(object).ok() };
+        Ok(Self(number.ok_or_else(|| shown(&object))))
     }
+}
+
+/// Whether an array of numpy hides some of what it holds behind a mask, which those who read its memory would not see.
+pub(crate) fn is_masked(object: &Bound<'_, PyAny>) -> bool {
+    let any = object.getattr("mask").and_then(|mask| mask.call_method0("any"));
+    any.and_then(|any| any.is_truthy()).unwrap_or(false)
 }

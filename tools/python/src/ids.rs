@@ -13,6 +13,7 @@ use pyo3_arrow::input::AnyArray;
 
 use crate::column::IdColumn;
 use crate::error::invalid;
+use crate::given::is_masked;
 
 /// Why an object is no id.
 pub(crate) struct NoId {
@@ -101,6 +102,9 @@ pub(crate) fn column(object: &Bound<'_, PyAny>, part: &str) -> PyResult<Vec<Id>>
 fn all(object: &Bound<'_, PyAny>, refused: impl Fn(NoId, usize) -> PyErr) -> PyResult<Vec<Id>> {
     if object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>() {
         return Err(invalid("one id for many", "pass a sequence of ids"));
+    }
+    if is_masked(object) {
+        return Err(invalid("ids of which some are masked", "leave those out"));
     }
     if let Some(ids) = of_numpy(object) {
         return Ok(ids);

@@ -9,6 +9,7 @@ use numpy::{PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::error::{OrRaise, invalid};
+use crate::given::is_masked;
 use crate::ids;
 
 /// The ids of rows; row numbers where there are none.
@@ -132,6 +133,9 @@ fn unpacked(items: Packed, users: Option<Packed>, weights: Vec<f32>) -> PyResult
 
 /// All floats of an array, in the order of rows, and its extents; integers and floats of other widths become floats of 32 bits.
 pub(crate) fn floats(name: &str, object: &Bound<'_, PyAny>) -> PyResult<(Vec<f32>, Vec<usize>)> {
+    if is_masked(object) {
+        return Err(invalid(format!("{name} with masked values"), "fill them, or leave their rows out"));
+    }
     if let Ok(array) = object.extract::<PyReadonlyArrayDyn<'_, f32>>() {
         return Ok((array.as_array().iter().copied().collect(), array.shape().to_vec()));
     }

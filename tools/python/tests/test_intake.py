@@ -367,3 +367,25 @@ def test_a_test_set_is_a_frame_a_mapping_or_a_matrix(tastes):
     assert measured[0]["recall@20"] == 1.0 and all(one == measured[0] for one in measured)
     with pytest.raises(InvalidArgumentError, match="type list"):
         tastes.evaluate([1, 2])
+
+
+def test_what_a_mask_hides_does_not_come_in(db):
+    """Read as plain arrays, masked ones show it."""
+    masked = np.ma.array([1, 2, 3], mask=[False, True, False])
+    for part in ("user", "item", "weight", "time"):
+        columns = {"user": [1, 2, 3], "item": [4, 5, 6], "weight": [1.0, 2.0, 3.0], part: masked}
+        with pytest.raises(kithdb.InvalidArgumentError, match="masked"):
+            db.insert_many(columns)
+    assert len(db.users()) == 0
+    assert db.insert_many({"user": np.ma.array([1, 2, 3]), "item": [4, 5, 6]}).new == 3
+    with pytest.raises(kithdb.InvalidArgumentError, match="masked"):
+        db.recommend(users=masked, or_popular=True)
+    with pytest.raises(kithdb.InvalidArgumentError, match="masked"):
+        db.import_embeddings(np.ma.array(np.ones((3, 64), np.float32), mask=np.eye(3, 64)))
+
+
+def test_true_is_no_number(db):
+    db.insert(1, 2)
+    for call in (lambda: db.recommend(1, k=True, or_popular=True), lambda: db.insert(1, 3, weight=True), lambda: db.train("fast", seed=True)):
+        with pytest.raises(kithdb.InvalidArgumentError, match="= True: pass a"):
+            call()

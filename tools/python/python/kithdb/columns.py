@@ -20,6 +20,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 def ids_of(ids: Any) -> np.ndarray:
     """Ids as an array in which each is what it was: numpy would make one type of a list's, text of numbers among them."""
     if hasattr(ids, "__array__"):
+        _refuse_masked("id", ids)
         return np.asarray(ids)
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InvalidArgumentError(f"{ids!r} for many ids: pass a sequence of ids")
@@ -94,7 +95,15 @@ def _stamps(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(stamps.astype(np.int64)), np.flatnonzero(wrong)
 
 
+def _refuse_masked(name: str, column: Any) -> None:
+    """As a plain array a column would show what its mask hides."""
+    masked = np.flatnonzero(np.ma.getmaskarray(column) if isinstance(column, np.ma.MaskedArray) else False)
+    if len(masked):
+        raise InvalidArgumentError(f"row {masked[0]}: the {name} is masked: leave out the rows that have none, or fill them")
+
+
 def _flat(name: str, column: Any) -> np.ndarray:
+    _refuse_masked(name, column)
     try:
         array = np.asarray(column)
     except ValueError as error:
