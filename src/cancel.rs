@@ -1,13 +1,16 @@
 //! What ends long calls.
 
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// Ends what was given it with [`Error::Cancelled`]: lists of many users and evaluations, by [`Query::cancelled_by`](crate::Query::cancelled_by). Clones are
-/// one token.
+/// Ends the long calls of what was given it with [`Error::Cancelled`]: of a handle by [`Db::cancelled_by`](crate::Db::cancelled_by), of a moment by
+/// [`Snapshot::cancelled_by`](crate::Snapshot::cancelled_by), of a query by [`Query::cancelled_by`](crate::Query::cancelled_by). Clones are one token. Trainings
+/// and compactions run on without their caller, and have [`Job::cancel`](crate::Job::cancel).
 ///
 /// ```
 /// # fn main() -> kithdb::Result<()> {
@@ -27,6 +30,9 @@ use crate::error::{Error, Result};
 pub struct CancelToken {
     is_cancelled: Arc<AtomicBool>,
     until: Option<Instant>,
+    /// How many looks at it find that it goes on, where a test counts them.
+    #[cfg(test)]
+    looks: Option<Arc<AtomicU64>>,
 }
 
 impl CancelToken {
@@ -41,6 +47,11 @@ impl CancelToken {
         Self { until: Instant::now().checked_add(time), ..Self::default() }
     }
 
+    /// One that is cancelled once a flag is set, as a handler of signals can.
+    pub fn of(flag: Arc<AtomicBool>) -> Self {
+        Self { is_cancelled: flag, ..Self::default() }
+    }
+
     /// Cancels it and its clones, from any thread and for good.
     pub fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
@@ -48,27 +59,23 @@ impl CancelToken {
 
     /// Whether it is cancelled, or its time over.
     pub fn is_cancelled(&self) -> bool {
+        #[cfg(test)]
+        if let Some(looks) = &self.looks
+            && looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+        {
+            return true;
+        }
         self.is_cancelled.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
+    /// Whether what may have a token goes on.
+    ///
     /// # Errors
     /// `Cancelled`.
-    pub(crate) fn check(&self) -> Result<()> {
-        if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    pub(crate) fn check(token: Option<&Self>) -> Result<()> {
+        if token.is_some_and(Self::is_cancelled) { Err(Error::Cancelled) } else { Ok(()) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clones_are_one_and_time_ends() {
-        let (token, late) = (CancelToken::new(), CancelToken::within(Duration::MAX));
-        let other = token.clone();
-        assert!(!token.is_cancelled() && !late.is_cancelled());
-        other.cancel();
-        assert!(token.is_cancelled() && matches!(token.check(), Err(Error::Cancelled)));
-        assert!(CancelToken::within(Duration::ZERO).is_cancelled());
-    }
-}
+mod tests;

@@ -115,7 +115,7 @@ pub enum Error {
         /// Recall at 20 by the one that was not published.
         after: f64,
     },
-    /// A job, or another long call, was cancelled by its owner, or its time was over.
+    /// A job, or another long call, was cancelled by its owner, or its time was over ([`CancelToken`](crate::CancelToken)).
     #[error("cancelled; what was there before is untouched")]
     Cancelled,
     /// The system gave no thread.
@@ -184,7 +184,16 @@ pub enum Error {
     Npy(#[from] crate::npy::NpyError),
     /// Storage refused, or found damage.
     #[error(transparent)]
-    Storage(#[from] kithdb_storage::Error),
+    Storage(kithdb_storage::Error),
+}
+
+impl From<kithdb_storage::Error> for Error {
+    fn from(error: kithdb_storage::Error) -> Self {
+        match error {
+            kithdb_storage::Error::Ended => Error::Cancelled,
+            other => Error::Storage(other),
+        }
+    }
 }
 
 impl Error {

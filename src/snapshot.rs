@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::attributes::{Attributes, ValueKind};
+use crate::cancel::CancelToken;
 use crate::catalogue::Catalogues;
 use crate::error::{Error, Result};
 use crate::eval::{self, Evaluation, Tally};
@@ -38,6 +39,8 @@ use crate::tail::Tail;
 #[derive(Clone)]
 pub struct Snapshot {
     state: Arc<State>,
+    /// What ends the long calls over it.
+    token: Option<CancelToken>,
 }
 
 /// What is shared: every part is a copy of its own, which nothing changes.
@@ -61,7 +64,25 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(crate) fn of(state: Arc<State>) -> Self {
-        Self { state }
+        Self { state, token: None }
+    }
+
+    /// The same moment, whose long calls end with [`Error::Cancelled`] once the token is cancelled or its time over: queries for many users
+    /// ([`Query::run_for`]), of which each list that is not begun by then says so, and evaluations. A single query takes microseconds and is not broken off.
+    pub fn cancelled_by(&self, token: &CancelToken) -> Self {
+        Self { token: Some(token.clone()), ..self.clone() }
+    }
+
+    pub(crate) fn token(&self) -> Option<&CancelToken> {
+        self.token.as_ref()
+    }
+
+    /// Whether long calls over it go on.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub(crate) fn check(&self) -> Result<()> {
+        CancelToken::check(self.token())
     }
 
     pub(crate) fn opening(&self) -> u64 {
@@ -310,6 +331,7 @@ impl Snapshot {
         let most = most.max(eval::RETRIEVED);
         let item_degree = |id: &Id| items.get(id).ok().flatten().map_or(0, |item| tail.item_degree(item));
         for chunk in truth.chunks(4096) {
+            self.check()?;
             let lists = self.pool().run(|| lists(chunk, most))?;
             for (list, (user, relevant)) in lists.iter().zip(chunk) {
                 let degree = users.get(user)?.map_or(0, |user| tail.history(user).len() as u32);

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::drift::Drift;
 use super::history::Entry;
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::train::{Monitor, TrainReport};
 
@@ -103,6 +104,28 @@ pub(super) fn owed<T>() -> (Arc<Owed<T>>, Receiver<Result<T>>) {
     (Arc::new(Mutex::new(Some(sender))), result)
 }
 
+/// Waits for the outcome of a job that nobody else holds, and cancels it once the token says so.
+pub(super) fn awaited<T>(
+    state: &JobState,
+    owed: &Weak<Owed<T>>,
+    result: &Receiver<Result<T>>,
+    token: Option<&CancelToken>,
+) -> Result<T> {
+    let stopped = Err(Error::Stopped { thread: "compaction" });
+    let Some(token) = token else { return result.recv().unwrap_or(stopped) };
+    loop {
+        match result.recv_timeout(GLANCE) {
+            Ok(outcome) => return outcome,
+            Err(RecvTimeoutError::Disconnected) => return stopped,
+            Err(RecvTimeoutError::Timeout) if token.is_cancelled() => state.cancel(owed),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// How often a token is looked at.
+const GLANCE: Duration = Duration::from_millis(10);
+
 impl Job {
     pub(super) fn new(
         state: Arc<JobState>,
@@ -120,11 +143,7 @@ impl Job {
     /// Asks the job to stop. Unless it is publishing already, it does so within a fraction of a second and publishes nothing. A job that has
     /// not begun never does, and has ended when this returns.
     pub fn cancel(&self) {
-        self.state.cancelled.store(true, Ordering::Relaxed);
-        if let Some(sender) = self.owed.upgrade().and_then(|owed| owed.lock().take()) {
-            let _ = sender.send(Err(Error::Cancelled));
-            self.state.finish();
-        }
+        self.state.cancel(&self.owed);
     }
 
     /// Whether the job has ended, one way or another.
@@ -246,6 +265,15 @@ impl JobState {
     pub(super) fn step(&self, step: u64) {
         self.inner.lock().progress.step = step;
         self.tell();
+    }
+
+    /// Asks it to stop; where it has not begun, its owner is told so at once.
+    fn cancel<T>(&self, owed: &Weak<Owed<T>>) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        if let Some(sender) = owed.upgrade().and_then(|owed| owed.lock().take()) {
+            let _ = sender.send(Err(Error::Cancelled));
+            self.finish();
+        }
     }
 
     pub(super) fn cancelled(&self) -> bool {

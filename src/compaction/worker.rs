@@ -13,9 +13,10 @@ use super::checkpoints::drop_moot;
 use super::clock::Clock;
 use super::history::recall_kept;
 use super::import::ImportOutcome;
-use super::job::{Compaction, Job, JobState, Owed, TrainOutcome, Watch, owed};
+use super::job::{Compaction, Job, JobState, Owed, TrainOutcome, Watch, awaited, owed};
 use super::place::Place;
 use super::policy::Policy;
+use crate::cancel::CancelToken;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
@@ -93,17 +94,24 @@ impl Worker {
     }
 
     /// Publishes codes whose ids are defined, with the encoder they were made by, after the jobs before it.
-    pub(crate) fn import(&self, codes: CodeSet, encoder: Option<Encoder>) -> Result<ImportOutcome> {
+    pub(crate) fn import(
+        &self,
+        codes: CodeSet,
+        encoder: Option<Encoder>,
+        token: Option<&CancelToken>,
+    ) -> Result<ImportOutcome> {
         let (owed, result) = owed();
-        self.send(Task::Import(Box::new((codes, encoder)), owed))?;
-        result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
+        let given_up = Arc::downgrade(&owed);
+        let state = self.send(Task::Import(Box::new((codes, encoder)), owed))?;
+        awaited(&state, &given_up, &result, token)
     }
 
     /// Publishes the codes of a kept generation over the interactions of now, after the jobs before it; the number they have from then on.
-    pub(crate) fn rollback(&self, generation: u64) -> Result<u64> {
+    pub(crate) fn rollback(&self, generation: u64, token: Option<&CancelToken>) -> Result<u64> {
         let (owed, result) = owed();
-        self.send(Task::Rollback(generation, owed))?;
-        result.recv().map_err(|_| Error::Stopped { thread: "compaction" })?
+        let given_up = Arc::downgrade(&owed);
+        let state = self.send(Task::Rollback(generation, owed))?;
+        awaited(&state, &given_up, &result, token)
     }
 
     fn send(&self, task: Task) -> Result<Arc<JobState>> {

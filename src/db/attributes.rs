@@ -2,6 +2,7 @@
 
 use super::Db;
 use crate::attributes::{Attributes, ValueKind};
+use crate::cancel::CancelToken;
 use crate::error::Result;
 use crate::filter::{Condition, FilterError};
 use crate::ids::{Id, Side};
@@ -65,6 +66,7 @@ impl Db {
         let mut count = 0;
         let sent = said.try_for_each(|(id, attributes)| {
             count += 1;
+            CancelToken::check(self.token.as_ref())?;
             id.check(side).and_then(|()| attributes.check()).map_err(|error| error.of_row(count))?;
             stream.push(Operation::Describe { side, id, attributes })
         });

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Db;
+use crate::cancel::CancelToken;
 use crate::compaction::ImportOutcome;
 use crate::encoder::Encoder;
 use crate::error::Result;
@@ -36,9 +37,10 @@ impl Db {
             }
         }
         drop(snapshot);
+        CancelToken::check(self.token.as_ref())?;
         self.define(Side::User, &codes.user_ids, codes.users.len())?;
         self.define(Side::Item, &codes.item_ids, codes.items.len())?;
-        self.inner.worker.import(codes, encoder)
+        self.inner.worker.import(codes, encoder, self.token.as_ref())
     }
 
     /// Encodes float vectors made elsewhere and publishes the codes as [`Db::import_codes`] does. Vectors are centred on the items' mean, which
@@ -65,7 +67,8 @@ impl Db {
     /// As [`Db::import_codes`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) for options out of range, sides of different dimensions and values that are not
     /// finite; [`Error::Npy`](crate::Error::Npy) for a file of vectors that cannot be read.
     pub fn import_embeddings(&self, embeddings: Embeddings, options: &EncodeOptions) -> Result<ImportOutcome> {
-        let (codes, encoder, without_direction) = self.inner.pool.run(|| embeddings.encode(options))?;
+        let (codes, encoder, without_direction) =
+            self.inner.pool.run(|| embeddings.encode(options, self.token.as_ref()))?;
         let outcome = self.import(codes, Some(encoder))?;
         Ok(ImportOutcome { without_direction, ..outcome })
     }
@@ -78,7 +81,7 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::NotTrained`](crate::Error::NotTrained); [`Error::InvalidArgument`](crate::Error::InvalidArgument) for codes whose layers differ in width, which the folder cannot hold, and for ids
-    /// with line breaks; [`Error::Npy`](crate::Error::Npy) where a file cannot be written.
+    /// with line breaks; [`Error::Npy`](crate::Error::Npy) where a file cannot be written. What was in the folder is as it was then.
     pub fn export_npy(&self, folder: impl AsRef<Path>) -> Result<ExportOutcome> {
         let folder = folder.as_ref();
         self.inner.pool.run(|| exchange::export(&self.snapshot(), &self.inner.store, folder))
@@ -87,7 +90,10 @@ impl Db {
     /// Gives every id that is new a number, durably.
     fn define(&self, side: Side, ids: &RowIds, rows: usize) -> Result<()> {
         let mut stream = Stream::new(&self.inner.writer);
-        let sent = (0..rows).try_for_each(|row| stream.push(Operation::Define { side, id: ids.id(row) }));
+        let sent = (0..rows).try_for_each(|row| {
+            CancelToken::check(self.token.as_ref())?;
+            stream.push(Operation::Define { side, id: ids.id(row) })
+        });
         stream.finish(sent.is_ok()).and(sent)
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use kithdb_storage::{JobRecord, Store, VerifyReport};
 
+use crate::cancel::CancelToken;
 use crate::compaction::{Compaction, Job, Worker};
 use crate::error::{Error, Result};
 use crate::eval::{Evaluation, FullPrecision};
@@ -50,6 +51,8 @@ use crate::writer::{Operation, Pending, Stream, Writer};
 #[derive(Clone)]
 pub struct Db {
     inner: Arc<Inner>,
+    /// What ends the long calls of this handle.
+    token: Option<CancelToken>,
 }
 
 /// Fields are dropped in order: the threads end before the store closes.
@@ -104,7 +107,33 @@ impl Db {
         let (store, live) = (Arc::new(store), Arc::new(live));
         writer.begin(&store, &live);
         worker.begin(&store, &live);
-        Ok(Self { inner: Arc::new(Inner { worker, writer, live, store, pool, memory_limit: options.memory_limit }) })
+        let inner = Inner { worker, writer, live, store, pool, memory_limit: options.memory_limit };
+        Ok(Self { inner: Arc::new(inner), token: None })
+    }
+
+    /// A handle of the same database, whose long calls end with [`Error::Cancelled`] once the token is cancelled or its time over: inserts of many, queries for many users,
+    /// evaluations, exports, snapshots, copies, imports, rollbacks and checks of everything. What one would have written is not there then, but for rows of
+    /// many that were stored before: the same call may be made again. What takes a moment, a second at a million items, is not broken off: opening, single queries and writes,
+    /// [`stats`](Db::stats), and the steps between two looks at the token. Trainings and compactions go on without their caller: [`Job::cancel`] ends them.
+    ///
+    /// ```
+    /// # fn main() -> kithdb::Result<()> {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = kithdb::Db::open(dir.path().join("shop.kith"))?;
+    /// let token = kithdb::CancelToken::within(std::time::Duration::from_secs(60));
+    /// assert!(db.cancelled_by(&token).verify()?.is_sound());
+    /// token.cancel();
+    /// assert!(matches!(db.cancelled_by(&token).verify(), Err(kithdb::Error::Cancelled)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cancelled_by(&self, token: &CancelToken) -> Self {
+        Self { token: Some(token.clone()), ..self.clone() }
+    }
+
+    /// Whether storage goes on with a long call.
+    fn goes_on(&self) -> bool {
+        CancelToken::check(self.token.as_ref()).is_ok()
     }
 
     fn live(&self) -> &Live {
@@ -156,6 +185,7 @@ impl Db {
         let mut stream = Stream::new(&self.inner.writer);
         let mut rows = (1u64..).zip(interactions.into_iter().map(Into::into));
         let sent = rows.try_for_each(|(row, interaction): (u64, Interaction)| {
+            CancelToken::check(self.token.as_ref())?;
             interaction.check().map_err(|error| error.of_row(row))?;
             stream.push(Operation::Insert(interaction))
         });
@@ -239,7 +269,8 @@ impl Db {
 
     /// The database as it is now, to hold and to ask many times.
     pub fn snapshot(&self) -> Snapshot {
-        self.live().snapshot()
+        let snapshot = self.live().snapshot();
+        self.token.iter().fold(snapshot, |snapshot, token| snapshot.cancelled_by(token))
     }
 
     /// A set of items to filter queries with. Items nobody knows yet are remembered by their ids, and belong to it as soon as somebody does;
@@ -278,7 +309,7 @@ impl Db {
         self.query().similar_to(item).k(k).run()
     }
 
-    /// The `k` users most similar to a user, by trained codes.
+    /// The `k` users most similar to a user, by trained codes. [`Hits::relevance`] is of the scale of items that are similar to an item.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for k = 0, [`Error::UnknownUser`], [`Error::NotTrained`], [`Error::NoUserCode`] for a user without a
@@ -342,7 +373,7 @@ impl Db {
     /// # Errors
     /// [`Error::InvalidArgument`] where it is not kept, with those that are; [`Error::Storage`] where it is damaged, which changes nothing.
     pub fn rollback(&self, generation: u64) -> Result<u64> {
-        self.inner.worker.rollback(generation)
+        self.inner.worker.rollback(generation, self.token.as_ref())
     }
 
     /// Writes a compact copy of the database into `folder`, which is absent or empty: the interactions of now, the generation that answers, in one piece, what
@@ -354,7 +385,7 @@ impl Db {
     /// # Errors
     /// [`Error::Storage`] where there is something at `folder`, something cannot be read, or the copy cannot be written; there is none then.
     pub fn compact_to(&self, folder: impl AsRef<Path>) -> Result<()> {
-        Ok(self.inner.store.copy_to(folder.as_ref())?)
+        Ok(self.inner.store.copy_while(folder.as_ref(), &|| self.goes_on())?)
     }
 
     /// Writes the database as it is now as a folder of plain files into the folder `place`, and has its file `SNAPSHOT` name that: for any number of processes that read,
@@ -487,7 +518,7 @@ impl Db {
     /// # Errors
     /// [`Error::Storage`] naming what kept damage from being looked for.
     pub fn verify(&self) -> Result<VerifyReport> {
-        Ok(self.inner.store.verify()?)
+        Ok(self.inner.store.verify_while(&|| self.goes_on())?)
     }
 }
 

@@ -44,15 +44,17 @@ impl<'a> FullPrecision<'a> {
     /// The `k` best items of every user, in their order; none for a user the teacher has not seen. Works on rayon.
     ///
     /// # Errors
-    /// `WrongIdKind`.
+    /// `WrongIdKind`, `Cancelled`.
     pub(crate) fn lists<'u>(&self, users: impl Iterator<Item = &'u Id>, k: usize) -> Result<Vec<Vec<Id>>> {
         let catalogues = self.snapshot.catalogues();
         let known = |user: u32| (user as usize) < self.generation.users().len() && self.generation.has_user(user);
         let number = |user| Ok(catalogues.users.get(user)?.filter(|&user| known(user)));
         let users: Vec<Option<u32>> = users.map(number).collect::<Result<_>>()?;
-        let lists: Vec<Vec<u32>> = users.par_chunks(BLOCK).flat_map(|block| self.rows(block, k)).collect();
+        let rows = |block| self.snapshot.check().map(|()| self.rows(block, k));
+        let lists: Vec<Vec<Vec<u32>>> = users.par_chunks(BLOCK).map(rows).collect::<Result<_>>()?;
         Ok(lists
             .into_iter()
+            .flatten()
             .map(|rows| rows.into_iter().filter_map(|row| catalogues.items.id(row)).collect())
             .collect())
     }

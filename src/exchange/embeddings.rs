@@ -7,6 +7,7 @@ use rand_xoshiro::rand_core::SeedableRng;
 
 use super::code_set::check_items;
 use super::{CodeSet, RowIds, Vectors};
+use crate::cancel::CancelToken;
 use crate::code::{CodeShape, LayeredCodes, MAX_LAYERS, MAX_PLANES, MAX_WIDTH, PlaneCodes};
 use crate::encoder::{Encoder, normalise};
 use crate::error::{Error, Result};
@@ -170,27 +171,38 @@ impl Embeddings {
 
     /// Encodes both sides; the last number is of rows without a direction, all zero, on either side. Items are read twice: for their mean, then for their codes. Parallel; memory holds the codes and one piece of the
     /// vectors. O((items + users) bits dims).
-    pub(crate) fn encode(self, options: &EncodeOptions) -> Result<(CodeSet, Encoder, u64)> {
+    ///
+    /// # Errors
+    /// As [`Embeddings::check`], and `Cancelled` once the token says so.
+    pub(crate) fn encode(
+        self,
+        options: &EncodeOptions,
+        token: Option<&CancelToken>,
+    ) -> Result<(CodeSet, Encoder, u64)> {
         let (shape, passes) = self.shape(options)?;
         let Embeddings { mut items, item_ids, users, user_ids } = self;
         let (layers, dims) = (items.layers(), items.dims());
         let (shape, isa) = (Arc::new(shape), Isa::chosen()?);
         let normalised = options.metric == Metric::Cosine;
         let mut zeros = 0;
-        let mean = mean(&mut items, options.metric, &mut zeros)?;
+        let mean = mean(&mut items, options.metric, &mut zeros, token)?;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(options.seed);
         let width = shape.widths()[0] as usize;
         let frames = (0..layers).flat_map(|_| rotation(isa, &mut rng, dims, width).into_data()).collect();
         let encoder = Encoder::new(Arc::clone(&shape), passes, normalised, mean, frames, isa)?;
 
         let (mut words, mut scalers) = (Vec::new(), Vec::new());
-        items.visit(|rows| append(encoder.items(rows), &mut words, &mut scalers))?;
+        items.visit(|rows| {
+            CancelToken::check(token)?;
+            append(encoder.items(rows), &mut words, &mut scalers)
+        })?;
         let items = LayeredCodes::from_parts(Arc::clone(&shape), words, scalers)?;
         let (mut words, mut scalers) = (Vec::new(), Vec::new());
         let planes = options.query_planes;
         if let Some(mut users) = users {
             let row = users.layers() * users.dims();
             users.visit_for(options.metric, |rows| {
+                CancelToken::check(token)?;
                 zeros += count_zeros(rows, row);
                 append(encoder.users(rows, planes)?.into_parts(), &mut words, &mut scalers)
             })?;
@@ -212,10 +224,11 @@ fn count_zeros(rows: &[f32], width: usize) -> u64 {
 }
 
 /// The mean of the rows, in double precision and in their order; counts those that are all zero.
-fn mean(vectors: &mut Vectors, metric: Metric, zeros: &mut u64) -> Result<Vec<f32>> {
+fn mean(vectors: &mut Vectors, metric: Metric, zeros: &mut u64, token: Option<&CancelToken>) -> Result<Vec<f32>> {
     let row = vectors.layers() * vectors.dims();
     let mut sums = vec![0f64; row];
     vectors.visit_for(metric, |rows| {
+        CancelToken::check(token)?;
         *zeros += count_zeros(rows, row);
         let mut rows = rows.to_vec();
         if metric == Metric::Cosine {

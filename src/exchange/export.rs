@@ -7,12 +7,12 @@ use std::sync::Arc;
 use kithdb_storage::Store;
 use serde::Serialize;
 
-use super::folder::{ITEMS, QUERIES, file};
-use crate::catalogue::Catalogue;
+use super::folder::{ITEMS, QUERIES, WEIGHTS, file};
+use super::unfinished::Unfinished;
 use crate::code::CodeShape;
 use crate::error::{Error, Result};
 use crate::generation::stored;
-use crate::ids::{Id, IdKind};
+use crate::ids::{Id, IdKind, Side};
 use crate::npy::{Dtype, NpyError, NpyWriter};
 use crate::snapshot::Snapshot;
 
@@ -40,7 +40,9 @@ pub struct ExportOutcome {
 }
 
 /// The rows of one side that are written, in the order of their ids, and those.
-struct Rows {
+struct Rows<'a> {
+    /// The moment they are of.
+    snapshot: &'a Snapshot,
     numbers: Vec<u32>,
     ids: Vec<Id>,
 }
@@ -57,15 +59,17 @@ pub(crate) fn export(snapshot: &Snapshot, store: &Store, folder: &Path) -> Resul
                 .into(),
         });
     }
-    let (retired, catalogues) = (snapshot.tail().retired(), snapshot.catalogues());
+    let retired = snapshot.tail().retired();
     let shown = |&item: &u32| generation.has_item(item) && !retired.contains(item);
-    let items = Rows::new(&catalogues.items, generation.ranks(), shown);
-    let users = Rows::new(&catalogues.users, &catalogues.users.ranks(), |&user| generation.has_user(user));
+    let items = Rows::new(snapshot, Side::Item, generation.ranks(), shown);
+    let ranks = snapshot.catalogues().users.ranks();
+    let users = Rows::new(snapshot, Side::User, &ranks, |&user| generation.has_user(user));
     items.check_text()?;
     users.check_text()?;
 
-    std::fs::create_dir_all(folder).map_err(|e| NpyError::io("create", folder, e))?;
-    let mut weights = NpyWriter::create(folder.join("layer_weights.npy"), Dtype::F32, &[shape.layers() as u64])?;
+    let unfinished = Unfinished::begin(folder)?;
+    let folder = unfinished.path();
+    let mut weights = NpyWriter::create(folder.join(WEIGHTS), Dtype::F32, &[shape.layers() as u64])?;
     weights.floats(shape.weights())?;
     weights.finish()?;
     items.write_ids(folder, ITEMS)?;
@@ -88,13 +92,11 @@ pub(crate) fn export(snapshot: &Snapshot, store: &Store, folder: &Path) -> Resul
         layers.for_each(|layer| out.extend(&layer[..words / shape.layers()]));
     };
     users.write_codes(folder, "queries_codes.npy", shape, 1, &bytes, row)?;
-    let name = "queries_planes.npy";
-    remove(&folder.join(name))?;
     if planes > 1 {
         let layers = shape.layers() as u64;
         let extents = [layers, u64::from(planes), bytes[0] / layers];
         let row = |user: usize, out: &mut Vec<u64>| out.extend(&generation.users().words()[user * all..][..all]);
-        users.write_codes(folder, name, shape, planes, &extents, row)?;
+        users.write_codes(folder, "queries_planes.npy", shape, planes, &extents, row)?;
     }
     let learned = stored::taught(store, generation)?;
     let float_dims = match &learned {
@@ -120,6 +122,7 @@ pub(crate) fn export(snapshot: &Snapshot, store: &Store, folder: &Path) -> Resul
             bits
         }
     };
+    unfinished.finish()?;
     Ok(ExportOutcome {
         generation: generation.number(),
         items: items.ids.len() as u64,
@@ -131,12 +134,18 @@ pub(crate) fn export(snapshot: &Snapshot, store: &Store, folder: &Path) -> Resul
     })
 }
 
-impl Rows {
+impl<'a> Rows<'a> {
     /// Those rows of `ranks` that are wanted and have an id.
-    fn new(catalogue: &Catalogue, ranks: &[u32], wanted: impl Fn(&u32) -> bool) -> Self {
+    fn new(snapshot: &'a Snapshot, side: Side, ranks: &[u32], wanted: impl Fn(&u32) -> bool) -> Self {
+        let catalogues = snapshot.catalogues();
+        let catalogue = match side {
+            Side::User => &catalogues.users,
+            Side::Item => &catalogues.items,
+        };
         let mut numbers: Vec<u32> = (0..ranks.len() as u32).filter(wanted).collect();
         numbers.sort_unstable_by_key(|&row| ranks[row as usize]);
-        let mut rows = Self { numbers: Vec::with_capacity(numbers.len()), ids: Vec::with_capacity(numbers.len()) };
+        let count = numbers.len();
+        let mut rows = Self { snapshot, numbers: Vec::with_capacity(count), ids: Vec::with_capacity(count) };
         for row in numbers {
             if let Some(id) = catalogue.id(row) {
                 rows.numbers.push(row);
@@ -144,6 +153,14 @@ impl Rows {
             }
         }
         rows
+    }
+
+    /// The rows' numbers, some at a time, for as long as the export goes on.
+    ///
+    /// # Errors
+    /// `Cancelled`, and those of `visit`.
+    fn visit(&self, mut visit: impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
+        self.numbers.chunks(ROWS).try_for_each(|rows| self.snapshot.check().and_then(|()| visit(rows)))
     }
 
     /// Refuses ids that are no line of text.
@@ -161,8 +178,6 @@ impl Rows {
     /// Integers as `.npy`, others as text, bytes in hexadecimal.
     fn write_ids(&self, folder: &Path, side: &str) -> Result<()> {
         let (integers, lines) = (file(folder, side, "ids.npy"), file(folder, side, "ids.txt"));
-        remove(&integers)?;
-        remove(&lines)?;
         if self.ids.first().is_none_or(|id| id.kind() == IdKind::U64) {
             let values: Vec<u64> =
                 self.ids.iter().filter_map(|id| if let Id::Int(n) = id { Some(*n) } else { None }).collect();
@@ -188,12 +203,12 @@ impl Rows {
     ) -> Result<()> {
         let shape = [self.numbers.len() as u64, layers as u64];
         let mut writer = NpyWriter::create(file(folder, side, "scalers.npy"), Dtype::F32, &shape)?;
-        let mut gathered = Vec::with_capacity(layers);
-        for &row in &self.numbers {
+        let mut gathered = Vec::with_capacity(layers * ROWS);
+        self.visit(|rows| {
             gathered.clear();
-            scalers(row, &mut gathered);
-            writer.floats(&gathered)?;
-        }
+            rows.iter().for_each(|&row| scalers(row, &mut gathered));
+            Ok(writer.floats(&gathered)?)
+        })?;
         Ok(writer.finish()?)
     }
 
@@ -210,13 +225,13 @@ impl Rows {
         let extents = [&[self.numbers.len() as u64], row].concat();
         let mut writer = NpyWriter::create(folder.join(name), Dtype::U8, &extents)?;
         let (mut gathered, mut packed) = (Vec::new(), Vec::new());
-        for rows in self.numbers.chunks(ROWS) {
+        self.visit(|rows| {
             gathered.clear();
             packed.clear();
             rows.iter().for_each(|&row| words(row as usize, &mut gathered));
             shape.pack(planes, &gathered, &mut packed);
-            writer.bytes(&packed)?;
-        }
+            Ok(writer.bytes(&packed)?)
+        })?;
         Ok(writer.finish()?)
     }
 
@@ -224,10 +239,12 @@ impl Rows {
         let extents = [self.numbers.len() as u64, dims as u64];
         let mut writer = NpyWriter::create(file(folder, side, "float.npy"), Dtype::F32, &extents)?;
         let mut values = vec![0.0; dims];
-        for &row in &self.numbers {
-            fill(row as usize, &mut values);
-            writer.floats(&values)?;
-        }
+        self.visit(|rows| {
+            rows.iter().try_for_each(|&row| {
+                fill(row as usize, &mut values);
+                Ok(writer.floats(&values)?)
+            })
+        })?;
         Ok(writer.finish()?)
     }
 }
@@ -240,12 +257,4 @@ fn segments<'a>(shape: &Arc<CodeShape>, row: &'a mut [f32]) -> impl Iterator<Ite
 /// Multiplies each layer by its weight: with both sides weighed, the inner product has the weights' squares, as the score has.
 fn weigh(shape: &Arc<CodeShape>, row: &mut [f32]) {
     segments(shape, row).for_each(|(layer, out)| out.iter_mut().for_each(|x| *x *= shape.weights()[layer]));
-}
-
-/// Removes a file an earlier export may have left.
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(NpyError::io("remove", path, e).into()),
-        _ => Ok(()),
-    }
 }

@@ -17,6 +17,9 @@ const PIECE: usize = 1 << 20;
 pub(super) const ITEMS: &str = "items";
 pub(super) const QUERIES: &str = "queries";
 
+/// The file of the layers' weights.
+pub(super) const WEIGHTS: &str = "layer_weights.npy";
+
 /// Where a part of a folder is.
 pub(super) fn file(folder: &Path, side: &str, part: &str) -> PathBuf {
     folder.join(format!("{side}_{part}"))
@@ -24,7 +27,7 @@ pub(super) fn file(folder: &Path, side: &str, part: &str) -> PathBuf {
 
 /// Reads what [`CodeSet::read_folder`] describes.
 pub(super) fn read(folder: &Path) -> Result<CodeSet> {
-    let weights = floats(&folder.join("layer_weights.npy"), None)?;
+    let weights = floats(&folder.join(WEIGHTS), None)?;
     let items = NpyReader::open(file(folder, ITEMS, "codes.npy"))?;
     let shape = Arc::new(shape(&items, weights)?);
     let (rows, item_words) = words(items, &shape, &[shape.packed_bytes() as u64], 1)?;

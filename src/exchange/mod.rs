@@ -5,6 +5,7 @@ mod embeddings;
 mod export;
 mod folder;
 mod row_ids;
+mod unfinished;
 mod vectors;
 
 pub use code_set::CodeSet;

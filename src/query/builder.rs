@@ -59,7 +59,6 @@ pub struct Query<'a> {
     min_relevance: f32,
     /// So many at most of each value of an attribute.
     quota: Option<(usize, String)>,
-    token: Option<CancelToken>,
 }
 
 /// The sets of a query, as numbers of its moment.
@@ -107,7 +106,6 @@ impl<'a> Query<'a> {
             min_score: f32::NEG_INFINITY,
             min_relevance: f32::NEG_INFINITY,
             quota: None,
-            token: None,
         }
     }
 
@@ -316,9 +314,9 @@ impl<'a> Query<'a> {
     }
 
     /// Ends with [`Error::Cancelled`] once the token is cancelled or its time over: each list of [`run_for`](Query::run_for) that is not begun by then, and an
-    /// [evaluation](Snapshot::evaluate_with) of such queries. A single query takes microseconds and is not broken off.
+    /// [evaluation](Snapshot::evaluate_with) of such queries. [`Db::cancelled_by`](crate::Db::cancelled_by) gives it to every query of a handle.
     pub fn cancelled_by(mut self, token: &CancelToken) -> Self {
-        self.token = Some(token.clone());
+        self.snapshot = self.snapshot.cancelled_by(token);
         self
     }
 
@@ -409,9 +407,7 @@ impl<'a> Query<'a> {
 
     /// Checks the query and turns its subject into something to score with.
     fn prepare(&self) -> Result<(Resolved, Sets<'a>)> {
-        if let Some(token) = &self.token {
-            token.check()?;
-        }
+        self.snapshot.check()?;
         if self.k == 0 {
             return Err(invalid("k = 0", "ask for at least one item"));
         }

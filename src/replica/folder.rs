@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use kithdb_storage::{Element, Error as StorageError};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::cancel::CancelToken;
 use crate::error::{Error, Result};
 use crate::generation::stored::{Parts, PartsWriter};
 
@@ -47,30 +48,31 @@ struct Entry {
 pub(super) struct Writer {
     path: PathBuf,
     parts: BTreeMap<String, Entry>,
+    /// What ends it.
+    token: Option<CancelToken>,
 }
 
 impl Writer {
     /// Begins a folder, which is made.
-    pub(super) fn begin(path: PathBuf) -> Result<Self> {
+    pub(super) fn begin(path: PathBuf, token: Option<CancelToken>) -> Result<Self> {
         fs::create_dir(&path).map_err(|e| io("make", &path, e))?;
-        Ok(Self { path, parts: BTreeMap::new() })
+        Ok(Self { path, parts: BTreeMap::new(), token })
     }
 
     /// Writes a file of these bytes, synced.
     pub(super) fn bytes(&mut self, name: &str, dtype: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path.join(name);
-        let write = || {
-            let mut file = File::create_new(&path)?;
-            let mut hasher = Xxh3::new();
-            for piece in bytes.chunks(PIECE) {
-                hasher.update(piece);
-                file.write_all(piece)?;
-            }
-            file.sync_all()?;
-            Ok(hasher.digest128())
-        };
-        let hash = write().map_err(|e| io("write", &path, e))?;
-        let entry = Entry { dtype: dtype.to_owned(), bytes: bytes.len() as u64, hash: format!("{hash:032x}") };
+        let failed = |e| io("write", &path, e);
+        let mut file = File::create_new(&path).map_err(failed)?;
+        let mut hasher = Xxh3::new();
+        for piece in bytes.chunks(PIECE) {
+            CancelToken::check(self.token.as_ref())?;
+            hasher.update(piece);
+            file.write_all(piece).map_err(failed)?;
+        }
+        file.sync_all().map_err(failed)?;
+        let hash = format!("{:032x}", hasher.digest128());
+        let entry = Entry { dtype: dtype.to_owned(), bytes: bytes.len() as u64, hash };
         self.parts.insert(name.to_owned(), entry);
         Ok(())
     }
@@ -315,7 +317,7 @@ mod tests {
     fn what_is_written_comes_back_and_any_bit_that_is_other_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("one");
-        let mut writer = Writer::begin(path.clone()).unwrap();
+        let mut writer = Writer::begin(path.clone(), None).unwrap();
         writer.part("numbers", &[3], &[1u64, 2, 3]).unwrap();
         writer.ragged("rows", &[0, 2, 1], &[1.5f32, -2.0, 3.0]).unwrap();
         let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());

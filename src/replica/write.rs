@@ -93,7 +93,11 @@ pub(crate) fn write(
     let temporary = place.join(format!("{PREFIX}{UNFINISHED}"));
     // Of a call that was broken off.
     remove(&temporary)?;
-    let written = pool.run(|| fill(&snapshot, generation, Writer::begin(temporary.clone())?, options.interactions));
+    let fill = || {
+        let writer = Writer::begin(temporary.clone(), snapshot.token().cloned())?;
+        fill(&snapshot, generation, writer, options.interactions)
+    };
+    let written = pool.run(fill);
     let (hash, bytes) = written.inspect_err(|_| drop(remove(&temporary)))?;
     let name = format!("{PREFIX}{:010}-{}", generation.number(), hash.get(..16).unwrap_or(&hash));
     let folder = place.join(&name);

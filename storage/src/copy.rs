@@ -28,11 +28,21 @@ impl Store {
     /// # Errors
     /// [`Error::Invalid`] when there is something at `path`; errors of reading, and of writing the copy, after which there is none.
     pub fn copy_to(&self, path: &Path) -> Result<()> {
+        self.copy_while(path, &|| true)
+    }
+
+    /// [`Store::copy_to`] for as long as `goes_on` says so, which is asked between parts, and between groups of records.
+    ///
+    /// # Errors
+    /// As [`Store::copy_to`], and [`Error::Ended`], after which there is no copy either.
+    pub fn copy_while(&self, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
+        let going = || if goes_on() { Ok(()) } else { Err(Error::Ended) };
         let place = Place::of(path)?;
         // One consistent view: what the log loses meanwhile belongs to a later generation.
         let mut records = Vec::new();
         let (scanned, manifest) = self.tail(|live, after, last| {
             log::scan(&live.engine, after, last, |packed, _| {
+                going()?;
                 packed.records(&live.engine, |sequence, record| {
                     records.extend((sequence > after && sequence <= last).then_some(record));
                     Ok(())
@@ -40,29 +50,36 @@ impl Store {
             })
         });
         scanned?;
-        let copied = self.copy(&place.unfinished, manifest, &records);
+        let copied = self.copy(&place.unfinished, manifest, &records, &going);
         copied.and_then(|()| rename(&place.unfinished, path)).inspect_err(|_| drop(remove(&place.unfinished)))
     }
 
-    fn copy(&self, path: &Path, manifest: Option<Arc<Manifest>>, records: &[Record]) -> Result<()> {
+    fn copy(
+        &self,
+        path: &Path,
+        manifest: Option<Arc<Manifest>>,
+        records: &[Record],
+        going: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
         let properties = self.birth.properties.clone();
         let copy = Store::open(path, &StoreOptions { create: true, properties, ..self.options.clone() })?;
         if let Some(manifest) = manifest {
-            copy.take_generation(self, &manifest)?;
+            copy.take_generation(self, &manifest, going)?;
         }
-        records.chunks(GROUP).try_for_each(|records| copy.append(records).map(drop))?;
+        records.chunks(GROUP).try_for_each(|records| going().and_then(|()| copy.append(records).map(drop)))?;
         self.jobs()?.iter().try_for_each(|job| copy.note_job(job))?;
         copy.close()
     }
 
     /// Publishes a generation of another database as it is, in one that is empty.
-    fn take_generation(&self, from: &Store, manifest: &Arc<Manifest>) -> Result<()> {
+    fn take_generation(&self, from: &Store, manifest: &Arc<Manifest>, going: &dyn Fn() -> Result<()>) -> Result<()> {
         // The log goes on where the generation ends.
         self.last.store(manifest.folded_through, Ordering::Release);
         self.writing.store(true, Ordering::Release);
         let mut writer = GenerationWriter::begin(self, manifest.generation)?;
         let reader = from.read_generation(Arc::clone(manifest));
         for part in &manifest.parts {
+            going()?;
             let mut bytes = vec![0; part.bytes as usize];
             let lengths = reader.read(part, &mut bytes)?;
             let (form, ragged, derived) = (part.form(), part.ragged, part.derived);
@@ -78,7 +95,7 @@ impl Store {
         }
         // Losing the state costs a cold training: what cannot be read is left out.
         if let Ok(Some(state)) = from.read_state(manifest) {
-            state.each(|plan, rows| writer.put_state(plan, rows))?;
+            state.each(|plan, rows| going().and_then(|()| writer.put_state(plan, rows)))?;
         }
         let Manifest { folded_through, trained_through, ref attributes, .. } = **manifest;
         writer.publish(Draft { folded_through, trained_through, attributes: attributes.clone(), rewrite: false })?;

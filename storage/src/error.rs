@@ -89,6 +89,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The caller has ended what took long, before its end; what was there before is untouched.
+    #[error("ended by its caller")]
+    Ended,
     /// Another generation is being written through this handle.
     #[error("another generation is being written: wait for it to be published or dropped")]
     Busy,

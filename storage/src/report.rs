@@ -65,9 +65,19 @@ impl Store {
     /// # Errors
     /// Damage is not an error here but part of the report; errors are what kept it from being looked for.
     pub fn verify(&self) -> Result<VerifyReport> {
+        self.verify_while(&|| true)
+    }
+
+    /// [`Store::verify`] for as long as `goes_on` says so, which is asked between records, and between parts.
+    ///
+    /// # Errors
+    /// As [`Store::verify`], and [`Error::Ended`].
+    pub fn verify_while(&self, goes_on: &dyn Fn() -> bool) -> Result<VerifyReport> {
+        let going = || if goes_on() { Ok(()) } else { Err(Error::Ended) };
         let mut report = VerifyReport::default();
         let (replayed, manifest) = self.tail(|live, after, last| {
             log::scan(&live.engine, after, last, |packed, _| {
+                going()?;
                 packed.records(&live.engine, |sequence, _| {
                     report.records += u64::from(sequence > after);
                     Ok(())
@@ -78,7 +88,7 @@ impl Store {
         let Some(manifest) = manifest else { return Ok(report) };
         let reader: GenerationReader<'_> = self.read_generation(Arc::clone(&manifest));
         for part in &manifest.parts {
-            let checked = reader.check(part);
+            let checked = going().and_then(|()| reader.check(part));
             if checked.is_ok() {
                 report.parts += 1;
                 report.bytes += part.bytes;
@@ -86,19 +96,23 @@ impl Store {
             keep(&mut report.damage, checked)?;
         }
         if let Some(file) = manifest.state.last() {
-            match self.read_state(&manifest).and_then(|state| state.map(|state| state.verify()).transpose()) {
+            match self.read_state(&manifest).and_then(|state| state.map(|state| state.each(|_, _| going())).transpose())
+            {
                 Ok(Some(())) => {}
                 Ok(None) => report.warnings.push(format!("{} is missing: the next training starts cold", file.file)),
+                Err(Error::Ended) => return Err(Error::Ended),
                 Err(error) => report.warnings.push(error.to_string()),
             }
         }
         for kept in self.kept() {
             let reader = self.read_generation(Arc::clone(&kept));
             let mut parts = kept.parts.iter().filter(|part| !manifest.parts.contains(part));
-            if let Err(error) = parts.try_for_each(|part| reader.check(part)) {
-                report
+            match parts.try_for_each(|part| going().and_then(|()| reader.check(part))) {
+                Ok(()) => {}
+                Err(Error::Ended) => return Err(Error::Ended),
+                Err(error) => report
                     .warnings
-                    .push(format!("generation {} is kept and cannot be gone back to: {error}", kept.generation));
+                    .push(format!("generation {} is kept and cannot be gone back to: {error}", kept.generation)),
             }
         }
         Ok(report)

@@ -422,11 +422,6 @@ impl State {
         }
         Err(misfit())
     }
-
-    /// Checks every array.
-    pub(crate) fn verify(&self) -> Result<()> {
-        self.parts().iter().try_for_each(|part| self.read_whole(part).map(drop))
-    }
 }
 
 /// Removes a state file that was never finished.

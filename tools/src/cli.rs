@@ -9,13 +9,14 @@ use crate::command::{
     ImportEmbeddings, Items, Jobs, Load, LoadItems, LoadUsers, Query, Recommend, Remove, Report, Restore, Retire,
     Rollback, SetItem, Similar, SimilarUsers, Snapshot, Split, Stats, Train, Unretire, Users, Verify,
 };
+use crate::interrupt;
 use crate::output::{Closed, Output};
 
 /// An embedded vector retrieval database for recommendation: load interactions, train, ask.
 #[derive(Parser)]
 #[command(name = "kithdb", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit status: 0 ok; 1 the answer is no (nothing found, damage found); 2 wrong usage, or I/O failed."
+    after_help = "Exit status: 0 ok; 1 the answer is no (nothing found, damage found); 2 wrong usage, or I/O failed; 130 ended by Ctrl-C, with nothing half written."
 )]
 pub(crate) struct Cli {
     /// Print one JSON object on stdout, and nothing else there
@@ -125,7 +126,11 @@ pub fn run() -> ExitCode {
         Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             output.failure(&error);
-            ExitCode::from(if is_no(&error) { 1 } else { 2 })
+            ExitCode::from(match error.downcast_ref() {
+                Some(kithdb::Error::Cancelled) => interrupt::STATUS,
+                _ if is_no(&error) => 1,
+                _ => 2,
+            })
         }
     }
 }

@@ -6,6 +6,7 @@
 mod cli;
 mod command;
 pub mod input;
+mod interrupt;
 mod output;
 mod report;
 pub mod shop;

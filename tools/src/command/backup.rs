@@ -40,13 +40,13 @@ pub(crate) struct Restore {
 
 impl Backup {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        copy(&self.database.open()?, &self.to, "backed up", output)
+        copy(&self.database.open_for_long()?, &self.to, "backed up", output)
     }
 }
 
 impl Restore {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        copy(&self.backup.open()?, &self.to, "restored", output)
+        copy(&self.backup.open_for_long()?, &self.to, "restored", output)
     }
 }
 

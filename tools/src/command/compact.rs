@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::database::Database;
 use super::train::followed;
 use crate::cli::Answer;
+use crate::interrupt;
 use crate::output::{self, Output, Table};
 
 /// Fold what has come since the last generation into the next one, and learn as much again as is asked for
@@ -81,7 +82,7 @@ impl Compact {
 fn copy(db: &Db, folder: PathBuf, follow: bool, output: &Output) -> anyhow::Result<Answer> {
     let start = Instant::now();
     let spinner = follow.then(output::spinner);
-    let copied = db.compact_to(&folder);
+    let copied = db.cancelled_by(&interrupt::token()).compact_to(&folder);
     spinner.iter().for_each(ProgressBar::finish_and_clear);
     copied?;
     let bytes_before = db.stats()?.disk.total;

@@ -6,6 +6,7 @@ use clap::Args;
 use kithdb::{Attributes, Db, Id, IdKind, ItemSet, Side, Snapshot};
 
 use crate::input::{self, IdKinds};
+use crate::interrupt;
 
 /// A database that has to exist.
 #[derive(Args, Clone, Debug)]
@@ -32,6 +33,14 @@ impl Database {
         );
         // Who opens it for a moment gets no job that was not asked for.
         Ok(Db::options().create(false).background(false).open(&self.path)?)
+    }
+
+    /// [`Database::open`] for a long call that Ctrl-C ends, with nothing half written.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub(super) fn open_for_long(&self) -> anyhow::Result<Db> {
+        Ok(self.open()?.cancelled_by(&interrupt::token()))
     }
 
     fn is_of_snapshots(&self) -> bool {

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use clap::{Args, ValueEnum};
-use kithdb::{Db, Id, IdKind, Interaction, Repeats, Side};
+use kithdb::{Db, Error, Id, IdKind, Interaction, Repeats, Side};
 use serde::Serialize;
 
 use super::database::{self, Database};
 use super::rows::{Form, Rows, RowsArgs, cell};
 use crate::cli::Answer;
 use crate::input;
+use crate::interrupt;
 use crate::output::{self, Output, steps_bar};
 
 /// Write all interactions to a file that `kithdb load` takes back unchanged, or what is said of items and users, for `load-items` and `load-users`
@@ -62,7 +63,7 @@ struct Dumped {
 
 impl Dump {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.open()?;
+        let (db, token) = (self.database.open()?, interrupt::token());
         if let Some(whose) = self.attributes {
             return self.said(&db, whose, output);
         }
@@ -94,6 +95,9 @@ impl Dump {
         bar.set_message("dump");
         for (user, at) in introductions(&edges) {
             let (_, edge) = &edges[user][at];
+            if token.is_cancelled() {
+                return Err(Error::Cancelled.into());
+            }
             write(&mut rows, edge)?;
             bar.inc(1);
         }

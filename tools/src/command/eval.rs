@@ -91,7 +91,7 @@ impl Eval {
         // Each cut-off is a key of the JSON object, which has to be there once.
         self.k.sort_unstable();
         self.k.dedup();
-        let db = self.database.open()?;
+        let db = self.database.open_for_long()?;
         let options = self.layout.reader(database::id_kinds(&db));
         let (truth, rejected) = read(&Source::from(self.test), &options, output)?;
         if rejected > 0 {

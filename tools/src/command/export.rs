@@ -26,7 +26,7 @@ pub(crate) struct Export {
 
 impl Export {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let outcome = self.database.open()?.export_npy(&self.dir)?;
+        let outcome = self.database.open_for_long()?.export_npy(&self.dir)?;
         output.result(&outcome, text)?;
         Ok(Answer::Yes)
     }

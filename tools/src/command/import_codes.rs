@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::train::peak_memory;
 use crate::cli::Answer;
+use crate::interrupt;
 use crate::output::{self, Output};
 
 /// Publish packed codes made elsewhere, without a training, in a database that is made if there is none
@@ -42,7 +43,7 @@ impl ImportCodes {
         let start = Instant::now();
         // Read before the database is opened: a folder that cannot be read leaves no database behind.
         let codes = CodeSet::read_folder(&self.dir)?;
-        let outcome = Db::open(&self.db)?.import_codes(codes)?;
+        let outcome = Db::open(&self.db)?.cancelled_by(&interrupt::token()).import_codes(codes)?;
         print(output, outcome, start)
     }
 }

@@ -8,6 +8,7 @@ use kithdb::{Db, Embeddings, EncodeOptions, RowIds, Vectors};
 
 use super::import_codes;
 use crate::cli::Answer;
+use crate::interrupt;
 use crate::output::Output;
 
 /// Encode float vectors made elsewhere and publish the codes, in a database that is made if there is none
@@ -75,7 +76,8 @@ impl ImportEmbeddings {
         };
         // Before the database is opened: what is refused leaves none behind.
         embeddings.check(&options)?;
-        let outcome = Db::open(&self.db)?.import_embeddings(embeddings, &options)?;
+        let db = Db::open(&self.db)?.cancelled_by(&interrupt::token());
+        let outcome = db.import_embeddings(embeddings, &options)?;
         import_codes::print(output, outcome, start)
     }
 }

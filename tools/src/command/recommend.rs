@@ -13,6 +13,7 @@ use super::rows::{Form, RowsArgs, cell};
 use super::show::Shown;
 use crate::cli::Answer;
 use crate::input::quoted_id;
+use crate::interrupt;
 use crate::output::{self, Output, steps_bar};
 
 /// Users that are answered between two looks at the progress bar.
@@ -76,7 +77,7 @@ struct Recommended {
 
 impl Recommend {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let db = self.database.read()?;
+        let db = self.database.read()?.cancelled_by(&interrupt::token());
         let show = self.shape.list.show.of(&db, Side::Item)?;
         let sets = self.shape.list.sets(&db, output)?;
         let users = match &self.whom.users {

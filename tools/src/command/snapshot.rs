@@ -35,7 +35,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let options = SnapshotOptions::new().interactions(!self.without_interactions).keep(self.keep);
-        let outcome = self.database.open()?.snapshot_to(&self.folder, &options)?;
+        let outcome = self.database.open_for_long()?.snapshot_to(&self.folder, &options)?;
         output.result(&outcome, text)?;
         Ok(Answer::Yes)
     }

@@ -29,7 +29,7 @@ struct Verified {
 
 impl Verify {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
-        let verified = match self.database.open().and_then(|db| Ok(db.verify()?)) {
+        let verified = match self.database.open_for_long().and_then(|db| Ok(db.verify()?)) {
             Ok(report) => Verified {
                 ok: report.is_sound(),
                 records: report.records,

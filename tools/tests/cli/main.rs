@@ -25,6 +25,8 @@ mod ids;
 mod import_codes;
 mod import_embeddings;
 mod inputs;
+#[cfg(unix)]
+mod interrupted;
 mod json;
 mod lists;
 mod load_items;
