@@ -5,7 +5,8 @@ mod shop;
 
 use std::collections::BTreeMap;
 
-use kithdb::{Attributes, Db, Hit, Hits, Id, Value};
+use kithdb::code::{CodeShape, LayeredCodes, PlaneCodes};
+use kithdb::{Attributes, CodeSet, Db, Hit, Hits, Id, Value};
 use proptest::prelude::*;
 
 /// The shop with a category and tags an item; every seventh has none.
@@ -85,7 +86,8 @@ fn relevances_of_users_baskets_and_items_are_of_one_scale() {
     let of_items = median(items.iter().take(40).map(|item| db.similar_items(item, 5).unwrap()).collect());
     let of_baskets =
         median(items.windows(2).take(40).map(|basket| db.query().items(basket).k(5).run().unwrap()).collect());
-    let spread = [of_users, of_items, of_baskets];
+    let of_similar_users = median(users.iter().take(40).map(|user| db.similar_users(user, 5).unwrap()).collect());
+    let spread = [of_users, of_items, of_baskets, of_similar_users];
     assert!(spread.iter().all(|&one| one > 0.0 && spread.iter().all(|&other| one / other < 4.0)), "{spread:?}");
 
     let hits = db.query().user(&users[0]).k(50).run().unwrap();
@@ -95,4 +97,40 @@ fn relevances_of_users_baskets_and_items_are_of_one_scale() {
     assert!(short.len() >= 10 && hits.as_slice()[short.len()..].iter().all(|hit| hits.relevance(hit) < least));
     let popular = db.query().user(1_000_000u64).or_popular().run().unwrap();
     assert!(popular.iter().all(|hit| (0.0..=1.0).contains(&popular.relevance(hit))));
+}
+
+/// Users with the codes of items, larger by any factor, are as similar to one another as the items are.
+#[test]
+fn relevances_of_similar_users_and_similar_items_are_of_one_measure() {
+    const ROWS: u64 = 30;
+    let shape = CodeShape::new(vec![64, 128], vec![0.5, 1.0]).unwrap();
+    let row = (prop::collection::vec(any::<u64>(), 3), [0.1f32..4.0, 0.1f32..4.0]);
+    let rows = prop::collection::vec(row, ROWS as usize);
+    proptest!(ProptestConfig::with_cases(20), |(rows in rows, exponent in -4f32..6.0)| {
+        let words: Vec<u64> = rows.iter().flat_map(|(words, _)| words.clone()).collect();
+        let scalers: Vec<f32> = rows.iter().flat_map(|(_, scalers)| *scalers).collect();
+        let larger = scalers.iter().map(|scaler| scaler * 10f32.powf(exponent)).collect();
+        let ids = || (0..ROWS).collect::<Vec<u64>>().into();
+        let codes = CodeSet {
+            items: LayeredCodes::from_parts(shape.clone(), words.clone(), scalers.clone()).unwrap(),
+            item_ids: ids(),
+            users: PlaneCodes::from_parts(shape.clone(), 1, words, larger).unwrap(),
+            user_ids: ids(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let db = Db::options().background(false).open(directory.path().join("codes.kith")).unwrap();
+        db.import_codes(codes).unwrap();
+        let square = |row: &[f32]| 64.0 * (0.5 * row[0]).powi(2) + 128.0 * row[1].powi(2);
+        let largest = scalers.chunks(2).map(square).fold(0f32, f32::max).sqrt();
+        for id in 0..ROWS {
+            let (users, items) = (db.similar_users(id, 100).unwrap(), db.similar_items(id, 100).unwrap());
+            prop_assert_eq!((users.len(), items.len()), (ROWS as usize - 1, ROWS as usize - 1));
+            let of_items: BTreeMap<&Id, f32> = items.iter().map(|hit| (&hit.id, items.relevance(hit))).collect();
+            for hit in &users {
+                let (ours, theirs) = (users.relevance(hit), of_items[&hit.id]);
+                prop_assert!((ours - theirs).abs() < 1e-4 * largest, "{} {}: {} {}", id, hit.id, ours, theirs);
+                prop_assert!(ours.abs() <= largest * 1.0001);
+            }
+        }
+    });
 }

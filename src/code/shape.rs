@@ -99,6 +99,14 @@ impl CodeShape {
         }
     }
 
+    /// The square of the size of a code with these scalers, one a layer: `sum_l w_l^2 d_l alpha_l^2`.
+    pub(crate) fn square(&self, scalers: &[f32]) -> f64 {
+        let layers = self.weights.iter().zip(&self.widths).zip(scalers);
+        layers
+            .map(|((&weight, &width), &alpha)| f64::from(width) * (f64::from(weight) * f64::from(alpha)).powi(2))
+            .sum()
+    }
+
     /// Checks that nothing is set past the width of a layer whose words are `words` (one plane).
     pub(super) fn is_masked(&self, layer: usize, words: &[u64]) -> bool {
         words.last().is_some_and(|last| last & !self.tail_mask(layer) == 0)

@@ -48,7 +48,15 @@ pub(crate) struct Generation {
     fold_in: FoldInMap,
     encoder: Option<Encoder>,
     derived: Derived,
-    user_index: OnceLock<Linear>,
+    user_index: OnceLock<UserIndex>,
+}
+
+/// What users are compared with users by.
+pub(crate) struct UserIndex {
+    pub(crate) signs: Linear,
+    /// How much larger users' codes are than items': the root mean squares of their sizes, one over the other. Scores of items are the same with any such
+    /// factor, so that it says nothing of a user.
+    pub(crate) scale: f32,
 }
 
 impl Generation {
@@ -182,15 +190,20 @@ impl Generation {
     }
 
     /// The index over the users' signs, built when it is first asked for, which works on rayon: call it without a lock. `ranks` gives those of
-    /// the users' external ids. O(users x bits) then.
-    pub(crate) fn user_index(&self, ranks: impl FnOnce() -> Vec<u32>) -> Result<&Linear, CodeError> {
+    /// the users' external ids. O((users + items) x bits) then.
+    pub(crate) fn user_index(&self, ranks: impl FnOnce() -> Vec<u32>) -> Result<&UserIndex, CodeError> {
         if let Some(index) = self.user_index.get() {
             return Ok(index);
         }
         let mut ranks = ranks();
         ranks.truncate(self.users().len());
-        let index = Linear::build(&self.users().signs(), ranks, self.derived.kernel)?;
-        Ok(self.user_index.get_or_init(|| index))
+        let shape = self.users().shape();
+        let users =
+            mean_square(self.users().scalers().chunks_exact(shape.layers()).map(|scalers| shape.square(scalers)));
+        let items = mean_square((0..self.n_items() as u32).map(|item| shape.square(self.item(item).scalers())));
+        let scale = if users > 0.0 && items > 0.0 { (users / items).sqrt() as f32 } else { 1.0 };
+        let signs = Linear::build(&self.users().signs(), ranks, self.derived.kernel)?;
+        Ok(self.user_index.get_or_init(|| UserIndex { signs, scale }))
     }
 
     /// The users it was measured on what a budget finds.
@@ -244,4 +257,11 @@ impl Generation {
     pub(crate) fn expected_scalers(&self, degree: u32) -> &[f32] {
         self.derived.scaler_profile.at(degree)
     }
+}
+
+/// The mean of squares, of those above 0.
+fn mean_square(squares: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) =
+        squares.filter(|&square| square > 0.0).fold((0.0, 0u64), |(sum, n), square| (sum + square, n + 1));
+    sum / count.max(1) as f64
 }

@@ -10,7 +10,7 @@ use crate::index::EngineKind;
 pub struct Hit {
     /// Its external id.
     pub id: Id,
-    /// Its score: the weighted inner product of the codes, or, for popularity, the number of users.
+    /// Its score: the weighted inner product of the codes, or, for popularity, the number of users. [`Hits::relevance`] compares with other queries'.
     pub score: f32,
 }
 
@@ -114,7 +114,8 @@ impl Hits {
 
     /// How near a hit is, to be compared with those of other queries of the generation, whether of users, baskets, items or vectors: its score, divided by
     /// [the size of the query](Hits::unit). So it is the size of the item's code, which is larger for items that more want, times the cosine of the angle
-    /// between the two. Of popularity it is the share of all users who have the item. In a list it orders as scores do.
+    /// between the two. Of similar users it is the same of the user's code, brought to the size of items' codes by one factor for all, so that it compares, too. Of
+    /// popularity it is the share of all users who have the item. In a list it orders as scores do.
     ///
     /// ```
     /// # fn main() -> kithdb::Result<()> {
@@ -131,7 +132,8 @@ impl Hits {
     }
 
     /// What scores are divided by to be compared with those of other queries: the size of the query, `sqrt(sum_l w_l^2 d_l m_l^2)` with m_l the mean magnitude
-    /// of layer l, d_l its bits and w_l its weight; for popularity, the number of users. Above 0.
+    /// of layer l, d_l its bits and w_l its weight; for similar users that times the root mean square of the sizes of users' codes over that of items'; for
+    /// popularity, the number of users. Above 0.
     pub fn unit(&self) -> f32 {
         self.unit
     }

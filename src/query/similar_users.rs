@@ -22,10 +22,10 @@ pub(crate) fn similar_users(snapshot: &Snapshot, user: &Id, k: usize) -> Result<
     let index = generation.user_index(|| users.ranks())?;
     let query = generation.users().query(dense as usize, 1)?;
     gone.extend((0..generation.users().len() as u32).filter(|&user| !generation.has_user(user)));
-    let found = index.search(&query, k, &Filter { allow: None, deny: vec![&gone], seen: Seen::of(&[dense]) })?;
+    let found = index.signs.search(&query, k, &Filter { allow: None, deny: vec![&gone], seen: Seen::of(&[dense]) })?;
     let hit = |m: &Match| users.id(m.row).map(|id| Hit { id, score: m.score });
     Ok(Hits {
-        unit: Some(query.size()).filter(|&size| size > 0.0).unwrap_or(1.0),
+        unit: Some(query.size() * index.scale).filter(|&unit| unit > 0.0).unwrap_or(1.0),
         hits: found.matches.iter().filter_map(hit).collect(),
         generation: Some(generation.number()),
         engine: found.engine.into(),
