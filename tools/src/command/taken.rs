@@ -67,6 +67,11 @@ pub(super) fn warn(output: &Output, source: &Source, reader: &Reader) {
             "{source}: the column {rating} is ignored, every row says the same: --min-rating X leaves out rows rated lower, --weight {rating} makes it the weight"
         ));
     }
+    if let Some(event) = &reader.understood().ignored_event {
+        output.note(&format!(
+            "{source}: the column {event} is ignored, every row says the same, whatever happened: leave out first what is no wish, as of what was taken out of a cart"
+        ));
+    }
 }
 
 /// Tells what turned out to be worth a look when the rows were read.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::delimiter::Delimiter;
-use super::names::{ITEM, RATING, Role, TIME, USER, WEIGHT};
+use super::names::{EVENT, ITEM, RATING, Role, TIME, USER, WEIGHT};
 use super::{Error, Source};
 
 /// Columns as asked for: by name, by number from 1, or left to the usual names. `none` for the time and the weight says that no column holds them.
@@ -63,6 +63,9 @@ pub struct Understood {
     /// A column among these that holds ratings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignored_rating: Option<String>,
+    /// A column among these that says what happened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignored_event: Option<String>,
 }
 
 impl Columns {
@@ -125,7 +128,9 @@ impl Columns {
         let taken = [Some(layout.user), Some(layout.item), layout.time, layout.weight, layout.rating];
         let left: Vec<usize> = (0..layout.width).filter(|&at| !taken.contains(&Some(at))).collect();
         let weighed_by_name = layout.weight.is_some() && self.weight.is_some();
-        let rating = left.iter().copied().find(|&at| header && first.get(at).is_some_and(|name| RATING.is(name)));
+        let ignored =
+            |role: &Role| left.iter().copied().find(|&at| header && first.get(at).is_some_and(|name| role.is(name)));
+        let (rating, event) = (ignored(&RATING), ignored(&EVENT));
         Understood {
             format: if delimiter.is_some() { "csv" } else { "jsonl" },
             delimiter: delimiter.map(ToString::to_string),
@@ -135,6 +140,7 @@ impl Columns {
             weight: layout.weight.map(name),
             rating: layout.rating.map(name),
             ignored_rating: rating.filter(|_| !weighed_by_name && layout.rating.is_none()).map(name),
+            ignored_event: event.filter(|_| !weighed_by_name && layout.rating.is_none()).map(name),
             left: left.into_iter().map(name).collect(),
         }
     }

@@ -10,6 +10,7 @@ use super::columns::Layout;
 use super::delimiter::Delimiter;
 use super::id_text;
 use super::lines::{Found, Lines, MAX_LINE, without_end};
+use super::names::{self, ITEM, USER};
 use super::row::{Rejected, Row};
 use super::rules::{Made, Rules};
 
@@ -189,14 +190,14 @@ impl Records {
             Ok(text) if ends.iter().all(|&end| text.is_char_boundary(end)) => {
                 Record::Cells(Cells { text, ends, raw: &self.raw, delimiter })
             }
-            _ => Record::Broken("the row is not valid UTF-8".into()),
+            _ => Record::Broken(NOT_UTF_8.into()),
         }))
     }
 
     /// The row in which nothing is quoted.
     fn plain(&mut self) -> Record<'_> {
         let Ok(text) = std::str::from_utf8(without_end(&self.raw)) else {
-            return Record::Broken("the row is not valid UTF-8".into());
+            return Record::Broken(NOT_UTF_8.into());
         };
         if text.contains('\r') {
             return Record::Broken("a carriage return stands inside the row; lines end with \\n or \\r\\n".into());
@@ -213,7 +214,7 @@ impl Records {
         }
         match std::str::from_utf8(&self.cells) {
             Ok(text) => Record::Cells(Cells { text, ends: &self.ends, raw: &self.raw, delimiter: None }),
-            Err(_) => Record::Broken("the row is not valid UTF-8".into()),
+            Err(_) => Record::Broken(NOT_UTF_8.into()),
         }
     }
 
@@ -247,7 +248,7 @@ impl Records {
                     ReadRecordResult::InputEmpty => {}
                     ReadRecordResult::OutputFull => self.cells.resize(self.cells.len() * 2, 0),
                     ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                    ReadRecordResult::Record if matches!(input, b"" | b"\n") => return Fed::Record,
+                    ReadRecordResult::Record if without_end(input).is_empty() => return Fed::Record,
                     ReadRecordResult::Record | ReadRecordResult::End => return Fed::CarriageReturn,
                 }
             }
@@ -264,15 +265,50 @@ enum Fed {
     CarriageReturn,
 }
 
+/// Why bytes that are no text are no row.
+pub(super) const NOT_UTF_8: &str =
+    "the row is not valid UTF-8: convert the file, by iconv -f LATIN1 -t UTF-8 if it is of western Europe";
+
 /// Why a row that is the header of its file once more, as where files were put together, is none.
 pub(super) const HEADER_AGAIN: &str = "the header again";
+
+/// Why a file ends at a header that has the user and the item elsewhere.
+const OTHER_COLUMNS: &str =
+    "a header with its columns in another order follows: split the file there, and load its parts one by one";
 
 /// Reads interactions off records.
 pub(super) struct Delimited {
     records: Records,
     layout: Layout,
-    /// The header as it stands in the file, if there is one.
-    header: Option<Vec<u8>>,
+    /// The header, if there is one.
+    header: Option<Header>,
+}
+
+/// The header of a file.
+struct Header {
+    /// As it stands in the file.
+    raw: Vec<u8>,
+    names: Vec<String>,
+}
+
+impl Header {
+    /// Whether a row is one as well, as where files were put together: of names alone, that columns have here or anywhere, the user's and the item's among them.
+    /// Whether it has these two where this one has them, then.
+    fn another(&self, layout: &Layout, cells: &Cells<'_>) -> Option<bool> {
+        let is_here = |cell: &str| self.names.iter().any(|name| name == cell.trim());
+        let is_name = |cell: &str| is_here(cell) || names::is_one(cell);
+        if !is_name(cells.get(layout.user)) || !cells.iter().all(is_name) {
+            return None;
+        }
+        let places = [layout.user, layout.item];
+        if cells.iter().all(is_here) {
+            return Some(places.iter().all(|&at| self.names.get(at).is_some_and(|name| name == cells.get(at).trim())));
+        }
+        let cells: Vec<String> = cells.iter().map(str::to_owned).collect();
+        let there = [&USER, &ITEM].map(|role| role.find(&cells));
+        let ([Ok(None), _] | [_, Ok(None)]) = &there else { return Some(there == places.map(|at| Ok(Some(at)))) };
+        None
+    }
 }
 
 impl Delimited {
@@ -281,10 +317,12 @@ impl Delimited {
     /// # Errors
     /// Where the header cannot be read.
     pub(super) fn new(mut records: Records, layout: Layout, header: bool) -> io::Result<Self> {
-        let header = match header && records.next()?.is_some() {
-            true => Some(bare(records.raw()).to_vec()),
-            false => None,
-        };
+        let first = if header { records.next()? } else { None };
+        let names = first.map(|first| match first {
+            Record::Cells(cells) => cells.iter().map(|name| name.trim().to_owned()).collect(),
+            Record::Broken(_) => Vec::new(),
+        });
+        let header = names.map(|names| Header { raw: bare(records.raw()).to_vec(), names });
         Ok(Self { records, layout, header })
     }
 
@@ -296,10 +334,15 @@ impl Delimited {
         let made = match self.records.next()? {
             None => return Ok(None),
             Some(Record::Broken(reason)) => Err(reason),
-            Some(Record::Cells(cells)) if self.header.as_deref().is_some_and(|header| bare(cells.raw) == header) => {
-                Err(HEADER_AGAIN.into())
-            }
-            Some(Record::Cells(cells)) => made(&self.layout, &cells, rules),
+            Some(Record::Cells(cells)) => match self.header.as_ref() {
+                Some(header) if bare(cells.raw) == header.raw => Err(HEADER_AGAIN.into()),
+                header => match header.and_then(|header| header.another(&self.layout, &cells)) {
+                    None => made(&self.layout, &cells, rules),
+                    Some(true) => Err("another header".into()),
+                    // What follows it would be taken for something else than it is.
+                    Some(false) => return Err(io::Error::other(OTHER_COLUMNS)),
+                },
+            },
         };
         let line = self.records.line_number;
         rules.judge(line, &made);
@@ -315,7 +358,7 @@ fn bare(line: &[u8]) -> &[u8] {
 }
 
 /// What a row comes to; the error is a reason.
-fn made(layout: &Layout, cells: &Cells<'_>, rules: &Rules) -> Result<Made, String> {
+fn made(layout: &Layout, cells: &Cells<'_>, rules: &mut Rules) -> Result<Made, String> {
     if cells.len() != layout.width {
         return Err(format!("the row has {} columns where the first line has {}", cells.len(), layout.width));
     }

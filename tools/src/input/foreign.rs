@@ -1,7 +1,7 @@
 //! Files that are something else than lines of UTF-8: what they are, and what to do about it.
 
 /// What a file begins with that is no text, and its name and remedy.
-const BEGINNINGS: [(&[u8], &str, &str); 19] = [
+const BEGINNINGS: [(&[u8], &str, &str); 22] = [
     (b"\xff\xfe", "UTF-16 (or UTF-32) text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"),
     (b"\xfe\xff", "UTF-16 text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8"),
     (b"\0\0\xfe\xff", "UTF-32 text", "convert it to UTF-8: iconv -f UTF-32 -t UTF-8"),
@@ -18,6 +18,13 @@ const BEGINNINGS: [(&[u8], &str, &str); 19] = [
     (b"\x04\x22\x4d\x18", "lz4", "unpack it: lz4 -dc FILE | kithdb load DB -"),
     (b"PAR1", "a Parquet file", "write it as csv or JSON lines"),
     (b"ARROW1", "an Arrow file", "write it as csv or JSON lines"),
+    (b"FEA1", "a Feather file", "write it as csv or JSON lines"),
+    (b"ORC\0", "an ORC file", "write it as csv or JSON lines"),
+    (
+        b"%%MatrixMarket",
+        "a Matrix Market file",
+        "pass what is below its head: grep -v '^%' FILE | tail -n +2 | kithdb load DB - --user 1 --item 2 --weight 3",
+    ),
     (b"Obj\x01", "an Avro file", "write it as csv or JSON lines"),
     (b"\x93NUMPY", "a NumPy file", "vectors go in with import-embeddings; write interactions as csv"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write it as csv or JSON lines"),
@@ -51,6 +58,23 @@ pub(super) fn recognised(head: &[u8]) -> Option<(&'static str, &'static str)> {
         return Some(("text whose lines end with \\r alone (CR)", "convert its line ends: tr '\\r' '\\n' < FILE"));
     }
     None
+}
+
+/// What stands above the rows of a text and is none of them, and the remedy.
+pub(super) fn above(text: &[u8]) -> Option<(&'static str, &'static str)> {
+    let first = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
+    let lower = first.to_ascii_lowercase();
+    match () {
+        () if lower.strip_prefix(b"sep=").is_some_and(|rest| rest.len() <= 1) => Some((
+            "a file that begins with a spreadsheet's line on separators",
+            "take it out: tail -n +2 FILE | kithdb load DB - (or pass --header yes or no, if it is a row)",
+        )),
+        () if first.starts_with(b"#") || first.starts_with(b"%") || first.starts_with(b"//") => Some((
+            "a file that begins with a comment",
+            "take such lines out: grep -v '^[#%/]' FILE | kithdb load DB - (or pass --header yes or no, if it is a row)",
+        )),
+        () => None,
+    }
 }
 
 #[cfg(test)]

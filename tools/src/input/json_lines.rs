@@ -59,7 +59,7 @@ impl JsonLines {
         Ok(Some(made.unwrap_or_else(|reason| Made::Row(Row::Rejected(Rejected { line, reason, raw: raw() })))))
     }
 
-    fn made(&self, rules: &Rules) -> Result<Made, String> {
+    fn made(&self, rules: &mut Rules) -> Result<Made, String> {
         let object = object(&self.line)?;
         let number = |key: &Option<String>| key.as_ref().map(|key| number(&object, key)).transpose();
         let (weight, time, rating) = (number(&self.weight)?, number(&self.time)?, number(&self.rating)?);

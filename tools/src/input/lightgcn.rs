@@ -4,6 +4,7 @@ use std::io;
 
 use kithdb::{Id, Interaction};
 
+use super::delimited::NOT_UTF_8;
 use super::id_text;
 use super::lines::{Found, Lines, MAX_LINE, without_end};
 use super::row::{self, IdKinds, Rejected, Row};
@@ -53,7 +54,7 @@ impl Lightgcn {
 
 /// The user and items of a line, `None` for an empty one; the error is a reason.
 fn parse(line: &[u8], ids: IdKinds) -> Result<Option<(Id, Vec<Id>)>, String> {
-    let text = std::str::from_utf8(line).map_err(|_| "the line is not valid UTF-8".to_owned())?;
+    let text = std::str::from_utf8(line).map_err(|_| NOT_UTF_8.to_owned())?;
     if text.contains('\r') {
         return Err("a carriage return stands inside the line; lines end with \\n or \\r\\n".into());
     }

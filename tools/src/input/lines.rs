@@ -59,10 +59,13 @@ impl Lines {
     }
 }
 
-/// A line without its end.
+/// A line without its end, which a conversion too many may have made `\r\r\n`.
 pub(super) fn without_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
+    let mut line = line.strip_suffix(b"\n").unwrap_or(line);
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
+    line
 }
 
 #[cfg(test)]
@@ -85,7 +88,7 @@ mod tests {
         let expected: [(u64, &[u8]); 3] = [(1, b"a b\r\n"), (2, b"\n"), (3, b"last")];
         assert_eq!(lines, expected.map(|(number, line)| (Found::Line(number), line.to_vec())));
         assert_eq!(without_end(b"a b\r\n"), b"a b");
-        assert_eq!(without_end(b"a\r"), b"a");
+        assert_eq!((without_end(b"a\r"), without_end(b"a\r\r\n")), (&b"a"[..], &b"a"[..]));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod json_lines;
 mod lightgcn;
 mod lines;
 mod names;
+mod odd;
 mod reader;
 mod recognise;
 mod reject;

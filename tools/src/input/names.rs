@@ -1,5 +1,8 @@
 //! The names that people give the columns of interactions.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 /// What a column can hold, and how it is called.
 #[derive(Debug)]
 pub(crate) struct Role {
@@ -132,7 +135,7 @@ pub(crate) static ITEM: Role = Role {
     ends: ID_ENDS,
 };
 
-pub(super) const TIME: Role = Role {
+pub(super) static TIME: Role = Role {
     role: "time",
     option: "--time",
     usual: &[
@@ -164,7 +167,7 @@ pub(super) const TIME: Role = Role {
     ends: &[],
 };
 
-pub(super) const WEIGHT: Role = Role {
+pub(super) static WEIGHT: Role = Role {
     role: "weight",
     option: "--weight",
     usual: &["weight", "count", "counts", "playcount", "plays", "listencount", "frequency"],
@@ -174,7 +177,7 @@ pub(super) const WEIGHT: Role = Role {
 };
 
 /// A rating is no weight unless asked for: one star says less than no star, not a fifth of five.
-pub(super) const RATING: Role = Role {
+pub(super) static RATING: Role = Role {
     role: "rating",
     option: "--rating",
     usual: &[
@@ -195,10 +198,27 @@ pub(super) const RATING: Role = Role {
         "rate",
         "rated",
         "feedback",
+        "label",
+        "liked",
+        "like",
+        "clicked",
+        "click",
+        "purchased",
+        "converted",
     ],
     specific: &[],
     last: &[],
     ends: &[],
+};
+
+/// What happened: some of it may be no wish.
+pub(super) static EVENT: Role = Role {
+    role: "event",
+    option: "",
+    usual: &["event", "action", "behavior", "behaviour", "interaction", "activity", "transaction", "verb"],
+    specific: &[],
+    last: &[],
+    ends: &["type", "name", "kind"],
 };
 
 impl Role {
@@ -211,7 +231,10 @@ impl Role {
                 let at = |name: &String| name.strip_prefix(noun).is_some_and(|rest| rest == end);
                 names_plain.iter().enumerate().filter(|(_, name)| at(name)).map(|(at, _)| at).collect::<Vec<_>>()
             };
-            std::iter::once("").chain(self.ends.iter().copied()).map(with).find(|found| !found.is_empty())
+            // What is called an id is one; the same name without an end may hold what people call it.
+            let ends = self.ends.iter().copied();
+            let (id, others) = (ends.clone().filter(|&end| end == "id"), ends.filter(|&end| end != "id"));
+            id.chain([""]).chain(others).map(with).find(|found| !found.is_empty())
         };
         let usual = self.usual.iter().find_map(|noun| of(noun));
         let found = usual.unwrap_or_else(|| {
@@ -240,6 +263,22 @@ impl Role {
         let few = self.usual.iter().filter(|name| name.len() > 1).chain(self.specific).take(4);
         few.copied().collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Whether a column can be called that, whatever it holds. Quick of what has digits, as most ids have.
+pub(super) fn is_one(name: &str) -> bool {
+    static ALL: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let roles = [&USER, &ITEM, &TIME, &WEIGHT, &RATING, &EVENT];
+        let nouns = |role: &Role| [role.usual, role.specific, role.last].concat();
+        let ended = |noun: &str, ends: &[&str]| ends.iter().map(|end| format!("{noun}{end}")).collect::<Vec<_>>();
+        let named = |role: &Role| {
+            let all = nouns(role).into_iter();
+            all.flat_map(|noun| ended(noun, role.ends).into_iter().chain([noun.to_owned()])).collect::<Vec<_>>()
+        };
+        roles.into_iter().flat_map(named).collect()
+    });
+    const LONGEST: usize = 32;
+    name.len() <= LONGEST && !name.bytes().any(|byte| byte.is_ascii_digit()) && ALL.contains(&plain(name))
 }
 
 /// A name as it is compared: in lower case, without `_`, `-`, `.`, blanks, and a type after `:`.
@@ -276,8 +315,26 @@ mod tests {
             ("InvoiceNo,StockCode,Quantity,InvoiceDate,CustomerID", [Some(4), Some(1), Some(3), None]),
             ("USER NAME,Product ID", [Some(0), Some(1), None, None]),
             ("timestamp,eventType,contentId,personId,sessionId", [Some(3), Some(2), Some(0), None]),
+            ("user,user_id,artist,artist_id,plays", [Some(1), Some(3), None, None]),
         ] {
             assert_eq!(found(header), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_one() {
+        for name in [
+            "user",
+            "User-ID",
+            "customer_id",
+            "reviewerID",
+            "asin",
+            "productKey",
+            "timestamp",
+            "Book-Rating",
+            "event_type",
+        ] {
+            assert!(is_one(name), "{name}");
         }
     }
 
@@ -285,6 +342,7 @@ mod tests {
     fn data_are_no_names() {
         for data in ["1", "196", "u1", "i1", "user1", "2024-01-15", "5.0", ""] {
             assert!(![&USER, &ITEM, &TIME, &WEIGHT, &RATING].iter().any(|role| role.is(data)), "{data}");
+            assert!(!is_one(data), "{data}");
         }
     }
 }

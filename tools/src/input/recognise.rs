@@ -43,6 +43,9 @@ pub(super) fn recognise(source: &Source, head: &Head, options: &ReaderOptions) -
     }
     let extension = source.extension();
     let extension = extension.as_deref();
+    if let Some((what, remedy)) = foreign::above(head.text()).filter(|_| options.header.is_none()) {
+        return Err(Error::Foreign { source_name: source_name(), what, remedy });
+    }
     let json = matches!(options.format, Some(Format::Jsonl))
         || (options.format.is_none()
             && (matches!(extension, Some("jsonl" | "ndjson" | "json")) || begins_an_object(head)));

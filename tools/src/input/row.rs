@@ -52,6 +52,14 @@ pub(super) fn weight(text: &str) -> Result<f32, String> {
         text => match text.parse::<f32>() {
             Ok(weight) if (MIN_WEIGHT..=MAX_WEIGHT).contains(&weight) => Ok(weight),
             Ok(_) => Err(format!("the weight {} is not above 0, from {MIN_WEIGHT} to {MAX_WEIGHT}", shortened(text))),
+            Err(_)
+                if text.contains(',') && text.bytes().all(|byte| byte.is_ascii_digit() || b"-+.,".contains(&byte)) =>
+            {
+                Err(format!(
+                    "the weight {} is not a number: write a point before decimals, and nothing between thousands",
+                    shortened(text)
+                ))
+            }
             Err(_) => Err(format!("the weight {} is not a number", shortened(text))),
         },
     }
@@ -61,6 +69,8 @@ pub(super) fn weight(text: &str) -> Result<f32, String> {
 pub(super) fn rating(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(rating) if !rating.is_nan() => Ok(rating),
+        _ if text.trim().eq_ignore_ascii_case("true") => Ok(1.0),
+        _ if text.trim().eq_ignore_ascii_case("false") => Ok(0.0),
         _ => Err(format!("the rating {} is not a number", shortened(text))),
     }
 }
@@ -89,5 +99,9 @@ mod tests {
             assert!(weight(bad).unwrap_err().contains("above 0, from 0.000001 to 1000000"), "{bad}");
         }
         assert!(weight("many").unwrap_err().contains("not a number"));
+        for bad in ["1,5", "1,234", "1.234,5"] {
+            assert!(weight(bad).unwrap_err().contains("a point before decimals"), "{bad}");
+        }
+        assert_eq!((rating("True"), rating("false"), rating("4.5")), (Ok(1.0), Ok(0.0), Ok(4.5)));
     }
 }

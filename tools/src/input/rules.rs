@@ -2,6 +2,7 @@
 
 use kithdb::Interaction;
 
+use super::odd::{Fractions, OddIds};
 use super::row::{self, IdKinds, Row};
 use super::time::{self, Times};
 
@@ -22,24 +23,32 @@ pub(super) struct Rules {
     /// How many times are implausible; the first's line and moment.
     odd_times: u64,
     first_odd: Option<(u64, i64)>,
+    odd_ids: OddIds,
+    weights: Fractions,
 }
 
 impl Rules {
     pub(super) fn new(ids: IdKinds, times: Times, min_rating: Option<f64>) -> Self {
-        Self { ids, times, min_rating, below: 0, odd_times: 0, first_odd: None }
+        let (odd_ids, weights) = (OddIds::default(), Fractions::default());
+        Self { ids, times, min_rating, below: 0, odd_times: 0, first_odd: None, odd_ids, weights }
     }
 
     /// What the texts of a row come to: ids as they are, and what stands in the columns there are. The error is a reason.
     pub(super) fn make(
-        &self,
+        &mut self,
         user: &str,
         item: &str,
         weight: Option<&str>,
         time: Option<&str>,
         rating: Option<&str>,
     ) -> Result<Made, String> {
+        let is_rule = |text: &str| text.len() > 2 && text.bytes().all(|byte| byte == b'-');
+        if is_rule(user) && is_rule(item) {
+            return Err("a line of dashes below a header".into());
+        }
         let user = row::id("user", user, self.ids.user)?;
         let item = row::id("item", item, self.ids.item)?;
+        weight.iter().for_each(|text| self.weights.see(text));
         let weight = weight.map_or(Ok(1.0), row::weight)?;
         let time = time.map_or(Ok(None), |text| self.times.read(text))?;
         if let (Some(least), Some(rating)) = (self.min_rating, rating)
@@ -52,6 +61,10 @@ impl Rules {
 
     /// Takes note of what a row came to.
     pub(super) fn judge(&mut self, line: u64, made: &Result<Made, String>) {
+        if let Ok(Made::Row(Row::Interaction(Interaction { user, item, .. }))) = made {
+            self.odd_ids.see(line, user);
+            self.odd_ids.see(line, item);
+        }
         match made {
             Ok(Made::Below) => self.below += 1,
             Ok(Made::Row(Row::Interaction(Interaction { time: Some(time), .. }))) if !time::is_plausible(*time) => {
@@ -82,6 +95,7 @@ impl Rules {
         let unusual = self.times.unusual.then(|| {
             "times count microseconds or nanoseconds, or not all of them the same: each is read by its size, and --time-unit reads them all alike".to_owned()
         });
-        odd.into_iter().chain(dates).chain(unusual).collect()
+        let ids = self.odd_ids.remarks();
+        odd.into_iter().chain(dates).chain(unusual).chain(ids).chain(self.weights.remark()).collect()
     }
 }

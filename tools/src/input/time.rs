@@ -101,7 +101,7 @@ impl Times {
         }
         moment(text).map(Some).ok_or_else(|| {
             format!(
-                "the time {} is no number since 1970 and no ISO 8601 (2024-01-15, 2024-01-15T10:00:00Z)",
+                "the time {} is no number since 1970 and no ISO 8601 (2024-01-15, 2024-01-15T10:00:00Z); --time none leaves times out",
                 shortened(text)
             )
         })

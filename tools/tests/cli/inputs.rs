@@ -33,7 +33,46 @@ const INPUTS: &[Input] = &[
     ("lines.jsonl", b"{\"user\":\"a\",\"item\":\"b\"}\n{\"user\":\"c\"}\nnope\n", 0, 1, &["lines.jsonl:3", "no JSON"]),
     ("ragged.csv", b"user,item,time\na,b\nc,d,1700000000,9\ne,f,1700000000\n", 0, 1, &["ragged.csv:3", "4 columns"]),
     ("header.csv", b"user,item\n", 1, 0, &["nothing to load", "no database was made"]),
-    ("latin.csv", b"user,item\na,caf\xe9\nc,d\n", 0, 1, &["latin.csv:2", "UTF-8"]),
+    ("latin.csv", b"user,item\na,caf\xe9\nc,d\n", 0, 1, &["latin.csv:2", "UTF-8", "iconv"]),
+    // Files that were put together of several.
+    ("again.csv", b"user,item\na,b\nuser_id,item_id\nc,d\n", 0, 2, &["again.csv:3", "another header"]),
+    (
+        "turned.csv",
+        b"user,item\na,b\nitem,user\nx,u\ny,v\n",
+        2,
+        0,
+        &["beyond line 3", "another order", "1 interactions"],
+    ),
+    (
+        "others.csv",
+        b"user,item,at\na,b,\nproduct_id,date,customer_id\nx,,u\n",
+        2,
+        0,
+        &["beyond line 3", "another order"],
+    ),
+    ("named.csv", b"user,item\nstudent,b1\nu1,movie\n", 0, 2, &[]),
+    ("pieces.csv", b"user,item\na,b\nc\0,\0d\0\n", 0, 2, &["NUL", "line 3", "2 in all"]),
+    // What stands above the rows, or between them, and is none.
+    ("snap.txt", b"# Directed graph\n# From To\n0\t1\n0\t2\n1\t2\n", 2, 0, &["comment", "grep -v"]),
+    ("percent.csv", b"% MovieLens\nuser,item\na,b\n", 2, 0, &["comment", "grep -v"]),
+    ("sep.csv", b"sep=;\nuser;item\na;b\n", 2, 0, &["separators", "tail -n +2"]),
+    ("coo.mtx", b"%%MatrixMarket matrix coordinate real general\n3 3 1\n1 2 5.0\n", 2, 0, &["Matrix Market", "tail"]),
+    ("table.md", b"| user | item |\n|------|------|\n| a | b |\n", 0, 1, &["table.md:2", "dashes"]),
+    ("twice.csv", b"user,item\r\r\na,b\r\r\nc,d\r\r\n", 0, 2, &[]),
+    // Ids that may be none, or have been changed.
+    ("null.csv", b"user,item\nNULL,a\nu,nan\nv,b\n", 0, 3, &["\"NULL\" of line 2", "missing", "2 in all"]),
+    ("float.csv", b"user,item\n1.0,2.0\n3,4\n", 0, 2, &["\"1.0\" of line 2", "floats"]),
+    ("excel.csv", b"user,item\n1.23457E+12,5\n1.23457E+12,6\n", 0, 2, &["\"1.23457E+12\" of line 2", "spreadsheet"]),
+    // Numbers as other countries write them.
+    ("comma.csv", b"user;item;weight\na;b;1,5\nc;d;2\n", 0, 1, &["comma.csv:2", "a point before decimals"]),
+    ("grouped.csv", b"user,item,count\na,b,\"1,234\"\nc,d,2\n", 0, 1, &["grouped.csv:2", "nothing between thousands"]),
+    ("points.csv", b"user;item;count\na;b;1.234\nc;d;2.000\n", 0, 2, &["1.234", "between thousands"]),
+    ("day.csv", b"user,item,date\na,b,31.12.2023\nc,d,2024-01-15\n", 0, 1, &["day.csv:2", "--time none"]),
+    // Columns that say that a row is no wish.
+    ("event.csv", b"user,item,event_type\na,b,view\na,c,remove_from_cart\n", 0, 2, &["event_type is ignored"]),
+    ("label.csv", b"user,item,clicked\na,b,True\na,c,False\n", 0, 2, &["clicked is ignored", "--min-rating"]),
+    // A name beside an id.
+    ("both.csv", b"user,user_id,artist,artist_id\nAnn,1,X,7\nAnn,2,X,8\n", 0, 2, &[]),
 ];
 
 #[test]
@@ -47,6 +86,8 @@ fn every_input_is_loaded_or_refused_by_name() {
         }
         match status {
             0 => assert_eq!(loaded.json()["new"], new, "{name}"),
+            // It ended in the middle.
+            _ if loaded.stderr.contains("stopped after") => {}
             _ => assert!(!std::path::Path::new(&place.db()).exists(), "{name}: an empty database was left"),
         }
     }
