@@ -113,8 +113,8 @@ impl Db {
 
     /// A handle of the same database, whose long calls end with [`Error::Cancelled`] once the token is cancelled or its time over: inserts of many, queries for many users,
     /// evaluations, exports, snapshots, copies, imports, rollbacks and checks of everything. What one would have written is not there then, but for rows of
-    /// many that were stored before: the same call may be made again. What takes a moment, a second at a million items, is not broken off: opening, single queries and writes,
-    /// [`stats`](Db::stats), and the steps between two looks at the token. Trainings and compactions go on without their caller: [`Job::cancel`] ends them.
+    /// many that were stored before: the same call may be made again. What takes a moment, a second or two at a million items, is not broken off: opening, single queries and writes,
+    /// [`stats`](Db::stats), the first search of similar users after a publication, and the steps between two looks at the token. Trainings and compactions go on without their caller: [`Job::cancel`] ends them.
     ///
     /// ```
     /// # fn main() -> kithdb::Result<()> {

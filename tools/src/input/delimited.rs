@@ -273,7 +273,7 @@ pub(super) const NOT_UTF_8: &str =
 pub(super) const HEADER_AGAIN: &str = "the header again";
 
 /// Why a file ends at a header that has the user and the item elsewhere.
-const OTHER_COLUMNS: &str =
+pub(super) const OTHER_COLUMNS: &str =
     "a header with its columns in another order follows: split the file there, and load its parts one by one";
 
 /// Reads interactions off records.

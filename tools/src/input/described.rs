@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::cell::{self, Cell, NoNumber, boolean, is_missing, kind_of, number};
 use super::columns::shortened;
-use super::delimited::{HEADER_AGAIN, Record, Records};
+use super::delimited::{HEADER_AGAIN, OTHER_COLUMNS, Record, Records};
 use super::foreign;
 use super::lines::Lines;
 use super::names::Role;
@@ -292,6 +292,10 @@ fn cells(source: &Source, text: &str, options: &DescribedOptions, role: &Role) -
             table.rejects.push((number, HEADER_AGAIN.into()));
             continue;
         }
+        let is_turned =
+            |header: &Vec<String>| cells.len() == header.len() && cells.iter().all(|cell| header.contains(cell));
+        // What follows it would be taken for something else than it is.
+        anyhow::ensure!(!header.as_ref().is_some_and(is_turned), "{source}:{number}: {OTHER_COLUMNS}");
         if cells.len() > table.names.len() {
             let reason = format!("{} columns, and the file has {}", cells.len(), table.names.len());
             table.rejects.push((number, reason));
@@ -379,11 +383,18 @@ fn understood(
             if at == id {
                 return Ok(None);
             }
-            if cells().next().is_none() || !(options.only.is_empty() || is_title || asked(&options.only, at)) {
-                described.read_as.left.push(names[at].clone());
+            let is_wanted = options.only.is_empty() || is_title || asked(&options.only, at);
+            // A column without a name is a program's own, of row numbers.
+            if cells().next().is_none() || !is_wanted || names[at].is_empty() {
+                let name = if names[at].is_empty() { format!("column {}", at + 1) } else { names[at].clone() };
+                described.read_as.left.push(name);
                 return Ok(None);
             }
             let name = if is_title { "title".to_owned() } else { names[at].clone() };
+            anyhow::ensure!(
+                !described.read_as.attributes.contains_key(&name),
+                "two columns are {name}: call one something else, in the file or by --names"
+            );
             // JSON has lists: a text there is one, but where tags are asked for.
             let is_plain = || cells().any(|cell| matches!(cell, Cell::Plain(_)));
             let is_tags = asked(&options.tags, at) || (is_of_tags(&name) && !asked(&options.texts, at) && is_plain());

@@ -50,7 +50,8 @@ impl Rules {
         let item = row::id("item", item, self.ids.item)?;
         weight.iter().for_each(|text| self.weights.see(text));
         let weight = weight.map_or(Ok(1.0), row::weight)?;
-        let time = time.map_or(Ok(None), |text| self.times.read(text))?;
+        let time = time.map_or(Ok(None), |text| self.times.read(text));
+        let time = time.map_err(|reason| format!("{reason}; --time none leaves times out"))?;
         if let (Some(least), Some(rating)) = (self.min_rating, rating)
             && row::rating(rating)? < least
         {

@@ -101,7 +101,7 @@ impl Times {
         }
         moment(text).map(Some).ok_or_else(|| {
             format!(
-                "the time {} is no number since 1970 and no ISO 8601 (2024-01-15, 2024-01-15T10:00:00Z); --time none leaves times out",
+                "the time {} is no number since 1970 and no ISO 8601 (2024-01-15, 2024-01-15T10:00:00Z)",
                 shortened(text)
             )
         })
@@ -109,7 +109,7 @@ impl Times {
 }
 
 fn out_of_range(text: &str) -> String {
-    format!("the time {} is out of range; --time none leaves times out", shortened(text))
+    format!("the time {} is out of range", shortened(text))
 }
 
 /// Reads a time that stands by itself: eight digits are a date.

@@ -102,6 +102,9 @@ const SAID: &[Input] = &[
     ("ragged.csv", b"item,note\na,b,c\nd,e\n", 0, 1, &["ragged.csv:2", "3 columns"]),
     ("two.csv", b"movie,product,title\na,b,c\n", 2, 0, &["movie and product", "--item"]),
     ("lines.jsonl", b"{\"item\":\"a\",\"note\":\"b\"}\nnope\n", 0, 1, &["lines.jsonl:2"]),
+    ("turned.csv", b"item,name\na,b\nname,item\nc,d\n", 2, 0, &["turned.csv:3", "another order"]),
+    ("twice.csv", b"item,price,price\na,1,2\n", 2, 0, &["two columns are price", "--names"]),
+    ("rows.csv", b",item,price\n0,a,1\n1,b,2\n", 0, 2, &[]),
 ];
 
 #[test]
