@@ -37,6 +37,7 @@ impl Store {
     /// As [`Store::copy_to`], and [`Error::Ended`], after which there is no copy either.
     pub fn copy_while(&self, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
         let going = || if goes_on() { Ok(()) } else { Err(Error::Ended) };
+        going()?;
         let place = Place::of(path)?;
         // One consistent view: what the log loses meanwhile belongs to a later generation.
         let mut records = Vec::new();

@@ -74,6 +74,7 @@ impl Store {
     /// As [`Store::verify`], and [`Error::Ended`].
     pub fn verify_while(&self, goes_on: &dyn Fn() -> bool) -> Result<VerifyReport> {
         let going = || if goes_on() { Ok(()) } else { Err(Error::Ended) };
+        going()?;
         let mut report = VerifyReport::default();
         let (replayed, manifest) = self.tail(|live, after, last| {
             log::scan(&live.engine, after, last, |packed, _| {
