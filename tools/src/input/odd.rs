@@ -16,7 +16,14 @@ enum Odd {
     Float,
     /// One with a byte that no text has.
     Nul,
+    /// One with a character that nobody sees.
+    Unseen,
+    /// What begins a comment.
+    Comment,
 }
+
+/// A byte order mark, a zero-width space and a word joiner. Joiners that scripts need are not among them.
+const UNSEEN: [char; 3] = ['\u{feff}', '\u{200b}', '\u{2060}'];
 
 /// Ids of one file that look odd.
 #[derive(Default)]
@@ -64,6 +71,12 @@ impl Odd {
             _ => Self::float(bytes),
         }
         .or_else(|| bytes.contains(&0).then_some(Self::Nul))
+        .or_else(|| (!text.is_ascii() && text.contains(UNSEEN)).then_some(Self::Unseen))
+        .or_else(|| {
+            let begins =
+                |with: &str| text.strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+            (begins("#") || begins("%") || begins("//")).then_some(Self::Comment)
+        })
     }
 
     fn float(bytes: &[u8]) -> Option<Self> {
@@ -83,6 +96,10 @@ impl Odd {
                 "look like whole numbers that were held as floats: they are others than those without .0, so write them as whole numbers"
             }
             Self::Nul => "hold a NUL, as UTF-16 within a file does: see whether it was put together of several",
+            Self::Unseen => {
+                "hold a character that is not seen, as a byte order mark within a file is, and are others than those without: see whether it was put together of several"
+            }
+            Self::Comment => "look like comments, which are rows here: leave such lines out, as grep -v does",
         }
     }
 }
@@ -141,12 +158,35 @@ mod tests {
             ("1.0", Odd::Float),
             ("12345.0", Odd::Float),
             ("a\0b", Odd::Nul),
+            ("\u{feff}7", Odd::Unseen),
+            ("é\u{200b}", Odd::Unseen),
+            ("#", Odd::Comment),
+            ("# Nodes: 7", Odd::Comment),
+            ("//", Odd::Comment),
         ] {
             assert_eq!(Odd::of(text), Some(odd), "{text}");
         }
-        for text in
-            ["", "-", "u1", "7", "nancy", "1.5", "1e5", "v1.0", ".0", "1.2.0", "1.5E-3", "1.E+5", "no", "É", "-5"]
-        {
+        for text in [
+            "",
+            "-",
+            "u1",
+            "7",
+            "nancy",
+            "1.5",
+            "1e5",
+            "v1.0",
+            ".0",
+            "1.2.0",
+            "1.5E-3",
+            "1.E+5",
+            "no",
+            "É",
+            "-5",
+            "#1",
+            "//x",
+            "17:",
+            "a\u{200d}b",
+        ] {
             assert_eq!(Odd::of(text), None, "{text}");
         }
     }

@@ -50,6 +50,9 @@ const INPUTS: &[Input] = &[
         0,
         &["beyond line 3", "another order"],
     ),
+    ("marks.csv", b"user,item\na,b\n\xef\xbb\xbfc,d\n", 0, 2, &["not seen", "line 3", "1 in all"]),
+    ("within.csv", b"user,item\na,b\n# of May,x\nc,d\n", 0, 3, &["comments", "line 3", "1 in all"]),
+    ("lists.txt", b"0: 1 2 3\n1 2 3\n", 0, 2, &["lists.txt:1", "a colon"]),
     ("named.csv", b"user,item\nstudent,b1\nu1,movie\n", 0, 2, &[]),
     ("pieces.csv", b"user,item\na,b\nc\0,\0d\0\n", 0, 2, &["NUL", "line 3", "2 in all"]),
     // What stands above the rows, or between them, and is none.
