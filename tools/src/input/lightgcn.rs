@@ -61,7 +61,7 @@ fn parse(line: &[u8], ids: IdKinds) -> Result<Option<(Id, Vec<Id>)>, String> {
     let mut words = text.split_ascii_whitespace();
     let Some(user) = words.next() else { return Ok(None) };
     if user.strip_suffix(':').is_some_and(|user| user.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(format!("a colon stands behind user {user}: leave it out, as sed 's/:/ /' does"));
+        return Err(format!("a colon stands behind the user, {user:?}: leave it out, as sed 's/:/ /' does"));
     }
     let user = row::id("user", &id_text::plain(user), ids.user)?;
     let items = words.map(|item| row::id("item", &id_text::plain(item), ids.item)).collect::<Result<_, _>>()?;
