@@ -60,7 +60,8 @@ fn parse(line: &[u8], ids: IdKinds) -> Result<Option<(Id, Vec<Id>)>, String> {
     }
     let mut words = text.split_ascii_whitespace();
     let Some(user) = words.next() else { return Ok(None) };
-    if user.strip_suffix(':').is_some_and(|user| user.bytes().all(|byte| byte.is_ascii_digit())) {
+    let number = user.strip_suffix(':').filter(|number| !number.is_empty());
+    if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(format!("a colon stands behind the user, {user:?}: leave it out, as sed 's/:/ /' does"));
     }
     let user = row::id("user", &id_text::plain(user), ids.user)?;

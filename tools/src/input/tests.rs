@@ -48,8 +48,9 @@ fn rejects(rows: &[Row]) -> (Vec<(u64, &str)>, usize) {
 
 #[test]
 fn lightgcn_lines_hold_a_user_and_items() {
-    let rows = read("train.txt", "u1 a b  c \r\n\nu2\nu3\td");
-    assert_eq!(rows, [edge("u1", "a"), edge("u1", "b"), edge("u1", "c"), edge("u3", "d")]);
+    let rows = read("train.txt", "u1 a b  c \r\n\nu2\nu3\td\n: e f");
+    let first = [edge("u1", "a"), edge("u1", "b"), edge("u1", "c"), edge("u3", "d")];
+    assert_eq!(rows, [&first[..], &[edge(":", "e"), edge(":", "f")]].concat());
 }
 
 #[test]
