@@ -25,14 +25,14 @@ fn floats<'a>(state: &'a TrainState, name: &str) -> (usize, &'a [f32]) {
     let part = state.parts.iter().find(|part| part.name == name).unwrap();
     match &part.data {
         StateData::Floats(values) => (part.shape[1] as usize, values),
-        StateData::Integers(_) => panic!("{name} holds integers"),
+        StateData::Integers(_) | StateData::Words(_) => panic!("{name} holds no floats"),
     }
 }
 
 fn integers<'a>(state: &'a TrainState, name: &str) -> Option<&'a [u32]> {
     state.parts.iter().find(|part| part.name == name).map(|part| match &part.data {
         StateData::Integers(values) => values.as_slice(),
-        StateData::Floats(_) => panic!("{name} holds floats"),
+        StateData::Floats(_) | StateData::Words(_) => panic!("{name} holds no integers"),
     })
 }
 

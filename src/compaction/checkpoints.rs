@@ -123,6 +123,7 @@ impl<'a> JobCheckpoints<'a> {
             match values {
                 Values::Floats(values) => writer.part(name, shape, values)?,
                 Values::Integers(values) => writer.part(name, shape, values)?,
+                Values::Words(values) => writer.part(name, shape, values)?,
             }
         }
         writer.keep(self.notes.clone().into_iter().chain(notes).collect())

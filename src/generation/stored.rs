@@ -203,8 +203,10 @@ fn write_state(writer: &mut GenerationWriter<'_>, part: &StatePart, lengths: Opt
     match (data, lengths) {
         (StateData::Floats(data), None) => writer.state_part(name, shape, data)?,
         (StateData::Integers(data), None) => writer.state_part(name, shape, data)?,
+        (StateData::Words(data), None) => writer.state_part(name, shape, data)?,
         (StateData::Floats(data), Some(lengths)) => writer.ragged_state(name, shape, lengths, data)?,
         (StateData::Integers(data), Some(lengths)) => writer.ragged_state(name, shape, lengths, data)?,
+        (StateData::Words(data), Some(lengths)) => writer.ragged_state(name, shape, lengths, data)?,
     }
     Ok(())
 }

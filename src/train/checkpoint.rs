@@ -56,12 +56,17 @@ pub(crate) struct Array<'a> {
 pub(crate) enum Values<'a> {
     Floats(Cow<'a, [f32]>),
     Integers(Cow<'a, [u32]>),
+    Words(Cow<'a, [u64]>),
 }
 
 impl Array<'_> {
     /// Its bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        4 * self.shape[0] * self.shape[1]
+        let width = match self.values {
+            Values::Floats(_) | Values::Integers(_) => 4,
+            Values::Words(_) => 8,
+        };
+        width * self.shape[0] * self.shape[1]
     }
 }
 
@@ -201,8 +206,8 @@ impl Stand {
         for (name, matrix) in matrices {
             push(named(format!("{MATRIX}{name}"), matrix), Values::Floats(Cow::Borrowed(matrix.data())));
         }
-        for (name, matrix) in self.tables.iter().flat_map(Tables::arrays) {
-            push(named(name.to_owned(), matrix), Values::Floats(Cow::Borrowed(matrix.data())));
+        for (name, shape, values) in self.tables.iter().flat_map(Tables::arrays) {
+            push((name.to_owned(), shape), values);
         }
         arrays
     }

@@ -37,12 +37,25 @@ dispatch! {
     pub(crate) fn multiply_by(x: &mut [f32], scale: f32) = multiply_by_body;
     /// Writes the signs of `x` as floats, +1 for `x >= 0` and -1 otherwise.
     pub(crate) fn write_signs(out: &mut [f32], x: &[f32]) = write_signs_body;
+    /// Packs signs, 64 to a word, a bit set where `x < 0`; what is past the end is clear. `words` holds one for every 64 of `x`, the last begun.
+    pub(crate) fn pack_signs(words: &mut [u64], x: &[f32]) = pack_signs_body;
+    /// Writes `size` with the signs of `words`, as [`pack_signs`] packs them. `size` is not negative.
+    pub(crate) fn write_signed(out: &mut [f32], size: f32, words: &[u64]) = write_signed_body;
+    /// `y += scale * x`, with the x that [`write_signed`] writes.
+    pub(crate) fn add_signed(y: &mut [f32], scale: f32, size: f32, words: &[u64]) = add_signed_body;
+    /// `out[k][row] = factor * (x_row[k] - shift[k])`, with the x that [`write_signed`] writes of one word and size for each of sixteen rows; the columns
+    /// of `out` are `stride` apart, and there are as many of them as shifts, at most 64.
+    pub(crate) fn write_signed_columns(
+        out: &mut [f32], stride: usize, words: &[u64; SIGNED_ROWS], sizes: &[f32; SIGNED_ROWS], shift: &[f32], factor: f32,
+    ) = write_signed_columns_body;
     /// `y += scale * a * b`, element by element.
     pub(crate) fn add_product(y: &mut [f32], scale: f32, a: &[f32], b: &[f32]) = add_product_body;
     /// `sum of x (b + share (a - b))`: the inner product of a row with a mixture of two others, with a share for each element.
     pub(crate) fn mixed_dot(x: &[f32], a: &[f32], b: &[f32], shares: &[f32]) -> f32 = mixed_dot_body;
     /// `y += scale * (b + share (a - b))`.
     pub(crate) fn add_mixed(y: &mut [f32], scale: f32, a: &[f32], b: &[f32], shares: &[f32]) = add_mixed_body;
+    /// How many bits of two rows of the same length differ.
+    pub(crate) fn differing(a: &[u64], b: &[u64]) -> u32 = differing_body;
     /// How many bits two rows of the same length have in common.
     pub(crate) fn common(a: &[u64], b: &[u64]) -> u32 = common_body;
     /// One step of Adam; the gradient is multiplied by the step's `scale` first. `first` and `second` are the moments.
@@ -50,6 +63,9 @@ dispatch! {
         values: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32], step: &AdamStep,
     ) = adam_body;
 }
+
+/// Rows of [`write_signed_columns`].
+pub(crate) const SIGNED_ROWS: usize = 16;
 
 /// The constants of one step of [`adam`].
 pub(crate) struct AdamStep {
@@ -87,6 +103,77 @@ fn adam_body<const FUSED: bool>(
 #[inline(always)]
 fn common_body<const FUSED: bool>(a: &[u64], b: &[u64]) -> u32 {
     a.iter().zip(b).map(|(a, b)| (a & b).count_ones()).sum()
+}
+
+#[inline(always)]
+fn pack_signs_body<const FUSED: bool>(words: &mut [u64], x: &[f32]) {
+    for (word, x) in words.iter_mut().zip(x.chunks(64)) {
+        *word = x.iter().enumerate().fold(0, |word, (k, &x)| word | (u64::from(!is_positive(x)) << k));
+    }
+}
+
+/// Whether a sign is taken for +1, as codes take it.
+#[inline(always)]
+fn is_positive(x: f32) -> bool {
+    x >= 0.0
+}
+
+/// `size`, negative where the lowest bit of `bits` is set.
+#[inline(always)]
+fn signed(size: f32, bits: u32) -> f32 {
+    f32::from_bits(size.to_bits() | bits << 31)
+}
+
+/// Runs `visit` on every element of `out` and the number of size `size` with its sign.
+#[inline(always)]
+fn each_signed(out: &mut [f32], size: f32, words: &[u64], visit: impl Fn(&mut f32, f32)) {
+    let (blocks, rest) = out.as_chunks_mut::<64>();
+    for (block, word) in blocks.iter_mut().zip(words) {
+        let halves = [*word as u32, (*word >> 32) as u32];
+        for (half, bits) in block.as_chunks_mut::<32>().0.iter_mut().zip(halves) {
+            for (lane, out) in half.iter_mut().enumerate() {
+                visit(out, signed(size, bits >> lane));
+            }
+        }
+    }
+    if let Some(&word) = words.get(blocks.len()) {
+        rest.iter_mut().enumerate().for_each(|(lane, out)| visit(out, signed(size, (word >> lane) as u32)));
+    }
+}
+
+#[inline(always)]
+fn write_signed_body<const FUSED: bool>(out: &mut [f32], size: f32, words: &[u64]) {
+    each_signed(out, size, words, |out, x| *out = x);
+}
+
+#[inline(always)]
+fn add_signed_body<const FUSED: bool>(y: &mut [f32], scale: f32, size: f32, words: &[u64]) {
+    each_signed(y, size, words, |y, x| *y = fma::<FUSED>(scale, x, *y));
+}
+
+#[inline(always)]
+fn write_signed_columns_body<const FUSED: bool>(
+    out: &mut [f32],
+    stride: usize,
+    words: &[u64; SIGNED_ROWS],
+    sizes: &[f32; SIGNED_ROWS],
+    shift: &[f32],
+    factor: f32,
+) {
+    let (low, high) = shift.split_at(shift.len().min(32));
+    for (half, shift) in [low, high].into_iter().enumerate() {
+        let bits = words.map(|word| (word >> (32 * half)) as u32);
+        for (k, (column, &shift)) in out.chunks_mut(stride).skip(32 * half).zip(shift).enumerate() {
+            for (row, out) in column[..SIGNED_ROWS].iter_mut().enumerate() {
+                *out = factor * (signed(sizes[row], bits[row] >> k) - shift);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn differing_body<const FUSED: bool>(a: &[u64], b: &[u64]) -> u32 {
+    a.iter().zip(b).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
 #[inline(always)]
@@ -387,6 +474,7 @@ mod tests {
                 prop_assert!((f64::from(dot(isa, &a, &b)) - inner).abs() < 1e-3);
                 let words: Vec<[u64; 2]> = a.iter().zip(&b).map(|(a, b)| [a, b].map(|x| f64::from(*x).to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
                 let [x, y] = [0, 1].map(|at| words.iter().map(|pair| pair[at]).collect::<Vec<u64>>());
+                prop_assert_eq!(differing(isa, &x, &y), words.iter().map(|[x, y]| (x ^ y).count_ones()).sum::<u32>());
                 prop_assert_eq!(common(isa, &x, &y), words.iter().map(|[x, y]| (x & y).count_ones()).sum::<u32>());
                 prop_assert!((f64::from(sum_abs(isa, &a)) - a64.iter().map(|x| x.abs()).sum::<f64>()).abs() < 1e-3);
                 prop_assert_eq!(maximum(isa, &a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));

@@ -11,9 +11,11 @@ mod isa;
 mod loops;
 mod matrix;
 mod product;
+mod signed;
 
 pub(crate) use halves::Halves;
 pub(crate) use isa::Isa;
 pub(crate) use loops::*;
 pub(crate) use matrix::Matrix;
 pub(crate) use product::{Factor, View, product};
+pub(crate) use signed::{Rows, SignMatrix, SignedMatrix};

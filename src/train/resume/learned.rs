@@ -38,6 +38,8 @@ impl Learned {
         let Some(taught) = Taught::read(state, known.0, known.1)? else { return Ok(None) };
         let Some(tables) = Tables::read(state, (shape.widths(), shape.weights()), known)? else { return Ok(None) };
         let (users, items, neighbours) = taught.into_parts();
+        // Of generations of before signs were kept.
+        let tables = Tables { magnitudes: Matrix::zeros(0, 0), ..tables };
         let fits = users.cols() == choices.teacher.factors && neighbours.are(choices.added);
         Ok(fits.then_some(Learned { users, items, neighbours, tables }))
     }
@@ -61,7 +63,7 @@ impl Learned {
     /// Of a teacher of one layer, and tables.
     pub(super) fn of(layers: Layers, tables: Tables) -> Learned {
         let (users, items, neighbours) = layers.into_joined();
-        Learned { users, items, neighbours, tables }
+        Learned { users, items, neighbours, tables: Tables { magnitudes: Matrix::zeros(0, 0), ..tables } }
     }
 
     /// Taken apart: the teacher, for a student, and the tables.

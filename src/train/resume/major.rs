@@ -70,10 +70,12 @@ pub(crate) fn major(
         // Those that come have the code a training from nothing would start with; all have it, where no student found more.
         let wanted = |_, is_blank| is_blank || !choices.is_distilled;
         take(&context, &start, &mut tables, [&wanted, &wanted]);
-        drop(start);
         if choices.is_distilled {
+            drop(start);
             let (distilled, loss) = choices.student.resume(&context, &stand.layers, tables)?;
             (tables, stand.epochs) = (distilled, vec![Epoch { loss, recall: None }]);
+        } else {
+            tables.magnitudes = start.magnitudes;
         }
         stand = Stand { stage: Stage::Distilled, tables: Some(tables), ..stand };
         stand.keep(checkpoints);

@@ -49,8 +49,9 @@ pub(crate) fn minor(
     learned.neighbours = learned.neighbours.refitted(&context, choices.added, rows_of_both, (&all, &all))?;
     context.monitor.advance(4);
     let (teacher, mut tables) = learned.into_parts();
+    let magnitudes;
     if choices.is_distilled {
-        tables = choices.student.fit_rows(&context, &teacher, tables, rows.users, rows.items)?;
+        (tables, magnitudes) = choices.student.fit_rows(&context, &teacher, tables, rows.users, rows.items)?;
     } else {
         // Where no student found more, the rest of the codes are not in its units.
         let start = start(&context, &teacher, &tables);
@@ -58,9 +59,10 @@ pub(crate) fn minor(
         let wanted = [&|row, _| is_among(rows.users, row), &|row, _| is_among(rows.items, row)]
             as [&dyn Fn(u32, bool) -> bool; 2];
         take(&context, &start, &mut tables, wanted);
+        magnitudes = start.magnitudes.gather(rows.users);
     }
     let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
-    let recoded = Recoded::of(&tables, rows.users, rows.items, planes)?;
+    let recoded = Recoded::of(&tables, (rows.users, magnitudes), rows.items, planes)?;
     tables.item_scales = plain;
     Ok((Learned::of(teacher, tables), recoded))
 }

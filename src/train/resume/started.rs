@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::graph::Csr;
-use crate::kernel::dense::Matrix;
+use crate::kernel::dense::{Matrix, SignMatrix};
 use crate::train::context::Context;
 use crate::train::student::Tables;
 use crate::train::teacher::layers::Layers;
@@ -36,17 +36,17 @@ pub(super) fn take(
 
 fn take_side(
     graph: &Csr,
-    (latents, scales): (&mut Matrix, &mut Matrix),
-    (from, from_scales): (&Matrix, &Matrix),
+    (signs, scales): (&mut SignMatrix, &mut Matrix),
+    (from, from_scales): (&SignMatrix, &Matrix),
     wanted: &dyn Fn(u32, bool) -> bool,
 ) {
-    for row in 0..latents.rows() {
+    for row in 0..signs.rows() {
         let is_blank = scales.row(row).iter().all(|scale| *scale == f32::NEG_INFINITY);
         if graph.degree(row) == 0 {
-            latents.row_mut(row).fill(0.0);
+            signs.row_mut(row).fill(0);
             scales.row_mut(row).fill(f32::NEG_INFINITY);
         } else if wanted(row as u32, is_blank) {
-            latents.row_mut(row).copy_from_slice(from.row(row));
+            signs.row_mut(row).copy_from_slice(from.row(row));
             scales.row_mut(row).copy_from_slice(from_scales.row(row));
         }
     }

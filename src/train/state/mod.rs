@@ -8,19 +8,21 @@ use taught::LISTS;
 
 use crate::error::Result;
 use crate::graph::Bipartite;
-use crate::kernel::dense::Matrix;
+use crate::kernel::dense::{Matrix, SignMatrix};
+use crate::train::student::Segment;
 
 /// Arrays with a row per user, and with one per item.
-const OF_USERS: [&str; 6] = [
+const OF_USERS: [&str; 7] = [
     "teacher.users",
     "teacher.cross1.users",
     "teacher.cross2.users",
-    "student.users",
+    "student.user_signs",
+    "student.user_magnitudes",
     "student.user_scales",
     "student.user_targets",
 ];
 const OF_ITEMS: [&str; 5] =
-    ["teacher.items", "teacher.cross1.items", "teacher.cross2.items", "student.items", "student.item_scales"];
+    ["teacher.items", "teacher.cross1.items", "teacher.cross2.items", "student.item_signs", "student.item_scales"];
 /// What names the rows of these that are stored, where those are not all.
 pub(crate) const USERS: &str = "rows.users";
 pub(crate) const ITEMS: &str = "rows.items";
@@ -35,7 +37,7 @@ pub struct TrainState {
 /// One array.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatePart {
-    /// `teacher.users`, `student.items`, ...
+    /// `teacher.users`, `student.item_signs`, ...
     pub name: String,
     /// Rows and columns.
     pub shape: [u64; 2],
@@ -50,12 +52,19 @@ pub enum StateData {
     Floats(Vec<f32>),
     /// Numbers of nodes, and counts of them.
     Integers(Vec<u32>),
+    /// Signs, 64 a word.
+    Words(Vec<u64>),
 }
 
 impl TrainState {
     pub(crate) fn push(&mut self, name: &str, matrix: Matrix) {
         let shape = [matrix.rows() as u64, matrix.cols() as u64];
         self.parts.push(StatePart { name: name.to_owned(), shape, data: StateData::Floats(matrix.into_data()) });
+    }
+
+    pub(crate) fn push_signs(&mut self, name: &str, signs: SignMatrix) {
+        let shape = [signs.rows() as u64, signs.stride() as u64];
+        self.parts.push(StatePart { name: name.to_owned(), shape, data: StateData::Words(signs.words().to_vec()) });
     }
 
     /// What is worth storing of a training on `graph`: the rows of users and items with interactions. Who has none, as those who were forgotten,
@@ -68,11 +77,12 @@ impl TrainState {
             }
             for part in self.parts.iter_mut().filter(|part| names.contains(&part.name.as_str())) {
                 let width = part.shape[1] as usize;
-                if let StateData::Floats(values) = &mut part.data {
-                    *values =
-                        active.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect();
-                    part.shape[0] = active.len() as u64;
+                match &mut part.data {
+                    StateData::Floats(values) => keep_rows(values, width, &active),
+                    StateData::Integers(values) => keep_rows(values, width, &active),
+                    StateData::Words(values) => keep_rows(values, width, &active),
                 }
+                part.shape[0] = active.len() as u64;
             }
             self.push_row(name, StateData::Integers(active));
         }
@@ -85,7 +95,7 @@ impl TrainState {
         let counts = self.parts.iter().find(|part| part.name == counts)?;
         match &counts.data {
             StateData::Integers(counts) => Some(counts),
-            StateData::Floats(_) => None,
+            StateData::Floats(_) | StateData::Words(_) => None,
         }
     }
 
@@ -100,9 +110,15 @@ impl TrainState {
         let length = match &data {
             StateData::Floats(values) => values.len(),
             StateData::Integers(values) => values.len(),
+            StateData::Words(values) => values.len(),
         };
         self.parts.push(StatePart { name: name.to_owned(), shape: [1, length as u64], data });
     }
+}
+
+/// Leaves of rows of `width` those that are named.
+fn keep_rows<T: Copy>(values: &mut Vec<T>, width: usize, rows: &[u32]) {
+    *values = rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect();
 }
 
 /// Reads an array with a row for each of `rows` nodes, of which `named` tells those that are stored; `None` where the state has none of so many.
@@ -116,21 +132,47 @@ pub(crate) fn read_table(state: &State, name: &str, named: &str, rows: usize) ->
     }
     let mut stored = Matrix::zeros(held as usize, cols as usize);
     state.part_into(name, stored.data_mut())?;
-    match state.part::<u32>(named)? {
-        None => Ok(Some(stored).filter(|stored| stored.rows() == rows)),
-        Some(numbers) if numbers.len() != stored.rows() => Ok(None),
-        Some(numbers) => Ok(spread(&stored, &numbers, rows)),
-    }
+    let mut table = Matrix::zeros(rows, cols as usize);
+    Ok(spread(state, named, stored.data(), table.data_mut(), rows)?.then_some(table))
 }
 
-/// A table of `rows` rows from those stored, whose numbers rise; zeros elsewhere. `None` where the numbers are none of such rows.
-fn spread(stored: &Matrix, numbers: &[u32], rows: usize) -> Option<Matrix> {
-    if !numbers.is_sorted_by(|a, b| a < b) || numbers.last().is_some_and(|&last| last as usize >= rows) {
-        return None;
+/// As [`read_table`], signs of so many segments.
+///
+/// # Errors
+/// `Storage`.
+pub(crate) fn read_signs(
+    state: &State,
+    name: &str,
+    named: &str,
+    rows: usize,
+    segments: &[Segment],
+) -> Result<Option<SignMatrix>> {
+    let &[held, stride] = state.shape(name).unwrap_or_default() else { return Ok(None) };
+    if stride == 0 || held > rows as u64 {
+        return Ok(None);
     }
-    let mut table = Matrix::zeros(rows, stored.cols());
-    for (at, &number) in numbers.iter().enumerate() {
-        table.row_mut(number as usize).copy_from_slice(stored.row(at));
+    let Some(stored) = state.part::<u64>(name)? else { return Ok(None) };
+    let mut words = vec![0; rows * stride as usize];
+    let found = spread(state, named, &stored, &mut words, rows)?;
+    Ok(if found { SignMatrix::from_words(rows, segments, words) } else { None })
+}
+
+/// Puts stored rows where they belong among `rows` in all, which `all` has room for; whether they can be, which they cannot where their numbers are none of
+/// such rows.
+fn spread<T: Copy>(state: &State, named: &str, stored: &[T], all: &mut [T], rows: usize) -> Result<bool> {
+    let width = all.len() / rows.max(1);
+    match state.part::<u32>(named)? {
+        None if stored.len() == all.len() => all.copy_from_slice(stored),
+        Some(numbers)
+            if numbers.len() * width == stored.len()
+                && numbers.is_sorted_by(|a, b| a < b)
+                && numbers.last().is_none_or(|&last| (last as usize) < rows) =>
+        {
+            for (&number, row) in numbers.iter().zip(stored.chunks_exact(width.max(1))) {
+                all[number as usize * width..][..width].copy_from_slice(row);
+            }
+        }
+        _ => return Ok(false),
     }
-    Some(table)
+    Ok(true)
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Tables;
 use crate::fold_in::write_profile;
 use crate::graph::Bipartite;
-use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, multiply_by, product, sum_abs};
+use crate::kernel::dense::{Isa, Matrix, Rows as _, SignedMatrix, View, dot, multiply_by, product, sum_abs};
 
 /// Users the map is learned from; more change it little.
 const SAMPLE: usize = 20_000;
@@ -18,16 +18,17 @@ const RIDGE: f64 = 0.02;
 
 /// The map, `bits x bits`: a profile times it is a user's vector, layer after layer. O(sample bits^2 + bits^3).
 pub(crate) fn fit(isa: Isa, graph: &Bipartite, tables: &Tables) -> Matrix {
+    let [_, items] = tables.code_vectors();
     let active: Vec<u32> = (0..graph.n_users() as u32).filter(|&u| graph.users().degree(u as usize) > 0).collect();
     let count = active.len().min(SAMPLE);
     let users: Vec<u32> = (0..count).map(|at| active[at * active.len() / count.max(1)]).collect();
     let bits = tables.users.cols();
     let (mut x, mut y) = (Matrix::zeros(count, bits), Matrix::zeros(count, bits));
-    x.par_rows_mut().zip(&users).for_each(|(out, &user)| profile(isa, graph, tables, user as usize, out));
+    x.par_rows_mut().zip(&users).for_each(|(out, &user)| profile(isa, graph, &items, user as usize, out));
     y.par_rows_mut().zip(&users).for_each(|(out, &user)| {
         for (segment, scale) in tables.segments.iter().zip(tables.user_scales.row(user as usize)) {
             let out = &mut out[segment.clone()];
-            out.copy_from_slice(&tables.users.row(user as usize)[segment.clone()]);
+            out.copy_from_slice(&tables.magnitudes.row(user as usize)[segment.clone()]);
             out.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
             let mean = sum_abs(isa, out) / out.len() as f32;
             if mean > 0.0 {
@@ -42,14 +43,12 @@ pub(crate) fn fit(isa: Isa, graph: &Bipartite, tables: &Tables) -> Matrix {
 }
 
 /// The [profile](write_profile) of a user of the graph.
-fn profile(isa: Isa, graph: &Bipartite, tables: &Tables, user: usize, out: &mut [f32]) {
-    let mut code = vec![0.0; out.len()];
+fn profile(isa: Isa, graph: &Bipartite, items: &SignedMatrix, user: usize, out: &mut [f32]) {
     let touched = graph.users().entries(user);
     let touched: Vec<(u32, f32, u32)> =
         touched.map(|(item, weight)| (item, weight, graph.items().degree(item as usize) as u32)).collect();
     write_profile(&touched, out, |&item, factor, out| {
-        tables.write_item(isa, item as usize, &mut code);
-        add_scaled(isa, out, factor, &code);
+        items.add_row(isa, item as usize, factor, out);
     });
 }
 

@@ -11,9 +11,10 @@ use super::rotation::rotation;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::graph::Csr;
-use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, multiply_by, sum_abs, write_signs};
+use crate::kernel::dense::{Factor, Isa, Matrix, SignMatrix, SignedMatrix, View, multiply_by, sum_abs};
+use crate::train::checkpoint::Values;
 use crate::train::context::Context;
-use crate::train::state::{ITEMS, TrainState, USERS, read_table};
+use crate::train::state::{ITEMS, TrainState, USERS, read_signs, read_table};
 use crate::train::teacher::layers::{Layers, centre_rows, row_norms};
 
 /// Mean magnitude of a latent row at the start: how far a bit is from flipping, in units of the clipping range.
@@ -23,6 +24,11 @@ pub(crate) const CLIP: f32 = 1.0;
 
 /// Rows rotated at once.
 const BLOCK: usize = 96;
+/// Users encoded at once.
+const ENCODED: usize = 4096;
+
+/// What magnitudes are called among arrays.
+const MAGNITUDES: &str = "student.user_magnitudes";
 
 /// Columns of [`Tables::targets`].
 pub(crate) const TARGETS: usize = 3;
@@ -30,22 +36,25 @@ pub(crate) const TARGETS: usize = 3;
 /// One layer's columns in the tables.
 pub(crate) type Segment = Range<usize>;
 
-/// Latent vectors whose signs are the codes, and the scalers, of all layers side by side.
+/// The signs and the scalers of the codes, of all layers side by side.
 ///
-/// The logit of a pair is `sum over layers l of w_l^2 exp(user_scales[u][l] + item_scales[i][l]) / d_l * <sign(users_l[u]), sign(items_l[i])>`.
+/// The logit of a pair is `sum over layers l of w_l^2 exp(user_scales[u][l] + item_scales[i][l]) / d_l * <users_l[u], items_l[i]>`.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     pub(crate) segments: Vec<Segment>,
     /// `w_l`, a weight per layer.
     pub(crate) weights: Vec<f32>,
     /// `n_users x bits`.
-    pub(crate) users: Matrix,
+    pub(crate) users: SignMatrix,
     /// `n_items x bits`.
-    pub(crate) items: Matrix,
+    pub(crate) items: SignMatrix,
     /// Logarithms, `n_users x layers`; negative infinity for a vector that is zero.
     pub(crate) user_scales: Matrix,
     /// Logarithms, `n_items x layers`.
     pub(crate) item_scales: Matrix,
+    /// Latent vectors of users, which have their signs, `n_users x bits`: what queries of several planes are made of. Without rows where nothing but
+    /// the signs is known, as of all that is read from a state.
+    pub(crate) magnitudes: Matrix,
     /// What users' magnitudes are clipped to where queries have several planes: past it they say nothing.
     pub(crate) clip: f32,
     /// What fits a user again: see [`discrete`](super::discrete). Without columns where the student needs none.
@@ -61,42 +70,54 @@ impl Tables {
         let isa = context.isa;
         let segments = segments(widths);
         let bits = widths.iter().sum();
+        let (n_users, n_items) = (teacher.users[0].rows(), teacher.items[0].rows());
         let mut tables = Tables {
-            users: Matrix::zeros(teacher.users[0].rows(), bits),
-            items: Matrix::zeros(teacher.items[0].rows(), bits),
-            user_scales: Matrix::zeros(teacher.users[0].rows(), widths.len()),
-            item_scales: Matrix::zeros(teacher.items[0].rows(), widths.len()),
-            segments: segments.clone(),
+            users: SignMatrix::positive(n_users, &segments),
+            items: SignMatrix::positive(n_items, &segments),
+            user_scales: Matrix::zeros(n_users, widths.len()),
+            item_scales: Matrix::zeros(n_items, widths.len()),
+            magnitudes: Matrix::zeros(n_users, bits),
+            segments,
             weights: vec![1.0; widths.len()],
             clip: CLIP,
             targets: Matrix::zeros(0, 0),
         };
-        for (layer, segment) in segments.iter().enumerate() {
-            let (users, mut items) = (&teacher.users[layer], teacher.items[layer].clone());
-            centre_rows(isa, &mut items);
-            let rotation = rotation(isa, &mut context.rng(&format!("rotation {layer}")), users.cols(), segment.len());
-            let rotation = Factor::pack(isa, (&rotation).into());
+        let rotation = |(layer, segment): (usize, &Segment)| {
+            let mut rng = context.rng(&format!("rotation {layer}"));
+            Factor::pack(isa, (&rotation(isa, &mut rng, teacher.users[layer].cols(), segment.len())).into())
+        };
+        let rotations: Vec<Factor> = tables.segments.iter().enumerate().map(rotation).collect();
+        let items: Vec<Matrix> = teacher.items.iter().take(widths.len()).cloned().collect();
+        let items: Vec<Matrix> = items.into_iter().map(|items| centred(isa, items)).collect();
+        for (layer, items) in items.iter().enumerate() {
             let weight = teacher.weights[layer].max(0.05) * std::f32::consts::FRAC_PI_2;
-            for (from, table, scales, factor) in [
-                (users, &mut tables.users, &mut tables.user_scales, weight),
-                (&items, &mut tables.items, &mut tables.item_scales, 1.0),
-            ] {
+            for (from, scales, factor) in
+                [(&teacher.users[layer], &mut tables.user_scales, weight), (items, &mut tables.item_scales, 1.0)]
+            {
                 let norms = row_norms(isa, from);
-                let blocks = table.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
-                blocks.for_each(|(block, rows)| {
-                    let n = rows.len() / bits;
-                    let part = &from.data()[block * BLOCK * from.cols()..][..n * from.cols()];
-                    let mut rotated = vec![0.0; n * segment.len()];
-                    rotation.multiply(View::new(part, n, from.cols()), &mut rotated, false);
-                    for (row, rotated) in rows.chunks_exact_mut(bits).zip(rotated.chunks_exact(segment.len())) {
-                        let row = &mut row[segment.clone()];
-                        row.copy_from_slice(rotated);
-                        Tables::spread(isa, row);
-                    }
-                });
                 scales.par_rows_mut().zip(&norms).for_each(|(row, &norm)| row[layer] = (norm * factor).ln());
             }
         }
+        // Rows from `first` on, all layers side by side.
+        let rotate = |from: &[Matrix], first: usize, out: &mut [f32]| {
+            let rows = out.len() / bits;
+            for ((from, rotation), segment) in from.iter().zip(&rotations).zip(&tables.segments) {
+                let part = &from.data()[first * from.cols()..][..rows * from.cols()];
+                let mut rotated = vec![0.0; rows * segment.len()];
+                rotation.multiply(View::new(part, rows, from.cols()), &mut rotated, false);
+                for (row, rotated) in out.chunks_exact_mut(bits).zip(rotated.chunks_exact(segment.len())) {
+                    let row = &mut row[segment.clone()];
+                    row.copy_from_slice(rotated);
+                    Tables::spread(isa, row);
+                }
+            }
+        };
+        let blocks = tables.magnitudes.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
+        blocks.for_each(|(block, out)| rotate(&teacher.users, block * BLOCK, out));
+        tables.users = SignMatrix::of(isa, &tables.magnitudes, &tables.segments);
+        tables.items = SignMatrix::of_blocks(isa, (n_items, BLOCK), &tables.segments, |first, out| {
+            rotate(&items, first, out);
+        });
         tables
     }
 
@@ -121,11 +142,12 @@ impl Tables {
             }
             (table, scales)
         };
-        let (users, user_scales) = side(&layers.users, |_| 1.0);
+        let (magnitudes, user_scales) = side(&layers.users, |_| 1.0);
         let (items, item_scales) = side(&layers.items, |width| width as f32);
         let weights = layers.weights.iter().map(|weight| weight.sqrt()).collect();
+        let [users, items] = [&magnitudes, &items].map(|side| SignMatrix::of(isa, side, &segments));
         let targets = Matrix::zeros(0, 0);
-        Tables { segments, weights, users, items, user_scales, item_scales, clip: CLIP, targets }
+        Tables { segments, weights, users, items, user_scales, item_scales, magnitudes, clip: CLIP, targets }
     }
 
     /// Scales a row's layer to the mean magnitude every layer starts with.
@@ -136,54 +158,17 @@ impl Tables {
         }
     }
 
-    /// The items' code vectors: signs times scalers divided by the width of the layer.
-    pub(crate) fn write_item(&self, isa: Isa, item: usize, out: &mut [f32]) {
-        self.write(isa, self.items.row(item), self.item_scales.row(item), out, |layer| {
-            1.0 / self.segments[layer].len() as f32
-        });
-    }
-
-    /// The same tables, whose latents are code vectors in place of what they were: those of users times `w_l^2`, so that inner products are logits.
-    pub(crate) fn into_code_vectors(mut self, isa: Isa) -> Tables {
-        let none = || Matrix::zeros(0, 0);
-        let (mut users, mut items) =
-            (std::mem::replace(&mut self.users, none()), std::mem::replace(&mut self.items, none()));
-        let bits = users.cols();
-        let square = |layer: usize| self.weights[layer] * self.weights[layer];
-        let inverse = |layer: usize| 1.0 / self.segments[layer].len() as f32;
-        let in_place = |side: &mut Matrix, scales: &Matrix, factor: &(dyn Fn(usize) -> f32 + Sync)| {
-            side.par_rows_mut().zip(scales.par_rows()).for_each_init(
-                || vec![0.0; bits],
-                |latent, (row, scales)| {
-                    latent.copy_from_slice(row);
-                    self.write(isa, latent, scales, row, factor);
-                },
-            );
-        };
-        in_place(&mut users, &self.user_scales, &square);
-        in_place(&mut items, &self.item_scales, &inverse);
-        (self.users, self.items) = (users, items);
-        self
-    }
-
-    /// The code vectors of users and of items, as [`Tables::into_code_vectors`] makes them, beside the latents.
-    pub(crate) fn code_vectors(&self, isa: Isa) -> [Matrix; 2] {
-        let of = |latents: &Matrix, scales: &Matrix, factor: &(dyn Fn(usize) -> f32 + Sync)| {
-            let mut vectors = Matrix::zeros(latents.rows(), latents.cols());
-            let rows = vectors.par_rows_mut().zip(latents.par_rows()).zip(scales.par_rows());
-            rows.for_each(|((vector, latent), scales)| self.write(isa, latent, scales, vector, factor));
-            vectors
+    /// The code vectors of users and of items, signs times scalers: those of users times `w_l^2`, those of items divided by the width of the layer, so that
+    /// inner products are logits. The signs are copied.
+    pub(crate) fn code_vectors(&self) -> [SignedMatrix; 2] {
+        let of = |signs: &SignMatrix, scales: &Matrix, factor: &dyn Fn(usize) -> f32| {
+            let mut sizes = Matrix::zeros(scales.rows(), scales.cols());
+            let of_all = sizes.data_mut().iter_mut().zip(scales.data()).zip((0..self.segments.len()).cycle());
+            of_all.for_each(|((size, scale), layer)| *size = scale.exp() * factor(layer));
+            SignedMatrix { signs: signs.clone(), sizes }
         };
         let of_users = of(&self.users, &self.user_scales, &|layer| self.weights[layer] * self.weights[layer]);
         [of_users, of(&self.items, &self.item_scales, &|layer| 1.0 / self.segments[layer].len() as f32)]
-    }
-
-    fn write(&self, isa: Isa, latent: &[f32], scales: &[f32], out: &mut [f32], factor: impl Fn(usize) -> f32) {
-        for (layer, (segment, scale)) in self.segments.iter().zip(scales).enumerate() {
-            let out = &mut out[segment.clone()];
-            write_signs(isa, out, &latent[segment.clone()]);
-            multiply_by(isa, out, scale.exp() * factor(layer));
-        }
     }
 
     /// Gives items that nothing was learned of the codes of somebody who came later: the signs that most of their users have, and scalers as
@@ -220,11 +205,21 @@ impl Tables {
     /// # Errors
     /// When a table is not finite, or the shape is another one.
     pub(crate) fn encode_users(&self, shape: &Arc<CodeShape>, planes: u32) -> Result<PlaneCodes> {
-        let clip = if planes > 1 { self.clip } else { f32::INFINITY };
-        let layers = self.layers(&self.users, clip);
-        let layers: Vec<&[f32]> = layers.iter().map(|layer| &**layer).collect();
         let scalers = self.scalers(&self.user_scales, |_| 1.0);
-        Ok(PlaneCodes::encode_with_scalers(shape.clone(), &layers, planes, scalers)?)
+        if planes == 1 {
+            return Ok(PlaneCodes::from_parts(shape.clone(), 1, positive_words(&self.users, shape), scalers)?);
+        }
+        let mut words = Vec::with_capacity(self.users.rows() * shape.words() * planes as usize);
+        for first in (0..self.users.rows()).step_by(ENCODED) {
+            let rows = first..self.users.rows().min(first + ENCODED);
+            let layers: Vec<Vec<f32>> =
+                self.segments.iter().map(|segment| self.clipped(segment, rows.clone())).collect();
+            let layers: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();
+            let layers_of = |row: usize| row * self.segments.len();
+            let scalers = scalers[layers_of(rows.start)..layers_of(rows.end)].to_vec();
+            words.extend(PlaneCodes::encode_with_scalers(shape.clone(), &layers, planes, scalers)?.into_parts().0);
+        }
+        Ok(PlaneCodes::from_parts(shape.clone(), planes, words, scalers)?)
     }
 
     /// The items' codes.
@@ -232,25 +227,31 @@ impl Tables {
     /// # Errors
     /// When a table is not finite, or the shape is another one.
     pub(crate) fn encode_items(&self, shape: &Arc<CodeShape>) -> Result<LayeredCodes> {
-        let layers = self.layers(&self.items, f32::INFINITY);
-        let layers: Vec<&[f32]> = layers.iter().map(|layer| &**layer).collect();
         let scalers = self.scalers(&self.item_scales, |width| 1.0 / width as f32);
-        Ok(LayeredCodes::encode_with_scalers(shape.clone(), &layers, scalers)?)
+        Ok(LayeredCodes::from_parts(shape.clone(), positive_words(&self.items, shape), scalers)?)
     }
 
-    /// The columns of every layer, clipped; borrowed where nothing changes.
-    fn layers<'a>(&self, table: &'a Matrix, clip: f32) -> Vec<Cow<'a, [f32]>> {
-        if self.segments.len() == 1 && clip == f32::INFINITY {
-            return vec![Cow::Borrowed(table.data())];
-        }
-        let layer = |segment: &Segment| {
-            let mut out = Matrix::zeros(table.rows(), segment.len());
-            out.par_rows_mut().zip(table.par_rows()).for_each(|(out, row)| {
-                out.iter_mut().zip(&row[segment.clone()]).for_each(|(out, x)| *out = x.clamp(-clip, clip));
+    /// A layer's columns of some users' magnitudes, clipped; of their signs, where nothing else is known.
+    fn clipped(&self, segment: &Segment, users: Range<usize>) -> Vec<f32> {
+        let width = segment.len();
+        let mut out = vec![0.0; users.len() * width];
+        let rows = out.par_chunks_exact_mut(width).zip(users.into_par_iter());
+        if self.magnitudes.rows() != self.users.rows() {
+            rows.for_each_init(
+                || vec![0.0; self.users.cols()],
+                |row, (out, user)| {
+                    row.fill(0.0);
+                    self.users.add_row(Isa::BASELINE, user, row);
+                    out.copy_from_slice(&row[segment.clone()]);
+                },
+            );
+        } else {
+            rows.for_each(|(out, user)| {
+                let row = &self.magnitudes.row(user)[segment.clone()];
+                out.iter_mut().zip(row).for_each(|(out, x)| *out = x.clamp(-self.clip, self.clip));
             });
-            Cow::Owned(out.into_data())
-        };
-        self.segments.iter().map(layer).collect()
+        }
+        out
     }
 
     fn scalers(&self, logarithms: &Matrix, factor: impl Fn(usize) -> f32) -> Vec<f32> {
@@ -280,10 +281,10 @@ impl Tables {
         context.validation.recall_of_codes(context, 20, &users, &items)
     }
 
-    /// Keeps all tables.
+    /// Keeps what later trainings go on from.
     pub(crate) fn save(self, state: &mut TrainState) {
-        state.push("student.users", self.users);
-        state.push("student.items", self.items);
+        state.push_signs("student.user_signs", self.users);
+        state.push_signs("student.item_signs", self.items);
         state.push("student.user_scales", self.user_scales);
         state.push("student.item_scales", self.item_scales);
         if self.targets.cols() > 0 {
@@ -291,15 +292,26 @@ impl Tables {
         }
     }
 
-    /// The arrays that [`Tables::save`] moves into a state, as they are.
-    pub(crate) fn arrays(&self) -> impl Iterator<Item = (&'static str, &Matrix)> {
-        let targets = (self.targets.cols() > 0).then_some(("student.user_targets", &self.targets));
-        let tables = [("student.users", &self.users), ("student.items", &self.items)];
-        let scales = [("student.user_scales", &self.user_scales), ("student.item_scales", &self.item_scales)];
-        tables.into_iter().chain(scales).chain(targets)
+    /// The arrays that [`Tables::save`] moves into a state, as they are, and the magnitudes of users, where there are any.
+    pub(crate) fn arrays(&self) -> impl Iterator<Item = (&'static str, [u64; 2], Values<'_>)> {
+        let signs = [("student.user_signs", &self.users), ("student.item_signs", &self.items)].map(|(name, signs)| {
+            let shape = [signs.rows() as u64, signs.stride() as u64];
+            (name, shape, Values::Words(Cow::Borrowed(signs.words())))
+        });
+        let floats = [
+            ("student.user_scales", &self.user_scales),
+            ("student.item_scales", &self.item_scales),
+            ("student.user_targets", &self.targets),
+            (MAGNITUDES, &self.magnitudes),
+        ];
+        let floats = floats.into_iter().filter(|(_, matrix)| matrix.cols() > 0).map(|(name, matrix)| {
+            (name, [matrix.rows() as u64, matrix.cols() as u64], Values::Floats(Cow::Borrowed(matrix.data())))
+        });
+        signs.into_iter().chain(floats)
     }
 
-    /// Reads them back, of codes with layers of these widths and weights; `None` where the state holds none of so many users and items.
+    /// Reads them back, of codes with layers of these widths and weights; `None` where the state holds none of so many users and items. Of a state of before
+    /// it was signs that are kept, those of the vectors.
     ///
     /// # Errors
     /// `Storage`.
@@ -310,11 +322,24 @@ impl Tables {
     ) -> Result<Option<Tables>> {
         let widths: Vec<usize> = widths.iter().map(|&width| width as usize).collect();
         let (bits, layers) = (widths.iter().sum::<usize>(), widths.len());
+        let segments = segments(&widths);
         let table = |name: &str, named: &str, rows: usize, cols: usize| -> Result<Option<Matrix>> {
             Ok(read_table(state, name, named, rows)?.filter(|table| table.cols() == cols))
         };
-        let users = table("student.users", USERS, n_users, bits)?;
-        let items = table("student.items", ITEMS, n_items, bits)?;
+        let signs = |name: &str, named: &str, rows: usize| read_signs(state, name, named, rows, &segments);
+        let of = |vectors: &Matrix| SignMatrix::of(Isa::BASELINE, vectors, &segments);
+        let mut magnitudes = table(MAGNITUDES, USERS, n_users, bits)?;
+        let users = match signs("student.user_signs", USERS, n_users)? {
+            Some(signs) => Some(signs),
+            None => {
+                magnitudes = table("student.users", USERS, n_users, bits)?;
+                magnitudes.as_ref().map(of)
+            }
+        };
+        let items = match signs("student.item_signs", ITEMS, n_items)? {
+            Some(signs) => Some(signs),
+            None => table("student.items", ITEMS, n_items, bits)?.as_ref().map(of),
+        };
         let user_scales = table("student.user_scales", USERS, n_users, layers)?;
         let item_scales = table("student.item_scales", ITEMS, n_items, layers)?;
         let targets = table("student.user_targets", USERS, n_users, TARGETS)?;
@@ -322,26 +347,27 @@ impl Tables {
         else {
             return Ok(None);
         };
-        let targets = targets.unwrap_or_else(|| Matrix::zeros(0, 0));
-        let (segments, weights) = (segments(&widths), weights.to_vec());
-        Ok(Some(Tables { segments, weights, users, items, user_scales, item_scales, clip: CLIP, targets }))
+        let [targets, magnitudes] = [targets, magnitudes].map(|table| table.unwrap_or_else(|| Matrix::zeros(0, 0)));
+        let weights = weights.to_vec();
+        Ok(Some(Tables { segments, weights, users, items, user_scales, item_scales, magnitudes, clip: CLIP, targets }))
     }
 
     /// With rows of nodes that have no vector after the last.
     pub(crate) fn grown(self, n_users: usize, n_items: usize) -> Tables {
         let targets = if self.targets.cols() > 0 { self.targets.grown(n_users, 0.0) } else { self.targets };
         Tables {
-            users: self.users.grown(n_users, 0.0),
-            items: self.items.grown(n_items, 0.0),
+            users: self.users.grown(n_users),
+            items: self.items.grown(n_items),
             user_scales: self.user_scales.grown(n_users, f32::NEG_INFINITY),
             item_scales: self.item_scales.grown(n_items, f32::NEG_INFINITY),
+            magnitudes: if self.magnitudes.cols() > 0 { self.magnitudes.grown(n_users, 0.0) } else { self.magnitudes },
             targets,
             ..self
         }
     }
 
-    /// The rows of some users and items, as tables of their own.
-    pub(crate) fn gather(&self, users: &[u32], items: &[u32]) -> Tables {
+    /// The rows of some users and items, as tables of their own, where these users have these `magnitudes`.
+    pub(crate) fn gather(&self, users: &[u32], items: &[u32], magnitudes: Matrix) -> Tables {
         Tables {
             segments: self.segments.clone(),
             weights: self.weights.clone(),
@@ -349,6 +375,7 @@ impl Tables {
             items: self.items.gather(items),
             user_scales: self.user_scales.gather(users),
             item_scales: self.item_scales.gather(items),
+            magnitudes,
             clip: self.clip,
             targets: Matrix::zeros(0, 0),
         }
@@ -359,8 +386,8 @@ impl Tables {
 fn place(
     isa: Isa,
     segments: &[Segment],
-    (rows, scales): (&mut Matrix, &mut Matrix),
-    fixed: &Matrix,
+    (rows, scales): (&mut SignMatrix, &mut Matrix),
+    fixed: &SignMatrix,
     (edges, degrees): (&Csr, &[u32]),
 ) {
     let placed = (0..edges.n_rows()).filter(|&row| degrees[row] == 0 && edges.degree(row) > 0);
@@ -373,17 +400,30 @@ fn place(
             if known.is_empty() { f32::NEG_INFINITY } else { known.iter().sum::<f32>() / known.len() as f32 }
         })
         .collect();
-    let mut vector = vec![0.0; rows.cols()];
+    let mut sum = vec![0.0; rows.cols()];
     for at in placed {
-        let row = rows.row_mut(at);
-        row.fill(0.0);
-        for &target in edges.row(at) {
-            write_signs(isa, &mut vector, fixed.row(target as usize));
-            add_scaled(isa, row, 1.0, &vector);
-        }
-        segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
+        sum.fill(0.0);
+        edges.row(at).iter().for_each(|&target| fixed.add_row(isa, target as usize, &mut sum));
+        rows.set_row(isa, at, &sum);
         scales.row_mut(at).copy_from_slice(&usual);
     }
+}
+
+/// The matrix with the mean of its rows that are not zero taken from them.
+fn centred(isa: Isa, mut matrix: Matrix) -> Matrix {
+    centre_rows(isa, &mut matrix);
+    matrix
+}
+
+/// The words of codes, whose bits are set where signs are positive.
+fn positive_words(signs: &SignMatrix, shape: &CodeShape) -> Vec<u64> {
+    let masks: Vec<u64> = (0..shape.layers())
+        .flat_map(|layer| {
+            let words = shape.layer_words(layer).len();
+            (1..=words).map(move |at| if at == words { shape.tail_mask(layer) } else { u64::MAX })
+        })
+        .collect();
+    signs.words().iter().zip(masks.iter().cycle()).map(|(word, mask)| !word & mask).collect()
 }
 
 /// Consecutive columns of the given widths.

@@ -8,14 +8,12 @@ use super::layers::Layers;
 use super::{ItemNeighbours, UserNeighbours};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr, Terms};
-use crate::kernel::dense::{
-    Factor, Halves, Isa, Matrix, View, add_scaled, add_scaled_halves, dot, multiply_by, product,
-};
+use crate::kernel::dense::{Factor, Halves, Isa, Matrix, Rows, View, add_scaled_halves, dot, multiply_by};
 use crate::train::context::Context;
 
 /// Users scored at once.
 const BLOCK: usize = 64;
-/// Users weighed at once in a product over all of them.
+/// Rows made floats at once in a product over all of them.
 const PART: usize = 4096;
 
 /// The scores `S = P Q' + A N + B A` of every user and item: P and Q are the teacher's layers side by side, A the graph, every interaction taken for
@@ -109,19 +107,19 @@ impl<'a> Scores<'a> {
 
     /// `S W`, a row per user, for a W with a row per item. O((items width + edges + neighbours' weights) cols), then O((width + edges + a user's neighbours)
     /// cols) a row.
-    pub(crate) fn times(&self, items: &Matrix) -> Product<'_> {
+    pub(crate) fn times(&self, items: &impl Rows) -> Product<'_> {
         self.times_for(items, None)
     }
 
     /// The rows of `S W` that are those of some `users`, in their order. Parallel; of neighbours, at a cost that follows what these users have.
-    pub(crate) fn rows_times(&self, users: &[u32], items: &Matrix) -> Matrix {
+    pub(crate) fn rows_times(&self, users: &[u32], items: &impl Rows) -> Matrix {
         self.times_for(items, Some(users)).rows(users)
     }
 
     /// `S W`, of which rows of `users` may be asked for, or any.
-    fn times_for(&self, items: &Matrix, users: Option<&[u32]>) -> Product<'_> {
+    fn times_for(&self, items: &impl Rows, users: Option<&[u32]>) -> Product<'_> {
         let (isa, touched) = (self.isa, self.graph.recent_users());
-        let inner = product(isa, View::from(&*self.items).transposed(), items.into());
+        let inner = inner(isa, &self.items, items, None);
         let mut sparse = Vec::new();
         if let Some((model, _)) = &self.of_items {
             let by = sparse_product(isa, Terms::values(model.weights()), |_| 1.0, items, reached(touched, users));
@@ -136,28 +134,19 @@ impl<'a> Scores<'a> {
     }
 
     /// `S' D X`, a row per item, for an X with a row per user and a diagonal D of `weights` of the users. As fast as [`Scores::times`].
-    pub(crate) fn transposed_times(&self, users: &Matrix, weights: &[f32]) -> Product<'_> {
+    pub(crate) fn transposed_times(&self, users: &impl Rows, weights: &[f32]) -> Product<'_> {
         self.transposed_times_for(users, weights, None)
     }
 
     /// The rows of `S' D X` that are those of some `items`, in their order, as [`Scores::rows_times`] gives those of users.
-    pub(crate) fn rows_transposed_times(&self, items: &[u32], users: &Matrix, weights: &[f32]) -> Matrix {
+    pub(crate) fn rows_transposed_times(&self, items: &[u32], users: &impl Rows, weights: &[f32]) -> Matrix {
         self.transposed_times_for(users, weights, Some(items)).rows(items)
     }
 
     /// `S' D X`, of which rows of `items` may be asked for, or any.
-    fn transposed_times_for(&self, users: &Matrix, weights: &[f32], items: Option<&[u32]>) -> Product<'_> {
-        let (isa, width, cols) = (self.isa, self.users.cols(), users.cols());
-        let mut inner = Matrix::zeros(width, cols);
-        for first in (0..users.rows()).step_by(PART) {
-            let rows = first..users.rows().min(first + PART);
-            let mut part = users.data()[rows.start * cols..rows.end * cols].to_vec();
-            let weighted = part.par_chunks_exact_mut(cols.max(1)).zip(&weights[rows.clone()]);
-            weighted.for_each(|(row, &weight)| multiply_by(isa, row, weight));
-            let left = View::new(&self.users.data()[rows.start * width..rows.end * width], rows.len(), width);
-            let right = Factor::pack(isa, View::new(&part, rows.len(), cols));
-            right.par_multiply(left.transposed(), inner.data_mut(), true);
-        }
+    fn transposed_times_for(&self, users: &impl Rows, weights: &[f32], items: Option<&[u32]>) -> Product<'_> {
+        let isa = self.isa;
+        let inner = inner(isa, &self.users, users, Some(weights));
         let touched = self.graph.recent_items();
         let mut sparse = Vec::new();
         if let Some((_, by_item)) = &self.of_items {
@@ -354,18 +343,38 @@ fn reached(terms: Terms<'_>, rows: Option<&[u32]>) -> Option<Vec<bool>> {
     Some(reached)
 }
 
+/// `vectors' D by`, D a diagonal of `weights`, or of ones. Parallel, in memory for some rows of `by`.
+fn inner(isa: Isa, vectors: &Matrix, by: &impl Rows, weights: Option<&[f32]>) -> Matrix {
+    let (width, cols) = (vectors.cols(), by.cols());
+    let mut inner = Matrix::zeros(width, cols);
+    let mut part = Matrix::zeros(PART.min(by.rows()), cols);
+    for first in (0..by.rows()).step_by(PART) {
+        let rows = PART.min(by.rows() - first);
+        let part = &mut part.data_mut()[..rows * cols];
+        by.write_rows(isa, first, part);
+        if let Some(weights) = weights {
+            let weighted = part.par_chunks_exact_mut(cols.max(1)).zip(&weights[first..]);
+            weighted.for_each(|(row, &weight)| multiply_by(isa, row, weight));
+        }
+        let left = View::new(&vectors.data()[first * width..][..rows * width], rows, width);
+        let right = Factor::pack(isa, View::new(part, rows, cols));
+        right.par_multiply(left.transposed(), inner.data_mut(), true);
+    }
+    inner
+}
+
 /// The product of a sparse matrix with a dense one whose rows are scaled: of the rows that are `needed`, or of all. Parallel.
 fn sparse_product(
     isa: Isa,
     terms: Terms<'_>,
     scale: impl Fn(usize) -> f32 + Sync,
-    by: &Matrix,
+    by: &impl Rows,
     needed: Option<Vec<bool>>,
 ) -> Halves {
     let wanted = |row: usize| needed.as_ref().is_none_or(|needed| needed[row]);
     Halves::of_rows(isa, (terms.n_rows(), by.cols()), wanted, |row, out| {
         let terms = terms.row(row).map(|(of, value)| (of as usize, value));
-        terms.for_each(|(of, value)| add_scaled(isa, out, scale(of) * value, by.row(of)));
+        terms.for_each(|(of, value)| by.add_row(isa, of, scale(of) * value, out));
     })
 }
 

@@ -287,10 +287,12 @@ mod tests {
 
     /// The share of pairs of an item of the user's block and one of the other that are in order.
     fn in_order(isa: Isa, tables: &Tables) -> f64 {
-        let codes = tables.clone().into_code_vectors(isa);
+        let [users, items] = tables.code_vectors();
+        let users = users.gather(isa, &(0..users.rows() as u32).collect::<Vec<_>>());
+        let items = items.gather(isa, &(0..items.rows() as u32).collect::<Vec<_>>());
         let mut good = 0;
         for user in 0..40 {
-            let scores: Vec<f32> = (0..32).map(|item| dot(isa, codes.users.row(user), codes.items.row(item))).collect();
+            let scores: Vec<f32> = (0..32).map(|item| dot(isa, users.row(user), items.row(item))).collect();
             let (own, other) = if user < 20 { scores.split_at(16) } else { (&scores[16..], &scores[..16]) };
             good += own.iter().map(|a| other.iter().filter(|b| a > b).count()).sum::<usize>();
         }

@@ -9,11 +9,11 @@ use rayon::prelude::*;
 pub(crate) use objective::{Listed, Ranks};
 pub(crate) use penalty::Penalty;
 
-use super::tables::CLIP;
+use super::tables::{CLIP, segments};
 use super::{Student, Tables};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
-use crate::kernel::dense::{Isa, Matrix, View, exponentials, product};
+use crate::kernel::dense::{Isa, Matrix, SignMatrix, View, exponentials, product};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::optim::adam::DenseAdam;
@@ -235,11 +235,13 @@ fn tables(context: &Context<'_>, soft: &Nodes) -> Tables {
         scales.data_mut().iter_mut().enumerate().for_each(|(row, scale)| *scale = log(row));
         scales
     };
+    let segments = segments(&[soft.users.cols()]);
     Tables {
-        segments: std::iter::once(0..soft.users.cols()).collect(),
+        users: SignMatrix::of(context.isa, &soft.users, &segments),
+        items: SignMatrix::of(context.isa, &soft.items, &segments),
+        magnitudes: soft.users.clone(),
+        segments,
         weights: vec![1.0],
-        users: soft.users.clone(),
-        items: soft.items.clone(),
         user_scales: scales(context.graph.users()),
         item_scales: scales(context.graph.items()),
         clip: CLIP,
@@ -333,9 +335,10 @@ mod tests {
             let model = BinCf { penalty, ranks: Ranks { weight: 0.0, ..MODEL.ranks }, ..MODEL };
             let start = model.untrained(&context, &teacher);
             let (end, _) = model.distil(&context, &teacher, start.clone(), true).unwrap();
-            let mean =
-                |tables: &Tables| tables.items.data()[..30 * 64].iter().map(|x| x.abs()).sum::<f32>() / (30.0 * 64.0);
-            assert!(mean(&end) > 0.9 && mean(&start) < 0.5, "{} {}", mean(&start), mean(&end));
+            let mean = |tables: &Tables| {
+                tables.magnitudes.data()[..40 * 64].iter().map(|x| x.abs()).sum::<f32>() / (40.0 * 64.0)
+            };
+            assert!(mean(&end) > 0.8 && mean(&start) < 0.5, "{} {}", mean(&start), mean(&end));
         }
     }
 
@@ -347,7 +350,7 @@ mod tests {
         let start = MODEL.untrained(&context, &teacher);
         assert_eq!((start.segments.len(), start.segments[0].len()), (1, 64));
         for (table, of) in [(&start.users, &teacher.users[0]), (&start.items, &teacher.items[0])] {
-            assert!(table.data().iter().zip(of.data()).all(|(soft, x)| soft.signum() == x.signum()));
+            assert_eq!(table, &SignMatrix::of(context.isa, of, &start.segments));
         }
         for (scales, isolated) in [(&start.user_scales, 40), (&start.item_scales, 30)] {
             assert!(scales.data()[..isolated].iter().all(|&scale| scale == 0.0));

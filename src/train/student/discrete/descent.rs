@@ -1,22 +1,22 @@
 //! The vector of one row that comes nearest to its targets, by bits and by magnitudes.
 
-use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, multiply_by, product};
+use crate::kernel::dense::{Factor, Isa, Matrix, Rows, SignedMatrix, View, add_scaled, dot, multiply_by};
 use crate::train::student::Segment;
 
 /// Passes over the bits of a row a sweep; the second flips a third of what the first one does, the third a tenth.
 const PASSES: usize = 3;
 /// Passes over the magnitudes of a user's vector, once its signs are settled.
 const RELAXATIONS: usize = 2;
-/// Entries copied at once into columns.
+/// What the length of a column is a multiple of.
 const LANES: usize = 16;
-/// Columns filled at once, so that they stay in the cache.
-const TILE: usize = 64;
+/// Rows made floats at once for the Gram matrix.
+const PART: usize = 4096;
 
 /// The side that is held fixed: W, with a row a pair to fit, and its Gram matrix `W'W`. Its rows are those of `vectors` minus `shift`.
 pub(super) struct Side<'a> {
     isa: Isa,
     segments: &'a [Segment],
-    vectors: &'a Matrix,
+    vectors: &'a SignedMatrix,
     shift: Vec<f32>,
     gram: Matrix,
     /// The rows of the Gram matrix of each layer, packed.
@@ -25,8 +25,17 @@ pub(super) struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// The rows of `vectors` minus `shift`. O(rows bits^2), parallel.
-    pub(super) fn new(isa: Isa, segments: &'a [Segment], vectors: &'a Matrix, shift: Vec<f32>) -> Side<'a> {
-        let mut gram = product(isa, View::from(vectors).transposed(), vectors.into());
+    pub(super) fn new(isa: Isa, vectors: &'a SignedMatrix, shift: Vec<f32>) -> Side<'a> {
+        let (segments, bits) = (vectors.signs.segments(), vectors.cols());
+        let mut gram = Matrix::zeros(bits, bits);
+        let mut part = Matrix::zeros(PART.min(vectors.rows()), bits);
+        for first in (0..vectors.rows()).step_by(PART) {
+            let rows = PART.min(vectors.rows() - first);
+            let part = &mut part.data_mut()[..rows * bits];
+            vectors.write_rows(isa, first, part);
+            let part = View::new(part, rows, bits);
+            Factor::pack(isa, part).par_multiply(part.transposed(), gram.data_mut(), true);
+        }
         // sum (w - m)(w - m)' = sum w w' - s m' - m s' + n m m', with s the sum of all rows.
         let sum = column_sum(isa, vectors);
         let n = vectors.rows() as f32;
@@ -35,7 +44,6 @@ impl<'a> Side<'a> {
             add_scaled(isa, row, n * shift[k] - sum[k], &shift);
             add_scaled(isa, row, -shift[k], &sum);
         }
-        let bits = gram.cols();
         let pack = |layer: &Segment| {
             let rows = &gram.data()[layer.start * bits..layer.end * bits];
             Factor::pack(isa, View::new(rows, layer.len(), bits))
@@ -73,9 +81,9 @@ impl<'a> Side<'a> {
 pub(super) struct Images(Vec<Matrix>);
 
 /// The sum of all rows, in order.
-pub(super) fn column_sum(isa: Isa, matrix: &Matrix) -> Vec<f32> {
+pub(super) fn column_sum(isa: Isa, matrix: &impl Rows) -> Vec<f32> {
     let mut sum = vec![0.0; matrix.cols()];
-    (0..matrix.rows()).for_each(|row| add_scaled(isa, &mut sum, 1.0, matrix.row(row)));
+    (0..matrix.rows()).for_each(|row| matrix.add_row(isa, row, 1.0, &mut sum));
     sum
 }
 
@@ -92,6 +100,8 @@ pub(super) struct Workspace {
     parts: Vec<f32>,
     /// Targets of the list minus scores, times the root of their weight: `[stride]`.
     rest: Vec<f32>,
+    /// The signs of the vector as it was.
+    own: Vec<u64>,
 }
 
 /// The minimisation over one vector y of `|t - W y|^2 + weight |t_list - W_list y|^2`, up to the constant `|t|^2`.
@@ -105,7 +115,7 @@ pub(super) struct Descent<'a> {
 }
 
 impl<'a> Descent<'a> {
-    /// Starts from `vector`, of which `start` holds the images, in a row of their own.
+    /// Starts from `vector`, whose entries have one magnitude in each layer, and of which `start` holds the images, in a row of their own.
     pub(super) fn new(
         side: &'a Side<'a>,
         state: &'a mut Workspace,
@@ -118,7 +128,7 @@ impl<'a> Descent<'a> {
         let (bits, layers, root) = (vector.len(), side.segments.len(), weight.sqrt());
         let (rows, goals): (Vec<u32>, Vec<f32>) = list.unzip();
         let stride = rows.len().next_multiple_of(LANES);
-        let Workspace { columns, diagonal, images, parts, rest } = &mut *state;
+        let Workspace { columns, diagonal, images, parts, rest, own } = &mut *state;
         // All of it is written below: it is most of what a row takes.
         columns.resize(bits * stride, 0.0);
         for (buffer, len) in
@@ -127,32 +137,21 @@ impl<'a> Descent<'a> {
             buffer.clear();
             buffer.resize(len, 0.0);
         }
-        // Rows are shifted and scaled as they lie, then turned, a tile at a time.
-        let mut staged = [[0.0f32; TILE]; LANES];
-        for (tile, columns) in columns.chunks_mut((TILE * stride).max(1)).enumerate() {
-            let shift = &side.shift[tile * TILE..][..columns.len() / stride];
-            for (block, rows) in rows.chunks(LANES).enumerate() {
-                for (staged, &row) in staged.iter_mut().zip(rows) {
-                    let vector = side.vectors.row(row as usize)[tile * TILE..].iter().zip(shift);
-                    staged.iter_mut().zip(vector).for_each(|(to, (x, shift))| *to = root * (x - shift));
-                }
-                staged[rows.len()..].fill([0.0; TILE]);
-                for (k, column) in columns.chunks_exact_mut(stride).take(TILE).enumerate() {
-                    let lanes = column[block * LANES..][..LANES].iter_mut();
-                    lanes.zip(&staged).for_each(|(lane, row)| *lane = row[k]);
-                }
-            }
-        }
+        side.vectors.write_columns(side.isa, &rows, (&side.shift, root), (columns, stride));
         rest.iter_mut().zip(&goals).for_each(|(rest, goal)| *rest = root * goal);
-        for (layer, segment) in side.segments.iter().enumerate() {
-            let own = &vector[segment.clone()];
-            let shift = dot(side.isa, own, &side.shift[segment.clone()]);
-            for (at, &row) in rows.iter().enumerate() {
-                let score = dot(side.isa, own, &side.vectors.row(row as usize)[segment.clone()]) - shift;
-                parts[layer * stride + at] = root * score;
-                rest[at] -= root * score;
-            }
-            images[layer * bits..][..bits].copy_from_slice(start.0[layer].row(place));
+        // The vector is a code so far: its products are counts of bits.
+        own.resize(side.vectors.signs.stride(), 0);
+        side.vectors.signs.pack(side.isa, vector, own);
+        let sizes: Vec<f32> = side.segments.iter().map(|segment| vector[segment.start].abs()).collect();
+        let shifts: Vec<f32> =
+            side.segments.iter().map(|own| dot(side.isa, &vector[own.clone()], &side.shift[own.clone()])).collect();
+        side.vectors.inner_products(side.isa, &rows, (own, &sizes), |layer, at, product| {
+            let score = root * (product - shifts[layer]);
+            parts[layer * stride + at] = score;
+            rest[at] -= score;
+        });
+        for (layer, image) in images.chunks_exact_mut(bits.max(1)).enumerate() {
+            image.copy_from_slice(start.0[layer].row(place));
         }
         for (k, diagonal) in diagonal.iter_mut().enumerate() {
             let column = &columns[k * stride..][..stride];
@@ -269,6 +268,7 @@ impl<'a> Descent<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::dense::SignMatrix;
     use crate::train::optim::random::{below, normal, normal_matrix};
     use rand_xoshiro::Xoshiro256PlusPlus;
     use rand_xoshiro::rand_core::SeedableRng;
@@ -298,7 +298,14 @@ mod tests {
                     start..end
                 })
                 .collect();
-            let w = normal_matrix(&mut rng, rows, end, 1.0);
+            // What is fitted to are codes less their shift.
+            let shift: Vec<f32> = (0..end).map(|_| normal(&mut rng)).collect();
+            let mut sizes = normal_matrix(&mut rng, rows, segments.len(), 1.0);
+            sizes.data_mut().iter_mut().for_each(|size| *size = size.abs());
+            let held =
+                SignedMatrix { signs: SignMatrix::of(isa, &normal_matrix(&mut rng, rows, end, 1.0), &segments), sizes };
+            let mut w = held.gather(isa, &(0..rows as u32).collect::<Vec<_>>());
+            w.par_rows_mut().for_each(|row| row.iter_mut().zip(&shift).for_each(|(x, shift)| *x -= shift));
             let target: Vec<f64> = (0..rows).map(|_| f64::from(3.0 * normal(&mut rng))).collect();
             let list: Vec<(u32, f32)> =
                 (0..below(&mut rng, 20)).map(|_| (below(&mut rng, rows) as u32, 3.0 * normal(&mut rng))).collect();
@@ -311,11 +318,7 @@ mod tests {
                 let scaler = 0.1 + normal(&mut rng).abs();
                 y[segment.clone()].iter_mut().for_each(|y| *y = if below(&mut rng, 2) == 0 { scaler } else { -scaler });
             }
-            // The rows that are fitted are those of the definition: held shifted, and shifted back.
-            let shift: Vec<f32> = (0..end).map(|_| normal(&mut rng)).collect();
-            let mut held = w.clone();
-            held.par_rows_mut().for_each(|row| row.iter_mut().zip(&shift).for_each(|(x, shift)| *x += shift));
-            let side = Side::new(isa, &segments, &held, shift);
+            let side = Side::new(isa, &held, shift);
             let images = side.images(&y);
             let mut workspace = Workspace::default();
             let constant: f64 = target.iter().map(|t| t * t).sum();

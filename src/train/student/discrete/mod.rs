@@ -6,12 +6,12 @@ mod rows;
 
 use rayon::prelude::*;
 
-use super::{Segment, Student, Tables};
+use super::{Student, Tables};
 use crate::error::Result;
-use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
+use crate::kernel::dense::{Isa, Matrix, Rows as _, SignedMatrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
-use crate::train::student::tables::TARGETS;
+use crate::train::student::tables::{CLIP, TARGETS};
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::scores::Scores;
 use descent::{Descent, Side, Workspace, column_sum};
@@ -69,8 +69,7 @@ impl Student for Discrete {
             context.monitor.advance(2 * sweep as u64 + 2);
             let loss = training.fit_items()?;
             context.monitor.advance(2 * sweep as u64 + 3);
-            training.read_scales();
-            let recall = training.codes.recall(context)?;
+            let recall = training.tables().recall(context)?;
             epochs.push(Epoch { loss, recall });
             if let Some(recall) = recall {
                 context.monitor.validation(sweep as u64 + 1, recall);
@@ -101,9 +100,8 @@ impl Discrete {
         let mut training = Training::new(self, context, teacher, start)?;
         context.monitor.advance(1);
         let loss = training.fit_items()?;
-        training.read_item_scales();
         context.monitor.advance(2);
-        training.settle_users()?;
+        training.each_user(Visit::FitAndRelax)?;
         context.monitor.advance(3);
         Ok((training.into_tables(), loss))
     }
@@ -124,14 +122,30 @@ struct Training<'a> {
     holders: Holders,
     /// Weight of an entry of a list.
     weight: f32,
-    /// While it lasts, the latents are code vectors: signs times scalers.
-    codes: Tables,
+    /// Code vectors.
+    users: SignedMatrix,
+    items: SignedMatrix,
+    /// What is relaxed of them last, for queries of several planes.
+    magnitudes: Matrix,
+    /// `w_l`.
+    weights: Vec<f32>,
+}
+
+/// What is done to a user's vector.
+#[derive(Clone, Copy, PartialEq)]
+enum Visit {
+    Fit,
+    /// Their code stays, and their magnitudes become those of its signs.
+    Relax,
+    /// Both, where nothing is fitted after them.
+    FitAndRelax,
 }
 
 impl<'a> Training<'a> {
     fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, start: Tables) -> Result<Training<'a>> {
         let scores = Scores::new(context, teacher);
         let (n_users, n_items) = (start.users.rows(), start.items.rows());
+        let start = Tables { magnitudes: Matrix::zeros(0, 0), ..start };
         let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
         let mut ones = Matrix::zeros(n_items, 1);
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
@@ -147,10 +161,14 @@ impl<'a> Training<'a> {
             let entries = list.into_iter().map(|(item, score)| (item, score * units[user] - means[user]));
             lists.push(entries.filter(|_| units[user] > 0.0));
         }
+        let [users, items] = start.code_vectors();
         Ok(Training {
             weight: model.emphasis * n_items as f32 / most as f32,
             holders: lists.holders(n_items),
-            codes: start.into_code_vectors(context.isa),
+            users,
+            items,
+            magnitudes: Matrix::zeros(0, 0),
+            weights: start.weights,
             context,
             scores,
             units,
@@ -162,50 +180,48 @@ impl<'a> Training<'a> {
 
     /// Fits every user to the items.
     fn fit_users(&mut self) -> Result<()> {
-        self.each_user(|descent, _| descent.fit())
+        self.each_user(Visit::Fit)
     }
 
-    /// Fits every user to the items, and gives their vectors magnitudes at once, where nothing is fitted after them.
-    fn settle_users(&mut self) -> Result<()> {
-        let Tables { segments, weights, .. } = &self.codes;
-        let (segments, weights) = (segments.clone(), weights.clone());
-        self.each_user(|descent, scales| {
-            descent.fit();
-            for ((scale, segment), weight) in scales.iter_mut().zip(&segments).zip(&weights) {
-                *scale = (descent.vector()[segment.start].abs() / (weight * weight)).ln();
-            }
-            descent.relax();
-        })
-    }
-
-    /// Runs `visit` on the descent of every user with something to fit, and on the logarithms of their scalers.
-    fn each_user(&mut self, visit: impl Fn(&mut Descent<'_>, &mut [f32]) + Sync) -> Result<()> {
+    /// Fits every user with something to fit, or their magnitudes.
+    fn each_user(&mut self, visit: Visit) -> Result<()> {
         let (isa, context) = (self.context.isa, self.context);
         let (units, means, lists, weight) = (&self.units, &self.means, &self.lists, self.weight);
-        let Tables { segments, users, items, user_scales, .. } = &mut self.codes;
-        let (n_items, bits, layers) = (items.rows() as f32, items.cols(), segments.len());
-        let mean = column_mean(isa, items);
-        let cross_of = self.scores.times(items);
-        let side = Side::new(isa, segments, items, mean.clone());
-        let blocks = users.data_mut().par_chunks_mut((BLOCK * bits).max(1));
-        let scales = user_scales.data_mut().par_chunks_mut(BLOCK * layers);
-        blocks.zip(scales).enumerate().try_for_each_init(Workspace::default, |workspace, (block, (vectors, scales))| {
+        let (n_items, bits) = (self.items.rows() as f32, self.items.cols());
+        let mean = column_mean(isa, &self.items);
+        let cross_of = self.scores.times(&self.items);
+        let side = Side::new(isa, &self.items, mean.clone());
+        let rows = if visit == Visit::Fit { 0 } else { self.users.rows() };
+        self.magnitudes = Matrix::zeros(rows, if rows == 0 { 0 } else { bits });
+        let mut magnitudes: Vec<&mut [f32]> = self.magnitudes.data_mut().chunks_mut((BLOCK * bits).max(1)).collect();
+        magnitudes.resize_with(self.users.rows().div_ceil(BLOCK), Default::default);
+        let blocks = self.users.par_blocks_mut(isa, BLOCK).zip(magnitudes).enumerate();
+        blocks.try_for_each_init(Workspace::default, |workspace, (block, (mut rows, magnitudes))| {
             let first = block * BLOCK;
+            let mut vectors = rows.to_floats();
             let mut cross = vec![0.0; vectors.len()];
             cross_of.write(first, &mut cross);
-            let images = side.images(vectors);
-            let both = vectors.chunks_exact_mut(bits).zip(scales.chunks_exact_mut(layers));
-            for (at, ((vector, scales), cross)) in both.zip(cross.chunks_exact_mut(bits)).enumerate() {
+            let images = side.images(&vectors);
+            for (at, (vector, cross)) in vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).enumerate() {
                 context.check()?;
                 let user = first + at;
-                if units[user] > 0.0 {
-                    // Of centred items: S (W - 1 m') = S W - (S 1) m'.
-                    multiply_by(isa, cross, units[user]);
-                    add_scaled(isa, cross, -n_items * means[user], &mean);
-                    let list = lists.row(user).map(|(&item, &goal)| (item, goal));
-                    visit(&mut Descent::new(&side, workspace, vector, (&images, at), cross, list, weight), scales);
+                if units[user] <= 0.0 {
+                    continue;
+                }
+                // Of centred items: S (W - 1 m') = S W - (S 1) m'.
+                multiply_by(isa, cross, units[user]);
+                add_scaled(isa, cross, -n_items * means[user], &mean);
+                let list = lists.row(user).map(|(&item, &goal)| (item, goal));
+                let mut descent = Descent::new(&side, workspace, vector, (&images, at), cross, list, weight);
+                if visit != Visit::Relax {
+                    descent.fit();
+                    rows.set(at, descent.vector());
+                }
+                if visit != Visit::Fit {
+                    descent.relax();
                 }
             }
+            magnitudes.copy_from_slice(&vectors[..magnitudes.len()]);
             Ok(())
         })
     }
@@ -215,28 +231,27 @@ impl<'a> Training<'a> {
         let (isa, context) = (self.context.isa, self.context);
         let (lists, holders, entry_weight) = (&self.lists, &self.holders, self.weight);
         let (means, units) = (&self.means, &self.units);
-        let Tables { segments, users, items, .. } = &mut self.codes;
-        let users = &*users;
-        let bits = items.cols();
-        let mean = column_mean(isa, items);
+        let (users, bits) = (&self.users, self.items.cols());
+        let mean = column_mean(isa, &self.items);
         // What the mean item adds to a user's scores; the targets are raised by it in place of centring the items.
-        let offsets: Vec<f32> = users.par_rows().map(|row| dot(isa, row, &mean)).collect();
+        let offsets = offsets(isa, users, &mean);
         let cross_of = self.scores.transposed_times(users, units);
         let mut shift = vec![0.0; bits];
         for user in 0..users.rows() {
-            add_scaled(isa, &mut shift, offsets[user] - means[user], users.row(user));
+            users.add_row(isa, user, offsets[user] - means[user], &mut shift);
         }
-        let side = Side::new(isa, segments, users, vec![0.0; bits]);
-        let blocks = items.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
+        let side = Side::new(isa, users, vec![0.0; bits]);
+        let blocks = self.items.par_blocks_mut(isa, BLOCK).enumerate();
         let losses: Vec<f64> = blocks
-            .map_init(Workspace::default, |workspace, (block, vectors)| {
+            .map_init(Workspace::default, |workspace, (block, mut rows)| {
                 let first = block * BLOCK;
+                let mut vectors = rows.to_floats();
                 let mut cross = vec![0.0; vectors.len()];
                 cross_of.write(first, &mut cross);
-                let images = side.images(vectors);
+                let images = side.images(&vectors);
                 let mut loss = 0.0;
-                let rows = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits));
-                for (at, (vector, cross)) in rows.enumerate() {
+                let both = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits));
+                for (at, (vector, cross)) in both.enumerate() {
                     context.check()?;
                     let item = first + at;
                     if context.graph.items().degree(item) == 0 {
@@ -251,12 +266,13 @@ impl<'a> Training<'a> {
                     let weight = entry_weight * own.len() as f32 / own.len().div_ceil(step).max(1) as f32;
                     let mut descent = Descent::new(&side, workspace, vector, (&images, at), cross, list, weight);
                     descent.fit();
+                    rows.set(at, descent.vector());
                     loss += descent.loss();
                 }
                 Ok(loss)
             })
             .collect::<Result<_>>()?;
-        let n_items = items.rows() as f64;
+        let n_items = self.items.rows() as f64;
         let active = units.iter().zip(&offsets).filter(|(unit, _)| **unit > 0.0);
         let squares: f64 = active.clone().map(|(_, &offset)| n_items * (1.0 + f64::from(offset).powi(2))).sum();
         let listed: f64 = self.lists.goals().iter().map(|&goal| f64::from(goal).powi(2)).sum();
@@ -264,57 +280,64 @@ impl<'a> Training<'a> {
         Ok((squares + losses.iter().sum::<f64>()) / nothing.max(f64::MIN_POSITIVE))
     }
 
-    /// Makes the scales those of the code vectors.
-    fn read_scales(&mut self) {
-        self.read_user_scales();
-        self.read_item_scales();
-    }
-
-    fn read_user_scales(&mut self) {
-        let Tables { segments, weights, users, user_scales, .. } = &mut self.codes;
-        read_scales(segments, users, user_scales, |layer| 1.0 / (weights[layer] * weights[layer]));
-    }
-
-    fn read_item_scales(&mut self) {
-        let Tables { segments, items, item_scales, .. } = &mut self.codes;
-        read_scales(segments, items, item_scales, |layer| segments[layer].len() as f32);
-    }
-
-    /// The tables of the codes. The last time, the latents of users have magnitudes: the same signs, for queries of several planes.
+    /// The tables of the codes. The last time, users have magnitudes: the same signs, for queries of several planes.
     fn finish(mut self, last: bool) -> Result<Tables> {
-        self.read_scales();
         if last {
-            self.each_user(|descent, _| descent.relax())?;
+            self.each_user(Visit::Relax)?;
         }
         Ok(self.into_tables())
     }
 
-    /// The tables of codes whose scales have been read.
-    fn into_tables(self) -> Tables {
-        let (isa, mut tables) = (self.context.isa, self.codes);
-        tables.targets = Matrix::zeros(self.units.len(), TARGETS);
+    /// The tables of the codes, without magnitudes.
+    fn tables(&self) -> Tables {
+        let SignedMatrix { signs, sizes } = &self.users;
+        let square = |layer: usize| self.weights[layer] * self.weights[layer];
+        let mut targets = Matrix::zeros(self.units.len(), TARGETS);
         for (user, (&unit, (&mean, &least))) in self.units.iter().zip(self.means.iter().zip(&self.least)).enumerate() {
-            tables.targets.row_mut(user).copy_from_slice(&Target { unit, mean, least }.row());
+            targets.row_mut(user).copy_from_slice(&Target { unit, mean, least }.row());
         }
-        for side in [&mut tables.users, &mut tables.items] {
-            side.par_rows_mut().for_each(|row| {
-                tables.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
-            });
+        let width = |layer: usize| signs.segments()[layer].len() as f32;
+        Tables {
+            segments: signs.segments().to_vec(),
+            weights: self.weights.clone(),
+            users: signs.clone(),
+            items: self.items.signs.clone(),
+            user_scales: scales(sizes, |layer| 1.0 / square(layer)),
+            item_scales: scales(&self.items.sizes, width),
+            magnitudes: Matrix::zeros(0, 0),
+            clip: CLIP,
+            targets,
         }
-        tables
+    }
+
+    fn into_tables(mut self) -> Tables {
+        let (isa, tables) = (self.context.isa, self.tables());
+        let mut magnitudes = std::mem::take(&mut self.magnitudes);
+        magnitudes.par_rows_mut().for_each(|row| {
+            tables.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
+        });
+        Tables { magnitudes, ..tables }
     }
 }
 
-/// Makes the scales of a side the logarithms of its vectors' magnitudes, times a factor a layer.
-fn read_scales(segments: &[Segment], vectors: &Matrix, scales: &mut Matrix, factor: impl Fn(usize) -> f32 + Sync) {
-    scales.par_rows_mut().zip(vectors.par_rows()).for_each(|(scales, vector)| {
-        for (layer, (scale, segment)) in scales.iter_mut().zip(segments).enumerate() {
-            *scale = (vector[segment.start].abs() * factor(layer)).ln();
-        }
-    });
+/// The logarithms of the sizes of code vectors, times a factor a layer.
+fn scales(sizes: &Matrix, factor: impl Fn(usize) -> f32) -> Matrix {
+    let mut scales = sizes.clone();
+    let layers = (0..sizes.cols()).cycle();
+    scales.data_mut().iter_mut().zip(layers).for_each(|(scale, layer)| *scale = (*scale * factor(layer)).ln());
+    scales
 }
 
-fn column_mean(isa: Isa, matrix: &Matrix) -> Vec<f32> {
+/// The inner product of every row with a vector.
+fn offsets(isa: Isa, rows: &SignedMatrix, by: &[f32]) -> Vec<f32> {
+    let row = |buffer: &mut Vec<f32>, row: usize| {
+        rows.write_row(isa, row, buffer);
+        dot(isa, buffer, by)
+    };
+    (0..rows.rows()).into_par_iter().map_init(|| vec![0.0; by.len()], row).collect()
+}
+
+fn column_mean(isa: Isa, matrix: &SignedMatrix) -> Vec<f32> {
     let mut mean = column_sum(isa, matrix);
     multiply_by(isa, &mut mean, 1.0 / matrix.rows().max(1) as f32);
     mean
@@ -346,7 +369,8 @@ mod tests {
         let mut last = f64::INFINITY;
         for _ in 0..4 {
             training.fit_users().unwrap();
-            let mean = column_mean(Isa::BASELINE, &training.codes.items);
+            let mean = column_mean(Isa::BASELINE, &training.items);
+            let of = |side: &SignedMatrix, row: usize| side.gather(Isa::BASELINE, &[row as u32]).into_data();
             let reported = training.fit_items().unwrap();
             let (mut loss, mut nothing) = (0.0, 0.0);
             for user in 1..n_users {
@@ -361,8 +385,8 @@ mod tests {
                 for (item, score) in row.iter().enumerate() {
                     let weight = if listed.contains(&(item as u32)) { 1.0 + 0.5 * n_items as f64 / 5.0 } else { 1.0 };
                     let target = (score - average) / deviation;
-                    let x = training.codes.users.row(user);
-                    let score = inner(x, training.codes.items.row(item)) - inner(x, &mean);
+                    let x = of(&training.users, user);
+                    let score = inner(&x, &of(&training.items, item)) - inner(&x, &mean);
                     loss += weight * (target - score).powi(2);
                     nothing += weight * target.powi(2);
                 }
@@ -372,6 +396,6 @@ mod tests {
             last = reported;
         }
         assert!(last < 0.05, "64 bits say nearly all of 8 dimensions: {last}");
-        assert!(training.codes.users.row(0).iter().all(|&x| x == 0.0));
+        assert!(training.users.is_zero(0));
     }
 }

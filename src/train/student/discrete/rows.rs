@@ -8,12 +8,12 @@ use rayon::prelude::*;
 
 use super::descent::{Descent, Side, Workspace};
 use super::lists::{self, Drawn, best};
-use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean};
+use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean, offsets};
 use crate::error::Result;
-use crate::kernel::dense::{Matrix, add_scaled, dot, multiply_by};
+use crate::kernel::dense::{Matrix, Rows as _, SignedMatrix, add_scaled, multiply_by};
 use crate::train::context::Context;
+use crate::train::student::Tables;
 use crate::train::student::tables::TARGETS;
-use crate::train::student::{Segment, Tables};
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::scores::Scores;
 
@@ -46,7 +46,7 @@ impl Target {
 impl Discrete {
     /// Fits the rows of `users` and `items`, both rising, to the teacher's scores: users to the items as they are, and items to the users as they are
     /// then. All other rows stay as they are. `tables` has a row for every node; one that is all zeros is
-    /// started anew. O(rows (bits (bits + list) + width nodes) + nodes (bits + width)^2).
+    /// started anew. Also the magnitudes of `users`, in their order. O(rows (bits (bits + list) + width nodes) + nodes (bits + width)^2).
     ///
     /// # Errors
     /// `Cancelled`.
@@ -57,7 +57,7 @@ impl Discrete {
         tables: Tables,
         users: &[u32],
         items: &[u32],
-    ) -> Result<Tables> {
+    ) -> Result<(Tables, Matrix)> {
         context.monitor.phase("student", 3);
         let mut rows = Rows::new(self, context, teacher, tables);
         // What was never measured, as of generations of before it was kept, is measured now.
@@ -65,12 +65,16 @@ impl Discrete {
         rows.aim(&unknown)?;
         let lists = rows.aim(users)?;
         context.monitor.advance(1);
-        let (fitted, magnitudes) = rows.fit_users(users, &lists)?;
-        rows.users.scatter(users, &fitted);
+        let (fitted, mut magnitudes) = rows.fit_users(users, &lists)?;
+        rows.users.scatter(context.isa, users, &fitted);
         context.monitor.advance(2);
         rows.fit_items(items, users, &lists)?;
         context.monitor.advance(3);
-        Ok(rows.tables(users, &magnitudes, items))
+        let tables = rows.tables(users, items);
+        magnitudes.par_rows_mut().for_each(|row| {
+            tables.segments.iter().for_each(|segment| Tables::spread(context.isa, &mut row[segment.clone()]));
+        });
+        Ok((tables, magnitudes))
     }
 }
 
@@ -86,9 +90,9 @@ struct Rows<'a> {
     targets: Vec<Target>,
     /// Whether a target is known.
     measured: bool,
-    /// Code vectors: signs times scalers.
-    users: Matrix,
-    items: Matrix,
+    /// Code vectors.
+    users: SignedMatrix,
+    items: SignedMatrix,
     tables: Tables,
 }
 
@@ -98,8 +102,7 @@ type Aim = (u32, Target, Vec<(u32, f32)>);
 impl<'a> Rows<'a> {
     fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, tables: Tables) -> Rows<'a> {
         let (n_users, n_items) = (tables.users.rows(), tables.items.rows());
-        let isa = context.isa;
-        let [users, items] = tables.code_vectors(isa);
+        let [users, items] = tables.code_vectors();
         let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
         let measured = tables.targets.cols() == TARGETS;
         let targets = match measured {
@@ -138,7 +141,7 @@ impl<'a> Rows<'a> {
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
         let means = self.scores.rows_times(users, &ones).into_data();
         let has_candidates = lists::has_candidates(n_items);
-        let is_coded = |user: u32| has_candidates && self.users.row(user as usize).iter().any(|&x| x != 0.0);
+        let is_coded = |user: u32| has_candidates && !self.users.is_zero(user as usize);
         let (coded, others): (Vec<_>, Vec<_>) = users.iter().copied().zip(means).partition(|&(user, _)| is_coded(user));
         let mut found = self.drawn(coded.into_iter().unzip())?;
         found.extend(self.scored(others.into_iter().unzip())?);
@@ -186,12 +189,13 @@ impl<'a> Rows<'a> {
 
     /// The code vectors of `users`, fitted, and the magnitudes that go with their signs.
     fn fit_users(&self, users: &[u32], lists: &Lists) -> Result<(Matrix, Matrix)> {
-        let (mut vectors, mut magnitudes) = (self.users.gather(users), Matrix::zeros(users.len(), self.users.cols()));
         let (isa, context) = (self.context.isa, self.context);
+        let mut vectors = self.users.gather(isa, users);
+        let mut magnitudes = Matrix::zeros(users.len(), self.users.cols());
         let (n_items, bits) = (self.items.rows() as f32, self.items.cols());
         let mean = column_mean(isa, &self.items);
         let mut cross = self.scores.rows_times(users, &self.items);
-        let side = Side::new(isa, &self.tables.segments, &self.items, mean.clone());
+        let side = Side::new(isa, &self.items, mean.clone());
         let block = (BLOCK * bits).max(1);
         let blocks = vectors.data_mut().par_chunks_mut(block).zip(magnitudes.data_mut().par_chunks_mut(block));
         blocks.zip(cross.data_mut().par_chunks_mut(block)).enumerate().try_for_each_init(
@@ -237,16 +241,16 @@ impl<'a> Rows<'a> {
         let entries = self.entries(items, users, lists)?;
         let mean = column_mean(isa, &self.items);
         // What the mean item adds to a user's scores; the targets are raised by it in place of centring the items.
-        let offsets: Vec<f32> = self.users.par_rows().map(|row| dot(isa, row, &mean)).collect();
+        let offsets = offsets(isa, &self.users, &mean);
         let units: Vec<f32> = self.targets.iter().map(|target| target.unit).collect();
         let mut cross = self.scores.rows_transposed_times(items, &self.users, &units);
         let bits = mean.len();
         let mut shift = vec![0.0; bits];
         for (user, target) in self.targets.iter().enumerate() {
-            add_scaled(isa, &mut shift, offsets[user] - target.mean, self.users.row(user));
+            self.users.add_row(isa, user, offsets[user] - target.mean, &mut shift);
         }
-        let side = Side::new(isa, &self.tables.segments, &self.users, vec![0.0; bits]);
-        let mut vectors = self.items.gather(items);
+        let side = Side::new(isa, &self.users, vec![0.0; bits]);
+        let mut vectors = self.items.gather(isa, items);
         let block = (BLOCK * bits).max(1);
         let blocks = vectors.data_mut().par_chunks_mut(block).zip(cross.data_mut().par_chunks_mut(block));
         blocks.enumerate().try_for_each_init(
@@ -275,7 +279,7 @@ impl<'a> Rows<'a> {
                 Ok(())
             },
         )?;
-        self.items.scatter(items, &vectors);
+        self.items.scatter(isa, items, &vectors);
         Ok(())
     }
 
@@ -306,31 +310,22 @@ impl<'a> Rows<'a> {
         self.targets[user as usize].unit
     }
 
-    /// The tables with the rows that were fitted. The latents of `users` are `magnitudes`, which have the signs of their codes.
-    fn tables(self, users: &[u32], magnitudes: &Matrix, items: &[u32]) -> Tables {
-        let isa = self.context.isa;
+    /// The tables with the rows that were fitted.
+    fn tables(self, users: &[u32], items: &[u32]) -> Tables {
         let mut tables = self.tables;
-        let Tables { segments, weights, .. } = &tables;
-        let (segments, weights): (Vec<Segment>, Vec<f32>) = (segments.clone(), weights.clone());
-        for (layer, segment) in segments.iter().enumerate() {
-            let (square, width) = (weights[layer] * weights[layer], segment.len() as f32);
-            let place = |latents: &mut [f32], scale: &mut f32, vector: &[f32], from: &[f32], factor: f32| {
-                *scale = (vector[segment.start].abs() * factor).ln();
-                let latent = &mut latents[segment.clone()];
-                latent.copy_from_slice(&from[segment.clone()]);
-                Tables::spread(isa, latent);
-            };
-            for (at, &user) in users.iter().enumerate() {
-                let user = user as usize;
-                let scale = &mut tables.user_scales.row_mut(user)[layer];
-                place(tables.users.row_mut(user), scale, self.users.row(user), magnitudes.row(at), 1.0 / square);
+        for (layer, segment) in tables.segments.iter().enumerate() {
+            let (square, width) = (tables.weights[layer] * tables.weights[layer], segment.len() as f32);
+            for &user in users {
+                let size = self.users.sizes.row(user as usize)[layer];
+                tables.user_scales.row_mut(user as usize)[layer] = (size * (1.0 / square)).ln();
             }
             for &item in items {
-                let item = item as usize;
-                let scale = &mut tables.item_scales.row_mut(item)[layer];
-                place(tables.items.row_mut(item), scale, self.items.row(item), self.items.row(item), width);
+                let size = self.items.sizes.row(item as usize)[layer];
+                tables.item_scales.row_mut(item as usize)[layer] = (size * width).ln();
             }
         }
+        // Of rows that were not fitted they are as they were.
+        (tables.users, tables.items) = (self.users.signs, self.items.signs);
         let mut targets = Matrix::zeros(self.targets.len(), TARGETS);
         targets.par_rows_mut().zip(&self.targets).for_each(|(row, target)| row.copy_from_slice(&target.row()));
         Tables { targets, ..tables }
@@ -358,7 +353,7 @@ fn start(side: &Side<'_>, cross: &[f32], vector: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Training;
+    use super::super::{Training, Visit};
     use super::*;
     use crate::graph::Bipartite;
     use crate::train::optim::random::{below, normal_matrix};
@@ -400,13 +395,13 @@ mod tests {
         let (whole, _) = super::super::Student::distil(&model, &context, &teacher, start.clone(), true).unwrap();
         let (users, items): (Vec<u32>, Vec<u32>) = ((0..50).collect(), (0..40).collect());
         let mut training = Training::new(&model, &context, &teacher, start.clone()).unwrap();
-        training.settle_users().unwrap();
+        training.each_user(Visit::FitAndRelax).unwrap();
         let settled = training.into_tables();
-        let again = model.fit_rows(&context, &teacher, start, &users, &items).unwrap();
-        let signs = |row: &[f32]| row.iter().map(|x| x.is_sign_positive()).collect::<Vec<_>>();
+        let (again, magnitudes) = model.fit_rows(&context, &teacher, start, &users, &items).unwrap();
         for (user, degree) in graph.users().degrees().into_iter().enumerate().filter(|&(_, degree)| degree > 0) {
+            assert_eq!(magnitudes.row(user), settled.magnitudes.row(user), "user {user} of {degree}");
             assert_eq!(again.users.row(user), settled.users.row(user), "user {user} of {degree}");
-            assert_eq!(signs(again.users.row(user)), signs(whole.users.row(user)), "user {user} of {degree}");
+            assert_eq!(again.users.row(user), whole.users.row(user), "user {user} of {degree}");
             assert_eq!(again.user_scales.row(user), whole.user_scales.row(user));
             assert_eq!(again.targets.row(user), whole.targets.row(user));
         }
@@ -426,7 +421,7 @@ mod tests {
         let start = Tables::rotated(&context, &teacher, &[64]);
         let (parent, _) = super::super::Student::distil(&model, &context, &teacher, start, true).unwrap();
         let (users, items) = (vec![2, 3, 30], vec![0, 9, 39]);
-        let child = model.fit_rows(&context, &teacher, parent.clone(), &users, &items).unwrap();
+        let (child, _) = model.fit_rows(&context, &teacher, parent.clone(), &users, &items).unwrap();
         for user in (0..50u32).filter(|user| !users.contains(user)) {
             assert_eq!(child.users.row(user as usize), parent.users.row(user as usize));
             assert_eq!(child.user_scales.row(user as usize), parent.user_scales.row(user as usize));
@@ -438,12 +433,13 @@ mod tests {
         }
         // The oracle: all items fitted to the same users.
         let mut training = Training::new(&model, &context, &teacher, parent.clone()).unwrap();
-        let (held, before) = (training.codes.users.clone(), training.codes.items.clone());
+        let isa = context.isa;
+        let (held, before) = (training.users.clone(), training.items.clone());
         training.fit_users().unwrap();
         let mut mixed = held;
-        let fitted = training.codes.users.gather(&users);
-        mixed.scatter(&users, &fitted);
-        (training.codes.users, training.codes.items) = (mixed, before);
+        let fitted = training.users.gather(isa, &users);
+        mixed.scatter(isa, &users, &fitted);
+        (training.users, training.items) = (mixed, before);
         training.fit_items().unwrap();
         let want = training.finish(false).unwrap();
         for &item in &items {
@@ -451,14 +447,12 @@ mod tests {
             assert_eq!(child.item_scales.row(item as usize), want.item_scales.row(item as usize));
         }
         for &user in &users {
-            let signs =
-                |tables: &Tables| -> Vec<bool> { tables.users.row(user as usize).iter().map(|x| *x > 0.0).collect() };
-            assert_eq!(signs(&child), signs(&want), "user {user}");
+            assert_eq!(child.users.row(user as usize), want.users.row(user as usize), "user {user}");
             assert_eq!(child.user_scales.row(user as usize), want.user_scales.row(user as usize));
         }
         // Targets that were not kept are measured.
         let forgotten = Tables { targets: Matrix::zeros(0, 0), ..parent };
-        let again = model.fit_rows(&context, &teacher, forgotten, &users, &items).unwrap();
+        let (again, _) = model.fit_rows(&context, &teacher, forgotten, &users, &items).unwrap();
         assert_eq!(again.items, child.items);
         assert_eq!(again.targets, child.targets);
     }
@@ -480,12 +474,12 @@ mod tests {
         .unwrap();
         let mut blank = parent.clone();
         let (user, item) = (12usize, 17usize);
-        blank.users.row_mut(user).fill(0.0);
+        blank.users.row_mut(user).fill(0);
         blank.user_scales.row_mut(user).fill(f32::NEG_INFINITY);
-        blank.items.row_mut(item).fill(0.0);
+        blank.items.row_mut(item).fill(0);
         blank.item_scales.row_mut(item).fill(f32::NEG_INFINITY);
-        let child = model.fit_rows(&context, &teacher, blank, &[user as u32], &[item as u32]).unwrap();
-        let agreement = |a: &[f32], b: &[f32]| a.iter().zip(b).filter(|(a, b)| (**a > 0.0) == (**b > 0.0)).count();
+        let (child, _) = model.fit_rows(&context, &teacher, blank, &[user as u32], &[item as u32]).unwrap();
+        let agreement = |a: &[u64], b: &[u64]| a.iter().zip(b).map(|(a, b)| (a ^ b).count_zeros()).sum::<u32>();
         assert!(agreement(child.users.row(user), parent.users.row(user)) > 90);
         assert!(agreement(child.items.row(item), parent.items.row(item)) > 90);
         assert!(child.user_scales.row(user)[0].is_finite() && child.item_scales.row(item)[0].is_finite());
