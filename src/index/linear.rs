@@ -159,6 +159,22 @@ impl Linear {
         Ok(Found::new(top, engine, Work { codes, ..Work::default() }))
     }
 
+    /// [`Linear::search`] of several queries with as many planes, which share a scan of all rows.
+    ///
+    /// # Errors
+    /// If a query has another shape than the items.
+    pub fn search_together(&self, queries: &[(&QueryCode, Filter<'_>)], k: usize) -> Result<Vec<Found>, CodeError> {
+        if queries.iter().any(|(query, _)| **query.shape() != *self.shape) {
+            return Err(CodeError::ShapeMismatch);
+        }
+        let prepared: Vec<BlockQuery> = queries.iter().map(|(query, _)| BlockQuery::new(query)).collect();
+        let filters: Vec<&Filter<'_>> = queries.iter().map(|(_, filter)| filter).collect();
+        let mut tops = vec![TopK::new(k, self.len()); queries.len()];
+        self.scan_many(&prepared.iter().collect::<Vec<_>>(), &filters, &mut tops);
+        let work = Work { codes: self.len() as u64, ..Work::default() };
+        Ok(tops.into_iter().map(|top| Found::new(top, EngineKind::Linear, work)).collect())
+    }
+
     /// Scores every row; returns how many.
     pub(super) fn scan(&self, query: &BlockQuery, filter: &Filter<'_>, top: &mut TopK) -> u64 {
         let threshold = top.threshold();
@@ -171,7 +187,7 @@ impl Linear {
     }
 
     /// [`Linear::scan`] of several queries with as many planes, each with its filter and its best so far, in one pass over the codes.
-    pub(super) fn scan_many(&self, queries: &[&BlockQuery], filters: &[&Filter<'_>], tops: &mut [TopK]) {
+    fn scan_many(&self, queries: &[&BlockQuery], filters: &[&Filter<'_>], tops: &mut [TopK]) {
         let mut thresholds: Vec<f32> = tops.iter().map(TopK::threshold).collect();
         let mut sink = |query: usize, block: usize, lanes: u16, scores: &[f32; LANES]| {
             self.offer(block, lanes, scores, filters[query], &mut tops[query]);

@@ -12,7 +12,7 @@ use super::planner::{Plan, Planner};
 use super::probe::{Limit, Probe, prepare};
 use super::{Calibration, Effort, EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
-use crate::kernel::popcount::{BallQuery, BlockQuery, Heads, Kernel, LANES, LAYOUT};
+use crate::kernel::popcount::{BallQuery, Heads, Kernel, LANES, LAYOUT};
 
 /// Sample queries the planner learns from at build.
 const SAMPLES: usize = 16;
@@ -355,12 +355,7 @@ impl Index {
                 }
                 continue;
             }
-            let prepared: Vec<BlockQuery> = queries.iter().map(|(query, _)| BlockQuery::new(query)).collect();
-            let filters: Vec<&Filter<'_>> = queries.iter().map(|(_, filter)| filter).collect();
-            let mut tops = vec![TopK::new(k, self.len()); queries.len()];
-            self.linear.scan_many(&prepared.iter().collect::<Vec<_>>(), &filters, &mut tops);
-            let work = Work { codes: self.len() as u64, ..Work::default() };
-            found.extend(tops.into_iter().map(|top| Found::new(top, EngineKind::Linear, work)));
+            found.extend(self.linear.search_together(queries, k)?);
         }
         Ok(found)
     }

@@ -8,7 +8,7 @@ use crate::index::{Effort, Filter, Index, Linear, Match, Order, Seen, TopK};
 use crate::train::context::Context;
 use crate::train::optim::random::subset;
 use crate::train::student::Tables;
-use crate::train::teacher::scores::{Added, Scores};
+use crate::train::teacher::scores::Scores;
 
 /// Items that are all scored for every user. Of more, only candidates are.
 const MOST_SCORED: usize = 1 << 14;
@@ -22,6 +22,8 @@ const MOST_SCANNED: usize = 1 << 16;
 const SCANNED: u64 = 32;
 /// Buckets are made for at least so many users among a million items; for fewer, scans are quicker.
 const WORTHWHILE: usize = 16_384;
+/// Users whose candidates are looked for together.
+const TOGETHER: usize = 8;
 /// Candidates by neighbours, for each item of a list.
 const BY_NEIGHBOURS: usize = 2;
 
@@ -129,16 +131,20 @@ impl Codes {
         })
     }
 
-    /// The best `k` items of a user that are not `seen`, or nearly.
-    fn best(&self, query: &QueryCode, seen: &[u32], k: usize) -> Result<Vec<Match>> {
-        let filter = Filter { seen: Seen::of(seen), ..Filter::default() };
-        Ok(match self {
-            Codes::Scanned(items) => items.search(query, k, &filter)?.matches,
+    /// The best `k` items of some users that are not `seen`, or nearly.
+    fn best(&self, users: &[(QueryCode, &[u32])], k: usize) -> Result<Vec<Vec<Match>>> {
+        let filters = || users.iter().map(|(_, seen)| Filter { seen: Seen::of(seen), ..Filter::default() });
+        match self {
+            Codes::Scanned(items) => {
+                let queries: Vec<_> = users.iter().map(|user| &user.0).zip(filters()).collect();
+                Ok(items.search_together(&queries, k)?.into_iter().map(|found| found.matches).collect())
+            }
             Codes::Bucketed(items) => {
                 let effort = Effort::Budget(SCANNED * k as u64);
-                items.search_with(query, k, &filter, None, effort)?.matches
+                let each = users.iter().zip(filters());
+                each.map(|(user, filter)| Ok(items.search_with(&user.0, k, &filter, None, effort)?.matches)).collect()
             }
-        })
+        }
     }
 }
 
@@ -157,35 +163,37 @@ impl Candidates {
         users: &[u32],
         most: usize,
     ) -> Result<Vec<Vec<(u32, f32)>>> {
-        users
-            .par_iter()
+        let seen = |user: u32| context.graph.users().row(user as usize);
+        let blocks: Vec<Vec<_>> = users
+            .par_chunks(TOGETHER)
             .map_init(
                 || scores.nothing_added(),
-                |added, &user| {
+                |added, users| {
                     context.check()?;
-                    let user = user as usize;
-                    let seen = context.graph.users().row(user);
-                    if seen.is_empty() {
-                        return Ok(Vec::new());
-                    }
-                    scores.add_neighbours(user, added);
-                    let candidates = self.of(user, seen, added, most)?;
-                    let row = scores.of(user, &candidates, added);
-                    added.clear();
-                    Ok(best(&candidates, &row, seen, most))
+                    let queries: Vec<(QueryCode, &[u32])> = users
+                        .iter()
+                        .map(|&user| Ok((self.users.query(user as usize, 1)?, seen(user))))
+                        .collect::<Result<_>>()?;
+                    let by_codes = self.items.best(&queries, BY_CODES * most)?;
+                    let list = |(&user, by_codes): (&u32, Vec<Match>)| {
+                        if seen(user).is_empty() {
+                            return Vec::new();
+                        }
+                        scores.add_neighbours(user as usize, added);
+                        // Those by neighbours may be among the user's own.
+                        let mut candidates = added.largest(BY_NEIGHBOURS * most).to_vec();
+                        candidates.extend(by_codes.iter().map(|found| found.row));
+                        candidates.sort_unstable();
+                        candidates.dedup();
+                        let row = scores.of(user as usize, &candidates, added);
+                        added.clear();
+                        best(&candidates, &row, seen(user), most)
+                    };
+                    Ok(users.iter().zip(by_codes).map(list).collect())
                 },
             )
-            .collect()
-    }
-
-    /// The candidates for a user's list of at most `most` items, rising; those by neighbours may be `seen`.
-    fn of(&self, user: usize, seen: &[u32], added: &mut Added, most: usize) -> Result<Vec<u32>> {
-        let by_codes = self.items.best(&self.users.query(user, 1)?, seen, BY_CODES * most)?;
-        let mut candidates = added.largest(BY_NEIGHBOURS * most).to_vec();
-        candidates.extend(by_codes.iter().map(|found| found.row));
-        candidates.sort_unstable();
-        candidates.dedup();
-        Ok(candidates)
+            .collect::<Result<_>>()?;
+        Ok(blocks.into_iter().flatten().collect())
     }
 }
 
@@ -302,7 +310,8 @@ mod tests {
         let many = Codes::new(&context, &items, n_users).unwrap();
         assert!(matches!((&few, &many), (Codes::Scanned(_), Codes::Bucketed(_))));
         let rows = |codes: &Codes, user: usize| -> std::collections::HashSet<u32> {
-            codes.best(&users.query(user, 1).unwrap(), &[], 100).unwrap().iter().map(|found| found.row).collect()
+            let found = codes.best(&[(users.query(user, 1).unwrap(), &[])], 100).unwrap().remove(0);
+            found.iter().map(|found| found.row).collect()
         };
         let shared: usize = (0..100).map(|user| rows(&few, user).intersection(&rows(&many, user)).count()).sum();
         assert!(shared > 7500, "{shared} of 10,000");
