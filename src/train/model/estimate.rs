@@ -36,6 +36,8 @@ struct Work {
     items: f64,
     edges: f64,
     bits: f64,
+    /// Whether interactions age.
+    ages: bool,
     settings: Vec<(String, SettingValue)>,
 }
 
@@ -63,6 +65,7 @@ impl TrainOptions {
             items: size.items as f64,
             edges: size.edges as f64,
             bits: plan.coding.shape()?.bits() as f64,
+            ages: self.half_life_ms.is_some(),
             settings: plan.settings,
         };
         Ok(Estimate { processor_seconds: work.seconds(), bytes: work.bytes() as u64 })
@@ -118,22 +121,29 @@ impl Work {
     }
 
     /// Bytes where most is held, while codes are fitted: edges of both graphs from both sides, vectors of the teacher, neighbours twice with sums over their
-    /// interactions in half the bytes, code vectors, lists as they are drawn, kept and held by items.
+    /// interactions in half the bytes, codes and what is fitted to make them, lists as they are drawn, kept and held by items.
     fn bytes(&self) -> f64 {
-        let edges = 2.0 * 8.0 * self.edges;
+        // The recency of an interaction beside each.
+        let edges = 2.0 * if self.ages { 16.0 } else { 8.0 } * self.edges;
         let neighbours = self.predicted() * (2.0 * 8.0 * NEIGHBOURS + 2.0 * self.bits);
         // Those trained by gradients hold two moments and a gradient of every weight.
         let copies = if self.number(&settings::TEACHER_EPOCHS).is_some() { 6.0 } else { 1.0 };
         // Crosses are two tables more of the same size.
         let copies = if self.is_on(&settings::TEACHER_CROSSES) { 3.0 * copies } else { copies };
-        // So does a student that is trained by them.
-        let student = if self.number(&settings::STUDENT_RANK_WEIGHT).is_some() { 6.0 } else { 1.0 };
+        let codes = if self.number(&settings::STUDENT_SWEEPS).is_some() {
+            // Signs alone until users have magnitudes.
+            4.0 * self.users * self.bits + 2.0 / 8.0 * self.nodes() * self.bits
+        } else {
+            // So does a student that is trained by them.
+            let student = if self.number(&settings::STUDENT_RANK_WEIGHT).is_some() { 6.0 } else { 1.0 };
+            4.0 * student * self.nodes() * self.bits
+        };
         // Three hops' logits of every edge, held as often, and what they are drawn by.
         let masks = if self.is_on(&settings::TEACHER_MASKS) { 3.0 * 4.0 * (copies + 3.0) * self.edges } else { 0.0 };
         let vectors = 4.0 * copies * self.nodes() * self.factors() + masks;
         let lists =
             (8.0 + 8.0 + 4.0) * self.users * self.number(&settings::STUDENT_LIST).unwrap_or(0.0).min(self.items);
-        BASE + HELD * (edges + vectors + neighbours + 4.0 * student * self.nodes() * self.bits + lists)
+        BASE + HELD * (edges + vectors + neighbours + codes + lists)
     }
 
     /// Seconds: operations of every part over what was measured of them a second.
