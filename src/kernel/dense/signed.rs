@@ -352,8 +352,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Segments of any widths, the signs and sizes of some rows.
-    fn signed_rows() -> impl Strategy<Value = (Vec<Range<usize>>, Vec<Vec<(f32, Vec<bool>)>>)> {
+    /// The size and the signs of a row, segment by segment.
+    type Row = Vec<(f32, Vec<bool>)>;
+
+    /// Segments of any widths, and some rows.
+    fn signed_rows() -> impl Strategy<Value = (Vec<Range<usize>>, Vec<Row>)> {
         prop::collection::vec(1usize..150, 1..4).prop_flat_map(|widths| {
             let mut end = 0;
             let segments: Vec<Range<usize>> = widths

@@ -437,3 +437,72 @@ pub(crate) fn segments(widths: &[usize]) -> Vec<Segment> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use kithdb_storage::{Draft, Store, StoreOptions};
+
+    use super::*;
+    use crate::graph::Bipartite;
+    use crate::train::optim::random::normal_matrix;
+    use crate::train::state::StateData;
+
+    /// What is kept comes back, of all rows or of some; and until it was signs that are kept, it was vectors.
+    #[test]
+    fn tables_are_read_as_they_are_kept_and_as_they_were() {
+        let graph = Bipartite::from_edges(4, 3, &[(0, 1, 1.0), (1, 0, 1.0), (3, 1, 1.0)]).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("tables");
+        let [users, items] = [4, 3].map(|rows| normal_matrix(&mut rng, rows, 6, 1.0));
+        let tables = Tables::rotated(&context, &Layers::of(users, items), &[70]);
+        let mut kept = TrainState::default();
+        tables.clone().save(&mut kept);
+        let kept = kept.of_active(&graph);
+        // As before signs were kept: every vector, under another name.
+        let before = |name: &str| match name {
+            "student.user_signs" => Some(("student.users", tables.magnitudes.gather(&[0, 1, 3]))),
+            "student.item_signs" => {
+                let signed = SignedMatrix { sizes: ones(3), signs: tables.items.clone() };
+                Some(("student.items", signed.gather(Isa::BASELINE, &[0, 1])))
+            }
+            _ => None,
+        };
+        for old in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let store = Store::open(directory.path(), &StoreOptions::default()).unwrap();
+            let mut writer = store.begin_generation().unwrap();
+            writer.part("any", &[1], &[0u32]).unwrap();
+            for part in &kept.parts {
+                match (&part.data, before(&part.name).filter(|_| old)) {
+                    (_, Some((name, vectors))) => {
+                        writer.state_part(name, &[vectors.rows() as u64, 70], vectors.data()).unwrap();
+                    }
+                    (StateData::Floats(data), None) => writer.state_part(&part.name, &part.shape, data).unwrap(),
+                    (StateData::Integers(data), None) => writer.state_part(&part.name, &part.shape, data).unwrap(),
+                    (StateData::Words(data), None) => writer.state_part(&part.name, &part.shape, data).unwrap(),
+                }
+            }
+            let manifest = writer.publish(Draft::default()).unwrap();
+            let state = store.read_state(&manifest).unwrap().unwrap();
+            let read = Tables::read(&state, (&[70], &[1.0]), (4, 3)).unwrap().unwrap();
+            for user in [0, 1, 3] {
+                assert_eq!(read.users.row(user), tables.users.row(user), "{old}");
+                assert_eq!(read.user_scales.row(user), tables.user_scales.row(user), "{old}");
+            }
+            for item in [0, 1] {
+                assert_eq!(read.items.row(item), tables.items.row(item), "{old}");
+                assert_eq!(read.item_scales.row(item), tables.item_scales.row(item), "{old}");
+            }
+            assert_eq!(read.magnitudes.rows(), if old { 4 } else { 0 });
+            // Of codes of another shape, or of more nodes than there are, there are none.
+            assert!(Tables::read(&state, (&[140], &[1.0]), (4, 3)).unwrap().is_none(), "{old}");
+            assert!(Tables::read(&state, (&[70], &[1.0]), (2, 3)).unwrap().is_none(), "{old}");
+        }
+    }
+
+    fn ones(rows: usize) -> Matrix {
+        let mut ones = Matrix::zeros(rows, 1);
+        ones.data_mut().fill(1.0);
+        ones
+    }
+}
