@@ -190,7 +190,9 @@ fn a_missing_sync_is_noticed() {
     }
     let tally = drill(&directory, &recordings, 48, Deaf::To(".bin.tmp"), &mut random);
     tally.print();
-    assert!(tally.problems()[1] >= 1, "state that was not synced is never torn");
+    // Small as it is, most of what is not there of it is its end, by which an opening knows it.
+    let [_, torn, unopenable, _] = tally.problems();
+    assert!(torn + unopenable >= 3, "state that was not synced: {torn} torn, {unopenable} unopenable");
 }
 
 /// Leaves out each sync of a script in turn, and prints which of them cost something: what the images can tell, and what a script syncs for
