@@ -148,7 +148,8 @@ pub(crate) fn read_signs(
     segments: &[Segment],
 ) -> Result<Option<SignMatrix>> {
     let &[held, stride] = state.shape(name).unwrap_or_default() else { return Ok(None) };
-    if stride == 0 || held > rows as u64 {
+    // Nothing is made room for by what a file says of itself.
+    if stride != SignMatrix::positive(0, segments).stride() as u64 || held > rows as u64 {
         return Ok(None);
     }
     let Some(stored) = state.part::<u64>(name)? else { return Ok(None) };
