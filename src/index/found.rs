@@ -6,7 +6,7 @@ use super::TopK;
 pub enum EngineKind {
     /// Every code is scored.
     Linear,
-    /// Every head is looked at, and the codes whose head may reach the list are scored.
+    /// Every head is looked at, and the codes whose head may reach the list are scored; of codes of one layer, a piece after another for as long as they may.
     Head,
     /// Nodes are opened best bound first.
     Tree,
@@ -67,7 +67,7 @@ pub struct Work {
     pub nodes: u64,
     /// Buckets that were looked up.
     pub buckets: u64,
-    /// Heads whose bound was computed.
+    /// Heads, or pieces, whose bound was computed.
     pub heads: u64,
     /// Codes whose full score was computed.
     pub codes: u64,

@@ -18,6 +18,7 @@ mod mih;
 mod nodes;
 mod order;
 mod ordered;
+mod pieces;
 mod planner;
 mod probe;
 mod topk;

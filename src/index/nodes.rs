@@ -91,7 +91,7 @@ const DIGITS: usize = VOTERS.ilog2() as usize + 1;
 ///
 /// Votes for the 64 bits of a word are counted side by side: digit d of all counts is one word, and a vote is added as a carry that runs
 /// through the digits. O(voters x words) operations on words.
-fn majority(items: &LayeredCodes, rows: Range<usize>) -> Vec<u64> {
+pub(super) fn majority(items: &LayeredCodes, rows: Range<usize>) -> Vec<u64> {
     let stride = rows.len().div_ceil(VOTERS).max(1);
     let voters = rows.len().div_ceil(stride);
     let mut counts = vec![[0u64; DIGITS]; items.shape().words()];

@@ -10,9 +10,9 @@ use super::nodes::Nodes;
 use super::order::{Order, Profile};
 use super::planner::{Plan, Planner};
 use super::probe::{Limit, Probe, prepare};
-use super::{Calibration, Effort, EngineKind, Filter, Found, Linear, TopK, Work, frontier, tree};
+use super::{Calibration, Effort, EngineKind, Filter, Found, Linear, TopK, Work, frontier, pieces, tree};
 use crate::code::{CodeError, CodeShape, LayeredCodes, QueryCode};
-use crate::kernel::popcount::{BallQuery, Heads, Kernel, LANES, LAYOUT};
+use crate::kernel::popcount::{BallQuery, Heads, Kernel, LANES, LAYOUT, PIECE, Pieces};
 
 /// Sample queries the planner learns from at build.
 const SAMPLES: usize = 16;
@@ -28,16 +28,18 @@ const SAMPLE_SHARE: f32 = 0.99;
 
 /// The index of a generation: items in [`Order`], with nodes and heads over them, and engines that all give the list of an exhaustive scan.
 ///
-/// It takes about 2.2 bytes per item for nodes and 12 for heads at four layers of 64 bits, beside the codes themselves.
+/// It takes about 2.2 bytes per item for nodes and 12 for heads at four layers of 64 bits, beside the codes themselves, and 3.5, 6.5 and 7 for nodes, buckets and pieces at one of 768.
 #[derive(Debug)]
 pub struct Index {
     linear: Linear,
     bands: Vec<u32>,
     nodes: Nodes,
-    /// None for codes of one layer, whose head would be the code.
+    /// None for codes of one layer, whose heads are pieces.
     heads: Option<Heads>,
     /// For codes of one layer, where bounds do not tell what comes first.
     buckets: Option<Buckets>,
+    /// For codes of one layer that are not too short: their heads are pieces, as many as it takes.
+    pieces: Option<Pieces>,
     /// The layer that adds most to scores.
     heaviest: usize,
     /// Built when it is first asked for: 2 to 4 bytes an item and table that most searches are faster without.
@@ -76,9 +78,22 @@ impl Index {
         let heaviest = Profile::of(items).heaviest();
         let heads = (layers > 1).then(|| Heads::build(&stored, heaviest)).transpose()?;
         let buckets = (layers == 1).then(|| Buckets::build(&stored)).transpose()?;
-        let planner = Planner::new(kernel, items.len(), heads.as_ref().map_or(0, Heads::words));
+        let pieces = pieces::build(&stored)?;
+        let head_words = heads.as_ref().map_or(PIECE as usize / 32, Heads::words);
+        let planner = Planner::new(kernel, items.len(), head_words);
         let linear = Linear::of_stored(&stored, rows, ranks, kernel)?;
-        Ok(Self { linear, bands, nodes, heads, buckets, heaviest, mih: OnceLock::new(), planner, calibration: None })
+        Ok(Self {
+            linear,
+            bands,
+            nodes,
+            heads,
+            buckets,
+            pieces,
+            heaviest,
+            mih: OnceLock::new(),
+            planner,
+            calibration: None,
+        })
     }
 
     /// [`Index::calibrate`] by a few of the items themselves.
@@ -213,6 +228,7 @@ impl Index {
             + self.nodes.bytes()
             + self.heads.as_ref().map_or(0, Heads::bytes)
             + self.buckets.as_ref().map_or(0, Buckets::bytes)
+            + self.pieces.as_ref().map_or(0, Pieces::bytes)
             + self.mih.get().map_or(0, Mih::bytes)
     }
 
@@ -284,9 +300,11 @@ impl Index {
             (Plan::Run(..), None) if limit.codes < u64::MAX => EngineKind::Tree,
             (Plan::Run(engine, _), None) => engine,
         };
-        let engine = if engine == EngineKind::Head && self.heads.is_none() { EngineKind::Linear } else { engine };
+        let limited = limit.codes < u64::MAX;
+        let has_heads = self.heads.is_some() || self.pieces.is_some() && !limited;
+        let engine = if engine == EngineKind::Head && !has_heads { EngineKind::Linear } else { engine };
         let mut probe = self.probe(&prepared, k, filter, engine, limit);
-        self.run(&mut probe, engine, limit.codes < u64::MAX);
+        self.run(&mut probe, engine, limited);
         let exact = !probe.spent;
         let recall = match &self.calibration {
             Some(calibration) if !exact && engine == EngineKind::Tree => Some(probe.expected(calibration)),
@@ -324,11 +342,16 @@ impl Index {
             },
             EngineKind::Head if limited => frontier::search(probe, None),
             EngineKind::Tree => tree::search(probe, &self.nodes),
+            EngineKind::Head if self.pieces.is_some() => {
+                if let (Some(buckets), Some(pieces)) = (&self.buckets, &self.pieces) {
+                    pieces::search(probe, buckets, pieces);
+                }
+            }
             _ => probe.scan(0..self.linear.blocks().len()),
         }
     }
 
-    /// [`Index::search_with`] for several queries: those that are best answered by an exact scan share one, [`TOGETHER`] at a time. The answers are
+    /// [`Index::search_with`] for several queries: those that are best answered by an exact scan share one, [`TOGETHER`] at a time. The lists are
     /// those each would get alone.
     ///
     /// # Errors
@@ -344,10 +367,12 @@ impl Index {
             let scans = |(query, filter): &(&QueryCode, Filter<'_>)| {
                 **query.shape() == **self.linear.shape()
                     && query.planes() == queries[0].0.planes()
-                    && matches!(
-                        self.planner.plan(query.shape(), query.planes(), k, filter),
-                        Plan::Run(EngineKind::Linear, _)
-                    )
+                    && match self.planner.plan(query.shape(), query.planes(), k, filter) {
+                        Plan::Run(EngineKind::Linear, _) => true,
+                        // What a scan reads it reads once for all of them, and pieces once for each.
+                        Plan::Run(EngineKind::Head, _) => self.pieces.is_some(),
+                        _ => false,
+                    }
             };
             if queries.len() == 1 || effort != Effort::Exact || !queries.iter().all(scans) {
                 for (query, filter) in queries {

@@ -51,6 +51,9 @@ struct Costs {
 impl Costs {
     const JUMP: f64 = 12.0;
 
+    /// What a piece of a code costs beside its bits: it is jumped to, and what was read of the code is kept.
+    const PIECE: f64 = 5.0;
+
     /// Costs of single nodes, heads and codes for a query of `planes` planes.
     fn of(kernel: Kernel, shape: &CodeShape, head_words: usize, planes: u32) -> Self {
         let speed = Speed::of(kernel);
@@ -59,7 +62,9 @@ impl Costs {
         let word = if planes == 1 { speed.word } else { speed.set * f64::from(planes.div_ceil(TABLE_PLANES as u32)) };
         let code = words * word + layers;
         let node = code + if planes > 1 { 3.0 * layers } else { layers } + Self::JUMP;
-        let head = head_words as f64 * word + layers;
+        // Of codes of one layer the heads are pieces.
+        let piece = if shape.layers() == 1 { Self::PIECE } else { 0.0 };
+        let head = head_words as f64 * word + layers + piece;
         Self { node: node / 16.0, head: head / 16.0, code: code / 16.0, allowed: code + Self::JUMP }
     }
 

@@ -3,7 +3,7 @@ use std::ops::Range;
 use super::nodes::LEAF_BLOCKS;
 use super::{Calibration, Filter, Linear, TopK, Work};
 use crate::code::QueryCode;
-use crate::kernel::popcount::{BallQuery, Heads, Kernel, LANES, Source};
+use crate::kernel::popcount::{BallQuery, Heads, Kernel, LANES, PieceQuery, Pieces, Source};
 
 /// Blocks of heads after which it is decided whether heads are worth looking at.
 const WINDOW: usize = 64;
@@ -180,6 +180,34 @@ impl<'a> Probe<'a> {
             self.scan_codes(Codes::List(piece));
             self.top.tighten();
         }
+    }
+
+    /// What `search` scores of so many codes, or as many more as it takes to fill the list: the blocks of an exact search that come first.
+    pub(super) fn limited(&mut self, codes: u64, search: impl FnOnce(&mut Self)) -> Vec<u32> {
+        let limit = std::mem::replace(&mut self.limit, Limit { codes, recall: None });
+        let trace = self.trace.replace(Vec::new());
+        search(self);
+        (self.limit, self.spent) = (limit, false);
+        std::mem::replace(&mut self.trace, trace).unwrap_or_default()
+    }
+
+    /// Offers every row that can still enter of the blocks that are not `done`, a bit a block, by one piece of their codes after another.
+    pub(super) fn scan_pieces(&mut self, pieces: &Pieces, done: &[u64]) {
+        let Self { linear, filter, top, work, .. } = self;
+        // A list that was filled between two cuts has a threshold already.
+        let threshold = top.kth();
+        let mut scored = 0;
+        let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
+            scored += items(linear, &(block..block + 1));
+            linear.offer(block, lanes, scores, filter, top);
+            top.tighten();
+            top.threshold()
+        };
+        let query = PieceQuery::new(self.query);
+        let read = linear.kernel().scan_pieces(pieces, linear.blocks(), &query, done, threshold, &mut sink);
+        work.nodes += linear.blocks().len() as u64;
+        work.heads += read * LANES as u64;
+        work.codes += scored;
     }
 
     /// How many blocks of codes may be scored next, at least one; none where the budget is spent.

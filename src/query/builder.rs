@@ -216,7 +216,7 @@ impl<'a> Query<'a> {
 
     /// Has this engine search the trained items instead of the one the planner would choose: for measurements, since all give the same list.
     /// [`Engine::Linear`], [`Engine::Head`], [`Engine::Tree`] and [`Engine::Mih`] can be asked for. One that does not apply (heads of codes
-    /// with one layer) is replaced by the scan; [`Hits::engine`] says which one ran.
+    /// of one layer and no more than 256 bits) is replaced by the scan; [`Hits::engine`] says which one ran.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
         self

@@ -21,7 +21,8 @@ pub struct Hit {
 pub enum Engine {
     /// Every code was scored.
     Linear,
-    /// Every head (one layer's bits and rounded scalers) was looked at, and codes were scored where the head could reach the list.
+    /// Every head (one layer's bits and rounded scalers) was looked at, and codes were scored where the head could reach the list; of codes of one layer,
+    /// pieces of 256 bits, one after another for as long as they could.
     Head,
     /// Nodes (balls around neighbouring items) were opened in descending order of the best score possible inside.
     Tree,
@@ -163,7 +164,7 @@ impl Hits {
         self.buckets
     }
 
-    /// How many heads of codes had their bound computed.
+    /// How many heads, or pieces, of codes had their bound computed.
     pub fn heads(&self) -> u64 {
         self.heads
     }

@@ -133,6 +133,45 @@ fn near_queries_touch_little() {
     }
 }
 
+/// 20,000 items of one layer of 700 bits in clusters, each with scalers of 1 to 1.5.
+fn wide() -> (LayeredCodes, Vec<u32>) {
+    let shape = Arc::new(CodeShape::hops(700, 0).unwrap());
+    let rows = 20_011;
+    (evened(&flipped_items(&shape, rows, 130, 100, 9)), permutation(rows, 10))
+}
+
+#[test]
+fn pieces_find_what_the_scan_finds() {
+    let (items, ranks) = wide();
+    let index = index(&items, &ranks, chosen_kernel());
+    for seed in 0..40 {
+        let query = query(&items, 1 + seed as u32 % 6, seed % 2 == 0, seed);
+        let seen: Vec<u32> = subset(items.len(), seed as u32 * 6, seed).into_iter().collect();
+        let allow = subset(items.len(), 100, seed);
+        let filter = Filter { seen: Seen::of(&seen), allow: (seed % 3 == 0).then_some(&allow), ..Filter::default() };
+        for k in [1, 20, 3_000, usize::MAX] {
+            let linear = index.search(&query, k, &filter, Some(EngineKind::Linear)).unwrap();
+            let pieces = index.search(&query, k, &filter, Some(EngineKind::Head)).unwrap();
+            assert_eq!(bits(&pieces), bits(&linear), "{seed} {k}");
+            assert_eq!((pieces.engine, pieces.exact), (EngineKind::Head, true));
+            assert!(pieces.work.codes <= items.len() as u64 && pieces.work.heads <= 3 * (items.len() + 16) as u64);
+        }
+    }
+}
+
+#[test]
+fn little_is_read_of_codes_that_cannot_enter() {
+    let (items, ranks) = wide();
+    let index = index(&items, &ranks, chosen_kernel());
+    for row in (0..items.len()).step_by(1_999) {
+        let query = QueryCode::from_item(&items, row).unwrap();
+        let work = index.search(&query, 10, &Filter::default(), Some(EngineKind::Head)).unwrap().work;
+        // A head is a third of a code.
+        assert!(20 * work.codes < items.len() as u64 && 4 * work.heads < 3 * items.len() as u64, "{work:?}");
+        assert_eq!(index.search(&query, 10, &Filter::default(), None).unwrap().engine, EngineKind::Head);
+    }
+}
+
 #[test]
 fn few_admitted_rows_are_scored_alone() {
     let (items, ranks) = large();

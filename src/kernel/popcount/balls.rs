@@ -173,15 +173,16 @@ impl BallQuery {
         let spread = (query.factors().iter().zip(&most).zip(shape.widths()))
             .map(|((factor, &most), &width)| factor * most as f32 / (width as f32).sqrt())
             .collect();
+        let codes = BlockQuery::new(query);
         let (mut reach, mut ends) = (Vec::new(), Vec::new());
-        if query.planes() > 1 {
+        if codes.planes() > 1 {
             reach.reserve(shape.bits() as usize + shape.layers());
-            for layer in 0..shape.layers() {
-                push_reach(query, layer, &mut reach);
+            for (layer, &width) in shape.widths().iter().enumerate() {
+                push_reach(&members(codes.layer(layer), codes.planes(), width), codes.planes(), &mut reach);
                 ends.push(reach.len());
             }
         }
-        Self { codes: BlockQuery::new(query), reach, ends, most, spread }
+        Self { codes, reach, ends, most, spread }
     }
 
     /// The query against plain codes.
@@ -215,28 +216,44 @@ impl BallQuery {
     }
 }
 
-/// Appends `T_l(0..=d_l)`: twice the running sum of the magnitudes, largest first, each rounded up to the end of its group.
-fn push_reach(query: &QueryCode, layer: usize, reach: &mut Vec<i32>) {
-    let words = query.shape().layer_words(layer).len();
-    let (sign, rest) = query.layer(layer).split_at(words);
-    let known = MAGNITUDE_BITS.min(query.planes() - 1);
-    let unknown = query.planes() - 1 - known;
-    let mut sum = 0;
-    reach.push(0);
-    for group in (0..1u32 << known).rev() {
-        // |q| = 2 m + 1, where the known bits of m are the group's, and the unknown ones at most all set.
-        let magnitude = 2 * ((group + 1) << unknown) as i32 - 1;
-        let mut members = 0;
-        for (j, sign) in sign.iter().enumerate() {
-            let mut mask = if j + 1 == words { query.shape().tail_mask(layer) } else { u64::MAX };
-            for (bit, plane) in rest.chunks_exact(words).take(known as usize).enumerate() {
-                // Bits of m are the planes' where the sign is set, and their complement elsewhere.
+/// Groups of magnitudes that are told apart.
+pub(super) const GROUPS: usize = 1 << MAGNITUDE_BITS;
+
+/// How many components of `width` have a magnitude of each group, the smallest first, by planes `[plane][ceil(width / 32)]` of which there are several.
+pub(super) fn members(words: &[u32], planes: usize, width: u32) -> [u32; GROUPS] {
+    let stride = words.len() / planes;
+    let (signs, rest) = words.split_at(stride);
+    let known = known(planes);
+    let mut members = [0; GROUPS];
+    for (group, members) in members.iter_mut().take(1 << known).enumerate() {
+        for (j, sign) in signs.iter().enumerate() {
+            let left = width - 32 * j as u32;
+            let mut mask = if left < 32 { (1 << left) - 1 } else { u32::MAX };
+            for (bit, plane) in rest.chunks_exact(stride).take(known).enumerate() {
+                // |q| = 2 m + 1; bits of m are the planes' where the sign is set, and their complement elsewhere.
                 let set = !(plane[j] ^ sign);
-                let wanted = group >> (known as usize - 1 - bit) & 1 == 1;
+                let wanted = group >> (known - 1 - bit) & 1 == 1;
                 mask &= if wanted { set } else { !set };
             }
-            members += mask.count_ones();
+            *members += mask.count_ones();
         }
+    }
+    members
+}
+
+/// Bits of a magnitude that are looked at.
+fn known(planes: usize) -> usize {
+    (MAGNITUDE_BITS as usize).min(planes - 1)
+}
+
+/// Appends `T(0..)` of so many components of each group: twice the running sum of the magnitudes, largest first, each rounded up to the end of its group.
+pub(super) fn push_reach(members: &[u32; GROUPS], planes: usize, reach: &mut Vec<i32>) {
+    let (known, mut sum) = (known(planes), 0);
+    let unknown = planes - 1 - known;
+    reach.push(0);
+    for (group, &members) in members.iter().enumerate().take(1 << known).rev() {
+        // The known bits of m are the group's, and the unknown ones at most all set.
+        let magnitude = 2 * (((group + 1) << unknown) as i32) - 1;
         reach.extend((1..=members as i32).map(|member| sum + member * 2 * magnitude));
         sum += members as i32 * 2 * magnitude;
     }

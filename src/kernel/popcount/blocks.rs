@@ -23,8 +23,7 @@ pub struct BlockShape {
 }
 
 impl BlockShape {
-    fn new(shape: &CodeShape) -> Self {
-        let widths = shape.widths().to_vec();
+    fn of(widths: Vec<u32>) -> Self {
         let count = |width: &u32| width.div_ceil(32) as usize;
         let first = count(&widths[0]);
         Self {
@@ -34,10 +33,24 @@ impl BlockShape {
         }
     }
 
+    /// The one layer's bits in pieces of `width`, as if they were layers: a multiple of 32, so that words stay where they are.
+    pub(super) fn cut(&self, width: u32) -> Self {
+        let whole = self
+            .widths
+            .iter()
+            .flat_map(|&bits| (0..bits).step_by(width as usize).map(move |start| width.min(bits - start)));
+        Self::of(whole.collect())
+    }
+
     /// Bits of every layer.
     #[inline]
     pub fn widths(&self) -> &[u32] {
         &self.widths
+    }
+
+    /// 32-bit words of every layer, where all layers have as many.
+    pub(super) fn uniform(&self) -> Option<usize> {
+        self.uniform
     }
 
     /// 32-bit words of a row.
@@ -65,7 +78,7 @@ pub(crate) const LAYOUT: &str = "lanes16-1";
 impl Blocks {
     /// Lays out all rows, in their order. O(rows x words), parallel where there are more than 1,024 rows.
     pub fn build(codes: &LayeredCodes) -> Self {
-        let shape = BlockShape::new(codes.shape());
+        let shape = BlockShape::of(codes.shape().widths().to_vec());
         let len = codes.len().div_ceil(LANES);
         let mut words = vec![LaneWords::zeroed(); len * shape.words];
         let mut scalers = vec![LaneScalers::zeroed(); len * shape.widths.len()];
@@ -148,6 +161,12 @@ impl Blocks {
     pub(super) fn block(&self, block: usize) -> (&[LaneWords], &[LaneScalers]) {
         let (words, layers) = (self.shape.words, self.shape.widths.len());
         (&self.words[block * words..][..words], &self.scalers[block * layers..][..layers])
+    }
+
+    /// All words, `[block][layer][word]`, and all scalers, `[block][layer]`.
+    #[inline(always)]
+    pub(super) fn whole(&self) -> (&[LaneWords], &[LaneScalers]) {
+        (&self.words, &self.scalers)
     }
 
     /// [`Blocks::block`] of `N` blocks. Loops, here and below, because closures over arrays are not always inlined.
@@ -261,7 +280,14 @@ impl BlockQuery {
             Agreement::extend(&mut tables, &words[start..], width.div_ceil(32) as usize);
         }
         let spread = if planes == 1 { words.iter().map(|&word| LaneWords::splat(word)).collect() } else { Vec::new() };
-        Self { shape: BlockShape::new(shape), planes, words, tables, spread, factors: query.factors().to_vec() }
+        Self {
+            shape: BlockShape::of(shape.widths().to_vec()),
+            planes,
+            words,
+            tables,
+            spread,
+            factors: query.factors().to_vec(),
+        }
     }
 
     /// How a row is cut.
@@ -287,6 +313,31 @@ impl BlockQuery {
         let words = |width: &u32| width.div_ceil(32) as usize * self.planes;
         let start: usize = self.shape.widths[..layer].iter().map(words).sum();
         &self.words[start..][..words(&self.shape.widths[layer])]
+    }
+
+    /// The query against pieces of `width` bits of the codes, as if they were layers.
+    ///
+    /// # Panics
+    /// If the codes have several layers.
+    pub(super) fn cut(&self, width: u32) -> Self {
+        assert_eq!(self.shape.widths.len(), 1, "one layer is cut");
+        let shape = self.shape.cut(width);
+        let (mut words, mut tables) = (Vec::with_capacity(self.words.len()), Vec::with_capacity(self.tables.len()));
+        let mut start = 0;
+        for &width in &shape.widths {
+            let (piece, first) = (width.div_ceil(32) as usize, words.len());
+            for plane in self.words.chunks_exact(self.shape.words) {
+                words.extend_from_slice(&plane[start..start + piece]);
+            }
+            if sets(self.planes) > 1 {
+                Agreement::extend(&mut tables, &words[first..], piece);
+            }
+            start += piece;
+        }
+        if sets(self.planes) == 1 {
+            tables.extend_from_slice(&self.tables);
+        }
+        Self { shape, planes: self.planes, words, tables, spread: self.spread.clone(), factors: self.factors.clone() }
     }
 
     /// A range of words of a row, in all planes; `P` is their number where it is known, and 0 elsewhere.

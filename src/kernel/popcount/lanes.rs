@@ -47,3 +47,8 @@ pub struct LaneCounts(pub [u32; LANES]);
 #[derive(Debug, Clone, Copy, PartialEq, Zeroable, Pod)]
 #[repr(C, align(64))]
 pub struct LaneScalers(pub [f32; LANES]);
+
+/// One sum of each of the 16 items of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Zeroable)]
+#[repr(C, align(64))]
+pub struct LaneSums(pub [i32; LANES]);

@@ -11,7 +11,7 @@ mod blocks;
 mod centres;
 mod heads;
 mod lanes;
-#[cfg(any(test, all(target_arch = "aarch64", target_feature = "neon")))]
+mod pieces;
 mod plain;
 mod portable;
 mod scalar;
@@ -32,7 +32,9 @@ pub(crate) use blocks::LAYOUT;
 pub use blocks::{BlockQuery, Blocks};
 pub use centres::Centres;
 pub use heads::Heads;
-pub use lanes::{LANES, LaneCounts, LaneScalers, LaneWords};
+pub use lanes::{LANES, LaneCounts, LaneScalers, LaneSums, LaneWords};
+use pieces::PiecePass;
+pub use pieces::{PIECE, PieceQuery, Pieces};
 use portable::{Pass, Which};
 pub use source::Source;
 
@@ -212,6 +214,36 @@ impl Kernel {
         let mut sink = |_: usize, block: usize, lanes: u16, scores: &[f32; LANES]| sink(block, lanes, scores);
         let thresholds = std::slice::from_mut(&mut threshold);
         self.pass(Pass { source, queries: &[query], blocks: Which::List(list), thresholds, sink: &mut sink });
+    }
+
+    /// Gives `sink` what [`Kernel::scan`] of all blocks would, in their order but for those that are in `done`, a bit a block: a piece of every block at a
+    /// time, as long as what is left can bring one of its items to the threshold. Returns how many pieces were read.
+    ///
+    /// # Panics
+    /// If the pieces are of other blocks, or the query is of another shape.
+    pub fn scan_pieces(
+        self,
+        pieces: &Pieces,
+        blocks: &Blocks,
+        query: &PieceQuery,
+        done: &[u64],
+        threshold: f32,
+        sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32,
+    ) -> u64 {
+        assert!(pieces.fit(blocks, query), "pieces of other blocks, or a query of another shape");
+        assert!(done.len() >= blocks.len().div_ceil(64), "a bit a block");
+        let mut read = 0;
+        let pass = PiecePass { pieces, blocks, query, done, threshold, sink, read: &mut read };
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2 => x86_64::avx2::scan_pieces(pass),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512 => x86_64::avx512::scan_pieces(pass),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx512Bw => x86_64::avx512::scan_pieces_by_tables(pass),
+            _ => pieces::scan::<plain::Plain>((), pass),
+        }
+        read
     }
 
     fn pass<S: Source>(self, pass: Pass<'_, S>) {

@@ -2,7 +2,7 @@
 
 use super::portable::Lanes;
 use super::source::{Bits, Reach};
-use super::{LANES, LaneCounts, LaneScalers, LaneWords};
+use super::{LANES, LaneCounts, LaneScalers, LaneSums, LaneWords};
 
 /// Sums in plain arrays, for the compiler to put into whatever registers there are: for instruction sets that count the bits of bytes.
 #[derive(Clone, Copy)]
@@ -52,9 +52,35 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
+    fn plus(self, mut a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+        a
+    }
+
+    #[inline(always)]
+    fn raised(self, inner: [i32; LANES], by: i32) -> [i32; LANES] {
+        inner.map(|p| p + by)
+    }
+
+    #[inline(always)]
+    fn restore(self, sums: &LaneSums) -> [i32; LANES] {
+        sums.0
+    }
+
+    #[inline(always)]
+    fn keep(self, inner: [i32; LANES], sums: &mut LaneSums) {
+        sums.0 = inner;
+    }
+
+    #[inline(always)]
     fn scale(self, inner: [i32; LANES], factor: f32) -> [f32; LANES] {
         inner.map(|p| factor * p as f32)
     }
+
+    #[inline(always)]
+    fn ask(self, _: &LaneScalers) {}
 
     #[inline(always)]
     fn load(self, scalers: &LaneScalers) -> [f32; LANES] {

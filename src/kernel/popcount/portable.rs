@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::agreement::TABLE_PLANES;
 use super::source::{Bits, Reach, Source};
-use super::{LANES, LaneCounts, LaneScalers, Sink};
+use super::{LANES, LaneCounts, LaneScalers, LaneSums, Sink};
 
 /// The sums of 16 lanes while the layers are added up, and the few operations all sources are made of.
 ///
@@ -36,8 +36,23 @@ pub trait Lanes: Copy {
     /// `max(0, p)`.
     fn positive(self, inner: Self::Ints) -> Self::Ints;
 
+    /// The sum of two, lane by lane.
+    fn plus(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+
+    /// As much more in every lane.
+    fn raised(self, inner: Self::Ints, by: i32) -> Self::Ints;
+
+    /// Sixteen sums that were kept.
+    fn restore(self, sums: &LaneSums) -> Self::Ints;
+
+    /// Sixteen sums to keep.
+    fn keep(self, inner: Self::Ints, sums: &mut LaneSums);
+
     /// `factor p`, rounded once.
     fn scale(self, inner: Self::Ints, factor: f32) -> Self::Floats;
+
+    /// Asks the memory for scalers that will be loaded; a hint.
+    fn ask(self, scalers: &LaneScalers);
 
     /// Sixteen scalers.
     fn load(self, scalers: &LaneScalers) -> Self::Floats;

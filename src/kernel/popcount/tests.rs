@@ -2,6 +2,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::code::tests::{flipped_items, naive_score, random_items, random_query, shapes};
@@ -61,6 +63,26 @@ fn centres(items: &LayeredCodes, query: &QueryCode) -> (Centres, Vec<f32>) {
         })
     };
     (Centres::new(items, &deviations).unwrap(), (0..items.len()).map(promise).collect())
+}
+
+/// Pieces with the first row of every block as its centre.
+fn pieces(items: &LayeredCodes) -> Pieces {
+    let width = items.shape().widths()[0];
+    let (mut words, mut scalers, mut radii) = (Vec::new(), Vec::new(), Vec::new());
+    for first in (0..items.len()).step_by(LANES) {
+        let rows: Vec<usize> = (first..items.len().min(first + LANES)).collect();
+        let centre = items.row(first).words;
+        words.extend_from_slice(centre);
+        scalers.push(rows.iter().map(|&row| items.row(row).scalers[0]).fold(0.0, f32::max));
+        for piece in 0..Pieces::count(width) as u32 {
+            let differs = |row: usize, bit: u32| {
+                (items.row(row).words[bit as usize / 64] ^ centre[bit as usize / 64]) >> (bit % 64) & 1 == 1
+            };
+            let left = |&row: &usize| (piece * PIECE..width).filter(|&bit| differs(row, bit)).count() as u32;
+            radii.push(rows.iter().map(left).max().unwrap());
+        }
+    }
+    Pieces::new(&LayeredCodes::from_parts(Arc::clone(items.shape()), words, scalers).unwrap(), &radii).unwrap()
 }
 
 /// Every kernel, and the portable loop, give the reference's bits; returns them.
@@ -217,6 +239,59 @@ proptest! {
             };
             kernel.scan_list(&blocks, &query, &list, 0.0, &mut sink);
             prop_assert_eq!(&told, &expected, "{}", kernel.name());
+        }
+    }
+
+    #[test]
+    fn pieces_give_what_a_scan_gives(
+        width in prop_oneof![1..200u32, Just(256u32), Just(512), Just(768), 200..1700u32],
+        planes in 1..=8u32,
+        rows in 1..3000usize,
+        flips in prop::sample::select(vec![0usize, 3, 40, 400]),
+        cut in any::<prop::sample::Index>(),
+        seed: u64,
+    ) {
+        let shape = Arc::new(CodeShape::hops(width, 0).unwrap());
+        let items = flipped_items(&shape, rows, LANES, flips, seed);
+        let (blocks, pieces) = (Blocks::build(&items), pieces(&items));
+        let query = BallQuery::new(&match seed % 3 {
+            0 => random_query(&shape, planes, seed ^ 1),
+            _ => QueryCode::from_item(&items, cut.index(rows)).unwrap(),
+        });
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let done: Vec<u64> = (0..blocks.len().div_ceil(64)).map(|_| random.next_u64() & random.next_u64()).collect();
+        let is_done = |block: usize| done[block / 64] >> (block % 64) & 1 == 1;
+        let scores: Vec<[f32; LANES]> = (0..blocks.len()).map(|block| blocks.reference(query.codes(), block)).collect();
+        // One that some score equals.
+        let threshold = scores[cut.index(scores.len())][cut.index(LANES)];
+        let lanes = |scores: &[f32; LANES]| (0..LANES).fold(0u16, |lanes, lane| lanes | u16::from(scores[lane] >= threshold) << lane);
+        let expected: Vec<(usize, u16, [u32; LANES])> = (scores.iter().enumerate())
+            .filter(|&(block, scores)| !is_done(block) && lanes(scores) != 0)
+            .map(|(block, scores)| (block, lanes(scores), scores.map(f32::to_bits)))
+            .collect();
+        let cut = PieceQuery::new(&query);
+        let mut counts = Vec::new();
+        for kernel in Kernel::available() {
+            let mut told = Vec::new();
+            let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
+                told.push((block, lanes, scores.map(f32::to_bits)));
+                threshold
+            };
+            counts.push(kernel.scan_pieces(&pieces, &blocks, &cut, &done, threshold, &mut sink));
+            prop_assert_eq!(&told, &expected, "{}", kernel.name());
+        }
+        let all = (blocks.len() * Pieces::count(width)) as u64;
+        prop_assert!(counts.iter().all(|&read| read == counts[0] && read <= all), "{:?}", counts);
+        // Raised while the scan runs, as a top-k does: the best is among what is told.
+        let best = scores.iter().enumerate().filter(|&(block, _)| !is_done(block)).flat_map(|(_, scores)| scores).copied().fold(f32::MIN, f32::max);
+        for kernel in Kernel::available() {
+            let mut most = f32::MIN;
+            let mut sink = |_: usize, _: u16, scores: &[f32; LANES]| {
+                most = scores.iter().copied().fold(most, f32::max);
+                most
+            };
+            kernel.scan_pieces(&pieces, &blocks, &cut, &done, f32::NEG_INFINITY, &mut sink);
+            prop_assert_eq!(most, best);
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::arch::x86_64::*;
 
+use super::super::pieces::{self, PiecePass};
+use super::super::plain::Plain;
 use super::super::portable::{self, Lanes, Pass};
 use super::super::source::{Bits, Reach, Source};
-use super::super::{Agreement, LANES, LaneCounts, LaneScalers, LaneWords, scalar};
+use super::super::{Agreement, LANES, LaneCounts, LaneScalers, LaneSums, LaneWords, scalar};
 
 /// Whether this processor has AVX2.
 pub(in super::super) fn is_available() -> bool {
@@ -18,6 +20,20 @@ pub(in super::super) fn scan<S: Source>(pass: Pass<'_, S>) {
         Some(proof) => unsafe { scan_inner(proof, pass) },
         None => scalar::scan(pass),
     }
+}
+
+/// [`pieces::scan`]; in plain Rust where the processor lacks the instructions.
+pub(in super::super) fn scan_pieces(pass: PiecePass<'_>) {
+    match Avx2::detect() {
+        // SAFETY: the processor has AVX2, as `proof` shows.
+        Some(proof) => unsafe { scan_pieces_inner(proof, pass) },
+        None => pieces::scan::<Plain>((), pass),
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn scan_pieces_inner(proof: Avx2, pass: PiecePass<'_>) {
+    pieces::scan::<Halves>(proof, pass);
 }
 
 #[target_feature(enable = "avx2")]
@@ -89,12 +105,47 @@ impl Lanes for Halves {
     }
 
     #[inline(always)]
+    fn plus(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: AVX2, since there is a `Halves`.
+        unsafe { [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])] }
+    }
+
+    #[inline(always)]
+    fn raised(self, inner: [__m256i; 2], by: i32) -> [__m256i; 2] {
+        // SAFETY: AVX2, since there is a `Halves`.
+        self.plus(inner, unsafe { [_mm256_set1_epi32(by); 2] })
+    }
+
+    #[inline(always)]
+    fn restore(self, sums: &LaneSums) -> [__m256i; 2] {
+        let sums = sums.0.as_ptr().cast::<__m256i>();
+        // SAFETY: AVX2, since there is a `Halves`; the sums are 64 bytes, aligned to 64.
+        unsafe { [_mm256_load_si256(sums), _mm256_load_si256(sums.add(1))] }
+    }
+
+    #[inline(always)]
+    fn keep(self, inner: [__m256i; 2], sums: &mut LaneSums) {
+        let sums = sums.0.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: AVX2, since there is a `Halves`; the sums are 64 bytes, aligned to 64.
+        unsafe {
+            _mm256_store_si256(sums, inner[0]);
+            _mm256_store_si256(sums.add(1), inner[1]);
+        }
+    }
+
+    #[inline(always)]
     fn scale(self, inner: [__m256i; 2], factor: f32) -> [__m256; 2] {
         // SAFETY: AVX2, since there is a `Halves`.
         unsafe {
             let factor = _mm256_set1_ps(factor);
             [_mm256_mul_ps(factor, _mm256_cvtepi32_ps(inner[0])), _mm256_mul_ps(factor, _mm256_cvtepi32_ps(inner[1]))]
         }
+    }
+
+    #[inline(always)]
+    fn ask(self, scalers: &LaneScalers) {
+        // SAFETY: a hint that never faults, in every x86-64 processor.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(scalers.0.as_ptr().cast()) }
     }
 
     #[inline(always)]

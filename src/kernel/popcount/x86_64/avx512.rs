@@ -3,9 +3,11 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
+use super::super::pieces::{self, PiecePass};
+use super::super::plain::Plain;
 use super::super::portable::{self, Lanes, Pass};
 use super::super::source::{Bits, Reach, Source};
-use super::super::{Agreement, LANES, LaneCounts, LaneScalers, LaneWords, scalar};
+use super::super::{Agreement, LANES, LaneCounts, LaneScalers, LaneSums, LaneWords, scalar};
 
 /// [`super::super::Kernel::scan_many`] with the bits of bytes counted; scalar where the processor lacks the instructions.
 pub(in super::super) fn scan<S: Source>(pass: Pass<'_, S>) {
@@ -33,6 +35,34 @@ fn scan_counting<S: Source>(proof: Counting, pass: Pass<'_, S>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 fn scan_tables<S: Source>(proof: Tables, pass: Pass<'_, S>) {
     portable::scan::<Sixteen<Tables>, S>(proof, pass);
+}
+
+/// [`pieces::scan`] with the bits of bytes counted; in plain Rust where the processor lacks the instructions.
+pub(in super::super) fn scan_pieces(pass: PiecePass<'_>) {
+    match Counting::detect() {
+        // SAFETY: the processor has the instructions, as `proof` shows.
+        Some(proof) => unsafe { scan_pieces_counting(proof, pass) },
+        None => pieces::scan::<Plain>((), pass),
+    }
+}
+
+/// [`pieces::scan`] with look-ups only; in plain Rust where the processor lacks the instructions.
+pub(in super::super) fn scan_pieces_by_tables(pass: PiecePass<'_>) {
+    match Tables::detect() {
+        // SAFETY: the processor has the instructions, as `proof` shows.
+        Some(proof) => unsafe { scan_pieces_tables(proof, pass) },
+        None => pieces::scan::<Plain>((), pass),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512bitalg,avx512vbmi,avx512vnni,gfni")]
+fn scan_pieces_counting(proof: Counting, pass: PiecePass<'_>) {
+    pieces::scan::<Sixteen<Counting>>(proof, pass);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+fn scan_pieces_tables(proof: Tables, pass: PiecePass<'_>) {
+    pieces::scan::<Sixteen<Tables>>(proof, pass);
 }
 
 /// What a processor with AVX-512 does with bytes. A value of it shows that the instructions are there: `detect` is the only way to one.
@@ -382,9 +412,39 @@ impl<B: Bytes> Lanes for Sixteen<B> {
     }
 
     #[inline(always)]
+    fn plus(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: AVX-512 F.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn raised(self, inner: __m512i, by: i32) -> __m512i {
+        // SAFETY: AVX-512 F.
+        unsafe { _mm512_add_epi32(inner, _mm512_set1_epi32(by)) }
+    }
+
+    #[inline(always)]
+    fn restore(self, sums: &LaneSums) -> __m512i {
+        // SAFETY: AVX-512 F; the sums are 64 bytes, aligned to 64.
+        unsafe { _mm512_load_si512(sums.0.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn keep(self, inner: __m512i, sums: &mut LaneSums) {
+        // SAFETY: AVX-512 F; the sums are 64 bytes, aligned to 64.
+        unsafe { _mm512_store_si512(sums.0.as_mut_ptr().cast(), inner) }
+    }
+
+    #[inline(always)]
     fn scale(self, inner: __m512i, factor: f32) -> __m512 {
         // SAFETY: AVX-512 F.
         unsafe { _mm512_mul_ps(_mm512_set1_ps(factor), _mm512_cvtepi32_ps(inner)) }
+    }
+
+    #[inline(always)]
+    fn ask(self, scalers: &LaneScalers) {
+        // SAFETY: a hint that never faults, in every x86-64 processor.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(scalers.0.as_ptr().cast()) }
     }
 
     #[inline(always)]
