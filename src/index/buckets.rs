@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::probe::{AHEAD, Probe};
 use super::vectors::{components, layer_product, mean};
 use crate::code::{CodeError, LayeredCodes, MAX_SCALER};
-use crate::kernel::popcount::{Centres, LANES, Source};
+use crate::kernel::popcount::{BallQuery, Centres, LANES, Source};
 
 /// How many deviations above what their direction promises the best items of a bucket are expected.
 const DEVIATIONS: f32 = 2.5;
@@ -70,26 +70,88 @@ impl Buckets {
     /// Scores the blocks that promise most until the budget of `probe` is spent, or nothing is left. Which block comes next does not depend on the
     /// budget, but among those that are scored together. O(buckets looked at) beside the codes.
     pub(super) fn search(&self, probe: &mut Probe<'_>) {
-        // What waits to be opened, by level, and at the front what waits to be scored.
-        let mut waiting: Vec<Vec<u64>> = vec![Vec::new(); self.levels.len()];
-        let top = self.levels.len() - 1;
-        let opened = |level: usize, codes: u64| match level {
+        let mut survey = self.sample(probe);
+        let others: Vec<u32> = (0..self.top().centres.blocks() as u32).filter(|&block| !is_sample(block)).collect();
+        let keys = survey.from.unwrap_or(ALL.start)..ALL.end;
+        self.look(probe, self.levels.len() - 1, &others, keys, &mut survey.waiting);
+        self.open(probe, survey);
+    }
+
+    /// [`Buckets::search`] of several probes whose queries have as many planes: they share the look at the largest buckets.
+    pub(super) fn search_together(&self, probes: &mut [Probe<'_>]) {
+        let Some(first) = probes.first() else { return };
+        let (kernel, top) = (first.linear.kernel(), self.top());
+        let mut surveys: Vec<Survey> = probes.iter_mut().map(|probe| self.sample(probe)).collect();
+        let queries: Vec<&BallQuery> = probes.iter().map(|probe| probe.query).collect();
+        let keys = |survey: &Survey| survey.from.unwrap_or(ALL.start)..ALL.end;
+        let mut thresholds: Vec<f32> = surveys.iter().map(|survey| promise(keys(survey).start)).collect();
+        let kept = thresholds.clone();
+        let mut sink = |query: usize, block: usize, lanes: u16, promises: &[f32; LANES]| {
+            if !is_sample(block as u32) {
+                let keys = keys(&surveys[query]);
+                wait(&mut surveys[query].waiting, &keys, block * LANES..top.len, lanes, promises);
+            }
+            kept[query]
+        };
+        kernel.scan_many(&top.centres, &queries, 0..top.centres.blocks(), &mut thresholds, &mut sink);
+        for (probe, survey) in probes.iter_mut().zip(surveys) {
+            probe.work.nodes += top.len as u64 - survey.sampled;
+            self.open(probe, survey);
+        }
+    }
+
+    /// The largest buckets.
+    fn top(&self) -> &Level {
+        &self.levels[self.levels.len() - 1]
+    }
+
+    /// How many buckets of a level are opened for so many codes.
+    fn opened(level: usize, codes: u64) -> u64 {
+        match level {
             0 => codes.div_ceil(LANES as u64),
             _ => (codes.saturating_mul(LOOKS) / (LANES * LANES) as u64).div_ceil(LANES.pow(level as u32 - 1) as u64),
-        };
+        }
+    }
+
+    /// Has the largest buckets of a sample wait: all of them, or, where few are wanted, from a key on that leaves more than these most often.
+    fn sample(&self, probe: &mut Probe<'_>) -> Survey {
+        let top = self.levels.len() - 1;
         // Goals double, so that the last one lies above the budget.
         let goals = probe.left().div_ceil(FIRST).checked_next_power_of_two().and_then(|goals| goals.checked_mul(FIRST));
         let codes = if top == 0 { probe.left() } else { goals.unwrap_or(u64::MAX) };
-        let mut missing = self.survey(probe, opened(top, codes), &mut waiting[top]);
+        let sample: Vec<u32> =
+            (0..self.levels[top].centres.blocks() as u32).filter(|&block| is_sample(block)).collect();
+        let mut waiting = Vec::new();
+        let before = probe.work.nodes;
+        self.look(probe, top, &sample, ALL, &mut waiting);
+        let sampled = probe.work.nodes - before;
+        // Neighbours promise alike, so that a sample of runs of them is a small one.
+        let share = usize::try_from(Self::opened(top, codes)).unwrap_or(usize::MAX) / SURVEYED;
+        let expected = share.saturating_add(share / 2 + LANES);
+        let from = waiting.len().checked_sub(expected).map(|rest| {
+            let from = *waiting.select_nth_unstable(rest).1;
+            waiting.drain(..rest);
+            from
+        });
+        Survey { waiting, from, sampled }
+    }
+
+    /// Opens what promises most of the largest buckets that wait, until the budget is spent or nothing is left.
+    fn open(&self, probe: &mut Probe<'_>, survey: Survey) {
+        // What waits to be opened, by level, and at the front what waits to be scored.
+        let mut waiting: Vec<Vec<u64>> = vec![Vec::new(); self.levels.len()];
+        let top = self.levels.len() - 1;
+        let mut missing = survey.from;
+        waiting[top] = survey.waiting;
         let (mut looked, mut goal) = (0, if top == 0 { u64::MAX } else { FIRST });
         while !probe.spent {
             for level in (1..=top).rev() {
-                let most = opened(level, goal - looked);
+                let most = Self::opened(level, goal - looked);
                 self.complete(probe, level, most, &mut missing, &mut waiting);
                 let opened = best(&mut waiting[level], most, false);
                 self.look(probe, level - 1, &opened, ALL, &mut waiting[level - 1]);
             }
-            let blocks = opened(0, goal.saturating_sub(probe.work.codes).min(probe.left()).max(1));
+            let blocks = Self::opened(0, goal.saturating_sub(probe.work.codes).min(probe.left()).max(1));
             self.complete(probe, 0, blocks, &mut missing, &mut waiting);
             // With a smaller budget the last would not have been taken.
             let next = best(&mut waiting[0], blocks, probe.trace.is_some());
@@ -103,27 +165,7 @@ impl Buckets {
         }
     }
 
-    /// Has the largest buckets wait: all of them, or, where few are `wanted`, from a key on that leaves more than these most often. That key then.
-    fn survey(&self, probe: &mut Probe<'_>, wanted: u64, waiting: &mut Vec<u64>) -> Option<u64> {
-        let top = self.levels.len() - 1;
-        let blocks = 0..self.levels[top].centres.blocks() as u32;
-        let (sample, others): (Vec<u32>, Vec<u32>) =
-            blocks.partition(|&block| (block as usize).is_multiple_of(SURVEYED));
-        self.look(probe, top, &sample, ALL, waiting);
-        // Neighbours promise alike, so that a sample of runs of them is a small one.
-        let share = usize::try_from(wanted).unwrap_or(usize::MAX) / SURVEYED;
-        let expected = share.saturating_add(share / 2 + LANES);
-        let Some(rest) = waiting.len().checked_sub(expected) else {
-            self.look(probe, top, &others, ALL, waiting);
-            return None;
-        };
-        let from = *waiting.select_nth_unstable(rest).1;
-        waiting.drain(..rest);
-        self.look(probe, top, &others, from..u64::MAX, waiting);
-        Some(from)
-    }
-
-    /// Has the largest buckets wait that [`Buckets::survey`] left out, where fewer than `most` wait of those of `level`.
+    /// Has the largest buckets wait that a survey left out, where fewer than `most` wait of those of `level`.
     fn complete(
         &self,
         probe: &mut Probe<'_>,
@@ -147,26 +189,8 @@ impl Buckets {
         let level = &self.levels[level];
         let threshold = promise(keys.start);
         waiting.reserve(if keys == ALL { blocks.len() * LANES } else { 0 });
-        let mut sink = |block: usize, mut lanes: u16, promises: &[f32; LANES]| {
-            let first = block * LANES;
-            if keys == ALL && first + LANES <= level.len {
-                let mut all = [0; LANES];
-                for (lane, key_of) in all.iter_mut().enumerate() {
-                    *key_of = key(promises[lane], (first + lane) as u32);
-                }
-                waiting.extend_from_slice(&all);
-                return threshold;
-            }
-            while lanes != 0 {
-                let lane = lanes.trailing_zeros() as usize;
-                lanes &= lanes - 1;
-                let bucket = first + lane;
-                let key = key(promises[lane], bucket as u32);
-                // Lanes that pad the last block are no buckets.
-                if bucket < level.len && keys.contains(&key) {
-                    waiting.push(key);
-                }
-            }
+        let mut sink = |block: usize, lanes: u16, promises: &[f32; LANES]| {
+            wait(waiting, &keys, block * LANES..level.len, lanes, promises);
             threshold
         };
         probe.linear.kernel().scan_list(&level.centres, probe.query, blocks, threshold, &mut sink);
@@ -187,6 +211,41 @@ impl Level {
             summaries.iter().flat_map(|summary| summary.deviations.iter().map(|one| DEVIATIONS * one)).collect();
         let centres = Centres::new(&LayeredCodes::from_parts(Arc::clone(shape), words, scalers)?, &deviations)?;
         Ok(Self { centres, len })
+    }
+}
+
+/// A first look at the largest buckets.
+struct Survey {
+    /// What waits to be opened.
+    waiting: Vec<u64>,
+    /// The key that those of the other buckets have to reach; `None` where all of them are wanted.
+    from: Option<u64>,
+    /// Buckets that were looked at.
+    sampled: u64,
+}
+
+/// Whether a block of the largest buckets is looked at to tell where those begin that will be needed.
+fn is_sample(block: u32) -> bool {
+    (block as usize).is_multiple_of(SURVEYED)
+}
+
+/// Has those buckets of a block wait whose keys are in `keys`: the first of `buckets`, which end with the last there is.
+fn wait(waiting: &mut Vec<u64>, keys: &Range<u64>, buckets: Range<usize>, mut lanes: u16, promises: &[f32; LANES]) {
+    let key = |lane: usize| key(promises[lane], (buckets.start + lane) as u32);
+    if *keys == ALL && buckets.len() >= LANES {
+        let mut all = [0; LANES];
+        for (lane, key_of) in all.iter_mut().enumerate() {
+            *key_of = key(lane);
+        }
+        return waiting.extend_from_slice(&all);
+    }
+    while lanes != 0 {
+        let lane = lanes.trailing_zeros() as usize;
+        lanes &= lanes - 1;
+        // Lanes that pad the last block are no buckets.
+        if lane < buckets.len() && keys.contains(&key(lane)) {
+            waiting.push(key(lane));
+        }
     }
 }
 

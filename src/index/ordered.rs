@@ -277,15 +277,7 @@ impl Index {
             return Err(CodeError::ShapeMismatch);
         }
         let plan = self.planner.plan(query.shape(), query.planes(), k, filter);
-        let limit = match (effort, &plan) {
-            (Effort::Budget(codes), _) if codes < self.len() as u64 => Limit { codes, recall: None },
-            (Effort::Recall(share), &Plan::Run(_, expected)) if engine.is_none() => {
-                let recall = self.calibration.as_ref().map(|calibration| (calibration, share));
-                let budget = |recall| self.planner.partial(query.shape(), query.planes(), k, expected, recall);
-                recall.and_then(budget).map_or(Limit::NONE, |codes| Limit { codes, recall })
-            }
-            _ => Limit::NONE,
-        };
+        let limit = self.limit(query, k, &plan, engine, effort);
         let prepared = prepare(query);
         let engine = match (plan, engine) {
             (Plan::Nothing, _) => return Ok(Found::new(TopK::new(0, 0), EngineKind::Linear, Work::default())),
@@ -305,12 +297,37 @@ impl Index {
         let engine = if engine == EngineKind::Head && !has_heads { EngineKind::Linear } else { engine };
         let mut probe = self.probe(&prepared, k, filter, engine, limit);
         self.run(&mut probe, engine, limited);
+        Ok(self.found(probe, engine))
+    }
+
+    /// How many codes a search with some effort may score.
+    fn limit(
+        &self,
+        query: &QueryCode,
+        k: usize,
+        plan: &Plan<'_>,
+        engine: Option<EngineKind>,
+        effort: Effort,
+    ) -> Limit<'_> {
+        match (effort, plan) {
+            (Effort::Budget(codes), _) if codes < self.len() as u64 => Limit { codes, recall: None },
+            (Effort::Recall(share), &Plan::Run(_, expected)) if engine.is_none() => {
+                let recall = self.calibration.as_ref().map(|calibration| (calibration, share));
+                let budget = |recall| self.planner.partial(query.shape(), query.planes(), k, expected, recall);
+                recall.and_then(budget).map_or(Limit::NONE, |codes| Limit { codes, recall })
+            }
+            _ => Limit::NONE,
+        }
+    }
+
+    /// The end of a search.
+    fn found(&self, mut probe: Probe<'_>, engine: EngineKind) -> Found {
         let exact = !probe.spent;
         let recall = match &self.calibration {
             Some(calibration) if !exact && engine == EngineKind::Tree => Some(probe.expected(calibration)),
             _ => None,
         };
-        Ok(Found::within(probe.top, engine, probe.work, exact, recall))
+        Found::within(probe.top, engine, probe.work, exact, recall)
     }
 
     fn probe<'a>(
@@ -351,8 +368,8 @@ impl Index {
         }
     }
 
-    /// [`Index::search_with`] for several queries: those that are best answered by an exact scan share one, [`TOGETHER`] at a time. The lists are
-    /// those each would get alone.
+    /// [`Index::search_with`] for several queries: those that are best answered by an exact scan share one, [`TOGETHER`] at a time, and those that search
+    /// for a share of the exact list their look at the buckets. The lists are those each would get alone.
     ///
     /// # Errors
     /// If a query has another shape than the items.
@@ -364,24 +381,64 @@ impl Index {
     ) -> Result<Vec<Found>, CodeError> {
         let mut found = Vec::with_capacity(queries.len());
         for queries in queries.chunks(TOGETHER) {
-            let scans = |(query, filter): &(&QueryCode, Filter<'_>)| {
-                **query.shape() == **self.linear.shape()
-                    && query.planes() == queries[0].0.planes()
-                    && match self.planner.plan(query.shape(), query.planes(), k, filter) {
-                        Plan::Run(EngineKind::Linear, _) => true,
-                        // What a scan reads it reads once for all of them, and pieces once for each.
-                        Plan::Run(EngineKind::Head, _) => self.pieces.is_some(),
-                        _ => false,
-                    }
-            };
-            if queries.len() == 1 || effort != Effort::Exact || !queries.iter().all(scans) {
-                for (query, filter) in queries {
-                    found.push(self.search_with(query, k, filter, None, effort)?);
+            match self.shared(queries, k, effort) {
+                Shared::Scan => found.extend(self.linear.search_together(queries, k)?),
+                Shared::Buckets(buckets, limits) => {
+                    let prepared: Vec<BallQuery> = queries.iter().map(|(query, _)| prepare(query)).collect();
+                    let mut probes: Vec<Probe<'_>> = (prepared.iter().zip(queries).zip(limits))
+                        .map(|((prepared, (_, filter)), limit)| {
+                            self.probe(prepared, k, filter, EngineKind::Tree, limit)
+                        })
+                        .collect();
+                    buckets.search_together(&mut probes);
+                    found.extend(probes.into_iter().map(|probe| self.found(probe, EngineKind::Tree)));
                 }
-                continue;
+                Shared::Nothing => {
+                    for (query, filter) in queries {
+                        found.push(self.search_with(query, k, filter, None, effort)?);
+                    }
+                }
             }
-            found.extend(self.linear.search_together(queries, k)?);
         }
         Ok(found)
     }
+
+    /// What these queries can share, all of them.
+    fn shared(&self, queries: &[(&QueryCode, Filter<'_>)], k: usize, effort: Effort) -> Shared<'_> {
+        let alike = |(query, _): &(&QueryCode, Filter<'_>)| {
+            **query.shape() == **self.linear.shape() && query.planes() == queries[0].0.planes()
+        };
+        if queries.len() < 2 || !queries.iter().all(alike) {
+            return Shared::Nothing;
+        }
+        let plans = || {
+            queries.iter().map(|(query, filter)| (query, self.planner.plan(query.shape(), query.planes(), k, filter)))
+        };
+        let scans = |plan: &Plan<'_>| match plan {
+            Plan::Run(EngineKind::Linear, _) => true,
+            // What a scan reads it reads once for all of them, and pieces once for each.
+            Plan::Run(EngineKind::Head, _) => self.pieces.is_some(),
+            _ => false,
+        };
+        if effort == Effort::Exact {
+            return if plans().all(|(_, plan)| scans(&plan)) { Shared::Scan } else { Shared::Nothing };
+        }
+        let limits = plans().map(|(query, plan)| match plan {
+            Plan::Run(..) => Some(self.limit(query, k, &plan, None, effort)).filter(|limit| limit.codes < u64::MAX),
+            _ => None,
+        });
+        match (limits.collect(), &self.buckets) {
+            (Some(limits), Some(buckets)) => Shared::Buckets(buckets, limits),
+            _ => Shared::Nothing,
+        }
+    }
+}
+
+/// What several queries share.
+enum Shared<'a> {
+    /// A scan of all codes.
+    Scan,
+    /// A look at the buckets; each may score as many codes.
+    Buckets(&'a Buckets, Vec<Limit<'a>>),
+    Nothing,
 }

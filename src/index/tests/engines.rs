@@ -233,6 +233,41 @@ proptest! {
 }
 
 #[test]
+fn searches_by_a_budget_together_are_one_by_one() {
+    let (items, ranks) = wide();
+    let mut index = index(&items, &ranks, chosen_kernel());
+    let codes: Vec<QueryCode> = (0..40).map(|i| query(&items, 2, i % 4 != 0, i)).collect();
+    let samples: Vec<(QueryCode, Filter<'_>)> = codes.iter().map(|code| (code.clone(), Filter::default())).collect();
+    let calibration = index.measure(&samples).unwrap().unwrap();
+    index.set_calibration(calibration, &codes).unwrap();
+    let seen: Vec<Vec<u32>> = (0..19).map(|i| subset(items.len(), 7 * i as u32, i).into_iter().collect()).collect();
+    let denied = subset(items.len(), 60, 3);
+    let mut shared = 0;
+    for (efforts, other) in
+        [(Effort::Recall(0.9), 1), (Effort::Recall(0.9), 2), (Effort::Budget(700), 1), (Effort::Budget(1), 1)]
+    {
+        // Of one number of planes all of them, or all but one.
+        let codes: Vec<QueryCode> = (0..19).map(|i| query(&items, if i == 4 { other } else { 1 }, i != 7, i)).collect();
+        let queries: Vec<(&QueryCode, Filter<'_>)> = (codes.iter().zip(&seen).enumerate())
+            .map(|(i, (code, seen))| {
+                let deny = if i % 5 == 0 { vec![&denied] } else { Vec::new() };
+                (code, Filter { seen: Seen::of(seen), deny, ..Filter::default() })
+            })
+            .collect();
+        for k in [1, 20, 300] {
+            let together = index.search_together(&queries, k, efforts).unwrap();
+            let alone: Vec<Found> = queries
+                .iter()
+                .map(|(code, filter)| index.search_with(code, k, filter, None, efforts).unwrap())
+                .collect();
+            assert_eq!(together, alone, "{efforts:?} {k}");
+            shared += together.iter().filter(|found| !found.exact && found.engine == EngineKind::Tree).count();
+        }
+    }
+    assert!(shared > 100, "{shared} searches by a budget");
+}
+
+#[test]
 fn orders_that_do_not_fit_are_refused() {
     let shape = Arc::new(CodeShape::hops(64, 1).unwrap());
     let items = random_items(&shape, 1000, 1000, 1);

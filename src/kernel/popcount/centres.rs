@@ -57,7 +57,7 @@ impl Source for Centres {
 
     const PAIRS: bool = true;
 
-    const TOGETHER: bool = false;
+    const TOGETHER: bool = true;
 
     fn blocks(&self) -> usize {
         self.codes.len()
