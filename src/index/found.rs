@@ -69,7 +69,7 @@ pub struct Work {
     pub buckets: u64,
     /// Heads, or pieces, whose bound was computed.
     pub heads: u64,
-    /// Codes whose full score was computed.
+    /// Codes whose full score was computed; of those that were read by pieces, in blocks one of whose items reached the list.
     pub codes: u64,
 }
 

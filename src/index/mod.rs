@@ -3,7 +3,7 @@
 //! Every engine gives the list of an exhaustive scan: descending score, ties by ascending rank, filters applied before the top-k.
 //!
 //! [`Linear`] scans rows in any order. [`Index`] stores them so that neighbours lie together ([`Order`]), bounds runs of them ([`nodes`]) and
-//! single ones by a part of their code, and chooses an engine a query by what sample queries touched. A budget goes to the runs with the best
+//! single ones by a part of their code, or reads codes of one layer a piece at a time ([`pieces`]), and chooses an engine a query by what sample queries touched. A budget goes to the runs with the best
 //! bound, or, for codes of one layer, which no ball bounds well, to those that promise most ([`buckets`]); how much of the exact list it finds is
 //! measured when the index is built ([`Calibration`]), so that a share of it can be asked for.
 

@@ -1,5 +1,5 @@
 //! Weighted popcount: scores of one query against blocks of 16 one-bit items ([`Blocks`]), upper bounds on them for balls of items ([`Balls`])
-//! and from a part of an item ([`Heads`]), and estimates of the best of a bucket ([`Centres`]).
+//! and from a part of an item ([`Heads`]), estimates of the best of a bucket ([`Centres`]), and codes read a piece at a time ([`Pieces`]).
 //!
 //! Every kernel computes the score of [`crate::code`] bit for bit; [`scalar`] is the specification. The rest is one generic loop
 //! ([`portable`]) over two ways to count ([`portable::Lanes`]: bits of bytes, or nibbles in tables of the query, [`Agreement`]), compiled for
