@@ -17,5 +17,5 @@ pub(crate) use halves::Halves;
 pub(crate) use isa::Isa;
 pub(crate) use loops::*;
 pub(crate) use matrix::Matrix;
-pub(crate) use product::{Factor, View, product};
+pub(crate) use product::{Factor, Gram, View, product};
 pub(crate) use signed::{Rows, SignMatrix, SignedMatrix};

@@ -66,7 +66,7 @@ pub(crate) fn major(
     };
     let choices = choices.made_so(&stand);
     if stand.stage < Stage::Distilled {
-        let start = start(&context, &stand.layers, &tables);
+        let start = start(&context, &stand.layers, &tables, !choices.is_distilled);
         // Those that come have the code a training from nothing would start with; all have it, where no student found more.
         let wanted = |_, is_blank| is_blank || !choices.is_distilled;
         take(&context, &start, &mut tables, [&wanted, &wanted]);

@@ -54,7 +54,7 @@ pub(crate) fn minor(
         (tables, magnitudes) = choices.student.fit_rows(&context, &teacher, tables, rows.users, rows.items)?;
     } else {
         // Where no student found more, the rest of the codes are not in its units.
-        let start = start(&context, &teacher, &tables);
+        let start = start(&context, &teacher, &tables, true);
         let is_among = |rows: &[u32], row| rows.binary_search(&row).is_ok();
         let wanted = [&|row, _| is_among(rows.users, row), &|row, _| is_among(rows.items, row)]
             as [&dyn Fn(u32, bool) -> bool; 2];

@@ -8,15 +8,18 @@ use crate::train::context::Context;
 use crate::train::student::Tables;
 use crate::train::teacher::layers::Layers;
 
-/// The codes that a training from nothing would start its student with, of layers as wide as those of `tables`.
-/// O(nodes width bits).
-pub(super) fn start(context: &Context<'_>, teacher: &Layers, tables: &Tables) -> Tables {
+/// The codes that a training from nothing would start its student with, of layers as wide as those of `tables`; with magnitudes, which are a float a bit of users,
+/// or without. O(nodes width bits).
+pub(super) fn start(context: &Context<'_>, teacher: &Layers, tables: &Tables, has_magnitudes: bool) -> Tables {
     let widths: Vec<usize> = tables.segments.iter().map(|segment| segment.len()).collect();
     let mut teacher = Cow::Borrowed(teacher);
     if widths.len() > 1 {
         teacher.to_mut().propagate(context.isa, context.graph, widths.len() - 1);
     }
-    Tables::rotated(context, &teacher, &widths)
+    match has_magnitudes {
+        true => Tables::rotated(context, &teacher, &widths),
+        false => Tables::rotated_signs(context, &teacher, &widths),
+    }
 }
 
 /// Takes from `start` the rows of both sides that are `wanted`, which is told whether they have no code so far, and takes codes from nodes that have no

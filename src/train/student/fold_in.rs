@@ -9,10 +9,12 @@ use rayon::prelude::*;
 use super::Tables;
 use crate::fold_in::write_profile;
 use crate::graph::Bipartite;
-use crate::kernel::dense::{Isa, Matrix, Rows as _, SignedMatrix, View, dot, multiply_by, product, sum_abs};
+use crate::kernel::dense::{Factor, Gram, Isa, Matrix, Rows as _, SignedMatrix, View, dot, multiply_by, sum_abs};
 
 /// Users the map is learned from; more change it little.
 const SAMPLE: usize = 20_000;
+/// Users whose rows of X and Y are held at once.
+const PART: usize = 4096;
 /// The ridge, as a share of the mean diagonal of `X'X`.
 const RIDGE: f64 = 0.02;
 
@@ -23,23 +25,30 @@ pub(crate) fn fit(isa: Isa, graph: &Bipartite, tables: &Tables) -> Matrix {
     let count = active.len().min(SAMPLE);
     let users: Vec<u32> = (0..count).map(|at| active[at * active.len() / count.max(1)]).collect();
     let bits = tables.users.cols();
-    let (mut x, mut y) = (Matrix::zeros(count, bits), Matrix::zeros(count, bits));
-    x.par_rows_mut().zip(&users).for_each(|(out, &user)| profile(isa, graph, &items, user as usize, out));
-    y.par_rows_mut().zip(&users).for_each(|(out, &user)| {
-        for (segment, scale) in tables.segments.iter().zip(tables.user_scales.row(user as usize)) {
-            let out = &mut out[segment.clone()];
-            out.copy_from_slice(&tables.magnitudes.row(user as usize)[segment.clone()]);
-            out.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
-            let mean = sum_abs(isa, out) / out.len() as f32;
-            if mean > 0.0 {
-                multiply_by(isa, out, scale.exp() / mean);
-            }
+    let mut gram = Gram::new(isa, bits);
+    let mut cross = Matrix::zeros(bits, bits);
+    for users in users.chunks(PART) {
+        let (mut x, mut y) = (Matrix::zeros(users.len(), bits), Matrix::zeros(users.len(), bits));
+        x.par_rows_mut().zip(users).for_each(|(out, &user)| profile(isa, graph, &items, user as usize, out));
+        y.par_rows_mut().zip(users).for_each(|(out, &user)| learned(isa, tables, user as usize, out));
+        gram.add((&x).into());
+        Factor::pack(isa, (&y).into()).par_multiply(View::from(&x).transposed(), cross.data_mut(), true);
+    }
+    solve_ridge(gram.into_matrix(), cross, RIDGE)
+}
+
+/// The vector that training gave a user, of length 1.
+fn learned(isa: Isa, tables: &Tables, user: usize, out: &mut [f32]) {
+    for (segment, scale) in tables.segments.iter().zip(tables.user_scales.row(user)) {
+        let out = &mut out[segment.clone()];
+        out.copy_from_slice(&tables.magnitudes.row(user)[segment.clone()]);
+        out.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
+        let mean = sum_abs(isa, out) / out.len() as f32;
+        if mean > 0.0 {
+            multiply_by(isa, out, scale.exp() / mean);
         }
-        normalise(isa, out);
-    });
-    let gram = product(isa, View::from(&x).transposed(), (&x).into());
-    let cross = product(isa, View::from(&x).transposed(), (&y).into());
-    solve_ridge(gram, cross, RIDGE)
+    }
+    normalise(isa, out);
 }
 
 /// The [profile](write_profile) of a user of the graph.
@@ -120,6 +129,7 @@ pub(crate) fn solve_ridge(gram: Matrix, right: Matrix, share: f64) -> Matrix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::dense::product;
 
     #[test]
     fn the_solution_solves() {
@@ -128,7 +138,7 @@ mod tests {
         let x = Matrix::from_data(200, n, (0..200 * n).map(noise).collect()).unwrap();
         let right = Matrix::from_data(n, n, (0..n * n).map(|k| noise(k + 5)).collect()).unwrap();
         let isa = Isa::chosen().unwrap();
-        let gram = product(isa, View::from(&x).transposed(), (&x).into());
+        let gram = Gram::of(isa, (&x).into());
         let w = solve_ridge(gram.clone(), right.clone(), RIDGE);
         let ridge = RIDGE as f32 * (0..n).map(|k| gram.row(k)[k]).sum::<f32>() / n as f32;
         let mut again = product(isa, (&gram).into(), (&w).into());

@@ -67,6 +67,15 @@ impl Tables {
     /// the expected share of equal signs is `1 - angle / pi`; near a right angle the inner product of the signs is `2 / pi` of the
     /// cosine). Item vectors are centred first, which shifts all scores of a user alike and balances the bits.
     pub(crate) fn rotated(context: &Context<'_>, teacher: &Layers, widths: &[usize]) -> Tables {
+        Tables::turned(context, teacher, widths, true)
+    }
+
+    /// As [`Tables::rotated`], without the magnitudes of users: a float a bit of theirs.
+    pub(crate) fn rotated_signs(context: &Context<'_>, teacher: &Layers, widths: &[usize]) -> Tables {
+        Tables::turned(context, teacher, widths, false)
+    }
+
+    fn turned(context: &Context<'_>, teacher: &Layers, widths: &[usize], has_magnitudes: bool) -> Tables {
         let isa = context.isa;
         let segments = segments(widths);
         let bits = widths.iter().sum();
@@ -76,7 +85,7 @@ impl Tables {
             items: SignMatrix::positive(n_items, &segments),
             user_scales: Matrix::zeros(n_users, widths.len()),
             item_scales: Matrix::zeros(n_items, widths.len()),
-            magnitudes: Matrix::zeros(n_users, bits),
+            magnitudes: Matrix::zeros(0, 0),
             segments,
             weights: vec![1.0; widths.len()],
             clip: CLIP,
@@ -112,12 +121,20 @@ impl Tables {
                 }
             }
         };
-        let blocks = tables.magnitudes.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
-        blocks.for_each(|(block, out)| rotate(&teacher.users, block * BLOCK, out));
-        tables.users = SignMatrix::of(isa, &tables.magnitudes, &tables.segments);
-        tables.items = SignMatrix::of_blocks(isa, (n_items, BLOCK), &tables.segments, |first, out| {
-            rotate(&items, first, out);
-        });
+        let signs = |from: &[Matrix], rows: usize| {
+            SignMatrix::of_blocks(isa, (rows, BLOCK), &tables.segments, |first, out| rotate(from, first, out))
+        };
+        let of_items = signs(&items, n_items);
+        let (of_users, magnitudes) = match has_magnitudes {
+            true => {
+                let mut magnitudes = Matrix::zeros(n_users, bits);
+                let blocks = magnitudes.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
+                blocks.for_each(|(block, out)| rotate(&teacher.users, block * BLOCK, out));
+                (SignMatrix::of(isa, &magnitudes, &tables.segments), magnitudes)
+            }
+            false => (signs(&teacher.users, n_users), Matrix::zeros(0, 0)),
+        };
+        (tables.users, tables.items, tables.magnitudes) = (of_users, of_items, magnitudes);
         tables
     }
 

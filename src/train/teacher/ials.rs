@@ -6,7 +6,7 @@ use super::layers::Layers;
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
-use crate::kernel::dense::{Factor, Isa, Matrix, View, add_projections, add_scaled, dot, product, scale_add};
+use crate::kernel::dense::{Factor, Gram, Isa, Matrix, View, add_projections, add_scaled, dot, scale_add};
 use crate::train::context::Context;
 use crate::train::optim::random::normal_matrix;
 
@@ -95,7 +95,7 @@ impl ImplicitAls {
     /// whose solutions depend on no other.
     pub(crate) fn solve(&self, context: &Context<'_>, rows: &Csr, fixed: &Matrix, solved: &mut Matrix) -> Result<()> {
         let (isa, d) = (context.isa, self.factors);
-        let mut gram = product(isa, View::from(fixed).transposed(), fixed.into());
+        let mut gram = Gram::of(isa, fixed.into());
         gram.data_mut().iter_mut().for_each(|x| *x *= self.unobserved);
         let gram = Factor::pack(isa, (&gram).into());
         let all_terms = self.unobserved * fixed.rows() as f32;

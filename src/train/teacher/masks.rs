@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::block::Nodes;
 use crate::graph::{Adjacency, Bipartite, EdgeMask};
-use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, multiply_by, product};
+use crate::kernel::dense::{Gram, Isa, Matrix, add_scaled, dot, multiply_by, product};
 use crate::train::context::Context;
 use crate::train::optim::random::{normal_matrix, unit};
 
@@ -165,7 +165,7 @@ fn by_nuclear_norm(context: &Context<'_>, adjacency: &Adjacency<'_>, rank: usize
         items = adjacency.to_items(isa, &users);
     }
     // With orthonormal columns Q of the users' side, A is about Q (A' Q)', whose polar factor is Q times that of the right side: (B B')^(-1/2) B.
-    let gram = product(isa, View::from(&items).transposed(), (&items).into());
+    let gram = Gram::of(isa, (&items).into());
     let items = product(isa, (&items).into(), (&inverse_root(isa, &gram)).into());
     let nothing = [context.graph.n_users(), context.graph.n_items()].map(|rows| Matrix::zeros(rows, rank));
     Adjacency::new(context.graph).by_edges(isa, (&nothing[0], &items), (&users, &nothing[1]))

@@ -1,6 +1,6 @@
 //! The vector of one row that comes nearest to its targets, by bits and by magnitudes.
 
-use crate::kernel::dense::{Factor, Isa, Matrix, Rows, SignedMatrix, View, add_scaled, dot, multiply_by};
+use crate::kernel::dense::{Factor, Gram, Isa, Matrix, Rows, SignedMatrix, View, add_scaled, dot, multiply_by};
 use crate::train::student::Segment;
 
 /// Passes over the bits of a row a sweep; the second flips a third of what the first one does, the third a tenth.
@@ -27,15 +27,15 @@ impl<'a> Side<'a> {
     /// The rows of `vectors` minus `shift`. O(rows bits^2), parallel.
     pub(super) fn new(isa: Isa, vectors: &'a SignedMatrix, shift: Vec<f32>) -> Side<'a> {
         let (segments, bits) = (vectors.signs.segments(), vectors.cols());
-        let mut gram = Matrix::zeros(bits, bits);
+        let mut gram = Gram::new(isa, bits);
         let mut part = Matrix::zeros(PART.min(vectors.rows()), bits);
         for first in (0..vectors.rows()).step_by(PART) {
             let rows = PART.min(vectors.rows() - first);
             let part = &mut part.data_mut()[..rows * bits];
             vectors.write_rows(isa, first, part);
-            let part = View::new(part, rows, bits);
-            Factor::pack(isa, part).par_multiply(part.transposed(), gram.data_mut(), true);
+            gram.add(View::new(part, rows, bits));
         }
+        let mut gram = gram.into_matrix();
         // sum (w - m)(w - m)' = sum w w' - s m' - m s' + n m m', with s the sum of all rows.
         let sum = column_sum(isa, vectors);
         let n = vectors.rows() as f32;
@@ -153,9 +153,16 @@ impl<'a> Descent<'a> {
         for (layer, image) in images.chunks_exact_mut(bits.max(1)).enumerate() {
             image.copy_from_slice(start.0[layer].row(place));
         }
-        for (k, diagonal) in diagonal.iter_mut().enumerate() {
+        let square = |k: usize| {
             let column = &columns[k * stride..][..stride];
-            *diagonal = side.gram.row(k)[k] + dot(side.isa, column, column);
+            dot(side.isa, column, column)
+        };
+        for segment in side.segments {
+            // Not shifted, the entries of a row have one magnitude in a layer, and its columns one square.
+            let one = side.shift[segment.clone()].iter().all(|&x| x == 0.0).then(|| square(segment.start));
+            for k in segment.clone() {
+                diagonal[k] = side.gram.row(k)[k] + one.unwrap_or_else(|| square(k));
+            }
         }
         Descent { side, state, stride, vector, cross }
     }
