@@ -381,7 +381,7 @@ fn kernels_are_found_by_name() {
     }
 }
 
-/// The one test of time: the preferred kernel may not be far behind another one. Wide enough that noise passes, and narrow enough that a kernel
+/// The one test of time here: the preferred kernel may not be far behind another one. Wide enough that noise passes, and narrow enough that a kernel
 /// compiled without its instructions does not. A kernel that seems slow is given more rounds: on a busy machine its best may be long in coming.
 #[test]
 fn no_kernel_is_much_faster_than_the_preferred_one() {
