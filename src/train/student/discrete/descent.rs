@@ -305,8 +305,9 @@ mod tests {
                     start..end
                 })
                 .collect();
-            // What is fitted to are codes less their shift.
-            let shift: Vec<f32> = (0..end).map(|_| normal(&mut rng)).collect();
+            // What is fitted to are codes less their shift, which items' have none of.
+            let shifted = if case % 2 == 0 { 1.0 } else { 0.0 };
+            let shift: Vec<f32> = (0..end).map(|_| shifted * normal(&mut rng)).collect();
             let mut sizes = normal_matrix(&mut rng, rows, segments.len(), 1.0);
             sizes.data_mut().iter_mut().for_each(|size| *size = size.abs());
             let held =
