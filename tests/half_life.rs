@@ -76,3 +76,43 @@ fn a_graph_has_no_times_to_decay_by() {
     let error = train(&graph, &options().half_life(Duration::from_secs(1)), &()).unwrap_err().to_string();
     assert!(error.contains("half-life") && error.contains("database"), "{error}");
 }
+
+#[test]
+fn who_came_later_is_known_by_what_came_last() {
+    let half_life = Duration::from_secs(60 * 86_400);
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::options().background(false).open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(interactions(true)).unwrap();
+    db.train(options().half_life(half_life)).unwrap().wait().unwrap();
+    let changed: Vec<u64> = (2 * USERS..2 * USERS + CHANGED).collect();
+    let of_second = |users: &mut dyn Iterator<Item = u64>| {
+        let hits: Vec<Hit> =
+            users.flat_map(|user| db.nearest(user, 10).unwrap().iter().cloned().collect::<Vec<_>>()).collect();
+        let second = hits.iter().filter(|hit| hit.id.to_string().parse::<u64>().unwrap() >= ITEMS).count();
+        second as f64 / hits.len() as f64
+    };
+    let trained = of_second(&mut changed.iter().copied());
+    // The same histories, of users who come after the training; and of some who had the first taste alone when it was.
+    for &user in &changed {
+        let history = db.history(user).unwrap();
+        db.insert_many(history.iter().map(|x| Interaction::new(user + 1_000, x.item.clone()).time(x.time.unwrap())))
+            .unwrap();
+    }
+    let late = of_second(&mut changed.iter().map(|user| user + 1_000));
+    assert!(trained > 0.7 && late > trained - 0.1, "{trained} {late}");
+    let first: Vec<u64> = (0..20).collect();
+    assert!(of_second(&mut first.iter().copied()) < 0.1);
+    for &user in &first {
+        db.insert_many((0..6).map(|n| Interaction::new(user, ITEMS + (user * 7 + n * 5) % ITEMS).time(20_900 * DAY)))
+            .unwrap();
+    }
+    let moved = of_second(&mut first.iter().copied());
+    assert!(moved > 0.5, "{moved}");
+    // What is explained is what they were placed by.
+    let explained = db.explain(changed[0] + 1_000, ITEMS + 1).unwrap();
+    let newest = |id: &kithdb::Id| id.to_string().parse::<u64>().unwrap() >= ITEMS;
+    let pull = |second: bool| {
+        explained.pulls.iter().filter(|pull| newest(&pull.item) == second).map(|pull| pull.pull.abs()).sum::<f32>()
+    };
+    assert!(pull(true) > pull(false), "{} {}", pull(true), pull(false));
+}

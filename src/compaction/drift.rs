@@ -1,5 +1,7 @@
 //! How far a generation has moved from the one before, and whether it finds as much.
 
+use std::time::Duration;
+
 use kithdb_storage::JobRecord;
 use rayon::prelude::*;
 use roaring::RoaringBitmap;
@@ -9,7 +11,8 @@ use crate::code::{CodeError, QueryCode};
 use crate::error::Result;
 use crate::fold_in::{FoldInMap, Profile, Touched, segments};
 use crate::generation::{Content, Derived, Generation};
-use crate::graph::postings::Postings;
+use crate::graph::Aging;
+use crate::graph::postings::{Edge, Postings};
 use crate::index::{Filter, Index, Seen};
 use crate::train::is_held_out;
 
@@ -51,12 +54,17 @@ impl Drift {
     ///
     /// # Errors
     /// None that valid codes give.
-    pub(super) fn of(parent: &Generation, content: &Content, derived: &Derived) -> Result<Option<Self>> {
+    pub(super) fn of(
+        parent: &Generation,
+        (content, half_life): (&Content, Option<Duration>),
+        derived: &Derived,
+    ) -> Result<Option<Self>> {
         if **parent.shape() != **content.items.shape() || !parent.is_trained() || !parent.has_codes() {
             return Ok(None);
         }
         let before = Side {
             postings: parent.postings(),
+            aging: parent.half_life().map(|half_life| Aging::of(parent.postings(), half_life)),
             degrees: parent.item_degrees(),
             fold_in: parent.fold_in(),
             index: parent.item_index(),
@@ -64,6 +72,7 @@ impl Drift {
         };
         let after = Side {
             postings: &content.postings,
+            aging: half_life.map(|half_life| Aging::of(&content.postings, half_life)),
             degrees: derived.item_degrees(),
             fold_in: &content.fold_in,
             index: derived.item_index(),
@@ -131,6 +140,7 @@ fn held_out(before: &Postings, after: &Postings) -> Vec<(u32, Vec<u32>)> {
 /// What a user is placed with, and what is searched.
 struct Side<'a> {
     postings: &'a Postings,
+    aging: Option<Aging>,
     degrees: &'a [u32],
     fold_in: &'a FoldInMap,
     index: &'a Index,
@@ -142,9 +152,14 @@ impl Side<'_> {
     fn share(&self, user: u32, held: &[u32]) -> Result<f64, CodeError> {
         let row = self.postings.row(user);
         let kept = |item: u32| held.binary_search(&item).is_err();
-        let things = row.edges().filter(|&(item, _)| kept(item) && self.has_code(item)).map(|(item, edge)| {
-            (Touched { item, code: self.index.code(item) }, edge.weight, self.degrees[item as usize])
-        });
+        let edges: Vec<(u32, Edge)> = row.edges().filter(|&(item, _)| kept(item) && self.has_code(item)).collect();
+        let counted = match self.aging {
+            Some(aging) => aging.shares(&edges),
+            None => edges.iter().map(|&(item, edge)| (item, edge.weight)).collect(),
+        };
+        let things = counted
+            .into_iter()
+            .map(|(item, counts)| (Touched { item, code: self.index.code(item) }, counts, self.degrees[item as usize]));
         let Some(profile) = Profile::of(self.index.shape(), things.collect()) else { return Ok(0.0) };
         let vector = profile.vector(self.fold_in);
         if vector.iter().all(|&x| x == 0.0) {

@@ -83,7 +83,7 @@ impl Place<'_> {
         let _span = span!(INFO, "publish");
         watch.phase("index", 0);
         self.live.check()?;
-        let anew = made.provenance.learns_all();
+        let (anew, half_life) = (made.provenance.learns_all(), made.provenance.half_life());
         let (content, ids, state, provenance, through) = made.of(cut);
         // All that can fail comes before the manifest names the result.
         let parent = snapshot.tail().generation().filter(|_| guard.is_some());
@@ -91,7 +91,7 @@ impl Place<'_> {
         let mut drift = None;
         if let (Some(entry), Some(parent)) = (guard, snapshot.trained()) {
             watch.phase("compare", 0);
-            drift = Drift::of(parent, &content, &derived)?;
+            drift = Drift::of(parent, (&content, half_life), &derived)?;
             drift.iter().for_each(|drift| entry.drift(drift));
             let worse = drift.as_ref().filter(|drift| drift.is_below(self.least_recall));
             if let Some(&Drift { recall_before: before, recall_after: after, .. }) = worse {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use roaring::RoaringBitmap;
 
 use crate::error::Result;
-use crate::generation::{Generation, Provenance};
+use crate::generation::Generation;
 use crate::graph::Bipartite;
 use crate::ids::Id;
 use crate::index::{Filter, Seen, TopK};
@@ -35,9 +35,8 @@ impl<'a> FullPrecision<'a> {
         teacher: &'a Taught,
     ) -> Result<FullPrecision<'a>> {
         let hidden = generation.codeless() | snapshot.tail().retired();
-        let provenance = generation.manifest().and_then(|manifest| Provenance::read(&manifest.attributes));
-        let half_life = provenance.and_then(|provenance| provenance.options?.decay());
-        let graph = Bipartite::from_postings(generation.postings(), generation.n_items() as u32, half_life)?;
+        let (postings, n_items) = (generation.postings(), generation.n_items() as u32);
+        let graph = Bipartite::from_postings(postings, n_items, generation.half_life())?;
         Ok(FullPrecision { snapshot, generation, scorer: teacher.scorer(Isa::chosen()?), graph, hidden })
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod stored;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use kithdb_storage::Manifest;
 use roaring::RoaringBitmap;
@@ -29,7 +30,8 @@ pub(crate) use stored::{Through, Written};
 use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;
 use crate::fold_in::FoldInMap;
-use crate::graph::postings::Postings;
+use crate::graph::Aging;
+use crate::graph::postings::{Edge, Postings};
 use crate::index::{Index, Linear};
 use crate::kernel::popcount::Kernel;
 use index::{MEASURED_USERS, sample_users};
@@ -41,6 +43,9 @@ pub(crate) struct Generation {
     /// What it is stored as: as long as this is held, so are its files.
     manifest: Option<Arc<Manifest>>,
     trained: bool,
+    /// The half-life it was learned with.
+    half_life: Option<Duration>,
+    aging: OnceLock<Option<Aging>>,
     postings: Postings,
     retired: RoaringBitmap,
     users: PlaneCodes,
@@ -63,12 +68,14 @@ impl Generation {
     /// The generation of a content and what follows from it: from now on the index alone holds the items' codes.
     pub(crate) fn new(number: u64, content_hash: String, content: Content, derived: Derived) -> Self {
         let Content { postings, retired, users, ranks, fold_in, encoder, items: _ } = content;
-        let (manifest, user_index) = (None, OnceLock::new());
+        let (manifest, user_index, half_life, aging) = (None, OnceLock::new(), None, OnceLock::new());
         Self {
             number,
             content_hash,
             manifest,
             trained: true,
+            half_life,
+            aging,
             postings,
             retired,
             users,
@@ -88,8 +95,24 @@ impl Generation {
 
     /// The generation, made as these attributes say.
     pub(crate) fn described(self, attributes: &BTreeMap<String, String>) -> Self {
-        let trained = Provenance::read(attributes).is_none_or(|provenance| provenance.origin != Origin::Fold);
-        Self { trained, ..self }
+        let provenance = Provenance::read(attributes);
+        let trained = provenance.as_ref().is_none_or(|provenance| provenance.origin != Origin::Fold);
+        let half_life = provenance.and_then(|provenance| provenance.half_life());
+        Self { trained, half_life, aging: OnceLock::new(), ..self }
+    }
+
+    /// The half-life of interactions that it was learned with.
+    pub(crate) fn half_life(&self) -> Option<Duration> {
+        self.half_life
+    }
+
+    /// How much each interaction of somebody counts, in the proportions the training counted those of its users by: `history` is all they have by now, and
+    /// `of` what is asked about. O(histories), and O(interactions) the first time where there is a half-life.
+    pub(crate) fn counted(&self, history: &[(u32, Edge)], of: &[(u32, Edge)]) -> Vec<(u32, f32)> {
+        match self.aging.get_or_init(|| self.half_life.map(|half_life| Aging::of(&self.postings, half_life))) {
+            Some(aging) => aging.with(history).shares(of),
+            None => of.iter().map(|&(item, edge)| (item, edge.weight)).collect(),
+        }
     }
 
     /// Has what is large in memory that other processes have too, where these files hold the same: the index's words and scalers, and the users' words. Whether all

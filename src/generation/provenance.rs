@@ -1,6 +1,7 @@
 //! How a generation was made: from which parent, with which options, and what was chosen.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::train::{SettingValue, TrainOptions};
 
@@ -69,6 +70,11 @@ impl Provenance {
     pub(crate) fn child(&self, origin: Origin, parent: &str, changes: u64) -> Self {
         let unlearned = if origin == Origin::Major { 0 } else { self.unlearned + changes };
         Self { origin, parent: Some(parent.to_owned()), unlearned, ..self.clone() }
+    }
+
+    /// The half-life of interactions in the training.
+    pub(crate) fn half_life(&self) -> Option<Duration> {
+        self.options.as_ref().and_then(TrainOptions::decay)
     }
 
     /// Whether next to all rows are others than in the generation before.

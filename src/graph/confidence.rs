@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bipartite::Bipartite;
 use super::csr::Csr;
-use super::postings::{NO_TIME, Postings};
+use super::postings::{Edge, NO_TIME, Postings};
 
 /// The least confidence: what is older than twenty half-lives is not told apart.
 const LEAST: f64 = 1e-6;
@@ -33,6 +33,37 @@ impl Postings {
             times.iter().map(move |&time| newest.map_or(1.0, |newest| decay(newest, time, half_life) as f32))
         });
         Some(recencies.collect::<Vec<f32>>()).filter(|recencies| recencies.iter().any(|&recency| recency < 1.0))
+    }
+}
+
+/// How interactions age that a generation was, or was not, learned from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Aging {
+    half_life: Duration,
+    newest: Option<i64>,
+}
+
+impl Aging {
+    /// Of a training on these interactions with this half-life. O(interactions).
+    pub(crate) fn of(postings: &Postings, half_life: Duration) -> Self {
+        Self { half_life, newest: postings.times().and_then(newest) }
+    }
+
+    /// The same, where these interactions have come since. O(history).
+    pub(crate) fn with(self, history: &[(u32, Edge)]) -> Self {
+        Self { newest: history.iter().filter_map(|(_, edge)| edge.time).chain(self.newest).max(), ..self }
+    }
+
+    /// How much each interaction of somebody counts, as a share of the one that counts most: in the proportions of [`Postings::confidences`]. O(history).
+    pub(crate) fn shares(self, history: &[(u32, Edge)]) -> Vec<(u32, f32)> {
+        let decay = |time: Option<i64>| match (self.newest, time) {
+            (Some(newest), Some(time)) => decay(newest, time, self.half_life),
+            _ => 1.0,
+        };
+        let counted: Vec<f64> = history.iter().map(|(_, edge)| f64::from(edge.weight) * decay(edge.time)).collect();
+        let most = counted.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let share = |counted: f64| ((counted / most) as f32).max(f32::MIN_POSITIVE);
+        history.iter().zip(counted).map(|(&(item, _), counted)| (item, share(counted))).collect()
     }
 }
 
@@ -129,6 +160,30 @@ mod tests {
     }
 
     proptest! {
+        /// Of anybody's history as of the training's own, whatever is asked about of it: in the proportions of the confidences.
+        #[test]
+        fn shares_are_in_the_proportions_of_confidences(
+            edges in prop::collection::vec((0.1f32..10.0, prop::option::of(0i64..12 * 90)), 1..40),
+            from in 0usize..40,
+        ) {
+            let (from, half_life) = (from % edges.len(), Duration::from_secs(90 * 86_400));
+            let (weights, days): (Vec<f32>, Vec<Option<i64>>) = edges.iter().copied().unzip();
+            let times: Vec<i64> = days.iter().map(|day| day.map_or(NO_TIME, |day| day * DAY)).collect();
+            let all = postings(Some(weights.clone()), Some(times), edges.len());
+            let history: Vec<(u32, Edge)> = all.row(0).edges().collect();
+            let shares = Aging::of(&all, half_life).shares(&history[from..]);
+            // Of a generation that knows none of them, too.
+            let unknown = Aging { half_life, newest: None }.with(&history);
+            prop_assert_eq!(&shares, &unknown.shares(&history[from..]));
+            let plain = vec![1.0; edges.len()];
+            let confidences = all.confidences(Some(half_life)).unwrap_or(plain);
+            let most = confidences[from..].iter().copied().fold(0.0, f32::max);
+            for ((at, (item, share)), confidence) in (from..).zip(shares).zip(&confidences[from..]) {
+                prop_assert_eq!(item as usize, at);
+                prop_assert!((share - confidence / most).abs() < 1e-4, "{} {}", share, confidence / most);
+            }
+        }
+
         /// Any weights and times, the ends of their ranges included: finite, above zero, about 1 in the mean, and the newer of two alike counts no less.
         #[test]
         fn confidences_are_shares_of_their_mean(

@@ -10,5 +10,6 @@ mod terms;
 
 pub(crate) use adjacency::{Adjacency, EdgeMask};
 pub use bipartite::Bipartite;
+pub(crate) use confidence::Aging;
 pub use csr::Csr;
 pub(crate) use terms::Terms;

@@ -87,8 +87,8 @@ pub(crate) fn explain(snapshot: &Snapshot, user: &Id, item: &Id) -> Result<Expla
         contributions.map(|(layer, contribution)| LayerShare { layer, contribution }).collect();
     let score = layers.iter().fold(0.0, |sum, share| sum + share.contribution);
 
-    let history: Vec<(u32, f32)> =
-        tail.history(dense_user).into_iter().map(|(item, edge)| (item, edge.weight)).collect();
+    let history = tail.history(dense_user);
+    let history = generation.counted(&history, &history);
     let (mut folded_score, mut pulls) = (0.0, Vec::new());
     if let Some(profile) = profile(snapshot, generation, &history) {
         let mut direction = vec![0.0; code.shape().bits() as usize];

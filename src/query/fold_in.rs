@@ -46,11 +46,8 @@ pub(crate) fn moved(
     if generation.fold_in().weights().is_none() {
         return Ok(None);
     }
-    let weighted = |edges: &mut dyn Iterator<Item = (u32, Edge)>| -> Vec<(u32, f32)> {
-        edges.map(|(item, edge)| (item, edge.weight)).collect()
-    };
-    let before = weighted(&mut generation.postings().row(user).edges());
-    let now = weighted(&mut history.iter().copied());
+    let before: Vec<(u32, Edge)> = generation.postings().row(user).edges().collect();
+    let (before, now) = (generation.counted(history, &before), generation.counted(history, history));
     let profiles = profile(snapshot, generation, &before).zip(profile(snapshot, generation, &now));
     let Some((before, now)) = profiles else { return Ok(None) };
     let shape = generation.shape();

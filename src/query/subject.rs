@@ -69,8 +69,8 @@ impl Subject {
             let query = generation.users().query(user as usize, asked)?;
             return Ok((Resolved { query: Some(query), basis: Basis::Code, seen, unknown_items: Vec::new() }, None));
         }
-        let weighted: Vec<(u32, f32)> = history.iter().map(|&(item, edge)| (item, edge.weight)).collect();
-        let error = match fold_in(snapshot, generation, &weighted, bits.unwrap_or(planes))? {
+        let counted = generation.counted(&history, &history);
+        let error = match fold_in(snapshot, generation, &counted, bits.unwrap_or(planes))? {
             Folded::Query(query) => {
                 let query = Some(query);
                 return Ok((Resolved { query, basis: Basis::FoldIn, seen, unknown_items: Vec::new() }, None));
