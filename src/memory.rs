@@ -1,6 +1,6 @@
 //! What a database holds in memory, by part, and what a compaction goes on from.
 
-use kithdb_storage::Store;
+use kithdb_storage::{Error as StorageError, Store};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -32,8 +32,13 @@ impl MemoryStats {
         // A number and, where any interaction has one, a weight from either side; where each row begins.
         let weighted = held.is_some_and(|generation| generation.postings().weights().is_some());
         let graph = 2 * tail.edges() * if weighted { 8 } else { 4 } + 8 * (nodes + 2);
+        // A state that is damaged is as good as none, which `verify` tells.
         let state = held.and_then(|generation| generation.manifest()).map(|manifest| store.read_state(manifest));
-        let training_state = state.transpose()?.flatten().map_or(0, |state| state.bytes());
+        let state = state.transpose().or_else(|error| match error {
+            StorageError::Corrupt { .. } => Ok(None),
+            error => Err(error),
+        })?;
+        let training_state = state.flatten().map_or(0, |state| state.bytes());
         let ids = (catalogues.users.bytes() + catalogues.items.bytes()) as u64;
         let generation = ids + held.map_or(0, |generation| generation.bytes());
         let attributes = catalogues.attributes.users.bytes() + catalogues.attributes.items.bytes();

@@ -16,7 +16,7 @@ use std::time::Duration;
 use drill::files::{changed, copy, read};
 use drill::strike::{Sources, strike};
 use drill::{Edges, expected, mix, perform, rounds, run_and_kill, step, stored, worker};
-use kithdb::{Db, Preset, TrainOptions};
+use kithdb::{Compaction, Db, Preset, TrainOptions};
 
 const SCRIPT: u64 = 77;
 const STEPS: u64 = 400;
@@ -182,4 +182,55 @@ fn of_a_killed_database() {
 #[test]
 fn of_a_log_alone() {
     drill("log", 30);
+}
+
+#[test]
+fn a_training_state_that_is_damaged_costs_no_more_than_its_absence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let db = Db::options().background(false).open(&path).unwrap();
+    db.insert_many((0..120u64).flat_map(|user| (0..8).map(move |n| (user, (user * 7 + n * n) % 60)))).unwrap();
+    db.train(TrainOptions::new(Preset::Fast).bits(192).threads(1)).unwrap().wait().unwrap();
+    drop(db);
+    let state = fs::read(path.join("state-1.bin")).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = state.clone();
+        bytes[at] ^= 1;
+        Some(bytes)
+    };
+    let cases = [
+        None,
+        flipped(1),
+        flipped(100),
+        flipped(state.len() / 2),
+        flipped(state.len() - 20),
+        Some(state[..state.len() - 8].to_vec()),
+        Some(Vec::new()),
+    ];
+    let mut answers = Vec::new();
+    for (at, bytes) in cases.into_iter().enumerate() {
+        let (own, copied) = (directory.path().join(format!("own-{at}")), directory.path().join(format!("copy-{at}")));
+        copy(&path, &own);
+        match bytes {
+            Some(bytes) => fs::write(own.join("state-1.bin"), bytes).unwrap(),
+            None => fs::remove_file(own.join("state-1.bin")).unwrap(),
+        }
+        let db = Db::options().background(false).open(&own).unwrap();
+        db.stats().unwrap();
+        db.compact_to(&copied).unwrap();
+        db.insert_many([(3u64, 59u64), (500, 3)]).unwrap();
+        assert!(db.forget_user(7u64).unwrap());
+        for kind in [Compaction::Minor, Compaction::Major] {
+            db.compact(kind).unwrap().wait().unwrap();
+            db.insert(4u64, 58u64 + u64::from(kind == Compaction::Minor)).unwrap();
+        }
+        let answer = |db: &Db| -> Vec<String> {
+            (0..20u64)
+                .filter(|&user| user != 7)
+                .map(|user| format!("{:?}", db.nearest(user, 5).unwrap().as_slice()))
+                .collect()
+        };
+        answers.push((answer(&db), answer(&Db::open(&copied).unwrap())));
+    }
+    answers.iter().for_each(|answer| assert_eq!(answer, &answers[0]));
 }

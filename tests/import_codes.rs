@@ -249,3 +249,26 @@ fn a_recall_is_kept_and_survives_reopening() {
     let refused = Db::options().recall(1.5).open(dir.path().join("none"));
     assert!(matches!(refused, Err(Error::InvalidArgument { .. })) && !dir.path().join("none").exists());
 }
+
+#[test]
+fn who_takes_everything_back_keeps_an_imported_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::options().background(false).open(dir.path().join("db")).unwrap();
+    let packed = Packed::new(64, 2, 40, 6, 3);
+    let ids = |n: u64| (0..n).map(Id::from).collect::<Vec<Id>>();
+    db.import_codes(packed.set(ids(40).into(), ids(6).into())).unwrap();
+    db.insert_many([(3u64, 7u64), (4, 8)]).unwrap();
+    db.compact(kithdb::Compaction::Minor).unwrap().wait().unwrap();
+    assert!(db.remove(3u64, 7u64).unwrap() && db.forget_user(4u64).unwrap());
+    let answer = || -> Vec<(Id, u32)> {
+        db.nearest(3u64, 40).unwrap().iter().map(|hit| (hit.id.clone(), hit.score.to_bits())).collect()
+    };
+    let before = answer();
+    assert_eq!(before.len(), 40);
+    for round in 0..2u64 {
+        db.insert(5u64, round).unwrap();
+        db.compact(kithdb::Compaction::Minor).unwrap().wait().unwrap();
+        assert_eq!(answer(), before);
+        assert!(db.nearest(4u64, 5).is_err());
+    }
+}

@@ -49,11 +49,16 @@ fn codes_go_back_and_nothing_else_does() {
     let taken = db.history(8u64).unwrap()[0].item.clone();
     assert!(db.remove(8u64, taken.clone()).unwrap());
     assert!(db.retire_item(11u64).unwrap());
+    // One has taken everything back.
+    for interaction in db.history(9u64).unwrap() {
+        assert!(db.remove(9u64, interaction.item).unwrap());
+    }
     let held = stored(&db);
     assert_eq!(kept(&db), [2, 1]);
 
     assert_eq!(db.rollback(1).unwrap(), 4);
     assert_eq!(kept(&db), [3, 2, 1]);
+    // Who has nothing left is answered with the code they had.
     let touched: BTreeSet<u64> = [3, 4, 5, 6, 7, 8].into();
     let late: BTreeSet<Id> = [500u64, 501, 11].map(Id::from).into();
     for opening in 0..2 {

@@ -48,16 +48,25 @@ pub(super) fn minor(
     }
 }
 
-/// How the parent was made, with which choices, and what it learned; `None` where that is not kept, or its models have no rows that can be fitted
-/// again.
+/// How the parent was made, with which choices, and what it learned; `None` where that is not kept, or is damaged, which costs no more, or where its
+/// models have no rows that can be fitted again.
+///
+/// # Errors
+/// `Storage` where the state cannot be read, though nothing says that it is damaged.
 pub(super) fn resumable<'p>(parent: &'p Parent<'_>) -> Result<Option<(&'p Provenance, Choices, Learned)>> {
     let Some(provenance) = &parent.provenance else { return Ok(None) };
     let choices = provenance.options.as_ref().and_then(|options| Choices::of(options, &provenance.choices));
-    let Some((choices, state)) = choices.zip(parent.state()?) else { return Ok(None) };
+    let Some(choices) = choices else { return Ok(None) };
     let generation = &parent.generation;
     let known = (generation.users().len(), generation.n_items());
-    let learned = Learned::read(&state, &choices, generation.shape(), known)?;
-    Ok(learned.map(|learned| (provenance, choices, learned)))
+    let learned = parent.state().and_then(|state| {
+        let read = |state| Learned::read(&state, &choices, generation.shape(), known);
+        state.map(read).transpose().map(Option::flatten)
+    });
+    match learned {
+        Err(error) if error.is_damage() => Ok(None),
+        learned => Ok(learned?.map(|learned| (provenance, choices, learned))),
+    }
 }
 
 /// Codes of nobody.
@@ -126,8 +135,8 @@ pub(super) fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>, o
     let width = shape.words() * planes as usize;
     let user_words = patched(words, width, cut.n_users(), &moved.rows, moved.codes.words());
     let mut user_scalers = patched(scalers, shape.layers(), cut.n_users(), &moved.rows, moved.codes.scalers());
-    // Who was forgotten since has no code.
-    for &user in cut.touched.users.iter().filter(|&&user| cut.postings.row(user).items.is_empty()) {
+    // Who was forgotten since has no code; who has taken everything back has the one they had.
+    for user in snapshot.tail().forgotten().iter().filter(|&user| user < cut.n_users()) {
         user_scalers[user as usize * shape.layers()..][..shape.layers()].fill(0.0);
     }
     let (words, scalers) = generation.item_codes().into_parts();

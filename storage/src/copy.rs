@@ -94,9 +94,13 @@ impl Store {
             };
             writer.put(&plan, &Rows { bytes: &bytes, form, lengths: &lengths })?;
         }
-        // Losing the state costs a cold training: what cannot be read is left out.
+        // Losing the state costs a cold training: what cannot be read is left out, all of it, so that it is read before any of it is written.
         if let Ok(Some(state)) = from.read_state(manifest) {
-            state.each(|plan, rows| going().and_then(|()| writer.put_state(plan, rows)))?;
+            match state.each(|_, _| going()) {
+                Err(Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(()) => state.each(|plan, rows| going().and_then(|()| writer.put_state(plan, rows)))?,
+            }
         }
         let Manifest { folded_through, trained_through, ref attributes, .. } = **manifest;
         writer.publish(Draft { folded_through, trained_through, attributes: attributes.clone(), rewrite: false })?;
