@@ -8,7 +8,8 @@ use std::path::Path;
 
 use drill::files::read;
 use drill::stored;
-use kithdb::{Attributes, Compaction, Db, Error, Id, Interaction};
+use kithdb::{Attributes, Compaction, Db, Error, Id, Interaction, Preset, TrainOptions};
+use kithdb_storage::{Store, StoreOptions};
 
 const SECRET: &str = "a-name-that-nobody-may-find-again";
 /// What is said of them.
@@ -134,4 +135,37 @@ fn a_copy_is_the_database_of_its_moment() {
     let hash = |db: &Db| db.compact(Compaction::Minor).unwrap().wait().unwrap().content_hash;
     assert_eq!(hash(&copied), hash(&db), "what was learned goes along");
     assert!(copied.verify().unwrap().warnings.is_empty());
+}
+
+#[test]
+fn nothing_that_was_learned_of_who_was_forgotten_stays_in_the_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.kith");
+    let db = Db::options().background(false).kept_generations(4).open(&path).unwrap();
+    db.insert_many(shop::interactions()).unwrap();
+    let options = TrainOptions::new(Preset::Balanced).bits(192);
+    db.train(options.set("teacher.neighbours", false).set("teacher.user_neighbours", true)).unwrap().wait().unwrap();
+    db.insert(3u64, 500u64).unwrap();
+    minor(&db);
+    let gone = 5u32;
+    // Of whom users are predicted, and who they are predicted from, by number, which is that of the shop.
+    let lists = || {
+        let copy = directory.path().join("copy.kith");
+        drop(std::fs::remove_dir_all(&copy));
+        db.compact_to(&copy).unwrap();
+        let store = Store::open(&copy, &StoreOptions::default()).unwrap();
+        let state = store.read_state(&store.manifest().unwrap()).unwrap().unwrap();
+        let part = |name: &str| state.part::<u32>(name).unwrap().unwrap();
+        (part("teacher.user_neighbours.counts"), part("teacher.user_neighbours.users"))
+    };
+    let (counts, users) = lists();
+    assert!(counts[gone as usize] > 0 && users.contains(&gone));
+    assert!(db.forget_user(u64::from(gone)).unwrap());
+    db.rollback(1).unwrap();
+    for _ in 0..2 {
+        let (counts, users) = lists();
+        assert!(counts[gone as usize] == 0 && !users.contains(&gone) && counts.iter().any(|&count| count > 0));
+        db.insert(4u64, 501u64).unwrap();
+        minor(&db);
+    }
 }

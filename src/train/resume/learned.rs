@@ -77,7 +77,7 @@ impl Learned {
         let mut state = TrainState::default();
         let Learned { users, items, neighbours, tables } = self;
         tables.save(&mut state);
-        Layers { neighbours, ..Layers::of(users, items) }.save(&mut state);
+        Layers { neighbours: neighbours.of_active(graph), ..Layers::of(users, items) }.save(&mut state);
         state.of_active(graph)
     }
 }

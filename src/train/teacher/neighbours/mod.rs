@@ -9,7 +9,7 @@ pub(crate) use ridge::Wanted;
 pub(crate) use users::UserNeighbours;
 
 use crate::error::Result;
-use crate::graph::Terms;
+use crate::graph::{Bipartite, Terms};
 use crate::train::context::Context;
 use crate::train::model::settings::{
     TEACHER_NEIGHBOUR_DAMPING, TEACHER_NEIGHBOUR_REGULARISATION, TEACHER_USER_NEIGHBOUR_REGULARISATION,
@@ -126,6 +126,16 @@ impl Neighbours {
         }
     }
 
+    /// With nothing of users who have no interactions in `graph`, as those who were forgotten: whom they are predicted from, and who is from them.
+    /// Scores of others are the same, since such users add nothing to them. O(users + entries).
+    pub(crate) fn of_active(self, graph: &Bipartite) -> Neighbours {
+        let is_active = |user: u32| graph.users().degree(user as usize) > 0;
+        match (0..graph.n_users() as u32).all(is_active) {
+            true => self,
+            false => Neighbours { users: self.users.map(|model| model.of_active(is_active)), ..self },
+        }
+    }
+
     /// Adds the scores of a user to `scores`, at the position of each item that has one; `histories` are everybody's. O(neighbours x their items).
     pub(crate) fn add_scores(
         &self,
@@ -146,7 +156,7 @@ impl Neighbours {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Bipartite, Csr};
+    use crate::graph::Csr;
     use crate::train::tests::context;
 
     const WEIGHTINGS: [Weighting; 4] = [
@@ -161,6 +171,35 @@ mod tests {
     }
 
     /// With every row wanted, what is gone on with is what is fitted anew; with none, what there was, grown.
+    /// Whoever has nothing is in no list, and adds nothing to anybody's scores.
+    #[test]
+    fn the_inactive_are_in_no_list_and_scores_stay() {
+        let near: Vec<(u32, u32, f32)> =
+            (0..30u32).flat_map(|u| [(u, (u + 3) % 30, 0.5), (u, (u + 7) % 30, 0.25)]).collect();
+        let model =
+            || Neighbours { items: None, users: Some(UserNeighbours::of(Csr::from_edges(30, 30, &near).unwrap())) };
+        let gone = |user: u32| user % 6 == 4;
+        let edges: Vec<(u32, u32, f32)> =
+            (0..30u32).filter(|&u| !gone(u)).flat_map(|u| [(u, u % 11, 1.0), (u, 11 + u % 3, 1.0)]).collect();
+        let graph = Bipartite::from_users(Csr::from_edges(30, 14, &edges).unwrap()).unwrap();
+        let (before, after) = (model(), model().of_active(&graph));
+        let scores = |model: &Neighbours, user: u32| {
+            let mut scores = vec![0.0; 14];
+            model.add_scores(user, graph.recent_users(), |item| Some(item as usize), &mut scores);
+            scores
+        };
+        for user in (0..30).filter(|&user| !gone(user)) {
+            assert_eq!(scores(&before, user), scores(&after, user));
+        }
+        let kept = after.users.unwrap();
+        let entries: Vec<(u32, u32)> =
+            (0..30).flat_map(|u| kept.weights().row(u as usize).iter().map(move |&near| (u, near))).collect();
+        let expected: Vec<(u32, u32)> =
+            near.iter().map(|&(u, near, _)| (u, near)).filter(|&(u, near)| !gone(u) && !gone(near)).collect();
+        assert_eq!(entries.len(), expected.len());
+        assert!(expected.iter().all(|entry| entries.contains(entry)));
+    }
+
     #[test]
     fn refitted_everywhere_is_fitted_anew() {
         let mut edges: Vec<_> = (0..60u32).map(|e| (e * 7 % 11, e * e % 9, 1.0)).collect();

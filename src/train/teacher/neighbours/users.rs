@@ -51,6 +51,11 @@ impl UserNeighbours {
         UserNeighbours { by_user: self.by_user.grown(n_users) }
     }
 
+    /// With entries between users who are active alone.
+    pub(crate) fn of_active(self, is_active: impl Fn(u32) -> bool + Sync) -> UserNeighbours {
+        UserNeighbours { by_user: self.by_user.filtered(|user, near| is_active(user) && is_active(near)) }
+    }
+
     /// A model of these weights, a row a user.
     pub(crate) fn of(by_user: Csr) -> UserNeighbours {
         UserNeighbours { by_user }
