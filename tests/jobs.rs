@@ -90,3 +90,35 @@ fn a_job_is_polled_and_tells_of_its_progress() {
     fn is_shared<T: Send + Sync>(_: &T) {}
     is_shared(&job);
 }
+
+#[test]
+fn a_listener_that_panics_is_told_no_more_and_ends_nothing() {
+    let (_directory, db) = shop::trained();
+    for phase in ["teacher", "index", "collect", "done"] {
+        let job = db.train(shop::options()).unwrap();
+        job.on_progress(move |progress| assert!(progress.phase != phase, "a listener's own fault"));
+        let heard = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let told = std::sync::Arc::clone(&heard);
+        job.on_progress(move |progress| *told.lock().unwrap() = progress.phase.clone());
+        job.wait().unwrap();
+        assert_eq!(*heard.lock().unwrap(), "done");
+    }
+    let job = db.train(shop::options()).unwrap();
+    assert!(job.wait_timeout(std::time::Duration::from_secs(60)));
+    job.wait().unwrap();
+}
+
+#[test]
+fn a_training_of_many_epochs_ends_in_its_record() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("shop.kith")).unwrap();
+    let few = shop::interactions().filter(|x| x.user < Id::from(30u64));
+    db.insert_many(few).unwrap();
+    let options = TrainOptions::new(Preset::Balanced).bits(64).set("student.sweeps", 900);
+    let outcome = db.train(options).unwrap().wait().unwrap();
+    let record = db.jobs().unwrap().pop().unwrap();
+    assert_eq!(record.outcome, kithdb::JobOutcome::Done { generation: outcome.generation });
+    // A point of every so many, the last among them.
+    let curve = record.found["student_recalls"].split(' ').collect::<Vec<_>>();
+    assert!(curve.len() <= 200 && curve[curve.len() - 2] == outcome.training.epochs.len().to_string(), "{curve:?}");
+}

@@ -21,6 +21,8 @@ pub(super) struct Entry<'a> {
     phases: Phases,
 }
 
+/// Points of a curve that are kept at most: a record has room for two such curves.
+const CURVE: usize = 100;
 /// How often the phase of a job is written down at most.
 const OFTEN: Duration = Duration::from_secs(1);
 
@@ -89,12 +91,16 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Keeps how recall on the held-out interactions grew with the epochs of a training: pairs of an epoch and the recall after it, blanks between. Of models
-    /// without epochs there is nothing.
+    /// Keeps how recall on the held-out interactions grew with the epochs of a training: pairs of an epoch and the recall after it, blanks between, a hundred
+    /// at most. Of models without epochs there is nothing.
     pub(super) fn learned(&self, report: &TrainReport) {
         for (name, epochs) in [("teacher_recalls", &report.teacher_epochs), ("student_recalls", &report.epochs)] {
             let measured = (1u32..).zip(epochs).filter_map(|(at, epoch)| Some((at, epoch.recall?)));
-            let curve: Vec<String> = measured.map(|(at, recall)| format!("{at} {recall:.4}")).collect();
+            let measured: Vec<(u32, f64)> = measured.collect();
+            // From the last back, so that it is among them.
+            let every = measured.len().div_ceil(CURVE).max(1);
+            let curve = measured.iter().rev().step_by(every).rev();
+            let curve: Vec<String> = curve.map(|(at, recall)| format!("{at} {recall:.4}")).collect();
             if !curve.is_empty() {
                 self.found(name, curve.join(" "));
             }

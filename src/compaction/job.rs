@@ -1,5 +1,6 @@
 //! A job as its owner sees it, and as it sees itself: progress, cancellation, result.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -180,7 +181,7 @@ impl Job {
     }
 
     /// Has `listener` told of progress from now on, on the thread that works: it is to be quick, and not to wait for the job. Steps that come while it is told of
-    /// one may not be told each.
+    /// one may not be told each. If it panics, it is told no more, and the job goes on.
     pub fn on_progress(&self, listener: impl FnMut(&Progress) + Send + 'static) {
         self.state.listeners.lock().0.push(Box::new(listener));
     }
@@ -242,7 +243,9 @@ impl JobState {
         let mut listeners = std::mem::take(&mut *self.listeners.lock());
         if !listeners.0.is_empty() {
             let progress = self.inner.lock().progress.clone();
-            listeners.0.iter_mut().for_each(|listener| listener(&progress));
+            // A listener that panics hears no more: the job, and the worker it runs on, go on.
+            let mut hears = |listener: &mut Listener| catch_unwind(AssertUnwindSafe(|| listener(&progress))).is_ok();
+            listeners.0.retain_mut(&mut hears);
             self.listeners.lock().0.append(&mut listeners.0);
         }
     }
