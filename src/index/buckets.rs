@@ -351,7 +351,7 @@ mod tests {
                 let query = prepare(&query);
                 let filter = Filter::default();
                 let scored = |codes: u64| {
-                    let mut probe = Probe::new(&linear, None, &query, 5, &filter, Limit { codes, recall: None });
+                    let mut probe = Probe::new(&linear, None, &query, 5, &filter, Limit { codes, ..Limit::NONE });
                     probe.trace = Some(Vec::new());
                     buckets.search(&mut probe);
                     probe.trace.unwrap()

@@ -170,7 +170,7 @@ impl Index {
         let filter = Filter::default();
         let touched = |query: &QueryCode| {
             let prepared = prepare(query);
-            let limit = Limit { codes, recall: Some((&calibration, share)) };
+            let limit = Limit { codes, recall: Some((&calibration, share)), is_judged: true };
             let mut probe = self.probe(&prepared, SAMPLE_K, &filter, EngineKind::Tree, limit);
             self.run(&mut probe, EngineKind::Tree, true);
             probe.work
@@ -310,11 +310,13 @@ impl Index {
         effort: Effort,
     ) -> Limit<'_> {
         match (effort, plan) {
-            (Effort::Budget(codes), _) if codes < self.len() as u64 => Limit { codes, recall: None },
+            (Effort::Budget(codes), _) if codes < self.len() as u64 => {
+                Limit { codes, recall: None, is_judged: self.calibration.is_some() }
+            }
             (Effort::Recall(share), &Plan::Run(_, expected)) if engine.is_none() => {
                 let recall = self.calibration.as_ref().map(|calibration| (calibration, share));
                 let budget = |recall| self.planner.partial(query.shape(), query.planes(), k, expected, recall);
-                recall.and_then(budget).map_or(Limit::NONE, |codes| Limit { codes, recall })
+                recall.and_then(budget).map_or(Limit::NONE, |codes| Limit { codes, recall, is_judged: true })
             }
             _ => Limit::NONE,
         }

@@ -24,10 +24,12 @@ pub(super) struct Limit<'a> {
     pub(super) codes: u64,
     /// What raises the number where too few turn out to be admitted, and the share of the exact list to find.
     pub(super) recall: Option<(&'a Calibration, f32)>,
+    /// Whether it is to be told what share of the exact list was found: what a filter leaves out is counted then.
+    pub(super) is_judged: bool,
 }
 
 impl Limit<'_> {
-    pub(super) const NONE: Self = Self { codes: u64::MAX, recall: None };
+    pub(super) const NONE: Self = Self { codes: u64::MAX, recall: None, is_judged: false };
 }
 
 /// One search under way: what it compares with, the best so far, and what it touched.
@@ -40,7 +42,7 @@ pub(super) struct Probe<'a> {
     /// Whether something that may have entered was left out because of the budget: nothing more is scored then.
     pub(super) spent: bool,
     limit: Limit<'a>,
-    /// The scores that reached the list of rows that are not listed, where the limit may be raised.
+    /// The scores that reached the list of rows that are not listed, where what was found is judged.
     refused: Vec<f32>,
     /// The blocks of codes that were scored, where that is asked for.
     pub(super) trace: Option<Vec<u32>>,
@@ -184,7 +186,7 @@ impl<'a> Probe<'a> {
 
     /// What `search` scores of so many codes, or as many more as it takes to fill the list: the blocks of an exact search that come first.
     pub(super) fn limited(&mut self, codes: u64, search: impl FnOnce(&mut Self)) -> Vec<u32> {
-        let limit = std::mem::replace(&mut self.limit, Limit { codes, recall: None });
+        let limit = std::mem::replace(&mut self.limit, Limit { codes, ..Limit::NONE });
         let trace = self.trace.replace(Vec::new());
         search(self);
         (self.limit, self.spent) = (limit, false);
@@ -265,7 +267,7 @@ impl<'a> Probe<'a> {
         let scan = |sink: &mut dyn FnMut(usize, u16, &[f32; LANES]) -> f32| {
             blocks.scan(linear.kernel(), linear.blocks(), query, threshold, sink);
         };
-        if self.limit.recall.is_some() {
+        if self.limit.is_judged {
             let mut sink = |block: usize, lanes: u16, scores: &[f32; LANES]| {
                 linear.offer_counting(block, lanes, scores, filter, top, |score| refused.push(score));
                 top.threshold()

@@ -111,7 +111,7 @@ fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
         let fifth: RoaringBitmap = (0..rows as u32).filter(|row| row % 5 == 0).collect();
         let clusters: RoaringBitmap = (0..rows as u32).filter(|row| row / 150 % 3 > 0).collect();
         let most: RoaringBitmap = (0..rows as u32).filter(|row| row % 11 == 0).collect();
-        let (mut limited, mut asked) = (0, 0);
+        let (mut limited, mut asked, mut budgeted) = (0, 0, 0);
         for (name, allow, deny) in [
             ("none", None, None),
             ("fifth", Some(&fifth), None),
@@ -119,7 +119,7 @@ fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
             ("most", None, Some(&most)),
         ] {
             for k in [5, 20, 100] {
-                let (mut found, mut all) = (0, 0);
+                let (mut found, mut all, mut by_budget, mut claimed) = (0, 0, 0, 0.0);
                 for (query, seen) in &samples(&items, 200, 5_000) {
                     let filter = Filter { allow, deny: deny.into_iter().collect(), seen: Seen::of(seen) };
                     let exact = bits(&index.search(query, k, &filter, None).unwrap());
@@ -136,13 +136,22 @@ fn a_share_of_the_exact_list_is_found_whatever_the_filter() {
                         );
                     }
                     asked += 1;
+                    let answer_of = |effort| index.search_with(query, k, &filter, None, effort).unwrap();
+                    let limited_to = answer_of(Effort::Budget(400));
+                    let hits = bits(&limited_to).iter().filter(|hit| exact.contains(hit)).count();
+                    budgeted += usize::from(!limited_to.exact);
+                    by_budget += hits;
+                    claimed += f64::from(limited_to.recall.unwrap_or(0.0)) * exact.len() as f64;
                     found += bits(&answer).iter().filter(|hit| exact.contains(hit)).count();
                     all += exact.len();
                 }
                 let recall = found as f64 / all as f64;
                 assert!(recall >= 0.94, "{name}, {k}: {recall}");
+                let (by_budget, claimed) = (f64::from(by_budget as u32) / all as f64, claimed / all as f64);
+                assert!(by_budget >= claimed - 0.05, "{name}, {k}: {by_budget} found, {claimed} claimed");
             }
         }
         assert!(limited > asked / 10, "{limited} of {asked} searches were not exact");
+        assert!(budgeted > asked / 10, "{budgeted} of {asked} searches by a budget were not exact");
     }
 }
