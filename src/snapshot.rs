@@ -309,7 +309,10 @@ impl Snapshot {
             let query = |(user, _): &(Id, _)| shape(self.query().user(user).k(most).recall(1.0));
             let together = |users: &[(Id, Vec<Id>)]| {
                 let queries: Vec<Query<'_>> = users.iter().map(query).collect();
-                Query::run_together(self, &queries, most)
+                // A list that is diversified is chosen from more than it has.
+                let longest = cuts.iter().copied().max().unwrap_or(0);
+                let depth = queries.iter().map(|query| query.depth_of(longest)).fold(most, usize::max);
+                Query::run_together(self, &queries, depth)
             };
             chunk.par_chunks(TOGETHER).flat_map_iter(together).map(list).collect()
         })

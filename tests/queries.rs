@@ -5,7 +5,7 @@ mod shop;
 
 use std::collections::HashSet;
 
-use kithdb::{Basis, Db, Engine, Error, Hits, Id};
+use kithdb::{Basis, Compaction, Db, Engine, Error, Hits, Id, Preset, TrainOptions};
 use shop::{ITEMS, TASTES, USERS, taste, touches};
 
 fn numbers(hits: &Hits) -> Vec<u64> {
@@ -337,7 +337,7 @@ fn loading_again_changes_nothing() {
 fn queries_are_answered_while_training_runs_and_a_cancelled_one_publishes_nothing() {
     let (_directory, db) = shop::trained();
     let generation = db.stats().unwrap().generation.unwrap().number;
-    let job = db.train(kithdb::TrainOptions::new(kithdb::Preset::Balanced)).unwrap();
+    let job = db.train(TrainOptions::new(Preset::Balanced)).unwrap();
     let mut answered = 0;
     while !job.is_finished() && answered < 50 {
         assert_eq!(db.nearest(3u64, 5).unwrap().generation(), Some(generation));
@@ -347,4 +347,47 @@ fn queries_are_answered_while_training_runs_and_a_cancelled_one_publishes_nothin
     assert!(matches!(job.wait(), Err(Error::Cancelled)));
     assert_eq!(db.stats().unwrap().generation.unwrap().number, generation);
     assert!(answered > 0);
+}
+
+#[test]
+fn shops_in_which_nothing_tells_items_apart_are_trained() {
+    for preset in [Preset::Fast, Preset::Balanced] {
+        for (users, items) in [(1u64, 1u64), (1, 2), (1, 10), (1, 30), (1, 100), (2, 3), (2, 5), (3, 20)] {
+            for (seed, bits) in [(1, 128), (2, 768)] {
+                let directory = tempfile::tempdir().unwrap();
+                let db = Db::options().background(false).open(directory.path().join("shop.kith")).unwrap();
+                db.insert_many((0..users).flat_map(|user| (0..items).map(move |item| (user, item)))).unwrap();
+                let outcome = db.train(TrainOptions::new(preset).bits(bits).seed(seed).threads(1)).unwrap().wait();
+                assert!(outcome.is_ok(), "{users} users of {items} items, {bits} bits: {:?}", outcome.err());
+                for query in [db.query().user(0u64), db.query().items([0u64]), db.query().user(0u64).include_seen()] {
+                    match query.k(5).run() {
+                        Ok(hits) => assert!(hits.iter().all(|hit| hit.score.is_finite())),
+                        Err(Error::NoItemCodes | Error::NoHistory { .. } | Error::NoDirection { .. }) => {}
+                        Err(error @ Error::NoCodeInBasket { .. }) => drop(error),
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                // What comes later tells them apart.
+                db.insert_many([(7u64, 0u64), (7, 500), (8, 501)]).unwrap();
+                db.compact(Compaction::Minor).unwrap().wait().unwrap();
+                db.compact(Compaction::Full).unwrap().wait().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn diversified_lists_are_measured_as_queries_give_them() {
+    let (_directory, db) = shop::trained();
+    let wanted = |user: u64| (0..ITEMS).filter(|item| (item + user) % 5 == 0).map(Id::from).collect::<Vec<Id>>();
+    let truth: Vec<(Id, Vec<Id>)> = (0..60).map(|user| (Id::from(user), wanted(user))).collect();
+    for k in [5, 20, 60, 110] {
+        let measured = db.snapshot().evaluate_with(&truth, &[k], |query| query.diversify(0.5)).unwrap();
+        let found = truth.iter().map(|(user, wanted)| {
+            let hits = db.query().user(user.clone()).k(k).diversify(0.5).run().unwrap();
+            hits.iter().filter(|hit| wanted.contains(&hit.id)).count() as f64 / wanted.len() as f64
+        });
+        let mean = found.sum::<f64>() / truth.len() as f64;
+        assert!((measured.cuts[0].recall - mean).abs() < 1e-9, "{k}: {} {mean}", measured.cuts[0].recall);
+    }
 }

@@ -382,7 +382,12 @@ impl<'a> Query<'a> {
 
     /// How many of the best items are looked at.
     pub(super) fn depth(&self) -> usize {
-        if self.diversity > 0.0 { diversity::pool(self.k) } else { self.k }
+        self.depth_of(self.k)
+    }
+
+    /// How many of the best items are looked at for a list of `k`.
+    pub(crate) fn depth_of(&self, k: usize) -> usize {
+        if self.diversity > 0.0 { diversity::pool(k) } else { k }
     }
 
     /// The list of what was found: what differs, where that was asked for, and scores enough.

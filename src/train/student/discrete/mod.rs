@@ -24,6 +24,13 @@ const MOST_ENTRIES: usize = 1 << 25;
 const MOST_OF_ITEM: usize = 4096;
 /// Rows whose products with the side held fixed are made together.
 const BLOCK: usize = 48;
+/// What a user's scores have to differ by, as a share of their mean, to be more than what rounding leaves of scores that are alike.
+const LEAST_DEVIATION: f32 = 1e-5;
+
+/// Whether scores of this mean and standard deviation tell items apart.
+fn tells_apart(mean: f32, deviation: f32) -> bool {
+    deviation > (LEAST_DEVIATION * mean.abs()).max(f32::MIN_POSITIVE)
+}
 
 /// Codes whose scores are nearest to the teacher's in weighted squares, found bit by bit. With t the teacher's score, shifted and scaled for
 /// every user to mean 0 and deviation 1 over the items, x a user's and w an item's code vector (signs times one scaler per layer) and m the mean
@@ -151,7 +158,8 @@ impl<'a> Training<'a> {
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
         let mut means = scores.times(&ones).all().into_data();
         let Drawn { lists: found, deviations } = lists::draw(context, &scores, &start, &means, most)?;
-        let is_active = |user: usize| context.graph.users().degree(user) > 0 && deviations[user] > f32::MIN_POSITIVE;
+        let is_active =
+            |user: usize| context.graph.users().degree(user) > 0 && tells_apart(means[user], deviations[user]);
         let units: Vec<f32> =
             (0..n_users).map(|user| if is_active(user) { 1.0 / deviations[user] } else { 0.0 }).collect();
         means.iter_mut().zip(&units).for_each(|(mean, unit)| *mean *= unit);

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::descent::{Descent, Side, Workspace};
 use super::lists::{self, Drawn, best};
-use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean, offsets};
+use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean, offsets, tells_apart};
 use crate::error::Result;
 use crate::kernel::dense::{Matrix, Rows as _, SignedMatrix, add_scaled, multiply_by};
 use crate::train::context::Context;
@@ -178,7 +178,7 @@ impl<'a> Rows<'a> {
 
     /// What a user is fitted to whose scores have this mean and deviation.
     fn aimed(&self, user: u32, mean: f32, deviation: f32, list: impl FnOnce() -> Vec<(u32, f32)>) -> Aim {
-        if self.context.graph.users().degree(user as usize) == 0 || deviation <= f32::MIN_POSITIVE {
+        if self.context.graph.users().degree(user as usize) == 0 || !tells_apart(mean, deviation) {
             return (user, Target::NONE, Vec::new());
         }
         let (unit, mut list) = (1.0 / deviation, list());
