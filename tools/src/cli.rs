@@ -79,8 +79,13 @@ pub(crate) enum Answer {
 
 /// Runs the program on the process's arguments.
 pub fn run() -> ExitCode {
-    let parsed = Cli::from_arg_matches(&parser().get_matches());
-    let Cli { json, ids_as_strings, command } = parsed.unwrap_or_else(|error| error.exit());
+    let parsed = parser().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { json, ids_as_strings, command } = parsed.unwrap_or_else(|error| {
+        if error.use_stderr() && std::env::args_os().any(|arg| arg == "--json") {
+            crate::output::misused(&error);
+        }
+        error.exit()
+    });
     let output = Output::new(json, ids_as_strings);
     let outcome = match command {
         Command::Load(command) => command.run(&output),

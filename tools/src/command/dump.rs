@@ -87,7 +87,10 @@ impl Dump {
             Repeats::First => " --repeats first",
             _ => "",
         };
-        let load_options = format!("{}{repeats}", if kinds.item == IdKind::U64 { " --id-type u64" } else { "" });
+        let id_type = if kinds.item == IdKind::U64 { " --id-type u64" } else { "" };
+        let mut times = edges.iter().flatten().filter_map(|(_, edge)| edge.time);
+        let unit = if times.any(input::is_number_of_time) { " --time-unit ms" } else { "" };
+        let load_options = format!("{id_type}{repeats}{unit}");
         let mut outcome = Dumped { interactions: 0, users: edges.len() as u64, items: 0, load_options };
         let mut rows = self.rows.begin("user,item,weight,time", output)?;
         let bar = steps_bar();

@@ -8,7 +8,8 @@ use crate::output;
 #[derive(Args, Clone, Copy, Debug, Serialize)]
 #[group(multiple = false)]
 pub(super) struct Effort {
-    /// Score so many codes at most: faster than an exact answer, which the output says it is not
+    /// Score so many codes at most, or as many as it takes to fill the list, by whole blocks: faster than an exact answer, which the output says it
+    /// is not
     #[arg(long, value_name = "BUDGET", value_parser = clap::value_parser!(u64).range(1..))]
     approximate: Option<u64>,
     /// Find this share of the exact answers on average, with as much work as that took for sample users

@@ -175,7 +175,7 @@ impl Split {
     }
 }
 
-/// Refuses ids that lightgcn lines, where blanks stand between ids, cannot hold.
+/// Refuses ids that lightgcn lines, where blanks stand between ids, cannot hold, or that would have the lines taken for something else.
 fn check_words<'a>(edges: impl Iterator<Item = &'a Interaction>) -> anyhow::Result<()> {
     for edge in edges {
         for id in [&edge.user, &edge.item] {
@@ -183,6 +183,10 @@ fn check_words<'a>(edges: impl Iterator<Item = &'a Interaction>) -> anyhow::Resu
             anyhow::ensure!(
                 !text.contains(|c: char| c.is_ascii_whitespace()) && input::plain_id(&text) == text,
                 "the id {text:?} has blanks or quotes in it, which lightgcn files cannot hold; write csv with --to csv"
+            );
+            anyhow::ensure!(
+                !text.contains([',', ';', '|']) && !text.contains("::") && !text.ends_with(':'),
+                "the id {text:?} has in it what stands between columns, or a colon at its end: lightgcn lines of it would be read as something else; write csv with --to csv"
             );
         }
     }

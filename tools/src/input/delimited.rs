@@ -293,7 +293,7 @@ struct Header {
 
 impl Header {
     /// Whether a row is one as well, as where files were put together: of names alone, that columns have here or anywhere, the user's and the item's among them.
-    /// Whether it has these two where this one has them, then.
+    /// Whether it has these two where this one has them, then. What those are called there can be nothing else: a guest who touched wine is a row.
     fn another(&self, layout: &Layout, cells: &Cells<'_>) -> Option<bool> {
         let is_here = |cell: &str| self.names.iter().any(|name| name == cell.trim());
         let is_name = |cell: &str| is_here(cell) || names::is_one(cell);
@@ -306,8 +306,12 @@ impl Header {
         }
         let cells: Vec<String> = cells.iter().map(str::to_owned).collect();
         let there = [&USER, &ITEM].map(|role| role.find(&cells));
-        let ([Ok(None), _] | [_, Ok(None)]) = &there else { return Some(there == places.map(|at| Ok(Some(at)))) };
-        None
+        let is_sure = |name: &String| is_here(name) || names::is_one_for_sure(name);
+        let are_sure = there.iter().all(|found| match found {
+            Ok(found) => found.and_then(|at| cells.get(at)).is_some_and(is_sure),
+            Err(several) => several.iter().all(is_sure),
+        });
+        are_sure.then(|| there == places.map(|at| Ok(Some(at))))
     }
 }
 

@@ -13,7 +13,7 @@ use super::columns::shortened;
 use super::delimited::{HEADER_AGAIN, OTHER_COLUMNS, Record, Records};
 use super::foreign;
 use super::lines::Lines;
-use super::names::Role;
+use super::names::{Role, is_beside_id};
 use super::{Delimiter, Source, json_lines, row as rows};
 
 /// How such files are read.
@@ -182,20 +182,25 @@ fn id_column(source: &Source, names: &[String], options: &DescribedOptions, role
         return column(names, asked)
             .ok_or_else(|| anyhow::anyhow!("{source}: no column {asked:?}; there are {}", list()));
     }
-    match role.find(names) {
-        Ok(Some(at)) => Ok(at),
-        Ok(None) => match names.iter().position(|name| name.eq_ignore_ascii_case("id")) {
-            Some(at) => Ok(at),
-            None => anyhow::bail!(
-                "{source}: which column has the {}s' ids? name it with {}, by its name or, without a header, its number; there are {}",
-                role.role,
-                role.option,
-                list()
-            ),
+    let called_id = names.iter().position(|name| name.trim().eq_ignore_ascii_case("id"));
+    let several = |all: &[String]| {
+        anyhow::anyhow!("{source}: {} could have the ids; name one with {}", all.join(" and "), role.option)
+    };
+    match (role.find(names), called_id) {
+        (Ok(Some(at)), Some(id)) => match is_beside_id(&names[at]) {
+            Some(true) => Ok(id),
+            Some(false) => Ok(at),
+            None => Err(several(&[names[id].clone(), names[at].clone()])),
         },
-        Err(several) => {
-            anyhow::bail!("{source}: {} could have the ids; name one with {}", several.join(" and "), role.option)
-        }
+        (Ok(Some(at)), None) | (Ok(None), Some(at)) => Ok(at),
+        (Ok(None), None) => anyhow::bail!(
+            "{source}: which column has the {}s' ids? name it with {}, by its name or, without a header, its number; there are {}",
+            role.role,
+            role.option,
+            list()
+        ),
+        (Err(all), Some(id)) if all.iter().all(|name| is_beside_id(name) == Some(true)) => Ok(id),
+        (Err(all), _) => Err(several(&all)),
     }
 }
 

@@ -46,4 +46,4 @@ pub use reject::RejectFile;
 pub use row::{IdKinds, Rejected, Row};
 pub use source::Source;
 pub use time::TimeUnit;
-pub(crate) use time::{read as read_time, shown as shown_time};
+pub(crate) use time::{is_number as is_number_of_time, read as read_time, shown as shown_time};

@@ -281,6 +281,28 @@ pub(super) fn is_one(name: &str) -> bool {
     name.len() <= LONGEST && !name.bytes().any(|byte| byte.is_ascii_digit()) && ALL.contains(&plain(name))
 }
 
+/// Whether a column of ids can be called that, and hardly anything else: `user`, `asin`, or a noun with `id` behind it.
+pub(super) fn is_one_for_sure(name: &str) -> bool {
+    let name = plain(name);
+    let of_role = |role: &Role| {
+        let noun = name.strip_suffix("id").unwrap_or_default();
+        role.usual.contains(&name.as_str()) || [role.usual, role.specific, role.last].concat().contains(&noun)
+    };
+    [&USER, &ITEM].into_iter().any(|role| of_role(role))
+}
+
+/// Whether a column that was found for ids holds what people call things, where another is called `id`; `None` where either may have the ids.
+pub(super) fn is_beside_id(name: &str) -> Option<bool> {
+    const IDENTIFIERS: [&str; 8] = ["isbn", "sku", "upc", "ean", "gtin", "parentasin", "trackuri", "url"];
+    let name = plain(name);
+    let is_usual = || [&USER, &ITEM].iter().any(|role| role.usual.contains(&name.as_str()));
+    match () {
+        () if name.ends_with("id") || is_usual() => Some(false),
+        () if IDENTIFIERS.contains(&name.as_str()) => None,
+        () => Some(true),
+    }
+}
+
 /// A name as it is compared: in lower case, without `_`, `-`, `.`, blanks, and a type after `:`.
 fn plain(name: &str) -> String {
     let name = name.split(':').next().unwrap_or(name);
@@ -335,6 +357,31 @@ mod tests {
             "event_type",
         ] {
             assert!(is_one(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn words_are_not_for_sure() {
+        for name in ["user", "UserID", "movie_id", "customer-id", "asin", "uid", "category_id"] {
+            assert!(is_one_for_sure(name), "{name}");
+        }
+        for name in ["guest", "wine", "member", "photo", "customer", "id", "paid", ""] {
+            assert!(!is_one_for_sure(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_id_goes_before_what_things_are_called() {
+        for (name, expected) in [
+            ("item_id", Some(false)),
+            ("item", Some(false)),
+            ("stock", Some(true)),
+            ("category", Some(true)),
+            ("device", Some(true)),
+            ("product_name", Some(true)),
+            ("sku", None),
+        ] {
+            assert_eq!(is_beside_id(name), expected, "{name}");
         }
     }
 

@@ -127,6 +127,11 @@ pub(crate) fn shown(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds).map_or_else(|_| milliseconds.to_string(), |moment| moment.to_string())
 }
 
+/// Whether a time is [`shown`] as a number, which is past the calendar, and is read again where its unit is told.
+pub(crate) fn is_number(milliseconds: i64) -> bool {
+    Timestamp::from_millisecond(milliseconds).is_err()
+}
+
 /// Milliseconds from a number of seconds, milliseconds, microseconds or nanoseconds: the ranges of this century do not overlap.
 fn by_size(number: i64) -> i64 {
     match number.unsigned_abs() {
@@ -175,6 +180,8 @@ fn moment(text: &str) -> Option<i64> {
     }
     match text.parse::<Timestamp>() {
         Ok(moment) => Some(moment.as_millisecond()),
+        // A zone by its name alone, `[Europe/Berlin]`, would have to be looked up.
+        Err(_) if text.contains('[') => None,
         Err(_) => in_utc(text.parse::<DateTime>().ok()?),
     }
 }

@@ -90,6 +90,15 @@ impl Output {
     }
 }
 
+/// Tells on stdout, as `{"error": ...}`, what is wrong with the command line, as of a run that fails.
+pub(crate) fn misused(error: &clap::Error) {
+    let text = error.render().to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or_default();
+    let text = text.strip_prefix("error: ").unwrap_or(text).trim_end();
+    // The error is told on stderr and by the exit status; that stdout is closed adds nothing.
+    let _ = print(&serde_json::json!({ "error": text }).to_string());
+}
+
 /// An error and what it comes from, each told once: some tell of theirs themselves.
 fn told(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.is_empty() {

@@ -55,3 +55,21 @@ fn a_dump_tells_what_repeats_mean() {
     let [one, other] = [place.db(), again].map(|db| run(["history", &db, "ann", "--json"]).ok().stdout);
     assert_eq!(one, other);
 }
+
+#[test]
+fn times_past_the_calendar_come_back_as_they_were() {
+    let place = Place::new();
+    let rows = "user,item,time\na,b,9000000000000000\nc,d,8888888888888888888\ne,f,1705312800000\n";
+    run(["load", &place.db(), &place.file("a.csv", rows), "--time-unit", "ms"]).ok();
+    for name in ["b.csv", "b.jsonl"] {
+        let (out, again) = (place.path(name), place.path(&format!("{name}.kith")));
+        let options = run(["dump", &place.db(), "-o", &out, "--json"]).ok().json()["load_options"].clone();
+        let options: Vec<&str> = options.as_str().unwrap().split_whitespace().collect();
+        assert_eq!(options, ["--time-unit", "ms"]);
+        run([&["load", &again, &out][..], &options].concat()).ok();
+        for user in ["a", "c", "e"] {
+            let [one, other] = [&place.db(), &again].map(|db| run(["history", db, user, "--json"]).ok().stdout);
+            assert_eq!(one, other, "{name}");
+        }
+    }
+}

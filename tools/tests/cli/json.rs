@@ -38,6 +38,17 @@ fn failures_are_objects_too() {
     let place = Place::new();
     let error = run(["stats", &place.path("absent"), "--json"]).fails(2, &["no database"]).json();
     assert!(error["error"].as_str().unwrap().contains("no database"));
+    // What is wrong with the command line itself, too.
+    for (args, told) in [
+        (&["query", "absent", "--user", "u", "--filter", "x <"][..], "--filter"),
+        (&["query", "absent"], "required"),
+        (&["nonsense"], "nonsense"),
+        (&["query", "absent", "--user", "u", "-k", "many"], "many"),
+    ] {
+        let error = run([args, &["--json"]].concat()).fails(2, &[told]).json();
+        assert!(error["error"].as_str().unwrap().contains(told), "{error}");
+        assert_eq!(run(args).fails(2, &[told]).stdout, "");
+    }
     let place = trained();
     let error = run(["query", &place.db(), "--user", "nobody", "--json"]).fails(1, &[]).json();
     assert!(error["error"].as_str().unwrap().contains("nobody"));

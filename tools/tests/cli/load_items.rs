@@ -73,3 +73,24 @@ fn a_column_that_is_not_there_is_told_by_those_that_are() {
     let items = place.file("z1.csv", "item,code\na,007\n");
     run(["load-items", &place.db(), &items, "--item", "nosuch"]).fails(2, &["\"nosuch\"", "item, code"]);
 }
+
+#[test]
+fn a_column_called_id_has_the_ids_whatever_else_things_are_called() {
+    for (option, header, expected) in [
+        ("load-items", "id,title,price,stock", Ok("id")),
+        ("load-items", "brand,category,id", Ok("id")),
+        ("load-items", "id,product_id,category", Ok("product_id")),
+        ("load-items", "id,sku", Err("id and sku could have the ids")),
+        ("load-users", "id,name,device", Ok("id")),
+        ("load-users", "id,user,device", Ok("user")),
+    ] {
+        let place = Place::new();
+        let cells: Vec<String> = (0..header.split(',').count()).map(|n| format!("c{n}")).collect();
+        let file = place.file("a.csv", &format!("{header}\n{}\n", cells.join(",")));
+        let run = run([option, &place.db(), &file]);
+        match expected {
+            Ok(name) => assert!(run.ok().stdout.contains(&format!("ids from {name},")), "{header}"),
+            Err(told) => drop(run.fails(2, &[told, "--item"])),
+        }
+    }
+}

@@ -91,3 +91,17 @@ fn what_cannot_be_split_says_why() {
     // A core that nobody is in is a no.
     run(["split", &file, "--out", &out, "--core", "3"]).fails(1, &[]);
 }
+
+#[test]
+fn ids_that_lightgcn_lines_would_be_misread_by_are_refused() {
+    let place = Place::new();
+    for (at, rows) in ["user,item\n17:,x\n17:,y\n", "user,item\nu1,\"a,b\"\nu1,\"c,d\"\n", "user,item\nu1,a|b\nu1,c\n"]
+        .iter()
+        .enumerate()
+    {
+        let (file, out) = (place.file(&format!("{at}.csv"), rows), place.path(&format!("parts {at}")));
+        run(["split", &file, "--test-share", "0.5", "--out", &out]).fails(2, &["--to csv"]);
+        run(["split", &file, "--test-share", "0.5", "--out", &out, "--to", "csv"]).ok();
+        run(["load", &place.path(&format!("{at}.kith")), &format!("{out}/train.csv")]).ok();
+    }
+}
