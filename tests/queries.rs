@@ -379,7 +379,8 @@ fn shops_in_which_nothing_tells_items_apart_are_trained() {
 #[test]
 fn diversified_lists_are_measured_as_queries_give_them() {
     let (_directory, db) = shop::trained();
-    let wanted = |user: u64| (0..ITEMS).filter(|item| (item + user) % 5 == 0).map(Id::from).collect::<Vec<Id>>();
+    let wanted =
+        |user: u64| (0..ITEMS).filter(|item| (item + user).is_multiple_of(5)).map(Id::from).collect::<Vec<Id>>();
     let truth: Vec<(Id, Vec<Id>)> = (0..60).map(|user| (Id::from(user), wanted(user))).collect();
     for k in [5, 20, 60, 110] {
         let measured = db.snapshot().evaluate_with(&truth, &[k], |query| query.diversify(0.5)).unwrap();

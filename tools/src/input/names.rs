@@ -288,7 +288,7 @@ pub(super) fn is_one_for_sure(name: &str) -> bool {
         let noun = name.strip_suffix("id").unwrap_or_default();
         role.usual.contains(&name.as_str()) || [role.usual, role.specific, role.last].concat().contains(&noun)
     };
-    [&USER, &ITEM].into_iter().any(|role| of_role(role))
+    [&USER, &ITEM].into_iter().any(of_role)
 }
 
 /// Whether a column that was found for ids holds what people call things, where another is called `id`; `None` where either may have the ids.

@@ -86,7 +86,7 @@ fn a_column_called_id_has_the_ids_whatever_else_things_are_called() {
     ] {
         let place = Place::new();
         let cells: Vec<String> = (0..header.split(',').count()).map(|n| format!("c{n}")).collect();
-        let file = place.file("a.csv", &format!("{header}\n{}\n", cells.join(",")));
+        let file = place.file("a.csv", format!("{header}\n{}\n", cells.join(",")));
         let run = run([option, &place.db(), &file]);
         match expected {
             Ok(name) => assert!(run.ok().stdout.contains(&format!("ids from {name},")), "{header}"),
