@@ -18,7 +18,7 @@ use crate::output::{self, Output, steps_bar};
 /// Users and items come in the order they came into the database, so that a training of what is loaded gives the same codes, unless something was removed or
 /// forgotten, or had attributes before interactions: then some ids come in another order, and codes are others, as good. Which items are retired is
 /// not part of it: `kithdb items --retired` lists them. Nor are the kind of ids and what an interaction
-/// that comes again means: a dump tells the options to load with, `--id-type` and `--repeats`.
+/// that comes again means: a dump tells the options to load with, `--id-type`, `--repeats` and, where times are past the calendar, `--time-unit`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb dump shop.kith -o shop.csv.zst
