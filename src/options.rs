@@ -80,8 +80,9 @@ impl Options {
         self
     }
 
-    /// Bytes that a training may hold beside what the database does, unless its own
-    /// [options](crate::TrainOptions::memory_limit) say otherwise: one that by its estimate would hold more is refused. No limit by default.
+    /// Bytes that a training, or a full compaction, may hold beside what the database does, unless its own
+    /// [options](crate::TrainOptions::memory_limit) say otherwise: one that by its estimate would hold more is refused. No limit by default. Minor and major
+    /// compactions go on from what a training left, hold less than it, and are not measured by this.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self

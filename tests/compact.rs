@@ -283,6 +283,9 @@ fn what_finds_too_little_is_not_published_and_no_removal_waits_for_it() {
     assert_eq!(scores(&db, 1), codes, "a user nothing came of has the code they had");
     let job = db.jobs().unwrap().pop().unwrap();
     assert!(job.found["refused"].contains("find"), "{job:?}");
+    // What was refused drifted; what is published did not.
+    assert!(job.found.contains_key("refused_recall_after") && !job.found.contains_key("recall_after"), "{job:?}");
+    assert!(outcome.drift.is_none() && stats.generation.unwrap().drift.is_none());
     assert!(db.history(2u64).unwrap().iter().all(|x| x.item != gone.item));
     assert!(db.history(5u64).unwrap().is_empty());
     // What was learned is gone on from, once that may be published.
@@ -291,6 +294,48 @@ fn what_finds_too_little_is_not_published_and_no_removal_waits_for_it() {
     assert_eq!(db.compact(Compaction::Major).unwrap().wait().unwrap().generation, 3);
     let new = (0..shop::USERS).filter(|user| user.is_multiple_of(40));
     assert!(of_taste(&db, new) > 0.9);
+}
+
+/// Interactions that come back and change nothing, many times as many as there are: records that no removal waits behind.
+#[test]
+fn a_log_that_is_long_is_folded_under_the_codes_there_are() {
+    let (directory, db, rest) = begun(shop::options());
+    drop(db);
+    let policy = Policy::default().least_recall(1e6).fold_changes(10);
+    let db = Db::options().background(false).policy(policy).open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(rest).unwrap();
+    assert!(matches!(db.compact(Compaction::Minor).unwrap().wait(), Err(Error::Worse { .. })));
+    for _ in 0..3 {
+        db.insert_many(shop::interactions()).unwrap();
+    }
+    let codes = scores(&db, 1);
+    assert_eq!((minor(&db).generation, db.stats().unwrap().tail_changes), (2, 0));
+    assert_eq!(scores(&db, 1), codes);
+}
+
+/// Folding alone leaves codes as they are: that users are placed by more is no reason to leave the log as it is.
+#[test]
+fn what_learns_nothing_is_not_refused() {
+    let (directory, db, rest) = begun(shop::options().model(Model::Mf).set("teacher.epochs", 5));
+    drop(db);
+    let db = of_refusals().open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(rest).unwrap();
+    assert_eq!((minor(&db).generation, db.stats().unwrap().tail_changes), (2, 0));
+    db.insert(3u64, 40u64).unwrap();
+    db.compact(Compaction::Major).unwrap().wait().unwrap();
+}
+
+#[test]
+fn a_full_compaction_may_hold_what_a_training_may() {
+    let (directory, db, rest) = begun(shop::options());
+    drop(db);
+    let db = Db::options().background(false).memory_limit(1).open(directory.path().join("shop.kith")).unwrap();
+    db.insert_many(rest).unwrap();
+    for outcome in [db.train(shop::options()).unwrap().wait(), db.compact(Compaction::Full).unwrap().wait()] {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("limit"), "{error}");
+    }
+    assert_eq!(minor(&db).generation, 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::job::Compaction;
 use super::policy::Situation;
 use crate::generation::Provenance;
 use crate::live::Live;
+use crate::train::Choices;
 
 /// How many pauses there are after a compaction that failed.
 const AFTER_FAILURE: u32 = 10;
@@ -17,8 +18,8 @@ pub(super) struct Clock {
     /// Since when there have been changes.
     changed: Option<Instant>,
     failed: bool,
-    /// What the last job would have been, had its codes not found too little.
-    pub(super) refused: Option<Compaction>,
+    /// What the last job would have been, had its codes not found too little, and the last record there was then.
+    pub(super) refused: Option<(Compaction, u64)>,
     /// The share of recall that the compactions since all rows were learned have left.
     recall_kept: f64,
 }
@@ -47,7 +48,10 @@ impl Clock {
         self.changed = if changes == 0 { None } else { self.changed.or_else(|| Some(Instant::now())) };
         let quiet = self.quiet.elapsed();
         Situation {
-            learns: provenance.as_ref().is_some_and(|provenance| provenance.options.is_some()),
+            learns: provenance.as_ref().is_some_and(|provenance| {
+                let options = provenance.options.as_ref();
+                options.is_some_and(|options| Choices::of(options, &provenance.choices).is_some())
+            }),
             interactions: generation.map_or(0, |generation| generation.postings().items().len() as u64),
             changes,
             nodes,
@@ -56,7 +60,7 @@ impl Clock {
             unlearned: changes + provenance.map_or(0, |provenance| provenance.unlearned),
             age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
             quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },
-            refused: self.refused,
+            refused: self.refused.map(|(kind, at)| (kind, tail.applied().saturating_sub(at))),
             recall_kept: self.recall_kept,
         }
     }

@@ -96,6 +96,10 @@ impl Drift {
         }))
     }
 
+    /// What the record of a job has of it.
+    pub(super) const FOUND: [&str; 6] =
+        ["recall_before", "recall_after", "held_out", "held_out_users", "bits_flipped", "neighbours_changed"];
+
     /// As the record of a job tells it; `None` where that tells of none.
     pub(crate) fn of_record(job: &JobRecord) -> Option<Self> {
         let found = |name: &str| job.found.get(name)?.parse::<f64>().ok();

@@ -117,6 +117,17 @@ impl<'a> Entry<'a> {
         self.found("neighbours_changed", format!("{:.4}", drift.neighbours_changed));
     }
 
+    /// Keeps that what was learned was refused, and that what was kept of its drift is none of what is published.
+    pub(super) fn refused(&self, error: &Error) {
+        let found = &mut self.record.lock().found;
+        for name in Drift::FOUND {
+            if let Some(value) = found.remove(name) {
+                found.insert(format!("refused_{name}"), value);
+            }
+        }
+        found.insert("refused".to_owned(), error.to_string());
+    }
+
     /// Keeps how it ended: with a generation, an error, or, where the database `closes`, before its end.
     pub(super) fn end<T>(self, outcome: &Result<T>, closes: bool, generation: impl FnOnce(&T) -> u64) {
         let outcome = match outcome {

@@ -11,9 +11,10 @@ use super::full::full;
 use super::history::{Entry, may_resume};
 use super::import::{ImportOutcome, import};
 use super::job::{Compaction, TrainOutcome, Watch};
-use super::made::Made;
+use super::made::{Kept, Made};
 use super::major::major;
 use super::minor::minor;
+use super::policy::is_long;
 use super::rollback::rollback;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -32,6 +33,10 @@ pub(super) struct Place<'a> {
     pub(super) kernel: Kernel,
     /// The share of its parent's recall that a compaction has to reach to be published.
     pub(super) least_recall: f64,
+    /// Changes that the log may hold, as of [`Policy::fold_changes`](super::Policy::fold_changes).
+    pub(super) fold_changes: u64,
+    /// What a training may hold, where its options do not say.
+    pub(super) memory_limit: Option<u64>,
     /// How long a job works from one checkpoint to the next at least.
     pub(super) checkpoint_after: Duration,
 }
@@ -84,6 +89,8 @@ impl Place<'_> {
         watch.phase("index", 0);
         self.live.check()?;
         let (anew, half_life) = (made.provenance.learns_all(), made.provenance.half_life());
+        // Where nothing was learned there is nothing to refuse: codes are as they were, and what users have alone is other.
+        let has_learned = matches!(made.state, Kept::State(_));
         let (content, ids, state, provenance, through) = made.of(cut);
         // All that can fail comes before the manifest names the result.
         let parent = snapshot.tail().generation().filter(|_| guard.is_some());
@@ -93,7 +100,7 @@ impl Place<'_> {
             watch.phase("compare", 0);
             drift = Drift::of(parent, (&content, half_life), &derived)?;
             drift.iter().for_each(|drift| entry.drift(drift));
-            let worse = drift.as_ref().filter(|drift| drift.is_below(self.least_recall));
+            let worse = drift.as_ref().filter(|drift| has_learned && drift.is_below(self.least_recall));
             if let Some(&Drift { recall_before: before, recall_after: after, .. }) = worse {
                 return Err(Error::Worse { before, after });
             }
@@ -115,6 +122,7 @@ impl Place<'_> {
         moment: Option<&Snapshot>,
         watch: &Watch<'_>,
     ) -> Result<TrainOutcome> {
+        let options = &self.limited(options);
         let span = span!(INFO, "job", kind = "train", why);
         let entry = Entry::begin(self.store, "train", why, &span);
         let noted = &watch.noted(&entry);
@@ -128,6 +136,11 @@ impl Place<'_> {
         entry.learned(&training);
         entry.end(&published, watch.closes(), Published::generation);
         Ok(published?.outcome(Compaction::Full, training, watch))
+    }
+
+    /// Options of a training, with what it may hold here.
+    fn limited(&self, options: &TrainOptions) -> TrainOptions {
+        TrainOptions { memory_limit: options.memory_limit.or(self.memory_limit), ..options.clone() }
     }
 
     /// Folds the log, as it was at a `moment` or is now, into the generation before, and learns as much again as was asked for.
@@ -144,9 +157,11 @@ impl Place<'_> {
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
         let guard = (kind != Compaction::Full).then_some(&entry);
-        let mut takes_back = false;
+        let mut waits_not = false;
         let mut published = self.produce(noted, moment, guard, |snapshot, cut, parent| {
-            takes_back = cut.takes_back;
+            let folded = parent.map_or(0, |parent| parent.manifest.folded_through);
+            waits_not =
+                cut.takes_back || is_long(cut.sequence.saturating_sub(folded), self.fold_changes, cut.interactions());
             let (made, report) = match kind {
                 Compaction::Minor => minor(snapshot, cut, parent, noted)?,
                 Compaction::Major => {
@@ -157,6 +172,7 @@ impl Place<'_> {
                 Compaction::Full => {
                     let provenance = parent.and_then(|parent| parent.provenance.as_ref());
                     let options = provenance.and_then(|provenance| provenance.options.clone()).unwrap_or_default();
+                    let options = self.limited(&options);
                     let checkpoints = self.checkpoints(&entry, kind, cut, (Some(&options), None))?;
                     full(cut, &options, (noted, &checkpoints))?
                 }
@@ -164,9 +180,9 @@ impl Place<'_> {
             training = report;
             Ok(made)
         });
-        // What was taken back waits for nothing: the interactions are folded, under the codes there are.
-        if let (Err(refused @ Error::Worse { .. }), true) = (&published, takes_back) {
-            entry.found("refused", refused);
+        // What was taken back waits for nothing, nor does a log that is long: the interactions are folded, under the codes there are.
+        if let (Err(refused @ Error::Worse { .. }), true) = (&published, waits_not) {
+            entry.refused(refused);
             training = TrainReport::default();
             published = self.produce(noted, None, None, |snapshot, cut, parent| match parent {
                 Some(parent) => rollback(snapshot, cut, parent),
@@ -338,7 +354,15 @@ mod tests {
         let (kernel, pool) = (Kernel::from_env().unwrap(), Arc::new(Pool::start("test", 1).unwrap()));
         let live = Live::load(&store, kernel, Repeats::Last, &pool).unwrap();
         let shape = Arc::new(CodeShape::new(vec![64], vec![1.0]).unwrap());
-        let place = Place { store: &store, live: &live, kernel, least_recall: 0.8, checkpoint_after: Duration::ZERO };
+        let place = Place {
+            store: &store,
+            live: &live,
+            kernel,
+            least_recall: 0.8,
+            fold_changes: 1 << 20,
+            memory_limit: None,
+            checkpoint_after: Duration::ZERO,
+        };
         for (ranks, published) in [(vec![0], false), (vec![0, 1], true)] {
             let snapshot = live.snapshot();
             let cut = Cut { ranks: ranks.into(), ..snapshot.cut() };

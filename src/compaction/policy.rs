@@ -99,7 +99,8 @@ impl Policy {
     }
 
     /// The share of its parent's recall ([`Drift`](crate::Drift)) that a compaction has to reach to be published, one that was asked for too. One that
-    /// does not ends in [`Error::Worse`](crate::Error::Worse), and the next that the policy begins is a major one; but where something was removed or somebody forgotten the
+    /// does not ends in [`Error::Worse`](crate::Error::Worse), and the next that the policy begins is a major one, and after that none until
+    /// [`Policy::minor_changes`] more have come; but where something was removed or somebody forgotten, or the log is as long as [`Policy::fold_changes`] says, the
     /// interactions are folded under the codes there are. A training is published whatever it finds. 0.8 by default: on a few hundred interactions less is
     /// not chance; 0 publishes everything.
     pub fn least_recall(mut self, share: f64) -> Self {
@@ -168,21 +169,23 @@ impl Policy {
         if now.quiet < self.pause {
             return None;
         }
-        self.learned(now).or_else(|| self.folded(now))
+        // What a major compaction learned found too little: it is not learned again of next to the same.
+        let is_known = now.refused.is_some_and(|(kind, since)| kind == Compaction::Major && since < self.minor_changes);
+        let learned = if is_known { None } else { self.learned(now) };
+        learned.or_else(|| self.folded(now))
     }
 
     /// What is due where the log has grown and little of it is to be learned: attributes that change, and interactions that come and go, are read again at
     /// every opening.
     fn folded(&self, now: &Situation) -> Option<(Compaction, String)> {
-        let is_refused = now.learns && now.refused == Some(Compaction::Minor);
-        let kind = if is_refused { Compaction::Major } else { Compaction::Minor };
-        let is_long = now.records / 2 >= self.fold_changes.max(now.interactions);
-        is_long.then(|| (kind, format!("{} records of the log were not folded", now.records)))
+        let kind = if now.learns && now.refused_minor() { Compaction::Major } else { Compaction::Minor };
+        is_long(now.records, self.fold_changes, now.interactions)
+            .then(|| (kind, format!("{} records of the log were not folded", now.records)))
     }
 
     /// What is due for what changed.
     fn learned(&self, now: &Situation) -> Option<(Compaction, String)> {
-        let Situation { learns, interactions, changes, unlearned, age, refused, recall_kept, nodes, new, .. } = *now;
+        let Situation { learns, interactions, changes, unlearned, age, recall_kept, nodes, new, .. } = *now;
         if learns && recall_kept < self.major_recall {
             let why = format!("{:.0} % of recall is left since all rows were learned", 100.0 * recall_kept);
             return Some((Compaction::Major, why));
@@ -198,7 +201,7 @@ impl Policy {
         if changes < self.minor_changes && !is_much_new {
             return None;
         }
-        if refused == Some(Compaction::Minor) {
+        if now.refused_minor() {
             return Some((Compaction::Major, "what a minor compaction learned found too little".to_owned()));
         }
         let share = |changes: u64| changes as f64 / interactions.max(1) as f64;
@@ -238,10 +241,21 @@ pub(super) struct Situation {
     pub(super) age: Duration,
     /// How long there has been no job.
     pub(super) quiet: Duration,
-    /// What the last job was that found too little.
-    pub(super) refused: Option<Compaction>,
+    /// What the last job was that found too little, and how many records have come since.
+    pub(super) refused: Option<(Compaction, u64)>,
     /// Share of recall left since all rows were learned.
     pub(super) recall_kept: f64,
+}
+
+impl Situation {
+    fn refused_minor(&self) -> bool {
+        self.refused.is_some_and(|(kind, _)| kind == Compaction::Minor)
+    }
+}
+
+/// Whether so many records of the log that are not folded are more than a log should hold beside so many interactions.
+pub(super) fn is_long(records: u64, fold_changes: u64, interactions: u64) -> bool {
+    records / 2 >= fold_changes.max(interactions)
 }
 
 #[cfg(test)]
@@ -277,7 +291,7 @@ mod tests {
         assert_eq!(of(Situation { changes: 1, new: 200, ..calm }), Some(Compaction::Minor));
         assert_eq!(of(Situation { changes: 0, new: 200, ..calm }), None, "nothing is learned of who did nothing");
         assert_eq!(of(Situation { changes: 1, new: 200, learns: false, ..calm }), None);
-        let refused = Situation { changes: 1_000, refused: Some(Compaction::Minor), ..calm };
+        let refused = Situation { changes: 1_000, refused: Some((Compaction::Minor, 0)), ..calm };
         assert_eq!(of(refused), Some(Compaction::Major));
         assert_eq!(of(Situation { records: 1 << 21, ..calm }), Some(Compaction::Minor));
         assert_eq!(of(Situation { records: (1 << 21) - 1, ..calm }), None);
@@ -285,7 +299,22 @@ mod tests {
         assert_eq!(of(Situation { changes: 1, ..long }), Some(Compaction::Minor));
         assert_eq!(of(Situation { changes: 1 << 21, unlearned: 1 << 21, ..long }), Some(Compaction::Major));
         for changes in [0, 1, 100_000] {
-            assert_eq!(of(Situation { changes, refused: Some(Compaction::Minor), ..long }), Some(Compaction::Major));
+            assert_eq!(
+                of(Situation { changes, refused: Some((Compaction::Minor, 0)), ..long }),
+                Some(Compaction::Major)
+            );
+        }
+        // A refused major one is not begun again on the same, whatever there is to be learned; a long log is folded all the same.
+        for now in [
+            Situation { changes: 10_000, unlearned: 10_000, ..calm },
+            Situation { changes: 10_000, unlearned: 500_000, ..calm },
+            Situation { recall_kept: 0.5, ..calm },
+        ] {
+            let after = |since| Situation { refused: Some((Compaction::Major, since)), ..now };
+            assert!(of(now).is_some());
+            assert_eq!(of(after(999)), None);
+            assert_eq!(of(after(1_000)), of(now));
+            assert_eq!(of(Situation { records: 1 << 23, ..after(0) }), Some(Compaction::Minor));
         }
         assert_eq!(of(Situation { quiet: Duration::ZERO, ..long }), None);
         assert_eq!(of(Situation { recall_kept: 0.89, ..calm }), Some(Compaction::Major));

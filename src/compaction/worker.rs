@@ -56,6 +56,7 @@ impl Worker {
         policy: Policy,
         background: bool,
         checkpoint_after: Duration,
+        memory_limit: Option<u64>,
     ) -> std::io::Result<Self> {
         let (begin, database) = bounded::<(Arc<Store>, Arc<Live>)>(1);
         let (requests, receiver) = unbounded();
@@ -63,8 +64,9 @@ impl Worker {
         let flag = Arc::clone(&closing);
         let thread = std::thread::Builder::new().name("kithdb-compaction".into()).spawn(move || {
             if let Ok((store, live)) = database.recv() {
-                let least_recall = policy.least_recall;
-                let place = Place { store: &store, live: &live, kernel, least_recall, checkpoint_after };
+                let (store, live) = (&*store, &*live);
+                let Policy { least_recall, fold_changes, .. } = policy;
+                let place = Place { store, live, kernel, least_recall, fold_changes, memory_limit, checkpoint_after };
                 run(&place, Some(&policy).filter(|_| background), &flag, &receiver);
             }
         })?;
@@ -170,7 +172,7 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let outcome = tidied(store, &watch, guarded("compaction", compact));
                 let refused = matches!(outcome, Err(Error::Worse { .. })).then_some(kind);
                 clock = clock.after(outcome.is_ok(), recall_kept(store));
-                clock.refused = refused;
+                clock.refused = refused.map(|kind| (kind, place.live.snapshot().tail().applied()));
                 continue;
             }
         };

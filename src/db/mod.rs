@@ -62,7 +62,6 @@ struct Inner {
     live: Arc<Live>,
     store: Arc<Store>,
     pool: Arc<Pool>,
-    memory_limit: Option<u64>,
 }
 
 impl std::fmt::Debug for Db {
@@ -95,8 +94,9 @@ impl Db {
         let pool = Arc::new(Pool::start("db", 0)?);
         let mut writer = Writer::start().map_err(thread)?;
         options.policy.check()?;
-        let mut worker = Worker::start(kernel, options.policy.clone(), options.background, options.checkpoint_after)
-            .map_err(thread)?;
+        let Options { policy, background, checkpoint_after, memory_limit, .. } = options;
+        let mut worker =
+            Worker::start(kernel, policy.clone(), *background, *checkpoint_after, *memory_limit).map_err(thread)?;
         let load = |store: &Store| -> Result<Live> {
             pool.run(|| {
                 let repeats = repeats(store, options)?;
@@ -107,7 +107,7 @@ impl Db {
         let (store, live) = (Arc::new(store), Arc::new(live));
         writer.begin(&store, &live);
         worker.begin(&store, &live);
-        let inner = Inner { worker, writer, live, store, pool, memory_limit: options.memory_limit };
+        let inner = Inner { worker, writer, live, store, pool };
         Ok(Self { inner: Arc::new(inner), token: None })
     }
 
@@ -163,7 +163,7 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::insert`], naming the row, from 1, of what cannot be stored. Interactions are stored in batches of 16,384: those before the batch with the faulty one are stored, and inserting
-    /// them again changes nothing.
+    /// them again changes nothing, but where weights add up ([`Repeats::Sum`](crate::Repeats::Sum)): there it counts them twice.
     pub fn insert_many<I>(&self, interactions: I) -> Result<u64>
     where
         I: IntoIterator,
@@ -344,9 +344,8 @@ impl Db {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for options out of range. What happens later is told by [`Job::wait`].
-    pub fn train(&self, mut options: TrainOptions) -> Result<Job> {
+    pub fn train(&self, options: TrainOptions) -> Result<Job> {
         options.validate()?;
-        options.memory_limit = options.memory_limit.or(self.inner.memory_limit);
         self.inner.worker.train(options)
     }
 

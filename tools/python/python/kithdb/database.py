@@ -96,7 +96,7 @@ class Database(_kithdb.Database, _Reading):
         - an iterable of tuples: (user, item), (user, item, weight) or (user, item, weight, time).
 
         Ids are integers from 0 to 2^64 - 1, strings or bytes; weights are above 0; times are timestamps, dates or whole milliseconds since 1970. A row
-        without a user, an item or a weight is refused with its number, from 0: rows before it may be stored then, and inserting them again changes nothing.
+        without a user, an item or a weight is refused with its number, from 0: rows before it may be stored then, and inserting them again changes nothing, unless weights add up (repeats="sum").
         """
         names = {"user": user, "item": item, "weight": weight, "time": time}
         if (users is not None or items is not None) and not _is_sparse(rows):
