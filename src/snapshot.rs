@@ -281,7 +281,20 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::evaluate`], but for [`Error::NotTrained`].
     pub fn evaluate_popularity(&self, truth: &[(Id, Vec<Id>)], cuts: &[usize]) -> Result<Evaluation> {
-        self.evaluate_with(truth, cuts, Query::popular_only)
+        self.evaluate_popularity_with(truth, cuts, |query| query)
+    }
+
+    /// [`Snapshot::evaluate_popularity`] of queries as `shape` makes them, as for [`Snapshot::evaluate_with`]: what those have to beat.
+    ///
+    /// # Errors
+    /// As [`Snapshot::evaluate_with`], but for [`Error::NotTrained`].
+    pub fn evaluate_popularity_with<'a>(
+        &self,
+        truth: &[(Id, Vec<Id>)],
+        cuts: &[usize],
+        shape: impl Fn(Query<'a>) -> Query<'a> + Sync,
+    ) -> Result<Evaluation> {
+        self.evaluate_with(truth, cuts, |query| shape(query).popular_only())
     }
 
     /// [`Snapshot::evaluate`] of queries as `shape` makes them of those of the users, whose length is settled: with filters, or with what the

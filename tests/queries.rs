@@ -390,5 +390,8 @@ fn diversified_lists_are_measured_as_queries_give_them() {
         });
         let mean = found.sum::<f64>() / truth.len() as f64;
         assert!((measured.cuts[0].recall - mean).abs() < 1e-9, "{k}: {} {mean}", measured.cuts[0].recall);
+        let apart =
+            db.snapshot().evaluate_with(&truth, &[k], |query| query.diversify(0.5).engine(Engine::Linear)).unwrap();
+        assert_eq!(apart.cuts[0].recall, measured.cuts[0].recall);
     }
 }

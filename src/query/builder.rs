@@ -284,19 +284,25 @@ impl<'a> Query<'a> {
     /// [`Error::NotTrained`], [`Error::NoHistory`], [`Error::NoCodeInBasket`], [`Error::NoDirection`],
     /// [`Error::NoCode`] and [`Error::NoItemCodes`].
     pub fn run(self) -> Result<Hits> {
+        let depth = self.depth();
+        self.run_among(depth)
+    }
+
+    /// [`Query::run`] of a list that is made of the `depth` best.
+    fn run_among(self, depth: usize) -> Result<Hits> {
         let _span = span!(DEBUG, "query", k = self.k);
         let (resolved, sets) = self.prepare()?;
         let filter = self.admitted(&resolved, &sets);
         let (found, engine) = match &self.quota {
             Some((most, name)) => {
                 let quota = Quota::of(&self.snapshot.catalogues().attributes.items, *most, name)?;
-                quota.fill(self.depth(), |done, depth| {
+                quota.fill(depth, |done, depth| {
                     let mut rest = filter.clone();
                     rest.deny.extend(Some(done).filter(|done| !done.is_empty()));
                     self.search(&resolved, &rest, depth)
                 })?
             }
-            None => self.search(&resolved, &filter, self.depth())?,
+            None => self.search(&resolved, &filter, depth)?,
         };
         Ok(self.finish(found, engine, resolved))
     }
@@ -340,11 +346,11 @@ impl<'a> Query<'a> {
         (&self.snapshot, self.depth())
     }
 
-    /// [`Query::run`] of several queries of no engine that look at `k` items, with one effort, all over `snapshot`: those that are best answered by a scan share
+    /// [`Query::run`] of several queries that look at `k` items, with one effort, all over `snapshot`: those that are best answered by a scan share
     /// one.
     pub(crate) fn run_together(snapshot: &Snapshot, queries: &[Self], k: usize) -> Vec<Result<Hits>> {
         if queries.iter().any(Self::stands_alone) {
-            return queries.iter().map(|query| query.clone().run()).collect();
+            return queries.iter().map(|query| query.clone().run_among(k)).collect();
         }
         let resolved: Vec<Result<(Resolved, Sets<'_>)>> = queries.iter().map(Self::prepare).collect();
         let mut searches = Vec::with_capacity(queries.len());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Args;
-use kithdb::Id;
 use kithdb::eval::{Evaluation, Metrics, Quartile};
+use kithdb::{Id, Query};
 use serde::Serialize;
 
 use super::{
@@ -103,18 +103,16 @@ impl Eval {
         let rows = TestRows::of(&db, &truth)?;
         rows.tell(self.include_seen, output);
         let start = Instant::now();
+        let include = self.include_seen;
         let measure = |truth: &Truth| match self.full_precision {
             true => db.evaluate_full_precision(truth, &self.k),
-            false => db.snapshot().evaluate_with(truth, &self.k, |query| {
-                let query = if self.include_seen { query.include_seen() } else { query };
-                match self.query_bits {
-                    Some(bits) => query.query_bits(bits),
-                    None => query,
-                }
+            false => db.snapshot().evaluate_with(truth, &self.k, |query| match self.query_bits {
+                Some(bits) => seen(query, include).query_bits(bits),
+                None => seen(query, include),
             }),
         };
         let popular = |truth: &Truth| match self.popularity {
-            true => db.evaluate_popularity(truth, &self.k).map(Some),
+            true => db.snapshot().evaluate_popularity_with(truth, &self.k, |query| seen(query, include)).map(Some),
             false => Ok(None),
         };
         let measures = measure(&truth)?;
@@ -147,6 +145,11 @@ impl Eval {
         })?;
         Ok(if evaluated.measures.users == 0 { Answer::No } else { Answer::Yes })
     }
+}
+
+/// With what users have already, where that is asked for.
+fn seen(query: Query<'_>, include: bool) -> Query<'_> {
+    if include { query.include_seen() } else { query }
 }
 
 /// Reads a test file; how many of its rows are no interactions.

@@ -40,4 +40,8 @@ fn what_users_have_already_is_found_where_it_is_ranked_too() {
     let ((without, warned), (with, silent)) = (eval(&[]), eval(&["--include-seen"]));
     assert!(without == 0.0 && warned.contains("--include-seen"), "{without} {warned}");
     assert!(with > 0.3 && silent.is_empty(), "{with} {silent}");
+    // What it is compared with has them as well.
+    let args = ["eval", &place.db(), "--test", &history, "-k", "20", "--json", "--popularity", "--include-seen"];
+    let popular = run(args).ok().json()["popularity"]["recall@20"].as_f64().unwrap();
+    assert!(popular > 0.0 && popular < with, "{popular} {with}");
 }
