@@ -24,7 +24,7 @@ pub(crate) struct Snapshot {
     /// The folder: absent, empty, or of earlier snapshots
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// Leave the interactions out: codes and ids alone, so that nothing is known of what users have
+    /// Leave the interactions out: codes and ids alone, so that nothing is known of what users have, nor how many have an item of a basket
     #[arg(long)]
     without_interactions: bool,
     /// How many snapshots stay in the folder, this one among them

@@ -122,6 +122,9 @@ impl Split {
         if rejected > 0 {
             output.note(&format!("{} rows were rejected; try to load them to see why", output::count(rejected)));
         }
+        if self.to == Target::Csv && all().filter_map(|edge| edge.time).any(input::is_number_of_time) {
+            output.note("times past the calendar are written in milliseconds: load with --time-unit ms");
+        }
         for (edges, what) in [(written.train, "train on"), (written.test, "test with")] {
             if edges == 0 {
                 output.note(&format!(
@@ -164,10 +167,12 @@ impl Split {
         if self.to == Target::Lightgcn {
             check_words(parts.train.iter().chain(&parts.test))?;
         }
+        let mut times = parts.train.iter().chain(&parts.test).filter_map(|edge| edge.time);
+        let shown = if times.any(is_far) { input::shown_time } else { seconds };
         for (path, edges) in [(&train, &parts.train), (&test, &parts.test)] {
             let wrote = match self.to {
                 Target::Lightgcn => write_lightgcn(path, edges),
-                Target::Csv => write_csv(path, edges),
+                Target::Csv => write_csv(path, edges, shown),
             };
             wrote.with_context(|| format!("cannot write {}", path.display()))?;
         }
@@ -214,18 +219,23 @@ fn write_lightgcn(path: &Path, edges: &[Interaction]) -> anyhow::Result<()> {
     Ok(file.flush()?)
 }
 
-fn write_csv(path: &Path, edges: &[Interaction]) -> anyhow::Result<()> {
+fn write_csv(path: &Path, edges: &[Interaction], shown: fn(i64) -> String) -> anyhow::Result<()> {
     let mut file = BufWriter::new(File::create_new(path)?);
     writeln!(file, "user,item,weight,time")?;
     for edge in edges {
         let (user, item) = (edge.user.to_string(), edge.item.to_string());
-        let time = edge.time.map_or_else(String::new, seconds);
+        let time = edge.time.map_or_else(String::new, shown);
         writeln!(file, "{},{},{},{time}", input::quoted_id(&user), input::quoted_id(&item), edge.weight)?;
     }
     Ok(file.flush()?)
 }
 
-/// Milliseconds since 1970 as readers take them: numbers near zero are seconds.
+/// Whether a time in milliseconds would be read as a date of fourteen digits, or as microseconds.
+fn is_far(milliseconds: i64) -> bool {
+    milliseconds.unsigned_abs() >= 10_000_000_000_000
+}
+
+/// Milliseconds since 1970, none of them far, as readers take them: numbers near zero are seconds.
 fn seconds(milliseconds: i64) -> String {
     const FIRST_MILLISECOND: u64 = 100_000_000_000;
     if milliseconds.unsigned_abs() >= FIRST_MILLISECOND {

@@ -239,7 +239,29 @@ fn objects(text: &str) -> Table {
 fn is_cut(number: &serde_json::Number, line: &str) -> bool {
     const WHOLE: f64 = 9_223_372_036_854_775_808.0;
     let is_large = number.is_f64() && number.as_f64().is_some_and(|number| number.abs() >= WHOLE);
-    is_large && line.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() >= 19)
+    is_large && has_long_whole(line)
+}
+
+/// Whether a line of JSON has a whole number of 19 digits or more, as it is written, outside its texts.
+fn has_long_whole(line: &str) -> bool {
+    let (mut in_text, mut is_escaped, mut is_fraction, mut digits) = (false, false, false, 0);
+    for byte in line.bytes().chain([b' ']) {
+        let was = std::mem::take(&mut is_escaped);
+        match byte {
+            b'"' if !was => in_text = !in_text,
+            b'\\' if in_text => is_escaped = !was,
+            _ => {}
+        }
+        match byte {
+            _ if in_text => digits = 0,
+            b'0'..=b'9' => digits += 1,
+            b'.' | b'e' | b'E' | b'+' => (digits, is_fraction) = (0, true),
+            _ if digits >= 19 && !is_fraction => return true,
+            b'-' => digits = 0,
+            _ => (digits, is_fraction) = (0, false),
+        }
+    }
+    false
 }
 
 fn cell_of(value: serde_json::Value) -> Option<Cell> {

@@ -73,3 +73,18 @@ fn times_past_the_calendar_come_back_as_they_were() {
         }
     }
 }
+
+#[test]
+fn large_attributes_beside_long_ids_come_back_as_they_were() {
+    let place = Place::new();
+    let items = "{\"item\":\"12345678901234567890\",\"vol\":1e20,\"title\":\"parcel 1234567890123456789 \\\" 5\"}\n{\"item\":\"b\",\"vol\":-0.12345678901234567890}\n";
+    run(["load", &place.db(), &place.file("a.csv", "user,item\nu,12345678901234567890\nu,b\n")]).ok();
+    run(["load-items", &place.db(), &place.file("i.jsonl", items), "--item", "item"]).ok();
+    let out = place.path("said.jsonl");
+    run(["dump", &place.db(), "--attributes", "items", "-o", &out]).ok();
+    let told = run(["load-items", &place.db(), &out, "--item", "item", "--json"]).ok().json();
+    assert_eq!((&told["unchanged"], &told["rejected"]), (&2.into(), &0.into()), "{told}");
+    let cut = place.file("cut.jsonl", "{\"item\":\"b\",\"vol\":123456789012345678901}\n");
+    let told = run(["load-items", &place.db(), &cut, "--item", "item", "--json"]).ok().json();
+    assert_eq!(told["rejected"], 1, "{told}");
+}

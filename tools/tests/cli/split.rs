@@ -105,3 +105,27 @@ fn ids_that_lightgcn_lines_would_be_misread_by_are_refused() {
         run(["load", &place.path(&format!("{at}.kith")), &format!("{out}/train.csv")]).ok();
     }
 }
+
+#[test]
+fn far_times_come_back_as_they_were() {
+    let place = Place::new();
+    let rows = "user,item,time\na,b,5200-01-01\na,c,9999-12-30\na,d,2611-04-26T20:31:43Z\na,e,1970-01-01T00:00:05Z\na,f,20240115\n";
+    let (file, out) = (place.file("a.csv", rows), place.path("parts"));
+    run(["split", &file, "--out", &out, "--to", "csv", "--test-share", "0.4"]).ok();
+    run(["load", &place.path("one.kith"), &file]).ok();
+    let [train, test] = ["train.csv", "test.csv"].map(|name| format!("{out}/{name}"));
+    run(["load", &place.path("other.kith"), &train, &test]).ok();
+    let told = |db: &str| {
+        let history = run(["history", &place.path(db), "a", "--json"]).ok().json();
+        let mut rows: Vec<String> = history["history"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| format!("{} {}", row["item"], row["time"]))
+            .collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(told("one.kith"), told("other.kith"));
+    assert_eq!(told("one.kith").len(), 5);
+}
