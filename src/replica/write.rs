@@ -46,7 +46,8 @@ impl SnapshotOptions {
     }
 
     /// Whether interactions go along; `true` by default. Without them there are codes and ids alone: users who came since the training, what users have, and
-    /// popularity are not known then, and nothing is left out of a list for having been seen.
+    /// popularity are not known then, and nothing is left out of a list for having been seen. The items of a basket count alike, where else those that few users
+    /// have count more, so that lists of baskets are others.
     pub fn interactions(mut self, interactions: bool) -> Self {
         self.interactions = interactions;
         self
