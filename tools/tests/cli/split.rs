@@ -117,7 +117,7 @@ fn far_times_come_back_as_they_were() {
     run(["load", &place.path("other.kith"), &train, &test]).ok();
     let told = |db: &str| {
         let history = run(["history", &place.path(db), "a", "--json"]).ok().json();
-        let mut rows: Vec<String> = history["history"]
+        let mut rows: Vec<String> = history["interactions"]
             .as_array()
             .unwrap()
             .iter()
