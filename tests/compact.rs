@@ -3,7 +3,7 @@
 
 mod shop;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kithdb::{Compaction, Db, Error, Interaction, Model, Policy, Preset, TrainOptions};
 
@@ -323,6 +323,26 @@ fn what_learns_nothing_is_not_refused() {
     assert_eq!((minor(&db).generation, db.stats().unwrap().tail_changes), (2, 0));
     db.insert(3u64, 40u64).unwrap();
     db.compact(Compaction::Major).unwrap().wait().unwrap();
+}
+
+/// Nothing is to be learned of what comes, so that a policy has only the length of the log to go by.
+#[test]
+fn a_policy_goes_on_only_from_models_that_can_be_gone_on_from() {
+    let jobs = |options: TrainOptions, begins: bool| {
+        let (directory, db, rest) = begun(options);
+        drop(db);
+        let policy =
+            Policy::default().pause(Duration::from_millis(10)).minor_changes(1).minor_share(0.0).major_share(0.0);
+        let db = Db::options().policy(policy).open(directory.path().join("shop.kith")).unwrap();
+        db.insert_many(rest).unwrap();
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(if begins { 60 } else { 1 }) && db.jobs().unwrap().len() < 2 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        db.jobs().unwrap().into_iter().map(|job| job.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(jobs(shop::options(), true)[..2], ["train", "major"]);
+    assert_eq!(jobs(shop::options().model(Model::Mf).set("teacher.epochs", 5), false), ["train"]);
 }
 
 #[test]
