@@ -100,8 +100,8 @@ impl Policy {
 
     /// The share of its parent's recall ([`Drift`](crate::Drift)) that a compaction has to reach to be published, one that was asked for too. One that
     /// does not ends in [`Error::Worse`](crate::Error::Worse), and the next that the policy begins is a major one, and after that none until
-    /// [`Policy::minor_changes`] more have come; but where something was removed or somebody forgotten, or the log is as long as [`Policy::fold_changes`] says, the
-    /// interactions are folded under the codes there are. A training is published whatever it finds. 0.8 by default: on a few hundred interactions less is
+    /// [`Policy::minor_changes`] more have come; but where something was removed or somebody forgotten, or the log has
+    /// twice as many records as [`Policy::fold_changes`] says and as there are interactions, the interactions are folded under the codes there are. A training is published whatever it finds. 0.8 by default: on a few hundred interactions less is
     /// not chance; 0 publishes everything.
     pub fn least_recall(mut self, share: f64) -> Self {
         self.least_recall = share;

@@ -296,11 +296,10 @@ pub(super) fn is_beside_id(name: &str) -> Option<bool> {
     const IDENTIFIERS: [&str; 8] = ["isbn", "sku", "upc", "ean", "gtin", "parentasin", "trackuri", "url"];
     let name = plain(name);
     let is_usual = || [&USER, &ITEM].iter().any(|role| role.usual.contains(&name.as_str()));
-    match () {
-        () if name.ends_with("id") || is_usual() => Some(false),
-        () if IDENTIFIERS.contains(&name.as_str()) => None,
-        () => Some(true),
+    if name.ends_with("id") || is_usual() {
+        return Some(false);
     }
+    (!IDENTIFIERS.contains(&name.as_str())).then_some(true)
 }
 
 /// A name as it is compared: in lower case, without `_`, `-`, `.`, blanks, and a type after `:`.
