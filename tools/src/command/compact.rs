@@ -46,6 +46,7 @@ pub(crate) struct Compact {
 /// What a copy came to, as printed.
 #[derive(Serialize)]
 struct Copied {
+    #[serde(serialize_with = "output::path")]
     copy: PathBuf,
     bytes_before: u64,
     bytes: u64,

@@ -35,6 +35,7 @@ pub(crate) struct Demo {
 /// What the demo came to, as printed.
 #[derive(Debug, Serialize)]
 struct Demonstrated {
+    #[serde(serialize_with = "output::path")]
     dir: PathBuf,
     users: usize,
     interactions: u64,

@@ -87,7 +87,11 @@ impl Dump {
             Repeats::First => " --repeats first",
             _ => "",
         };
-        let id_type = if kinds.item == IdKind::U64 { " --id-type u64" } else { "" };
+        let id_type = match kinds.item {
+            IdKind::U64 => " --id-type u64",
+            IdKind::Bytes => " --id-type bytes",
+            IdKind::Str => "",
+        };
         let mut times = edges.iter().flatten().filter_map(|(_, edge)| edge.time);
         let unit = if times.any(input::is_number_of_time) { " --time-unit ms" } else { "" };
         let load_options = format!("{id_type}{repeats}{unit}");
@@ -149,7 +153,7 @@ impl Dump {
             rows.json(&line)?;
             count += 1;
         }
-        rows.finish(&serde_json::json!({ key: count }), |_| {
+        rows.finish(&serde_json::json!({ format!("{key}s"): count }), |_| {
             format!(
                 "what is said of {} {key}s; `kithdb load-{key}s NEW FILE --{key} {key}` takes it back",
                 output::count(count)

@@ -63,7 +63,7 @@ impl Load {
         }
         let rejects = match &self.reject {
             None => None,
-            Some(path) => Some(reject_file(path, &self.files)?),
+            Some(path) => Some(reject_file(path, self.files.iter().chain(&self.items))?),
         };
         let there = if database::is_there(&self.db) { Some(self.settled.open(&self.db, Db::options())?) } else { None };
         let kind = |side| self.settled.id_kind(there.as_ref(), side);
@@ -103,9 +103,9 @@ impl Load {
 }
 
 /// Creates the file for rejected rows, unless that would empty a file that is to be loaded.
-fn reject_file(path: &Path, files: &[PathBuf]) -> anyhow::Result<RejectFile> {
+fn reject_file<'a>(path: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> anyhow::Result<RejectFile> {
     let place = |path: &Path| path.canonicalize().ok();
-    let to_be_loaded = place(path).is_some_and(|reject| files.iter().any(|file| place(file).as_ref() == Some(&reject)));
+    let to_be_loaded = place(path).is_some_and(|reject| files.any(|file| place(file).as_ref() == Some(&reject)));
     anyhow::ensure!(!to_be_loaded, "{} is to be loaded; name another file for --reject", path.display());
     RejectFile::create(path).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -1,5 +1,6 @@
 //! `kithdb recommend`: lists for many users at once.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -86,7 +87,8 @@ impl Recommend {
         };
         let query = self.shape.of(db.query(), &sets);
         let beside = show.asked();
-        let header: Vec<&str> = ["user,rank,item,score"].into_iter().chain(beside.iter().map(String::as_str)).collect();
+        let shown = beside.iter().map(|name| quoted_id(name));
+        let header: Vec<_> = [Cow::from("user,rank,item,score")].into_iter().chain(shown).collect();
         let mut rows = self.rows.begin(&header.join(","), output)?;
         let bar = steps_bar();
         bar.set_length(users.len() as u64);

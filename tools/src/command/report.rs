@@ -50,12 +50,17 @@ pub(crate) struct Report {
 /// What was written.
 #[derive(Debug, Serialize)]
 struct Written {
+    #[serde(serialize_with = "output::path")]
     file: PathBuf,
     bytes: usize,
 }
 
 impl Report {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
+        anyhow::ensure!(
+            !output.is_json() || !output::is_stdout(&self.out),
+            "--json prints an object on stdout, which a page is not: name another file with -o"
+        );
         let db = self.database.open()?;
         let snapshot = db.snapshot();
         let mut page = Page::new(&format!("kithdb: {}", self.database.name()));
@@ -84,7 +89,7 @@ impl Report {
         people(&mut page, &snapshot)?;
         let html = page.html();
         let mut file = ResultFile::create(&self.out)?;
-        std::io::Write::write_all(&mut file, html.as_bytes())?;
+        file.put(format_args!("{html}"))?;
         let is_stdout = file.is_stdout();
         file.finish()?;
         if !is_stdout {

@@ -1,6 +1,5 @@
 //! Rows for other programs: csv or JSON lines, in a file or on stdout.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -8,7 +7,7 @@ use kithdb::Id;
 use serde::Serialize;
 
 use crate::input::quoted_id;
-use crate::output::{Output, ResultFile};
+use crate::output::{self, Output, ResultFile};
 
 /// Where rows go, and how they are written.
 #[derive(Args, Clone, Debug)]
@@ -16,7 +15,7 @@ pub(super) struct RowsArgs {
     /// The file to write, whole or not at all: .csv or .jsonl, with .gz or .zst behind for less of it; - is stdout
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// How rows are written [default: as the file is called; on stdout csv, and JSON lines of attributes]
+    /// How rows are written [default: as the file is called; on stdout csv, and JSON lines of attributes and with --json]
     #[arg(long, value_name = "FORM")]
     form: Option<Form>,
 }
@@ -38,7 +37,6 @@ impl Form {
         match name.rsplit_once('.') {
             Some((_, "csv")) => Some(Self::Csv),
             Some((_, "jsonl" | "ndjson")) => Some(Self::Jsonl),
-            None if name == "-" => Some(Self::Csv),
             _ => None,
         }
     }
@@ -54,7 +52,7 @@ pub(super) struct Rows<'a> {
 impl RowsArgs {
     /// The same, but for JSON lines on stdout unless another form is asked for.
     pub(super) fn of_lines(mut self) -> Self {
-        if self.out == Path::new("-") {
+        if output::is_stdout(&self.out) {
             self.form = self.form.or(Some(Form::Jsonl));
         }
         self
@@ -63,15 +61,24 @@ impl RowsArgs {
     /// Begins the file, with a header where it has one.
     ///
     /// # Errors
-    /// Where its name tells no form and none was given, and where it cannot be written.
+    /// Where its name tells no form and none was given, where csv would be among JSON, and where it cannot be written.
     pub(super) fn begin<'a>(&self, header: &str, output: &'a Output) -> anyhow::Result<Rows<'a>> {
         let name = self.out.display();
-        let Some(form) = self.form.or_else(|| Form::of(&self.out)) else {
+        let by_place = match output::is_stdout(&self.out) {
+            true if output.is_json() => Some(Form::Jsonl),
+            true => Some(Form::Csv),
+            false => Form::of(&self.out),
+        };
+        let Some(form) = self.form.or(by_place) else {
             anyhow::bail!("{name} is called neither .csv nor .jsonl; choose with --form csv or --form jsonl");
         };
+        anyhow::ensure!(
+            form == Form::Jsonl || !output.is_json() || !output::is_stdout(&self.out),
+            "--json prints objects on stdout, which csv is not: choose --form jsonl, or another file with -o"
+        );
         let mut rows = Rows { file: ResultFile::create(&self.out)?, form, output };
         if form == Form::Csv {
-            writeln!(rows.file, "{header}")?;
+            rows.file.put(format_args!("{header}\n"))?;
         }
         Ok(rows)
     }
@@ -85,13 +92,13 @@ impl Rows<'_> {
 
     /// Writes a row of csv.
     pub(super) fn csv(&mut self, cells: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
-        Ok(self.file.write_fmt(cells).and_then(|()| self.file.write_all(b"\n"))?)
+        self.file.put(format_args!("{cells}\n"))
     }
 
     /// Writes a row of JSON.
     pub(super) fn json<T: Serialize>(&mut self, row: &T) -> anyhow::Result<()> {
         let line = self.output.line(row)?;
-        Ok(writeln!(self.file, "{line}")?)
+        self.file.put(format_args!("{line}\n"))
     }
 
     /// Ends the file, and prints what was done unless rows are on stdout.

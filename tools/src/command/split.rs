@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{at_least_one, layout::Layout, taken};
 use crate::cli::Answer;
-use crate::input::{self, IdKinds, Reader, Row, Source};
+use crate::input::{self, Error, IdKinds, Reader, ReaderOptions, Row, Source};
 use crate::output::{self, Output};
 use crate::split::{self, By, HeldOut, Moment, Parts};
 
@@ -85,7 +85,9 @@ struct Written {
     train: usize,
     test: usize,
     test_users: usize,
+    #[serde(serialize_with = "output::path")]
     train_file: PathBuf,
+    #[serde(serialize_with = "output::path")]
     test_file: PathBuf,
 }
 
@@ -133,6 +135,11 @@ impl Split {
                 ));
             }
         }
+        if self.to == Target::Lightgcn {
+            for path in [&written.train_file, &written.test_file] {
+                note_readings(path, output);
+            }
+        }
         output.result(&written, text)?;
         Ok(if written.train == 0 || written.test == 0 { Answer::No } else { Answer::Yes })
     }
@@ -177,6 +184,14 @@ impl Split {
             wrote.with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok((train, test))
+    }
+}
+
+/// Tells of a file of lightgcn lines that commands would not take for one by themselves, as where all lines are as long.
+fn note_readings(path: &Path, output: &Output) {
+    let options = ReaderOptions::of(IdKinds { user: IdKind::Str, item: IdKind::Str });
+    if matches!(Reader::open(&Source::from(path.to_owned()), &options), Err(Error::TwoReadings { .. })) {
+        output.note(&format!("{} can be read in two ways: pass --format lightgcn beside it", path.display()));
     }
 }
 

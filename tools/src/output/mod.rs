@@ -8,13 +8,14 @@ mod progress;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
 
 pub(crate) use escape::{escaped, escaped_lines};
 pub(crate) use figures::{bytes, count, drift, score, seconds};
-pub(crate) use file::ResultFile;
+pub(crate) use file::{ResultFile, is_stdout};
 pub(crate) use progress::{bytes_bar, spinner, steps_bar, time_bar};
 pub(crate) use table::Table;
 
@@ -32,6 +33,11 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(json: bool, ids_as_strings: bool) -> Self {
         Self { json, ids_as_strings }
+    }
+
+    /// Whether objects are what is printed.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Prints a subcommand's result: `value` as one line of JSON, or the text. Called once a run.
@@ -88,6 +94,11 @@ impl Output {
         }
         tell(&format!("kithdb: error: {text}"));
     }
+}
+
+/// A path in JSON, which has no place for bytes that are no text.
+pub(crate) fn path<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Tells on stdout, as `{"error": ...}`, what is wrong with the command line, as of a run that fails.

@@ -6,8 +6,14 @@ use crate::program::{command, trained};
 fn a_closed_stdout_is_a_success() {
     let place = trained();
     let db = place.db();
-    for json in [&["--json"][..], &[]] {
-        let args = [&["query", &db, "--items", "tea/classic-teapot", "-k", "1000000"], json].concat();
+    let query = ["query", &db, "--items", "tea/classic-teapot", "-k", "1000000"];
+    for args in [
+        &[&query[..], &["--json"]].concat()[..],
+        &query,
+        &["dump", &db, "-o", "-"],
+        &["recommend", &db, "--all", "-o", "-"],
+        &["report", &db, "-o", "-"],
+    ] {
         let mut child = command(args).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();

@@ -36,12 +36,13 @@ fn a_file_that_is_not_whole_is_not_there() {
         earlier.iter().for_each(|text| std::fs::write(&out, text).unwrap());
         let args = ["recommend", &place.db(), "--all", "--popular", "-k", "400", "-o", &out];
         let mut child = command(args).stdout(Stdio::null()).spawn().unwrap();
-        assert!(begun(&mut child, &format!("{out}.part")));
+        let part = format!("{out}.{}-0.part", child.id());
+        assert!(begun(&mut child, &part));
         press(&child);
         let ended = child.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(130), "{ended:?}");
         assert!(String::from_utf8_lossy(&ended.stderr).contains("cancelled"));
-        assert!(!Path::new(&format!("{out}.part")).exists());
+        assert!(!Path::new(&part).exists());
         assert_eq!(std::fs::read_to_string(&out).ok().as_deref(), earlier);
     }
     // The database is as it was.

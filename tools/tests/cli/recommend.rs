@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Place, run, trained};
+use crate::program::{Place, command, run, trained};
 
 fn lists(place: &Place, extra: &[&str]) -> Vec<(String, Vec<String>)> {
     let (db, out) = (place.db(), place.path("recs.jsonl"));
@@ -59,7 +59,7 @@ fn a_file_is_there_whole_or_not_at_all() {
     let (db, out) = (place.db(), place.path("recs.txt"));
     run(["recommend", &db, "--all", "-o", &out]).fails(2, &["recs.txt", "--form csv"]);
     let missing = place.path("no/such/recs.csv");
-    run(["recommend", &db, "--all", "-o", &missing]).fails(2, &["recs.csv.part"]);
+    run(["recommend", &db, "--all", "-o", &missing]).fails(2, &["cannot write", "no/such/recs.csv"]);
     run(["recommend", &db, "--all", "-k", "2", "-o", &out, "--form", "csv"]).ok();
     let names: Vec<String> = std::fs::read_dir(place.path("."))
         .unwrap()
@@ -113,4 +113,59 @@ fn users_like_a_user_are_found_and_lists_of_similar_items_filtered() {
 fn shells_are_told_of_the_commands() {
     let script = run(["completions", "bash"]).ok().stdout;
     assert!(script.contains("recommend") && script.contains("_kithdb"));
+}
+
+#[test]
+fn what_a_link_leads_to_is_written_and_nothing_else_is() {
+    let place = trained();
+    let (db, real, link) = (place.db(), place.file("real.csv", "earlier"), place.path("link.csv"));
+    let mine = place.file("real.csv.part", "mine");
+    std::os::unix::fs::symlink("real.csv", &link).unwrap();
+    run(["dump", &db, "-o", &link]).ok();
+    let rows = std::fs::read_to_string(&real).unwrap();
+    assert!(rows.starts_with("user,item,weight,time\n") && std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
+    // One that leads nowhere yet.
+    let ahead = place.path("ahead.csv");
+    std::os::unix::fs::symlink(place.path("later.csv"), &ahead).unwrap();
+    run(["dump", &db, "-o", &ahead]).ok();
+    assert_eq!(std::fs::read_to_string(place.path("later.csv")).unwrap(), rows);
+    assert!(std::fs::symlink_metadata(&ahead).unwrap().is_symlink());
+    // Names of stdout are stdout: of a pipe, and of a file, which has the rows and nothing over them.
+    for name in ["-", "/dev/stdout", "/proc/self/fd/1"] {
+        assert_eq!(run(["dump", &db, "-o", name, "--form", "csv"]).ok().stdout, rows, "{name}");
+        let out = std::fs::File::create(place.path("out.csv")).unwrap();
+        let status = command(["dump", &db, "-o", name, "--form", "csv"]).stdout(out).status().unwrap();
+        assert_eq!((status.code(), std::fs::read_to_string(place.path("out.csv")).unwrap()), (Some(0), rows.clone()));
+    }
+    assert!(std::fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
+}
+
+#[test]
+fn what_cannot_be_written_is_named() {
+    let place = trained();
+    let db = place.db();
+    for args in [&["dump"][..], &["recommend", "--all"], &["report"]] {
+        let args = [&args[..1], &[db.as_str()], &args[1..], &["-o", "/dev/full"]].concat();
+        let form = if args[0] == "report" { &[][..] } else { &["--form", "csv"] };
+        run([&args, form].concat()).fails(2, &["cannot write /dev/full", "No space left"]);
+    }
+}
+
+#[test]
+fn json_prints_objects_and_nothing_else() {
+    let place = trained();
+    let db = place.db();
+    for args in [&["dump", &db, "-o", "-", "--json"][..], &["recommend", &db, "--all", "-o", "-", "--json"]] {
+        let lines = run(args).ok().stdout;
+        assert!(lines.lines().count() > 10);
+        assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).unwrap().is_object()));
+        let run = run([args, &["--form", "csv"]].concat()).fails(2, &["--form jsonl"]);
+        assert!(run.json()["error"].is_string());
+    }
+    assert!(run(["report", &db, "-o", "-", "--json"]).fails(2, &["-o"]).json()["error"].is_string());
+    let out = place.path("said.jsonl");
+    let items = place.file("items.csv", "item,price\ntea/classic-teapot,7\n");
+    run(["load-items", &db, &items]).ok();
+    assert_eq!(run(["dump", &db, "--attributes", "items", "-o", &out, "--json"]).ok().json()["items"], 1);
 }

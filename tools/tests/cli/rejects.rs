@@ -109,3 +109,15 @@ fn a_header_that_comes_again_is_a_reject() {
         run(["load", &place.path("plain"), &plain, "--user", "1", "--item", "2", "--header", "no", "--json"]).ok();
     assert_eq!(loaded.json()["rejected"], 0);
 }
+
+#[test]
+fn no_file_that_is_to_be_read_is_emptied() {
+    let place = Place::new();
+    let (rows, items) = (place.file("a.csv", "user,item\nu,i\n"), place.file("items.csv", "item,title\ni,cup\n"));
+    for reject in [&rows, &items] {
+        let args = ["load", &place.path("db"), &rows, "--items", &items, "--reject", reject];
+        run(args).fails(2, &["is to be loaded", "--reject"]);
+    }
+    assert_eq!(std::fs::read_to_string(&rows).unwrap(), "user,item\nu,i\n");
+    assert_eq!(std::fs::read_to_string(&items).unwrap(), "item,title\ni,cup\n");
+}

@@ -57,3 +57,19 @@ fn a_database_with_nothing_in_it_has_a_page_too() {
     );
     run(["report", &place.db(), "-o", &place.path("no/where.html")]).fails(2, &["where.html"]);
 }
+
+/// Paths are bytes, and JSON is text.
+#[test]
+fn a_path_that_is_no_text_is_written_to_and_told() {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let place = trained();
+    for (command, flag) in [("report", "-o"), ("compact", "--copy")] {
+        let mut out = place.path("bad").into_bytes();
+        out.extend([0xff, command.as_bytes()[0]]);
+        let out = std::ffi::OsString::from_vec(out);
+        let db = place.db();
+        let args = [command, &db, "--json", flag].map(|arg| std::ffi::OsStr::from_bytes(arg.as_bytes()));
+        assert!(run(args.into_iter().chain([out.as_os_str()])).ok().json().is_object());
+        assert!(std::path::Path::new(&out).exists());
+    }
+}

@@ -129,3 +129,19 @@ fn far_times_come_back_as_they_were() {
     assert_eq!(told("one.kith"), told("other.kith"));
     assert_eq!(told("one.kith").len(), 5);
 }
+
+#[test]
+fn a_part_that_can_be_read_in_two_ways_is_told() {
+    let place = Place::new();
+    let rows: String = (0..300).map(|at| format!("u{},i{}\n", at / 10, at * 7 % 40)).collect();
+    let (history, out) = (place.file("h.csv", format!("user,item\n{rows}")), place.path("parts"));
+    let split = run(["split", &history, "--out", &out]).ok();
+    // Two of ten are held out of every user: three words on every line.
+    assert!(split.stderr.contains("test.txt can be read in two ways: pass --format lightgcn"), "{}", split.stderr);
+    assert!(!split.stderr.contains("train.txt can"), "{}", split.stderr);
+    let db = place.db();
+    run(["load", &db, &format!("{out}/train.txt")]).ok();
+    run(["train", &db, "--preset", "fast"]).ok();
+    run(["eval", &db, "--test", &format!("{out}/test.txt")]).fails(2, &["--format lightgcn"]);
+    run(["eval", &db, "--test", &format!("{out}/test.txt"), "--format", "lightgcn"]).ok();
+}
