@@ -105,10 +105,11 @@ impl Id {
         })
     }
 
-    /// Reads text as an id of `kind`: what a program does with ids that came from a file or the command line.
+    /// Reads text as an id of `kind`, as `Display` writes it: what a program does with ids that came from a file or the command line.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when `kind` is [`IdKind::U64`] and the text is no such number.
+    /// [`Error::InvalidArgument`] when `kind` is [`IdKind::U64`] and the text is no such number, and when it is [`IdKind::Bytes`] and the text is
+    /// not of two hexadecimal digits a byte.
     pub fn parse(text: &str, kind: IdKind) -> Result<Self> {
         match kind {
             IdKind::U64 => text.parse().map(Id::Int).map_err(|_| Error::InvalidArgument {
@@ -116,9 +117,19 @@ impl Id {
                 remedy: "ids here are whole numbers from 0 to 2^64-1".into(),
             }),
             IdKind::Str => Ok(Id::Str(text.to_owned())),
-            IdKind::Bytes => Ok(Id::Bytes(text.as_bytes().to_vec())),
+            IdKind::Bytes => from_hexadecimal(text).map(Id::Bytes).ok_or_else(|| Error::InvalidArgument {
+                what: format!("id {text:?}"),
+                remedy: "ids here are bytes, written as two hexadecimal digits each".into(),
+            }),
         }
     }
+}
+
+/// Bytes of two hexadecimal digits each.
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// The bytes of an id, without an allocation.
@@ -230,6 +241,20 @@ mod tests {
         assert_eq!((Id::from("kettle").as_str(), Id::from("kettle").as_u64()), (Some("kettle"), None));
         assert_eq!((Id::from(7u64).as_str(), Id::from(7u64).as_u64()), (None, Some(7)));
         assert_eq!((Id::from(-7).as_u64(), Id::from(vec![107u8]).as_str()), (None, None));
+    }
+
+    #[test]
+    fn what_is_written_of_an_id_is_read_as_that_id() {
+        for id in
+            [Id::from(u64::MAX), Id::from("grün"), Id::from(vec![0u8, 0xab, 0xff]), Id::from(b"kettle".as_slice())]
+        {
+            assert_eq!(Id::parse(&id.to_string(), id.kind()).unwrap(), id);
+        }
+        assert_eq!(Id::parse("ABff", IdKind::Bytes).unwrap(), Id::Bytes(vec![0xab, 0xff]));
+        for text in ["abc", "zz", "0x00", "+1"] {
+            let error = Id::parse(text, IdKind::Bytes).unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("hexadecimal"), "{error}");
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub enum CodeError {
     },
     /// A scaler outside its range.
     #[error(
-        "row {row}, layer {layer}: scaler {scaler} is not finite and in 0..={MAX_SCALER}; divide all scalers of the layer by one factor"
+        "row {row}, layer {layer}: scaler {scaler} is not finite and in 0..={MAX_SCALER}; leave out NaN, infinite and negative ones, and divide all of the layer by one factor where they are too large"
     )]
     Scaler {
         /// The row.

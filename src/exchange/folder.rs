@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{CodeSet, RowIds};
-use crate::code::{CodeShape, LayeredCodes, MAX_PLANES, PlaneCodes};
+use crate::code::{CodeError, CodeShape, LayeredCodes, MAX_PLANES, PlaneCodes};
 use crate::error::{Error, Result};
-use crate::ids::Id;
+use crate::ids::{Id, Side};
 use crate::npy::{NpyError, NpyReader};
 
 /// Bytes of packed codes read at a time.
@@ -52,10 +52,11 @@ pub(super) fn read(folder: &Path) -> Result<CodeSet> {
         0 => (Vec::new(), RowIds::RowNumbers),
         _ => (scalers(folder, QUERIES, users, &shape)?, ids(folder, QUERIES)?),
     };
+    let of = |side| move |error: CodeError| mismatch(folder, format!("{side} of it"), &error.to_string());
     let set = CodeSet {
-        items: LayeredCodes::from_parts(Arc::clone(&shape), item_words, item_scalers)?,
+        items: LayeredCodes::from_parts(Arc::clone(&shape), item_words, item_scalers).map_err(of("items"))?,
         item_ids,
-        users: PlaneCodes::from_parts(shape, planes, user_words, user_scalers)?,
+        users: PlaneCodes::from_parts(shape, planes, user_words, user_scalers).map_err(of("queries"))?,
         user_ids,
     };
     set.check_sides()?;
@@ -137,16 +138,32 @@ fn ids(folder: &Path, side: &str) -> Result<RowIds> {
         return Ok(ids.into());
     }
     if lines.exists() {
-        let opened = std::fs::File::open(&lines).map_err(|e| NpyError::io("open", &lines, e))?;
-        let read = BufReader::new(opened).lines().collect::<Result<Vec<String>, _>>();
-        let mut read = read.map_err(|e| NpyError::io("read", &lines, e))?;
-        if let Some(first) = read.first_mut() {
-            // A byte order mark is none of the first id.
-            first.drain(..first.len() - first.trim_start_matches('\u{feff}').len());
-        }
-        return Ok(read.into_iter().map(Id::Str).collect::<Vec<Id>>().into());
+        return listed(&lines, if side == "users" || side == "queries" { Side::User } else { Side::Item });
     }
     Ok(RowIds::RowNumbers)
+}
+
+/// Ids of a text, one a line.
+fn listed(path: &Path, side: Side) -> Result<RowIds> {
+    let opened = std::fs::File::open(path).map_err(|e| NpyError::io("open", path, e))?;
+    let mut ids = Vec::new();
+    for (line, bytes) in (1..).zip(BufReader::new(opened).split(b'\n')) {
+        let bytes = bytes.map_err(|e| NpyError::io("read", path, e))?;
+        let bytes = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return Err(mismatch(path, format!("line {line} is not UTF-8"), "save ids as UTF-8"));
+        };
+        // A byte order mark is none of the first id.
+        let id = Id::from(if line == 1 { text.trim_start_matches('\u{feff}') } else { text });
+        match id.check(side) {
+            Err(Error::InvalidArgument { what, remedy }) => {
+                return Err(mismatch(path, format!("line {line}: {what}"), &remedy));
+            }
+            checked => checked?,
+        }
+        ids.push(id);
+    }
+    Ok(RowIds::Listed(ids))
 }
 
 fn mismatch(path: &Path, what: String, remedy: &str) -> Error {

@@ -56,7 +56,9 @@ impl RowIds {
             RowIds::Listed(ids) => {
                 let kind = ids.first().map(Id::kind);
                 for (row, id) in ids.iter().enumerate() {
-                    id.check(side)?;
+                    if let Err(Error::InvalidArgument { what, remedy }) = id.check(side) {
+                        return refuse(format!("{what} of row {row}"), &remedy);
+                    }
                     if Some(id.kind()) != kind {
                         let what = format!("{side_name} id {id} of row {row}, of another kind than row 0's");
                         return refuse(what, "pass ids of one kind a side");
@@ -109,7 +111,7 @@ mod tests {
             (vec![9u64, 3, 5].into(), 2, ["3 item ids for 2 rows", "one id a row"]),
             (vec![9u64, 3, 5, 3].into(), 4, ["item id 3 of rows 1 and 3", "once"]),
             (vec![Id::from("a"), Id::from(1u64)].into(), 2, ["row 1", "one kind"]),
-            (vec![Id::from("a"), Id::from("")].into(), 2, ["0 bytes", "1 to 512"]),
+            (vec![Id::from("a"), Id::from("")].into(), 2, ["0 bytes of row 1", "1 to 512"]),
             (RowIds::RowNumbers, u32::MAX as usize, ["4294967295 items", "several databases"]),
         ] {
             let text = check(ids, rows).unwrap_err();

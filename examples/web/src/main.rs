@@ -9,9 +9,10 @@ use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args_os().skip(1);
     let path = PathBuf::from(arguments.next().ok_or("usage: kithdb-example-web DB [ADDRESS]")?);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8080".into());
+    let address = arguments.next().map_or(Ok("127.0.0.1:8080".to_owned()), std::ffi::OsString::into_string);
+    let address = address.map_err(|address| format!("{} is no address", address.display()))?;
     // Opening reads and checks everything: not on a thread that others wait for.
     let db = tokio::task::spawn_blocking(move || open(&path)).await??;
     let listener = TcpListener::bind(&address).await?;

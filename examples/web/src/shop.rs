@@ -23,10 +23,13 @@ pub fn open(path: &Path) -> kithdb::Result<Db> {
     Db::open(path)
 }
 
+/// The longest list there is: nobody looks at more, and each item's title is looked up.
+const MOST: usize = 1000;
+
 /// What is asked of a list.
 #[derive(Deserialize)]
 pub struct Asked {
-    /// How many items.
+    /// How many items, up to [`MOST`].
     #[serde(default = "ten")]
     k: usize,
     /// A condition on attributes, beside being in stock.
@@ -61,7 +64,7 @@ fn listed(snapshot: &Snapshot, hits: &Hits) -> kithdb::Result<Vec<Listed>> {
 fn shaped(snapshot: &Snapshot, query: kithdb::Query<'static>, asked: &Asked) -> kithdb::Query<'static> {
     let names = snapshot.attribute_names(Side::Item);
     let has = |name: &str| names.iter().any(|(known, _)| known == name);
-    let mut query = query.k(asked.k).or_popular();
+    let mut query = query.k(asked.k.min(MOST)).or_popular();
     if has(IN_STOCK) {
         query = query.filter(IN_STOCK);
     }

@@ -43,6 +43,7 @@ impl ImportCodes {
         let start = Instant::now();
         // Read before the database is opened: a folder that cannot be read leaves no database behind.
         let codes = CodeSet::read_folder(&self.dir)?;
+        anyhow::ensure!(!codes.items.is_empty(), "{} has codes of no items: import at least one", self.dir.display());
         let outcome = Db::open(&self.db)?.cancelled_by(&interrupt::token()).import_codes(codes)?;
         print(output, outcome, start)
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 use kithdb::Error::{NoCodeInBasket, NoDirection, NoHistory, NoItemCodes, NotTrained, UnknownBasket, UnknownUser};
 use kithdb::{Hits, Id, Side, Snapshot, Vectors};
@@ -58,12 +59,19 @@ impl Query {
             let mut answers = Vec::new();
             let mut vectors = Vectors::open(path)?;
             let row = vectors.layers() * vectors.dims();
-            vectors.visit(|rows| {
+            let mut has_no_answer = false;
+            let visited = vectors.visit(|rows| {
                 for vector in rows.chunks_exact(row) {
-                    answers.push(self.shape.of(db.query().vector(vector), &sets).run()?);
+                    let answer = self.shape.of(db.query().vector(vector), &sets).run();
+                    answers.push(answer.inspect_err(|_| has_no_answer = true)?);
                 }
                 Ok(())
-            })?;
+            });
+            if has_no_answer {
+                visited.with_context(|| format!("row {} of {}", answers.len(), path.display()))?;
+            } else {
+                visited?;
+            }
             return print_many(output, answers, &show);
         }
         let mut query = self.shape.of(db.query(), &sets);

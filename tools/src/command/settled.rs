@@ -48,6 +48,8 @@ enum IdType {
     Str,
     /// Whole numbers from 0 to 2^64-1.
     U64,
+    /// Bytes, of two hexadecimal digits each.
+    Bytes,
 }
 
 impl Settled {
@@ -76,6 +78,7 @@ impl Settled {
         let asked = self.id_type.map(|id_type| match id_type {
             IdType::Str => IdKind::Str,
             IdType::U64 => IdKind::U64,
+            IdType::Bytes => IdKind::Bytes,
         });
         match (asked, db.and_then(|db| db.id_kind(side))) {
             (Some(asked), Some(stored)) if asked != stored => {

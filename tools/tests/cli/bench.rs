@@ -88,3 +88,10 @@ fn a_budget_is_kept_and_its_recall_told() {
     let (found, expected) = (&share["recall"], &share["expected"]);
     assert_eq!((found, expected, &share["recall_of_lowest_tenth"]), (&1.0.into(), &1.0.into(), &1.0.into()), "{share}");
 }
+
+#[test]
+fn more_than_there_is_can_be_asked_for() {
+    let place = trained();
+    let told = bench(&place.db(), &["-k", "18446744073709551615", "--queries", "3"]);
+    assert_eq!(told["short_answers"], 0);
+}

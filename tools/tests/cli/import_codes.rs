@@ -81,3 +81,22 @@ fn a_bad_folder_is_refused_by_name_and_makes_no_database() {
     let place = Place::new();
     run(["import-codes", &place.db(), "--dir", &place.path("absent")]).fails(2, &["layer_weights.npy", "cannot open"]);
 }
+
+#[test]
+fn what_is_wrong_with_a_folder_is_told_with_its_place_and_makes_no_database() {
+    let place = folder();
+    let (db, set) = (place.db(), place.path("set"));
+    let import = || run(["import-codes", &db, "--dir", &set]);
+    place.file("set/items_ids.txt", "grinder\n\nmug\ntea pot\n");
+    import().fails(2, &["items_ids.txt", "line 2", "0 bytes"]);
+    place.file("set/items_ids.txt", b"grinder\nkettle\nm\xffg\ntea pot\n");
+    import().fails(2, &["items_ids.txt", "line 3", "UTF-8"]);
+    std::fs::remove_file(place.path("set/items_ids.txt")).unwrap();
+    place.file("set/queries_scalers.npy", floats("(2, 2)", &[1.0, 1.0, f32::NAN, 1.0]));
+    import().fails(2, &["set", "queries", "row 1, layer 0", "NaN"]);
+    place.file("set/items_codes.npy", npy("|u1", "(0, 2)", &[]));
+    place.file("set/items_scalers.npy", floats("(0, 2)", &[]));
+    place.file("set/queries_scalers.npy", floats("(2, 2)", &[1.0; 4]));
+    import().fails(2, &["set", "no items"]);
+    assert!(!std::path::Path::new(&db).exists());
+}

@@ -73,3 +73,13 @@ fn a_folder_is_exported_and_imported_again() {
     let text = run(["export", &copy, &place.path("again"), "--npy"]).ok().stdout;
     assert!(text.contains("read back from the codes"), "{text}");
 }
+
+#[test]
+fn a_vector_that_cannot_be_asked_by_is_named_by_its_row() {
+    let place = vectors();
+    let (db, items) = (place.db(), place.path("items.npy"));
+    run(["import-embeddings", &db, "--items", &items]).ok();
+    let rows = [[1.0; 12], [0.0; 12], [0.5; 12]];
+    let asked = place.file("asked.npy", floats("(3, 12)", rows.as_flattened()));
+    run(["query", &db, "--vector", &asked]).fails(2, &["row 1 of", "asked.npy", "zeros"]);
+}

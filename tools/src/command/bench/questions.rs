@@ -229,7 +229,7 @@ impl<'a> Questions<'a> {
             let left = self.sets.get(question.sets).map_or(&whole, |sets| &sets.left);
             let history = self.db.history(user.clone())?;
             let top = question.top.as_ref().map_or(0, ItemSet::len) as usize;
-            let hits = if left.len() >= self.k + history.len() + top {
+            let hits = if left.len() >= self.k.saturating_add(history.len() + top) {
                 self.k
             } else {
                 let mut barred: HashSet<Id> = history.into_iter().map(|interaction| interaction.item).collect();

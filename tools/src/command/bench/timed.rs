@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use kithdb::Engine;
 
 use super::questions::Questions;
@@ -51,9 +52,12 @@ impl Timed {
     ) -> anyhow::Result<Self> {
         let share = &|thread| Timed::of(questions, engine, (thread..queries).step_by(threads));
         let answers = std::thread::scope(|scope| {
-            let asking: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
-            asking.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+            let spawn = |thread| std::thread::Builder::new().spawn_scoped(scope, move || share(thread));
+            let asking = (0..threads).map(spawn).collect::<Result<Vec<_>, _>>();
+            asking.map(|asking| asking.into_iter().map(|thread| thread.join()).collect::<Vec<_>>())
         });
+        let answers =
+            answers.with_context(|| format!("cannot start {threads} threads; ask for fewer with --threads"))?;
         let mut timed = Self::default();
         for answer in answers {
             timed.add(answer.map_err(|_| anyhow::anyhow!("a querying thread panicked"))??);
