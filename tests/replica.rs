@@ -306,6 +306,27 @@ fn damage_is_an_error_that_names_it_and_never_another_answer() {
 }
 
 #[test]
+fn what_cannot_be_removed_keeps_nobody_from_the_next_snapshot() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = Db::open(directory.path().join("db")).unwrap();
+    db.insert_many(shop::interactions()).unwrap();
+    db.train(shop::options()).unwrap().wait().unwrap();
+    let place = directory.path().join("one/of/several/places");
+    let first = db.snapshot_to(&place, &SnapshotOptions::new().keep(1)).unwrap();
+    assert_eq!(first.not_removed, None);
+    // Called as a folder of a moment is, and none.
+    fs::write(place.join("moment-0000000000-0123456789abcdef"), "").unwrap();
+    for item in 900..903u64 {
+        db.insert(1u64, item).unwrap();
+        let next = db.snapshot_to(&place, &SnapshotOptions::new().keep(1)).unwrap();
+        assert!(next.not_removed.unwrap().contains("moment-0000000000-0123456789abcdef"));
+        assert_eq!(fs::read_to_string(place.join("SNAPSHOT")).unwrap(), format!("{}\n", next.name));
+        assert!(Db::open_snapshot(&place).unwrap().history(1u64).unwrap().iter().any(|row| row.item == item.into()));
+    }
+    assert!(!place.join(first.name).exists());
+}
+
+#[test]
 fn a_place_holds_snapshots_alone_and_the_last_of_them() {
     let directory = tempfile::tempdir().unwrap();
     let db = Db::open(directory.path().join("db")).unwrap();

@@ -44,16 +44,18 @@ impl<T: AnyBitPattern + NoUninit> Shared<T> {
     /// Maps a file of values as they lie in memory. O(1): pages are read when they are touched.
     ///
     /// # Errors
-    /// Where it cannot be opened or mapped, and `InvalidData` where it holds no whole number of values.
+    /// Where it cannot be opened or mapped, and `InvalidData` where it holds no whole number of values; each names the file.
     pub(crate) fn map(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
+        let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let file = File::open(path).map_err(named)?;
         // Nothing is mapped of no bytes.
-        if file.metadata()?.len() == 0 {
+        if file.metadata().map_err(named)?.len() == 0 {
             return Ok(Vec::new().into());
         }
         // SAFETY: the file belongs to a snapshot, whose files nobody changes or cuts off once they have their names (see the module).
-        let map = unsafe { Mmap::map(&file)? };
-        let misfit = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("{error}"));
+        let map = unsafe { Mmap::map(&file) }.map_err(named)?;
+        let misfit =
+            |_| named(std::io::Error::new(std::io::ErrorKind::InvalidData, "it holds no whole number of values"));
         // Checked for length and alignment; a page is aligned for every `T` there is.
         let values: &[T] = bytemuck::try_cast_slice(&map).map_err(misfit)?;
         let (data, len) = (values.as_ptr(), values.len());

@@ -117,7 +117,6 @@ pub(super) struct Folder {
     number: u64,
     attributes: BTreeMap<String, String>,
     parts: BTreeMap<String, Entry>,
-    hash: String,
 }
 
 impl Folder {
@@ -149,13 +148,7 @@ impl Folder {
         if format!("{:032x}", xxh3_128(format!("{body}\n").as_bytes())) != hash {
             return Err(damaged(&file, "it fails its hash"));
         }
-        let mut folder = Self {
-            path: path.to_owned(),
-            number: 0,
-            attributes: BTreeMap::new(),
-            parts: BTreeMap::new(),
-            hash: hash.to_owned(),
-        };
+        let mut folder = Self { path: path.to_owned(), number: 0, attributes: BTreeMap::new(), parts: BTreeMap::new() };
         for line in body.lines().skip(1) {
             folder.take(line).ok_or_else(|| damaged(&file, format!("it has the line {line:?}")))?;
         }
@@ -202,11 +195,6 @@ impl Folder {
             let whole = length == entry.bytes && format!("{:032x}", hasher.digest128()) == entry.hash;
             whole.then_some(()).ok_or_else(|| damaged(&path, "it is not as it was written"))
         })
-    }
-
-    /// The hash of everything in it.
-    pub(super) fn hash(&self) -> &str {
-        &self.hash
     }
 
     /// Where a part's file is.
@@ -324,7 +312,8 @@ mod tests {
         let attributes = BTreeMap::from([named("snapshot.generation", "7"), named("odd", "a \\ b\nc \\n")]);
         let (hash, _) = writer.finish(&attributes).unwrap();
         let folder = Folder::open(&path).unwrap();
-        assert_eq!((folder.hash(), folder.number(), folder.attributes()), (&*hash, 7, &attributes));
+        assert_eq!((folder.number(), folder.attributes()), (7, &attributes));
+        assert!(fs::read_to_string(path.join(MANIFEST)).unwrap().ends_with(&format!("hash {hash}\n")));
         assert_eq!(folder.part::<u64>("numbers").unwrap(), [1, 2, 3]);
         assert_eq!(folder.ragged::<f32>("rows").unwrap(), (vec![0, 2, 1], vec![1.5, -2.0, 3.0]));
         assert!(folder.part::<u32>("numbers").is_err() && folder.part::<u64>("none").is_err());

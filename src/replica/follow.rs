@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
 
-use super::open::{newest, read};
+use super::open::{newest, read_newest};
 use crate::error::{Error, Result};
 use crate::kernel::popcount::Kernel;
 use crate::pool::Pool;
@@ -17,8 +17,8 @@ use crate::snapshot::Snapshot;
 /// A place that has snapshots, read-only, and the newest of them: open it in as many processes as you like, beside the one that owns the database or on machines
 /// that have a copy of the place. What is large of it, codes of items and users, is one memory for all processes of a machine.
 ///
-/// A copy of a place made by other means has to bring `SNAPSHOT` last, and remove old moments after it: `rsync -a --exclude SNAPSHOT FROM/ TO/ && rsync -a
-/// FROM/SNAPSHOT TO/ && rsync -a --delete FROM/ TO/`.
+/// A copy of a place made by other means has to bring `SNAPSHOT` last, and remove old moments after it, of one moment throughout: `rsync -a --exclude SNAPSHOT
+/// FROM/ TO/ && rsync -a FROM/SNAPSHOT TO/ && rsync -a --delete FROM/ TO/`, under the lock that snapshots are written under, `flock FROM/SNAPSHOT.lock`.
 ///
 /// ```
 /// # fn main() -> kithdb::Result<()> {
@@ -71,7 +71,7 @@ impl Replica {
     pub fn open(place: impl AsRef<Path>) -> Result<Self> {
         let path = place.as_ref().to_owned();
         let (kernel, pool) = (Kernel::from_env()?, Arc::new(Pool::start("snapshot", 0)?));
-        let (folder, snapshot) = load(&path, kernel, &pool)?;
+        let (folder, snapshot) = read_newest(&path, kernel, &pool)?;
         let current = RwLock::new(Current { folder, snapshot });
         let place = Place { path, kernel, pool, current, refreshing: Mutex::default(), fault: Mutex::default() };
         Ok(Self { place: Arc::new(place), follower: None })
@@ -141,28 +141,11 @@ impl Place {
         if newest(&self.path)? == self.current.read().folder {
             return Ok(false);
         }
-        let (folder, snapshot) = load(&self.path, self.kernel, &self.pool)?;
+        let (folder, snapshot) = read_newest(&self.path, self.kernel, &self.pool)?;
         let last = std::mem::replace(&mut *self.current.write(), Current { folder, snapshot });
         drop(refreshing);
         // What nobody asks any more is freed when nobody waits.
         drop(last);
         Ok(true)
-    }
-}
-
-/// Reads the newest snapshot of a place. One that goes away meanwhile was followed by others.
-fn load(place: &Path, kernel: Kernel, pool: &Arc<Pool>) -> Result<(PathBuf, Snapshot)> {
-    let mut folder = newest(place)?;
-    loop {
-        match read(&folder, kernel, pool) {
-            Ok((snapshot, _)) => return Ok((folder, snapshot)),
-            Err(error) => {
-                let newer = newest(place)?;
-                if newer == folder {
-                    return Err(error);
-                }
-                folder = newer;
-            }
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! A folder as a moment of a database.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub(super) fn newest(path: &Path) -> Result<PathBuf> {
     let pointer = path.join(POINTER);
     let name = match fs::read_to_string(&pointer) {
         Ok(name) => name,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
             return Err(Error::InvalidArgument {
                 what: format!("{} has no snapshot", path.display()),
                 remedy: "give a folder that `kithdb snapshot` wrote into, with its SNAPSHOT file".into(),
@@ -49,15 +50,36 @@ pub(super) fn newest(path: &Path) -> Result<PathBuf> {
 /// Opens the newest snapshot at a path, or the one that is there.
 pub(crate) fn open(path: &Path) -> Result<Snapshot> {
     let (kernel, pool) = (Kernel::from_env()?, Arc::new(Pool::start("snapshot", 0)?));
-    read(&newest(path)?, kernel, &pool).map(|(snapshot, _)| snapshot)
+    read_newest(path, kernel, &pool).map(|(_, snapshot)| snapshot)
 }
 
-/// Reads a folder; the moment, and the hash of what it was read from.
-pub(super) fn read(path: &Path, kernel: Kernel, pool: &Arc<Pool>) -> Result<(Snapshot, String)> {
+/// Reads the newest snapshot at a path, and tells its folder. One that goes away meanwhile was followed by others.
+pub(super) fn read_newest(path: &Path, kernel: Kernel, pool: &Arc<Pool>) -> Result<(PathBuf, Snapshot)> {
+    following(|| newest(path), |folder| read(folder, kernel, pool))
+}
+
+/// What is read of the place that is the newest: where that fails, of one that is newer by then.
+fn following<T>(newest: impl Fn() -> Result<PathBuf>, read: impl Fn(&Path) -> Result<T>) -> Result<(PathBuf, T)> {
+    let mut place = newest()?;
+    loop {
+        match read(&place) {
+            Ok(read) => return Ok((place, read)),
+            Err(error) => {
+                let newer = newest()?;
+                if newer == place {
+                    return Err(error);
+                }
+                place = newer;
+            }
+        }
+    }
+}
+
+/// Reads a folder.
+fn read(path: &Path, kernel: Kernel, pool: &Arc<Pool>) -> Result<Snapshot> {
     let folder = Folder::open(path)?;
     let (catalogues, tail) = pool.run(|| load(&folder, kernel))?;
-    let snapshot = Live::new(catalogues, tail, Arc::clone(pool)).snapshot();
-    Ok((snapshot, folder.hash().to_owned()))
+    Ok(Live::new(catalogues, tail, Arc::clone(pool)).snapshot())
 }
 
 fn load(folder: &Folder, kernel: Kernel) -> Result<(Catalogues, Tail)> {
@@ -88,6 +110,9 @@ fn share(folder: &Folder, generation: &mut Generation) -> Result<()> {
     match generation.share([&words, &scalers, &users]) {
         Ok(true) => Ok(()),
         Ok(false) => Err(folder.damage("its shared files are not of its codes")),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            Err(folder.damage(&error.to_string()))
+        }
         Err(error) => Err(io("map", &words, error)),
     }
 }
@@ -122,4 +147,26 @@ fn tail(folder: &Folder, catalogues: &Catalogues, generation: Arc<Generation>) -
     })?;
     let applied = folder.number_of("snapshot.sequence")?;
     Ok(Tail::restored(generation, (applied, repeats), changed.into_iter(), &forgotten, retired))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_place_that_goes_away_while_it_is_read_is_followed() {
+        let at = Cell::new(0);
+        let newest = || Ok(PathBuf::from(format!("{}", at.get())));
+        // Two newer ones come while one is read, each time until the fourth.
+        let read = |place: &Path| {
+            let number: u32 = place.to_string_lossy().parse().unwrap_or_default();
+            at.set((number + 2).min(6));
+            if number < 6 { Err(Error::NotTrained) } else { Ok(number) }
+        };
+        assert_eq!(following(newest, read).unwrap(), (PathBuf::from("6"), 6));
+        // One that stays the newest is told of.
+        assert!(matches!(following(newest, |_| Err::<(), _>(Error::NotTrained)), Err(Error::NotTrained)));
+    }
 }

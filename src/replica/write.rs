@@ -76,6 +76,8 @@ pub struct SnapshotOutcome {
     pub bytes: u64,
     /// Whether it was there before, with the same content, and nothing was written.
     pub repeated: bool,
+    /// Why one before it that is not kept could not be removed; the next call tries again.
+    pub not_removed: Option<String>,
 }
 
 /// Writes the moment that `take` gives into a folder of its own at `place`, which is made where it is absent, and has `SNAPSHOT` name it. One call works at a
@@ -113,10 +115,11 @@ pub(crate) fn write(
     }
     sync(place)?;
     point(place, &name)?;
-    prune(place, &name, options.keep)?;
+    // Readers have gone on by now, whatever is left behind.
+    let not_removed = prune(place, &name, options.keep).err().map(|error| error.to_string());
     drop(held);
     let (generation, sequence) = (generation.number(), snapshot.last_sequence());
-    Ok(SnapshotOutcome { name, generation, sequence, hash, bytes, repeated })
+    Ok(SnapshotOutcome { name, generation, sequence, hash, bytes, repeated, not_removed })
 }
 
 /// Removes a folder that may be there.
@@ -129,12 +132,18 @@ fn remove(folder: &Path) -> Result<()> {
 
 /// Makes the place where it is absent, and refuses one that has something else.
 fn prepare(place: &Path) -> Result<()> {
+    let is_absent = |level: &&Path| !level.as_os_str().is_empty() && !level.exists();
+    let made: Vec<&Path> = place.ancestors().take_while(is_absent).collect();
     fs::create_dir_all(place).map_err(|e| io("make", place, e))?;
+    for level in made {
+        sync(level.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    }
     let entries = fs::read_dir(place).map_err(|e| io("list", place, e))?;
     for entry in entries {
         let name = entry.map_err(|e| io("list", place, e))?.file_name();
         let name = name.to_string_lossy();
-        if !name.starts_with(PREFIX) && !name.starts_with(POINTER) {
+        let of_pointer = [POINTER, LOCK, &format!("{POINTER}{UNFINISHED}")].contains(&name.as_ref());
+        if !is_moment(&name) && !of_pointer {
             return Err(Error::InvalidArgument {
                 what: format!("{} has {name}, which is of no snapshot", place.display()),
                 remedy: "give a folder that is absent, empty, or has snapshots".into(),
@@ -142,6 +151,16 @@ fn prepare(place: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a folder is called as those of moments are, finished or not: others are nobody's to remove.
+fn is_moment(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
+    let is = |text: &str, least: usize, digit: fn(&u8) -> bool| text.len() >= least && text.bytes().all(|b| digit(&b));
+    rest == UNFINISHED
+        || rest.split_once('-').is_some_and(|(generation, hash)| {
+            is(generation, 10, u8::is_ascii_digit) && is(hash, 16, u8::is_ascii_hexdigit)
+        })
 }
 
 /// Sets the pointer, by a rename: who reads it sees the name before or this one.
@@ -158,7 +177,7 @@ fn prune(place: &Path, name: &str, keep: usize) -> Result<()> {
     let entries = fs::read_dir(place).map_err(|e| io("list", place, e))?;
     let folders = entries
         .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_name() != name);
+        .filter(|entry| is_moment(&entry.file_name().to_string_lossy()) && entry.file_name() != name);
     let (mut whole, mut broken) = (Vec::new(), Vec::new());
     for entry in folders {
         match entry.metadata().and_then(|metadata| metadata.modified()) {
@@ -168,7 +187,8 @@ fn prune(place: &Path, name: &str, keep: usize) -> Result<()> {
     }
     whole.sort_unstable_by(|a, b| b.cmp(a));
     let old = whole.into_iter().skip(keep.saturating_sub(1)).map(|(_, folder)| folder);
-    old.chain(broken).try_for_each(|folder| remove(&folder))
+    // One that cannot be removed keeps no other.
+    old.chain(broken).map(|folder| remove(&folder)).fold(Ok(()), |first, removed| first.and(removed))
 }
 
 /// Writes all parts; the hash of the whole, and its bytes.

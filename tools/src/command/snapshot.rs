@@ -12,11 +12,13 @@ use crate::output::{self, Output};
 /// Write the database as it is now into a folder that any number of processes read
 ///
 /// The folder gets one of its own for every snapshot, of plain files with their hashes, and a file SNAPSHOT that names the newest. `kithdb query` and
-/// Db::open_snapshot read it, and share what is large of it in memory. A copy made by other means has to bring SNAPSHOT last.
+/// Db::open_snapshot read it, and share what is large of it in memory. A copy made by other means has to bring SNAPSHOT last, and no snapshot may be
+/// written meanwhile: SNAPSHOT.lock is locked while one is.
 #[derive(Args)]
 #[command(after_help = "Example:
   kithdb snapshot shop.kith fleet
-  rsync -a --exclude SNAPSHOT fleet/ host:fleet/ && rsync -a fleet/SNAPSHOT host:fleet/ && rsync -a --delete fleet/ host:fleet/
+  flock fleet/SNAPSHOT.lock sh -c 'rsync -a --exclude SNAPSHOT fleet/ host:fleet/ &&
+      rsync -a fleet/SNAPSHOT host:fleet/ && rsync -a --delete fleet/ host:fleet/'
   kithdb query fleet --user alice")]
 pub(crate) struct Snapshot {
     #[command(flatten)]
@@ -36,6 +38,9 @@ impl Snapshot {
     pub(crate) fn run(self, output: &Output) -> anyhow::Result<Answer> {
         let options = SnapshotOptions::new().interactions(!self.without_interactions).keep(self.keep);
         let outcome = self.database.open_for_long()?.snapshot_to(&self.folder, &options)?;
+        if let Some(reason) = &outcome.not_removed {
+            output.note(&format!("an older snapshot is still there: {reason}"));
+        }
         output.result(&outcome, text)?;
         Ok(Answer::Yes)
     }

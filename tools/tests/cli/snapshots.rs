@@ -33,6 +33,14 @@ fn a_folder_of_something_else_is_left_alone() {
     std::fs::create_dir(place.path("mine")).unwrap();
     place.file("mine/notes.txt", "mine");
     run(["snapshot", &place.db(), &place.path("mine")]).fails(2, &["notes.txt", "absent, empty"]);
+    // Called nearly as its own are.
+    for name in ["moment-holiday-photos", "moment-0000000001", "moment-keep", "SNAPSHOTS"] {
+        let folder = format!("mine-{name}");
+        std::fs::create_dir_all(place.path(&format!("{folder}/{name}"))).unwrap();
+        let photo = place.file(&format!("{folder}/{name}/photo"), "mine");
+        run(["snapshot", &place.db(), &place.path(&folder)]).fails(2, &[name, "absent, empty"]);
+        assert!(std::path::Path::new(&photo).exists());
+    }
     run(["snapshot", &place.db(), &place.path("fleet"), "--keep", "0"]).fails(2, &["at least 1"]);
     let untrained = Place::new();
     run(["load", &untrained.db(), &untrained.file("a.csv", "user,item\nann,cup\n")]).ok();
