@@ -196,13 +196,14 @@ impl Arrivals {
     ) -> (Vec<Match>, u64) {
         let better = |a: &Match, b: &Match| b.score.total_cmp(&a.score).then_with(|| compare(a.row, b.row));
         let (mut best, mut scored): (Vec<Match>, u64) = (Vec::new(), 0);
-        if k == 0 {
+        // Mostly there are none, and preparing the query would be all that is done.
+        let scans: Vec<&Scan> = self.chunks.iter().filter_map(|(_, chunk)| chunk.as_ref()?.scan.as_deref()).collect();
+        if k == 0 || scans.is_empty() {
             return (best, scored);
         }
         let mut threshold = f32::NEG_INFINITY;
         let prepared = BlockQuery::new(query);
-        for chunk in self.chunks.iter().filter_map(|(_, chunk)| chunk.as_ref()) {
-            let Some(scan) = &chunk.scan else { continue };
+        for scan in scans {
             scored += scan.items.len() as u64;
             let start = threshold;
             let mut sink = |block: usize, mut lanes: u16, scores: &[f32; LANES]| {

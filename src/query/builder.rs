@@ -296,11 +296,16 @@ impl<'a> Query<'a> {
         let (found, engine) = match &self.quota {
             Some((most, name)) => {
                 let quota = Quota::of(&self.snapshot.catalogues().attributes.items, *most, name)?;
-                quota.fill(depth, |done, depth| {
-                    let mut rest = filter.clone();
-                    rest.deny.extend(Some(done).filter(|done| !done.is_empty()));
-                    self.search(&resolved, &rest, depth)
-                })?
+                let items = &self.snapshot.catalogues().items;
+                quota.fill(
+                    depth,
+                    |a, b| items.compare(a, b),
+                    |done, depth| {
+                        let mut rest = filter.clone();
+                        rest.deny.extend(Some(done).filter(|done| !done.is_empty()));
+                        self.search(&resolved, &rest, depth)
+                    },
+                )?
             }
             None => self.search(&resolved, &filter, depth)?,
         };

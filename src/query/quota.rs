@@ -1,5 +1,6 @@
 //! Lists in which no value of an attribute comes too often.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -47,13 +48,15 @@ impl<'a> Quota<'a> {
     }
 
     /// The `k` best that keep to it, and what ran: `search` gives so many of the best that are not done. Of each search as many more are looked at, without
-    /// those of values that are full, until there are enough or no more.
+    /// those of values that are full, until there are enough or no more. A later search that is not exact may come upon what is better than what an earlier
+    /// one found, so the list is put in order, ties as `compare` orders items.
     ///
     /// # Errors
     /// What the search ends in.
     pub(super) fn fill(
         mut self,
         k: usize,
+        compare: impl Fn(u32, u32) -> Ordering,
         mut search: impl FnMut(&RoaringBitmap, usize) -> Result<(Found, Engine)>,
     ) -> Result<(Found, Engine)> {
         let mut look = k.saturating_mul(2);
@@ -73,6 +76,7 @@ impl<'a> Quota<'a> {
                 }
             };
             if is_last {
+                self.chosen.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| compare(a.row, b.row)));
                 sum.matches = self.chosen;
                 return Ok((sum, engine));
             }
@@ -150,19 +154,55 @@ mod tests {
         let mut rounds: Vec<Vec<u32>> = Vec::new();
         let quota = Quota::of(&table, 2, "value").unwrap();
         let (found, _) = quota
-            .fill(11, |done, depth| {
-                let rows: Vec<u32> = (0..200).filter(|&row| !done.contains(row)).take(depth).collect();
-                let matches = rows.iter().map(|&row| Match { row, score: -(row as f32) }).collect();
-                rounds.push(rows);
-                let round = rounds.len() as u64;
-                let work = Work { nodes: round, buckets: 10 * round, heads: 100 * round, codes: 1_000 * round };
-                Ok((Found { matches, engine: EngineKind::Tree, work, exact: true, recall: Some(1.0) }, Engine::Tree))
-            })
+            .fill(
+                11,
+                |a, b| a.cmp(&b),
+                |done, depth| {
+                    let rows: Vec<u32> = (0..200).filter(|&row| !done.contains(row)).take(depth).collect();
+                    let matches = rows.iter().map(|&row| Match { row, score: -(row as f32) }).collect();
+                    rounds.push(rows);
+                    let round = rounds.len() as u64;
+                    let work = Work { nodes: round, buckets: 10 * round, heads: 100 * round, codes: 1_000 * round };
+                    Ok((
+                        Found { matches, engine: EngineKind::Tree, work, exact: true, recall: Some(1.0) },
+                        Engine::Tree,
+                    ))
+                },
+            )
             .unwrap();
         let chosen: Vec<u32> = found.matches.iter().map(|m| m.row).collect();
         assert_eq!(chosen, [0, 1, 9, 19, 92, 93, 94, 95, 98, 99, 100]);
         let sum = (1..=rounds.len() as u64).sum::<u64>();
         assert_eq!(found.work, Work { nodes: sum, buckets: 10 * sum, heads: 100 * sum, codes: 1_000 * sum });
         assert!(rounds.len() > 1 && rounds[1..].iter().flatten().all(|&row| value(row) > 1), "{rounds:?}");
+    }
+
+    #[test]
+    fn what_a_later_search_finds_better_comes_first() {
+        let mut table = Table::default();
+        for row in 0..6 {
+            let value = if row < 4 { "common" } else { "rare" };
+            table.set(row, &Attributes::new().set("value", value)).unwrap();
+        }
+        // The first search overlooks row 5, the best of all; rows 0 and 4 score alike.
+        let rounds = [vec![(0, 9.0), (1, 8.0), (2, 7.0), (3, 6.0)], vec![(5, 9.5), (4, 9.0)]];
+        let mut rounds = rounds.into_iter();
+        let quota = Quota::of(&table, 1, "value").unwrap();
+        let (found, _) = quota
+            .fill(
+                2,
+                |a, b| b.cmp(&a),
+                |_, _| {
+                    let matches = rounds.next().unwrap().into_iter().map(|(row, score)| Match { row, score }).collect();
+                    let work = Work::default();
+                    Ok((
+                        Found { matches, engine: EngineKind::Tree, work, exact: false, recall: Some(0.9) },
+                        Engine::Tree,
+                    ))
+                },
+            )
+            .unwrap();
+        let chosen: Vec<u32> = found.matches.iter().map(|m| m.row).collect();
+        assert_eq!(chosen, [5, 0]);
     }
 }
