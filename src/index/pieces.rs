@@ -17,6 +17,11 @@ const LEAST: usize = 2;
 /// Codes that are scored first for every row that is wanted, and at least: what they find is most of the list, and the threshold hardly rises after them.
 const FIRST: (u64, u64) = (24, 512);
 
+/// How many codes are scored first for a list of `k`.
+pub(super) fn first(k: u64) -> u64 {
+    k.saturating_mul(FIRST.0).max(FIRST.1)
+}
+
 /// Bits of a word of codes.
 const WORD: u32 = u64::BITS;
 
@@ -68,8 +73,7 @@ impl Centre {
 /// Scores the codes that promise most, then a piece of every other block at a time while one of its items can still reach the list. The list is exact.
 /// O(n x words) at worst.
 pub(super) fn search(probe: &mut Probe<'_>, buckets: &Buckets, pieces: &Pieces) {
-    let wanted = (probe.top.k() as u64).saturating_mul(FIRST.0).max(FIRST.1);
-    let first = probe.limited(wanted, |probe| buckets.search(probe));
+    let first = probe.limited(first(probe.top.k() as u64), |probe| buckets.search(probe));
     let mut done = vec![0u64; probe.linear.blocks().len().div_ceil(u64::BITS as usize)];
     for block in first {
         done[block as usize / 64] |= 1 << (block % 64);

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use roaring::RoaringBitmap;
 
-use super::{Calibration, EngineKind, Filter, Work};
+use super::{Calibration, EngineKind, Filter, Work, pieces};
 use crate::code::CodeShape;
-use crate::kernel::popcount::{Kernel, TABLE_PLANES};
+use crate::kernel::popcount::{Kernel, LANES, TABLE_PLANES};
 
 /// Up to so many items nothing beats the scan.
 const SMALL: usize = 4096;
@@ -138,7 +138,7 @@ impl Planner {
     /// Whether nothing beats the scan for a list of some length, by what the samples touched.
     pub(super) fn scans(&self, shape: &CodeShape, planes: u32, k: usize) -> bool {
         let costs = Costs::of(self.kernel, shape, self.head_words, planes);
-        self.engine(&costs, k as u64, self.items as u64).0 == EngineKind::Linear
+        self.engine(&costs, shape, k as u64, self.items as u64).0 == EngineKind::Linear
     }
 
     /// Takes what sample queries touched with one engine.
@@ -191,7 +191,7 @@ impl Planner {
             short = Some(Cow::Owned(left));
         }
         let costs = Costs::of(self.kernel, shape, self.head_words, planes);
-        let (engine, cost) = self.engine(&costs, k as u64, admitted);
+        let (engine, cost) = self.engine(&costs, shape, k as u64, admitted);
         match short {
             Some(rows) if rows.len() as f64 * costs.allowed < cost => Plan::Score(rows),
             _ => Plan::Run(engine, Expected { cost, admitted }),
@@ -199,7 +199,7 @@ impl Planner {
     }
 
     /// The cheapest engine for the best `k` of `admitted` rows, and its cost.
-    fn engine(&self, costs: &Costs, k: u64, admitted: u64) -> (EngineKind, f64) {
+    fn engine(&self, costs: &Costs, shape: &CodeShape, k: u64, admitted: u64) -> (EngineKind, f64) {
         let items = self.items as u64;
         let linear = (EngineKind::Linear, items as f64 * costs.code);
         // To find k admitted rows is to find as many times more as there are rows to an admitted one.
@@ -207,7 +207,16 @@ impl Planner {
         if deep || admitted == 0 {
             return linear;
         }
-        let sampled = self.samples.iter().map(|(engine, average)| (*engine, costs.total(average)));
+        // Of codes of one layer a longer list than those of the samples scores more of what promises most, block by block.
+        let longer = match shape.layers() {
+            1 => (pieces::first(k).min(items) - pieces::first(0).min(items)) as f64,
+            _ => 0.0,
+        };
+        let longer = longer * (costs.code + Costs::JUMP / LANES as f64);
+        let sampled = self.samples.iter().map(|(engine, average)| match engine {
+            EngineKind::Head => (*engine, costs.total(average) + longer),
+            _ => (*engine, costs.total(average)),
+        });
         sampled.fold(linear, |best, next| if next.1 < best.1 { next } else { best })
     }
 }
