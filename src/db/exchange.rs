@@ -76,8 +76,9 @@ impl Db {
     /// Writes the codes of the current generation to a folder of `.npy` files that [`CodeSet::read_folder`] reads, rows in the order of ids,
     /// items and users without a code and retired items left out; and beside them `items_float` and `queries_float`, `[n, d]`: the vectors the
     /// codes were learned from, or, where those are not kept, what the codes stand for, `[n, bits]`, layers multiplied by their weights.
-    /// Answers from an import of the folder are the same, bit for bit, but for history: no interactions are written. Ids of bytes are written
-    /// in hexadecimal.
+    /// Lists of users who have a code are the same from an import of the folder, bit for bit, but for history, since no interactions are written. The map
+    /// that places other users and baskets, how many users have an item, and what encodes vectors are no part of it, so that lists of baskets are others, and
+    /// vectors to search for have one float a bit there. Ids of bytes are written in hexadecimal.
     ///
     /// # Errors
     /// [`Error::NotTrained`](crate::Error::NotTrained); [`Error::InvalidArgument`](crate::Error::InvalidArgument) for codes whose layers differ in width, which the folder cannot hold, and for ids

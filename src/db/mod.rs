@@ -203,7 +203,7 @@ impl Db {
         Ok(self.commit(vec![operation])?.wait()?.changed > 0)
     }
 
-    /// Forgets a user: their interactions count no more at once, and leave the disk with the next training. Whether they were known. Who
+    /// Forgets a user: their interactions count no more at once, and leave the disk with the next two publications. Whether they were known. Who
     /// comes back under the same id is somebody new.
     ///
     /// # Errors

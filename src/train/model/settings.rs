@@ -82,7 +82,7 @@ settings! {
     TEACHER_EPOCHS = "teacher.epochs", Domain::Count(1, 100_000), "gradient teachers, onebp: most passes over the interactions";
     TEACHER_PATIENCE = "teacher.patience", Domain::Count(1, 100_000), "gradient teachers, onebp: validations without a gain before stopping";
     TEACHER_RATE = "teacher.rate", Domain::Number(1e-7, 10.0), "gradient teachers, onebp: Adam's learning rate";
-    TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers, onebp: penalty of the squared length of the rows of a batch, before propagation";
+    TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers, onebp: penalty of the squared length of the rows of a batch, before propagation, times the square of their layer's weight in the score";
     TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step; onebp: pairs a step";
     TEACHER_DRAWS = "teacher.draws", Domain::Count(1, 1 << 16), "bpr, k-bpr and infonce losses: positives drawn of every user in an epoch";
     TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses, onebp: negatives of a pair";

@@ -42,15 +42,16 @@ impl Estimator {
     }
 
     fn write(self, isa: Isa, values: &[f32], out: &mut [f32]) {
-        let each = |out: &mut [f32], of: &dyn Fn(f32) -> f32| out.iter_mut().zip(values).for_each(|(o, &x)| *o = of(x));
         match self {
             Estimator::Dirac { sharpness } => {
-                each(out, &|x| (sharpness * x) * (sharpness * x));
+                out.iter_mut().zip(values).for_each(|(o, &x)| *o = (sharpness * x) * (sharpness * x));
                 exponentials(isa, out, -1.0, 0.0);
                 let height = sharpness / std::f32::consts::PI.sqrt();
                 out.iter_mut().for_each(|o| *o = (height * *o).clamp(1e-8, 1.0));
             }
-            Estimator::Clipped { range } => each(out, &|x| f32::from(u8::from(x.abs() <= range))),
+            Estimator::Clipped { range } => {
+                out.iter_mut().zip(values).for_each(|(o, x)| *o = if x.abs() <= range { 1.0 } else { 0.0 });
+            }
             // With the logistic function s, 1 - tanh^2(z) = 4 s(2z) (1 - s(2z)).
             Estimator::Tanh { sharpness } => logistic_slope(isa, out, values, 2.0 * sharpness, 4.0 * sharpness),
             Estimator::Sigmoid { sharpness } => logistic_slope(isa, out, values, sharpness, 4.0 * sharpness),

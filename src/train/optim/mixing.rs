@@ -5,8 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::random::unit;
 
 /// How MixGCF makes a negative (Huang et al., KDD 2021): the vectors of a pair's candidates at every hop are drawn towards the positive's, `n' = a p + (1 - a) n`
-/// with `a ~ U(0, 1)` for every candidate and hop (positive mixing), and of each hop's mixtures the one with the largest inner product with the user is
-/// taken (hop mixing). What it comes to is linear in `a`, so that inner products are all there is to know.
+/// with one `a ~ U(0, 1)` a hop for all candidates (positive mixing), and of each hop's mixtures the one with the largest inner product with the user is
+/// taken (hop mixing), which at one share is the candidate with the largest. What it comes to is linear in `a`, so that inner products are all there is to
+/// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mixing {
     /// Whether candidates are mixed with the positive; else `a` is 0.
@@ -35,12 +36,12 @@ impl Mixing {
         chosen: &mut Vec<MixedHop>,
     ) -> f32 {
         let first = chosen.len();
+        let shares: Vec<f32> = positive.iter().map(|_| if self.positive { unit(rng) } else { 0.0 }).collect();
         let mut scores = vec![f32::NEG_INFINITY; positive.len()];
         let mut mixed = vec![(MixedHop { item: 0, share: 0.0 }, 0.0); positive.len()];
         chosen.resize(first + positive.len(), mixed[0].0);
         for (at, &item) in candidates.iter().enumerate() {
-            for (hop, (mixed, &own)) in mixed.iter_mut().zip(positive).enumerate() {
-                let share = if self.positive { unit(rng) } else { 0.0 };
+            for (hop, ((mixed, &own), &share)) in mixed.iter_mut().zip(positive).zip(&shares).enumerate() {
                 let score = negative(hop, item);
                 *mixed = (MixedHop { item, share }, score + share * (own - score));
             }
@@ -64,7 +65,8 @@ mod tests {
     use rand_xoshiro::rand_core::SeedableRng;
 
     proptest! {
-        /// Against all mixtures, made with the same shares.
+        /// Against all mixtures, made with the same shares; and where all hops choose, those of the candidates that score most by themselves: what a share makes
+        /// of an order of candidates is the same order.
         #[test]
         fn the_hardest_mixture_is_chosen(
             positive in prop::collection::vec(-2.0f32..2.0, 1..5), n in 1u32..9, seed in 0u64..1000,
@@ -82,10 +84,10 @@ mod tests {
             let total: f32 = chosen.iter().enumerate().map(|(hop, of)| value(hop, of.item, of.share)).sum();
             prop_assert!((score - total).abs() < 1e-4, "{score} {total}");
             let (mut again, mut sums, mut best) = (rng(), Vec::new(), vec![f32::NEG_INFINITY; positive.len()]);
+            let shares: Vec<f32> = positive.iter().map(|_| if is_mixed { unit(&mut again) } else { 0.0 }).collect();
             for &item in &candidates {
                 let mut sum = 0.0;
-                for (hop, best) in best.iter_mut().enumerate() {
-                    let share = if is_mixed { unit(&mut again) } else { 0.0 };
+                for (hop, (best, &share)) in best.iter_mut().zip(&shares).enumerate() {
                     sum += value(hop, item, share);
                     *best = best.max(value(hop, item, share));
                 }
@@ -94,6 +96,9 @@ mod tests {
             let want = if is_apart { best.iter().sum() } else { sums.into_iter().fold(f32::NEG_INFINITY, f32::max) };
             prop_assert!((score - want).abs() < 1e-4, "{score} {want}");
             prop_assert!(is_apart || chosen.iter().all(|hop| hop.item == chosen[0].item));
+            let hardest = |hop: usize, item: u32| candidates.iter().all(|&other| negative(hop, other) <= negative(hop, item));
+            prop_assert!(!is_apart || chosen.iter().enumerate().all(|(hop, of)| hardest(hop, of.item)));
+            prop_assert!(chosen.iter().zip(&shares).all(|(of, &share)| of.share == share));
             prop_assert!(chosen.iter().all(|hop| (0.0..1.0).contains(&hop.share) && (is_mixed || hop.share == 0.0)));
         }
     }

@@ -65,9 +65,10 @@ const MIXGCF: &[Variant<'static>] = &[
     of("MixGCF on NGCF", &["--model", "mixgcf", "--teacher", "ngcf"]),
 ];
 
+/// SpectralCF of the same convolutions as GCN-CF's, and as many epochs and columns.
 const BINCF: &[Variant<'static>] = &[
-    of("SpectralCF", &["--model", "spectralcf", "--bits", "192"]),
-    of("GCN-CF", &["--model", "gcn-cf", "--bits", "192"]),
+    of("SpectralCF", &["--model", "spectralcf", "--bits", "192", "--layers", "2"]),
+    of("GCN-CF", &["--model", "gcn-cf", "--bits", "192", "--set", "teacher.epochs=120"]),
     of("DGCN-BinCF", &["--model", "dgcn-bincf"]),
     of("DGCN-BinCF with alpha = 0", &["--model", "dgcn-bincf", "--set", "student.rank_weight=0"]),
 ];

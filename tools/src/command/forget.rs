@@ -8,7 +8,7 @@ use super::database::{self, Database};
 use crate::cli::Answer;
 use crate::output::Output;
 
-/// Forget users: their interactions count no more at once, and leave the disk with the next training
+/// Forget users: their interactions count no more at once, and leave the disk with the next two publications, of compactions or trainings
 #[derive(Args)]
 #[command(after_help = "Example:
   kithdb forget shop.kith alice bob")]

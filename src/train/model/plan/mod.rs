@@ -53,7 +53,7 @@ impl Coding {
     fn signs(teacher: &dyn Teacher, bits: usize, rotated: bool) -> Coding {
         let (mut widths, scores) = teacher.layers();
         if rotated {
-            let width = (bits / widths.len().max(1) / 64 * 64).max(64);
+            let width = teachers::in_words(bits, widths.len());
             widths.fill(width);
         }
         Coding::Signs { rotated, widths, weights: scores.iter().map(|score| score.sqrt()).collect() }
@@ -106,6 +106,7 @@ impl Plan {
                 remedy: "leave it out, or choose the teacher ials".to_owned(),
             });
         }
+        parts.check(options.model)?;
         let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
         let teacher = teachers::made(&reader, options, parts, (recipe.teacher, size))?;
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
@@ -137,6 +138,20 @@ impl Plan {
             }
         };
         let bits = coding.shape()?.bits();
+        let layers = coding.shape()?.layers();
+        if let (Coding::Signs { rotated, .. }, Some(asked)) = (&coding, options.bits) {
+            // Columns that are codes as they are, where nothing makes them fit the bits.
+            let is_free = !rotated && (parts.teacher != TeacherKind::L2q || reader.is_set(&settings::TEACHER_FACTORS));
+            if u64::from(asked) != bits {
+                return Err(Error::InvalidArgument {
+                    what: format!("bits = {asked} of a teacher whose columns make codes of {bits}"),
+                    remedy: match is_free {
+                        true => "leave the bits out, or change the columns by teacher.factors".to_owned(),
+                        false => format!("choose a multiple of {}: its {layers} layers are equally wide", 64 * layers),
+                    },
+                });
+            }
+        }
         if bits > u64::from(MAX_BITS) {
             return Err(Error::InvalidArgument {
                 what: format!("codes of {bits} bits"),
@@ -227,6 +242,27 @@ impl Parts {
             loss: options.loss.unwrap_or(loss),
         }
     }
+
+    /// Refuses teachers of which a model, or a student, would take no more than a part.
+    fn check(self, model: Model) -> Result<()> {
+        use TeacherKind::{Ials, L2q, LightGcn, Mf, Ngcf, OneBp};
+        let (of, wanted): (String, &[TeacherKind]) = match model {
+            Model::Sgcn => (format!("the model {model}, whose masks"), &[LightGcn, Ngcf]),
+            Model::L2q | Model::L2qAnl => (format!("the model {model}, whose codes"), &[L2q]),
+            _ if self.student == StudentKind::Bigear => {
+                ("the student bigear, whose layers".to_owned(), &[LightGcn, Mf, OneBp, Ials])
+            }
+            _ => return Ok(()),
+        };
+        if wanted.contains(&self.teacher) {
+            return Ok(());
+        }
+        let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+        Err(Error::InvalidArgument {
+            what: format!("{of} are not of the teacher {}", self.teacher),
+            remedy: format!("choose the teacher {}", names.join(" or ")),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -308,5 +344,39 @@ mod tests {
         assert_eq!(student(plus.clone().set("student.distillation", "none")).ranking, None);
         let sharp = student(plus.set("student.gradient", "tanh").set("student.sharpness", 3));
         assert_eq!(sharp.estimator, Estimator::Tanh { sharpness: 3.0 });
+    }
+
+    #[test]
+    fn bits_that_the_layers_of_signs_cannot_share_are_refused() {
+        let plan = |options: &TrainOptions| Plan::new(options, Size::default());
+        let l2q = |model, bits| TrainOptions::default().model(model).bits(bits);
+        let ngcf = |bits| TrainOptions::default().model(Model::Ngcf).student(StudentKind::Signs).bits(bits);
+        for (options, of) in [
+            (l2q(Model::L2q, 512), "192"),
+            (l2q(Model::L2qAnl, 64), "192"),
+            (ngcf(64), "256"),
+            (l2q(Model::L2q, 576).set("teacher.factors", 64), "leave the bits out"),
+        ] {
+            let error = plan(&options).err().unwrap().to_string();
+            assert!(error.contains("bits") && error.contains(of), "{error}");
+        }
+        for (options, bits) in [(l2q(Model::L2q, 576), 576), (ngcf(512), 512), (ngcf(256).layers(0), 256)] {
+            assert_eq!(plan(&options).unwrap().coding.shape().unwrap().bits(), bits);
+        }
+    }
+
+    #[test]
+    fn teachers_of_which_a_part_alone_would_be_taken_are_refused() {
+        for (model, teacher, wanted) in [
+            (Model::Sgcn, TeacherKind::PinSage, "lightgcn or ngcf"),
+            (Model::Sgcn, TeacherKind::Mf, "lightgcn or ngcf"),
+            (Model::L2qAnl, TeacherKind::Mf, "l2q-gcn"),
+            (Model::BigearPlus, TeacherKind::Ngcf, "lightgcn or mf"),
+            (Model::Bigear, TeacherKind::GcnCf, "lightgcn or mf"),
+        ] {
+            let options = TrainOptions::default().model(model).teacher(teacher);
+            let error = Plan::new(&options, Size::default()).err().unwrap().to_string();
+            assert!(error.contains(&format!("of the teacher {teacher}")) && error.contains(wanted), "{error}");
+        }
     }
 }

@@ -182,6 +182,11 @@ fn activation(reader: &Reader<'_>) -> Activation {
     reader.choice(&settings::TEACHER_ACTIVATION, &activations, Activation::Sigmoid)
 }
 
+/// The width of each of so many layers that share so many bits, in whole words.
+pub(super) fn in_words(bits: usize, layers: usize) -> usize {
+    (bits / layers.max(1) / 64 * 64).max(64)
+}
+
 /// Hops of a teacher whose hops have matrices.
 fn hops_up_to(options: &TrainOptions, teacher: TeacherKind, default: usize, most: usize) -> Result<usize> {
     let hops = options.layers.map_or(default, |hops| hops as usize);
@@ -261,7 +266,7 @@ fn descent(
     let weighted = hops.filter(|(_, pooling)| *pooling == Pooling::Weighted);
     // Layers that become codes as they are have the codes' width. Means of hops are smooth, so they need more columns than free vectors.
     let mean = if hops.is_some() && !is_fast { 128 } else { 64 };
-    let factors = weighted.map_or(mean, |(hops, _)| (options.code_bits() as usize / (hops + 1) / 64 * 64).max(64));
+    let factors = weighted.map_or(mean, |(hops, _)| in_words(options.code_bits() as usize, hops + 1));
     let similarities = [("dot", false), ("cosine", true)];
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
     // A step of propagation costs the same for any number of users. The softmax loss, over all positives of a user, needs more steps an epoch.

@@ -31,6 +31,9 @@ use propagation::{Propagation, quantise, through_signs};
 /// explodes may stay finite.
 const EXPLODED: f64 = 10.0;
 
+/// Draws of a step at most: 4 GB of what is kept of each.
+const MOST_DRAWS: usize = 1 << 27;
+
 /// The share of the learning rate that is left at the end.
 const LEAST_RATE: f32 = 0.1;
 
@@ -85,6 +88,13 @@ impl Student for BiGear {
     }
 
     fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables, _: bool) -> Result<(Tables, Vec<Epoch>)> {
+        let n_users = context.graph.n_users();
+        if n_users * self.draws > MOST_DRAWS {
+            return Err(Error::InvalidArgument {
+                what: format!("student.draws = {} of each of {n_users} users a step", self.draws),
+                remedy: format!("choose at most {}: a step holds all of them in memory", (MOST_DRAWS / n_users).max(1)),
+            });
+        }
         let propagation = self.propagation(context);
         let mut table = self.first_layer(context, teacher);
         let mut segments = propagation.forward(context, &table)?;
@@ -324,6 +334,17 @@ mod tests {
                 assert!(isolated.iter().all(|&scale| scale == f32::NEG_INFINITY));
             }
         }
+    }
+
+    #[test]
+    fn more_draws_than_memory_holds_are_refused_before_they_are_drawn() {
+        let graph = blocks();
+        let context = crate::train::tests::context(&graph, &());
+        let model = BiGear { draws: MOST_DRAWS / 41 + 1, weights: vec![0.5, 1.0], ..MODEL };
+        let teacher = noise(&context, 64);
+        let start = model.untrained(&context, &teacher).unwrap();
+        let error = model.distil(&context, &teacher, start, true).err().unwrap().to_string();
+        assert!(error.contains("student.draws") && error.contains(&(MOST_DRAWS / 41).to_string()), "{error}");
     }
 
     /// The lists alone, with no pair drawn to tell what is good, make the student rank as the teacher does.
