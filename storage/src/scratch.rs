@@ -78,12 +78,16 @@ impl Scratch {
         }
     }
 
-    /// Removes it, without opening anything: as much as can be.
+    /// Removes it, without opening anything where that does: as much as can be.
     ///
     /// # Errors
     /// The first.
     pub(crate) fn remove(self) -> io::Result<()> {
         let mut removed = Ok(());
+        // Some file systems list in a directory that was opened only what there was then.
+        for name in ["db", "conf"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
         for (directory, listing) in self.listings {
             for entry in listing {
                 let gone = entry.and_then(|entry| fs::remove_file(entry.path()));
@@ -95,7 +99,7 @@ impl Scratch {
             }
             removed = removed.and(fs::remove_dir(&directory));
         }
-        removed
+        if removed.is_ok() { removed } else { fs::remove_dir_all(&self.path) }
     }
 }
 
@@ -127,5 +131,19 @@ mod tests {
         fs::write(to.join("db"), "later").unwrap();
         empty.remove().unwrap();
         assert!(!to.exists());
+    }
+
+    #[test]
+    fn what_an_open_directory_does_not_list_is_removed_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store-2");
+        let mut scratch = Scratch::empty(&path).unwrap();
+        // As on btrfs, where files that came after a directory was opened are not listed.
+        scratch.listings.iter_mut().for_each(|(_, listing)| listing.for_each(drop));
+        for name in ["db", "conf", "snap.0C", "blobs/5"] {
+            fs::write(path.join(name), "later").unwrap();
+        }
+        scratch.remove().unwrap();
+        assert!(!path.exists());
     }
 }
