@@ -1,6 +1,7 @@
 //! A compact copy of a database: what is live and nothing else, in a directory of its own.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,7 +27,8 @@ impl Store {
     /// Takes memory of about the log and the largest part.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there is something at `path`; errors of reading, and of writing the copy, after which there is none.
+    /// [`Error::Invalid`] when there is something at `path`, or it is inside the database; errors of reading, and of writing the copy, after which there
+    /// is none.
     pub fn copy_to(&self, path: &Path) -> Result<()> {
         self.copy_while(path, &|| true)
     }
@@ -38,7 +40,7 @@ impl Store {
     pub fn copy_while(&self, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<()> {
         let going = || if goes_on() { Ok(()) } else { Err(Error::Ended) };
         going()?;
-        let place = Place::of(path)?;
+        let place = Place::of(path, &self.root)?;
         // One consistent view: what the log loses meanwhile belongs to a later generation.
         let mut records = Vec::new();
         let (scanned, manifest) = self.tail(|live, after, last| {
@@ -52,7 +54,7 @@ impl Store {
         });
         scanned?;
         let copied = self.copy(&place.unfinished, manifest, &records, &going);
-        copied.and_then(|()| rename(&place.unfinished, path)).inspect_err(|_| drop(remove(&place.unfinished)))
+        copied.and_then(|()| rename(&place.unfinished, &place.path)).inspect_err(|_| drop(remove(&place.unfinished)))
     }
 
     fn copy(
@@ -110,20 +112,37 @@ impl Store {
 
 /// Where a copy goes.
 struct Place {
+    path: PathBuf,
     /// What it is called until it is whole.
     unfinished: PathBuf,
 }
 
 impl Place {
-    fn of(path: &Path) -> Result<Place> {
+    /// That of a copy at `path` of the database in `root`.
+    fn of(path: &Path, root: &Path) -> Result<Place> {
         let invalid =
             |what: &str| Error::invalid(format!("{}: {what}: name a directory that is not there yet", path.display()));
-        if path.exists() && !(path.is_dir() && entries(path)?.is_empty()) {
+        let io = |e| Error::io("open", path, e);
+        // A link to an empty directory is as good as the directory, which is what a rename can replace.
+        let place = match fs::symlink_metadata(path) {
+            Ok(found) if found.is_symlink() => {
+                fs::canonicalize(path).map_err(|_| invalid("it is a link that leads nowhere"))?
+            }
+            _ => path.to_path_buf(),
+        };
+        if place.exists() && !(place.is_dir() && entries(&place)?.is_empty()) {
             return Err(invalid("there is something already"));
         }
-        let mut name = path.file_name().map(OsString::from).ok_or_else(|| invalid("it has no name"))?;
+        let mut name = place.file_name().map(OsString::from).ok_or_else(|| invalid("it has no name"))?;
         name.push(UNFINISHED);
-        let unfinished = path.with_file_name(name);
+        let unfinished = place.with_file_name(name);
+        // Before anything is made: what is there of the way to it tells where it leads.
+        let there = std::path::absolute(&place).map_err(io)?;
+        if let Some(there) = there.ancestors().find(|level| level.exists())
+            && fs::canonicalize(there).map_err(io)?.starts_with(root)
+        {
+            return Err(invalid(&format!("it is inside {}, which is to be copied", root.display())));
+        }
         if let Some(parent) = unfinished.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             create_directories(parent)?;
         }
@@ -136,6 +155,6 @@ impl Place {
             }
             remove(&unfinished)?;
         }
-        Ok(Place { unfinished })
+        Ok(Place { path: place, unfinished })
     }
 }

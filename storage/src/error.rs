@@ -20,6 +20,16 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The database's directory takes no writes, which every opening makes. Nothing was changed.
+    #[error(
+        "cannot write in {}: {source}; every opening writes to the directory of a database: let this user write there, or copy it to where it can be written, and open the copy", path.display()
+    )]
+    NotWritable {
+        /// The database directory.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The disk, quota or file-size limit left no room. Nothing acknowledged is lost.
     #[error("no space left to {action} {}{}: free some disk space, then open the database again", path.display(), shortage(*.needed, *.free))]
     DiskFull {

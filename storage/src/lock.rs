@@ -1,7 +1,7 @@
 //! `LOCK`: one owner at a time, who signs it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
 use crate::directory::LOCK;
@@ -24,13 +24,15 @@ impl Lock {
     /// Takes the lock and writes the process's number and name into it, or says who has it.
     pub(crate) fn take(root: &Path) -> Result<Lock> {
         let path = root.join(LOCK);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|e| Error::io("open", &path, e))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(|e| match e
+                .kind()
+            {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Error::NotWritable { path: root.to_path_buf(), source: e }
+                }
+                _ => Error::io("open", &path, e),
+            })?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

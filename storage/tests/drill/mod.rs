@@ -1,6 +1,7 @@
 //! What the drills share: work whose every byte follows from its position, child processes, and the check of what survived.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod disk;
 pub mod files;
 pub mod strike;
 
