@@ -100,6 +100,9 @@ impl Engine {
         cache_bytes: u64,
         distrusted: Option<u64>,
     ) -> Result<(Engine, Scratch)> {
+        if from == to {
+            return Err(Error::invalid(format!("{} cannot be copied onto itself", from.display())));
+        }
         let missing = |path: &Path| match fs::metadata(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::corrupt(path, "it is missing", RESTORE)),
             Err(e) => Err(Error::io("open", path, e)),
@@ -273,11 +276,22 @@ impl Engine {
         kind: Kind,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool>,
     ) -> Result<()> {
+        self.scan_some(tree, from, to, kind, |key, payload| visit(key, payload?))
+    }
+
+    /// [`Engine::scan`] that leaves it to `visit` what a value that fails its check means.
+    pub(crate) fn scan_some(
+        &self,
+        tree: Tree,
+        from: &[u8],
+        to: &[u8],
+        kind: Kind,
+        mut visit: impl FnMut(&[u8], Result<&[u8]>) -> Result<bool>,
+    ) -> Result<()> {
         let handle = self.tree(tree)?;
         let mut iterator = guarded(&self.path, "read", || Ok(handle.range(from..=to)))?;
         while let Some((key, value)) = guarded(&self.path, "read", || iterator.next().transpose())? {
-            let payload = self.check(tree, &key, kind, &value)?;
-            if !visit(&key, payload)? {
+            if !visit(&key, self.check(tree, &key, kind, &value))? {
                 break;
             }
         }

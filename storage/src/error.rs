@@ -31,7 +31,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk, quota or file-size limit left no room. Nothing acknowledged is lost.
-    #[error("no space left to {action} {}{}: free some disk space, then open the database again", path.display(), shortage(*.needed, *.free))]
+    #[error("no space left to {action} {}{}: free some disk space and try again; where writes are refused then, open the database again", path.display(), shortage(*.needed, *.free))]
     DiskFull {
         /// What was being done, as a verb phrase.
         action: &'static str,

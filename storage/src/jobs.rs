@@ -6,14 +6,17 @@ use std::sync::Arc;
 use bincode::Options;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Engine, Operation, Tree};
+use crate::engine::{Engine, Operation, SEGMENT, Tree};
 use crate::error::{Error, Result};
 use crate::manifest::{JOB, key, layout};
+use crate::space;
 use crate::store::Store;
-use crate::value::{Kind, MAX_PAYLOAD};
+use crate::value::{Kind, MAX_PAYLOAD, MAX_VALUE};
 
 /// Jobs that are remembered.
 const KEPT: u64 = 64;
+/// Bytes that stay free for more than records: the engine extends its file by segments.
+const ROOM: u64 = 2 * SEGMENT;
 /// Bytes of a reason that are kept.
 const LONGEST: usize = 1024;
 
@@ -71,7 +74,7 @@ pub enum JobOutcome {
 }
 
 impl Store {
-    /// Keeps a record, in place of an earlier one of the same number, and forgets all but the last 64.
+    /// Keeps a record, in place of an earlier one of the same number, and forgets all but the last 64. On a disk that is nearly full nothing is written.
     ///
     /// # Errors
     /// As [`Store::append`].
@@ -82,6 +85,13 @@ impl Store {
         let mut operations = vec![put(record)?];
         if let Some(old) = record.number.checked_sub(KEPT) {
             operations.push(Operation::Delete { key: key(JOB, old, 0).to_vec() });
+        }
+        // A write that meets a full disk ends all others, which no record of a job is worth.
+        space::require(self.root(), "keep the record of a job in", ROOM)?;
+        if let Err(full @ Error::DiskFull { .. }) =
+            self.reserve.lock().cover(live.engine.data_bytes(), MAX_VALUE as u64)
+        {
+            return Err(full);
         }
         let written = live.engine.apply(Tree::Meta, operations).and_then(|()| live.engine.sync());
         self.health.note(written)
@@ -117,8 +127,8 @@ fn put(record: &JobRecord) -> Result<Operation> {
 pub(crate) fn read(engine: &Engine) -> Result<Vec<JobRecord>> {
     let mut records = Vec::new();
     let (first, last) = (key(JOB, 0, 0), key(JOB, u64::MAX, u32::MAX));
-    engine.scan(Tree::Meta, &first, &last, Kind::Job, |_, payload| {
-        records.extend(layout().deserialize::<JobRecord>(payload).ok());
+    engine.scan_some(Tree::Meta, &first, &last, Kind::Job, |_, payload| {
+        records.extend(payload.ok().and_then(|payload| layout().deserialize::<JobRecord>(payload).ok()));
         Ok(true)
     })?;
     Ok(records)
@@ -134,5 +144,41 @@ pub(crate) fn write(engine: &Engine, records: &[JobRecord]) -> Result<()> {
 pub(crate) fn interrupt(records: &mut [JobRecord]) {
     for record in records.iter_mut().filter(|record| record.outcome == JobOutcome::Running) {
         record.outcome = JobOutcome::Interrupted;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        let store = Store::open(&path, &StoreOptions::default()).unwrap();
+        let record = |number| JobRecord {
+            number,
+            kind: "train".to_owned(),
+            why: "asked for".to_owned(),
+            begun: 0,
+            ended: None,
+            phase: "teacher".to_owned(),
+            outcome: JobOutcome::Cancelled,
+            found: BTreeMap::new(),
+            step: 0,
+            of: 0,
+        };
+        (1..=4).for_each(|number| store.note_job(&record(number)).unwrap());
+        let live = Arc::clone(&store.live.read());
+        // One that is no value, and one that is no record.
+        live.engine.lay_out(Tree::Meta, [key(JOB, 2, 0)].into_iter()).unwrap();
+        live.engine.put(Tree::Meta, &key(JOB, 3, 0), Kind::Job, b"another version's").unwrap();
+        live.engine.sync().unwrap();
+        drop(live);
+        let numbers = |store: &Store| store.jobs().unwrap().iter().map(|job| job.number).collect::<Vec<_>>();
+        assert_eq!(numbers(&store), [1, 4]);
+        drop(store);
+        assert_eq!(numbers(&Store::open(&path, &StoreOptions::default()).unwrap()), [1, 4]);
     }
 }

@@ -147,9 +147,9 @@ impl Store {
     /// return may keep the first part of it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when a record cannot be stored; nothing was written then. After any other error the handle refuses writes
+    /// [`Error::Invalid`] when a record cannot be stored, and [`Error::DiskFull`] where no room would be left to open the database again; nothing was
+    /// written then, and other records may be. After an error of writing, a disk found full in the middle of it among them, the handle refuses writes
     /// ([`Error::Poisoned`]) until the database is opened again; whether the records survived is told by replaying it then.
-    /// [`Error::DiskFull`] comes before anything is written where that leaves no room to open the database again.
     pub fn append(&self, records: &[Record]) -> Result<u64> {
         for record in records {
             record.validate()?;
@@ -173,8 +173,9 @@ impl Store {
         let live = Arc::clone(&self.live.read());
         let coming = records.iter().map(|record| record.encoded_bytes() as u64).sum();
         // Only a full disk needs the reserve: what else keeps it from growing keeps nobody from writing.
+        // Nothing has been written by then: the handle is as good as before.
         if let Err(full @ Error::DiskFull { .. }) = self.reserve.lock().cover(live.engine.data_bytes(), coming) {
-            return self.health.note(Err(full));
+            return Err(full);
         }
         let acked = Acked { sequence: new_last, generation: self.generation() };
         let written = write_records(&live.engine, last + 1, records)
@@ -189,6 +190,14 @@ impl Store {
 
     /// The sequence of the last durable record: 0 when there has never been one.
     pub fn last_sequence(&self) -> u64 {
+    /// Refuses where writes are refused, after one that has failed.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`].
+    pub fn check_health(&self) -> Result<()> {
+        self.health.check()
+    }
+
         self.last.load(Ordering::Acquire)
     }
 
