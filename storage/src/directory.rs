@@ -27,6 +27,11 @@ pub(crate) fn store_name(number: u64) -> String {
     format!("store-{number}")
 }
 
+/// What lies beside a store that an opening makes, until `CURRENT` names it: one that is left is of an opening that was killed.
+pub(crate) fn mark_name(store: u64) -> String {
+    format!("store-{store}{UNFINISHED}")
+}
+
 pub(crate) fn generation_name(number: u64) -> String {
     format!("gen-{number}")
 }
@@ -96,6 +101,50 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// The number of the store that a name marks.
+fn marked(name: &str) -> Option<u64> {
+    name.strip_suffix(UNFINISHED).and_then(|name| Entry::of(name).store())
+}
+
+/// A number above those of all stores there are and of all marks, with another one after it.
+pub(crate) fn next_store(root: &Path, current: u64) -> Result<u64> {
+    let names = entries(root)?;
+    let taken = names.iter().filter_map(|name| Entry::of(name).store().or_else(|| marked(name)));
+    let last = taken.max().unwrap_or(0).max(current);
+    match last.checked_add(2) {
+        Some(after) => Ok(after - 1),
+        None => Err(Error::corrupt(
+            &root.join(store_name(last)),
+            "no store can come after one of this number",
+            "move it away where CURRENT does not name it, else restore the database from a backup",
+        )),
+    }
+}
+
+/// Removes what openings have left that were killed: stores above the current one, each with its mark, and copies that were recovered. What cannot be
+/// removed stays until an opening is accepted.
+pub(crate) fn remove_marked(root: &Path, current: u64) -> Result<()> {
+    let names = entries(root)?;
+    let left: Vec<u64> = names.iter().filter_map(|name| marked(name)).filter(|&store| store > current).collect();
+    // What `CURRENT` says here is on the disk before what it might have said instead goes.
+    if left.is_empty() || sync_directory(root).is_err() {
+        return Ok(());
+    }
+    for store in left {
+        if remove(&root.join(store_name(store))).is_ok() {
+            let _ = remove(&root.join(mark_name(store)));
+        }
+    }
+    Ok(())
+}
+
+/// Removes the mark of a store that is gone.
+pub(crate) fn unmark(root: &Path, store: u64) {
+    if !root.join(store_name(store)).exists() {
+        let _ = remove(&root.join(mark_name(store)));
+    }
 }
 
 /// Makes a directory, and whatever is missing above it, durably.

@@ -89,8 +89,11 @@ impl<'a> GenerationWriter<'a> {
             shared_state: Vec::new(),
             written: 0,
         };
-        space::require(store.root(), "write a generation to", MARGIN)?;
+        // What was finished under this number and never published is named by nobody.
+        remove(&store.root().join(generation_name(number)))?;
+        remove(&store.root().join(state_name(number)))?;
         remove(&writer.temporary)?;
+        space::require(store.root(), "write a generation to", MARGIN)?;
         Ok(writer)
     }
 

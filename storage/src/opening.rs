@@ -9,14 +9,14 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::contents::Contents;
 use crate::directory::{
-    self, CREATING, Entry, FORMAT, create_directories, entries, remove, store_name, sync_directory,
+    self, CREATING, Entry, FORMAT, create_directories, entries, mark_name, remove, store_name, sync_directory, unmark,
 };
 use crate::engine::Engine;
 use crate::error::{Error, RESTORE, Result};
 use crate::health::{Health, Pulse};
 use crate::identity::{Birth, Identity};
 use crate::lock::Lock;
-use crate::manifest;
+use crate::manifest::{self, Manifest};
 use crate::reader::OpenGenerations;
 use crate::space::{self, Reserve};
 use crate::standing::Standing;
@@ -38,7 +38,8 @@ impl Store {
     ///
     /// The store is copied and recovered there; what it holds is written into a new one, so that nothing the engine stepped over goes along; every
     /// record and part is checked; then the new store is synced and takes over. That is one read more than recovery itself, and two writes. Until
-    /// then nothing is changed: an opening that is refused leaves every file but `LOCK` as it was. What no manifest names is removed afterwards. Where
+    /// then nothing is changed: an opening that is refused leaves every file but `LOCK` as it was, and what earlier ones left that were killed, which is
+    /// removed first. What no manifest names is removed afterwards. Where
     /// the new store cannot take over, though it is whole and durable, the database can be read and takes no writes.
     ///
     /// # Errors
@@ -98,9 +99,8 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let (version, format) = directory::read_format(&root)?;
     let current = directory::read_current(&root)?;
     let testimony = Witness::read(&root)?;
-    let names = entries(&root)?;
-    let stores = names.iter().filter_map(|name| Entry::of(name).store());
-    let number = stores.max().unwrap_or(0).max(current) + 1;
+    directory::remove_marked(&root, current)?;
+    let number = directory::next_store(&root, current)?;
     let original = root.join(store_name(current));
     let mut reserve = Reserve::of(&root);
     reserve.make_room(Engine::copied_bytes(&original))?;
@@ -108,19 +108,24 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
     let rebuilt = threads::watched(&root, move || task.run());
     if let Err(Error::Threads { .. }) = rebuilt {
         // Left behind by work that will never end.
-        let _ = remove(&root.join(store_name(number + 1))).and_then(|()| remove(&root.join(store_name(number))));
+        let _ = remove(&root.join(mark_name(number + 1))).and_then(|()| remove(&root.join(store_name(number))));
+        unmark(&root, number);
+    }
+    if rebuilt.is_err() && reserve.was_released() {
+        let _ = reserve.cover(directory::size(&original.join("db")), 0);
     }
     let (live, contents) = rebuilt?;
     let Contents { birth, manifest, kept, reached, .. } = contents;
     let manifest = manifest.map(Arc::new);
+    let kept: Vec<Arc<Manifest>> = kept.into_iter().map(Arc::new).collect();
     let store = Store {
         root,
         options: options.clone(),
         birth,
         live: RwLock::new(Arc::new(live)),
-        held: Mutex::new(manifest.iter().map(Arc::downgrade).collect()),
+        held: Mutex::new(manifest.iter().chain(&kept).map(Arc::downgrade).collect()),
         manifest: RwLock::new(manifest),
-        kept: RwLock::new(kept.into_iter().map(Arc::new).collect()),
+        kept: RwLock::new(kept),
         changing: Mutex::new(()),
         standing: Mutex::new(Standing::Unaccepted(current)),
         is_old: version < directory::FORMAT_VERSION || testimony.identity.is_none(),
@@ -128,6 +133,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
         appending: AtomicUsize::new(0),
         front: RwLock::new(()),
         writing: AtomicBool::new(false),
+        left_behind: Mutex::new(None),
         open_generations: OpenGenerations::default(),
         reserve: Mutex::new(reserve),
         witness: Arc::default(),
@@ -142,7 +148,7 @@ fn recover(path: &Path, options: &StoreOptions) -> Result<Store> {
 struct Rebuild {
     root: PathBuf,
     current: u64,
-    /// What the new store is called, for now by nobody but us. The copy takes the number after.
+    /// What the new store is called, for now by nobody but us, as its mark tells. The copy has the name of the mark after it.
     number: u64,
     format: Option<Identity>,
     testimony: Testimony,
@@ -151,11 +157,17 @@ struct Rebuild {
 
 impl Rebuild {
     fn run(self) -> Result<(Live, Contents)> {
-        let (original, copy) = (self.root.join(store_name(self.current)), self.root.join(store_name(self.number + 1)));
+        let (original, copy) = (self.root.join(store_name(self.current)), self.root.join(mark_name(self.number + 1)));
         let contents = self.recover_somehow(&original, &copy).map_err(|error| error.at(&copy, &original))?;
+        let mark = self.root.join(mark_name(self.number));
+        fs::File::create(&mark).map_err(|e| Error::io("create", &mark, e))?;
+        self.write(&contents).map(|live| (live, contents)).inspect_err(|_| unmark(&self.root, self.number))
+    }
+
+    fn write(&self, contents: &Contents) -> Result<Live> {
         let (mut engine, scratch) = Engine::begin(&self.root.join(store_name(self.number)), &TREES, self.cache_bytes)?;
         match contents.write(&engine).and_then(|()| engine.sync()).and_then(|()| engine.fill_segment()) {
-            Ok(()) => Ok((Live { number: self.number, engine, scratch: Some(scratch) }, contents)),
+            Ok(()) => Ok(Live { number: self.number, engine, scratch: Some(scratch) }),
             Err(error) => {
                 let _ = engine.let_go();
                 let _ = scratch.remove();

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
+
 use crate::contents::write_manifests;
 use crate::directory::{self, Entry, entries, remove, size, store_name};
-use crate::engine::{Engine, MAX_BATCH, Operation, Tree};
+use crate::engine::{Engine, MAX_BATCH, Operation, RECOVERY, Tree};
 use crate::error::Result;
 use crate::jobs;
 use crate::log;
 use crate::manifest::{self, Manifest};
+use crate::space;
 use crate::standing::Standing;
 use crate::store::{Live, Store, TREES};
 use crate::value::Kind;
@@ -59,8 +62,8 @@ impl Store {
     /// more.
     ///
     /// # Errors
-    /// The first of any kind ends it: nothing is removed after an error, and what is left is removed the next time. An error of writing poisons
-    /// the handle; others concern nobody.
+    /// The first. An error of writing ends it and poisons the handle: nothing is removed after one. What cannot be removed keeps nothing else; it is
+    /// tried again the next time, and [`Store::left_behind`] tells of it.
     pub fn tidy(&self) -> Result<()> {
         // Files of a generation that is being written are named by nobody yet.
         if self.writing.swap(true, Ordering::AcqRel) {
@@ -71,15 +74,28 @@ impl Store {
         tidied
     }
 
+    /// Why something that is no longer needed is still on the disk, as the last [`Store::tidy`] or the opening found; `None` where all of it is gone.
+    pub fn left_behind(&self) -> Option<String> {
+        self.left_behind.lock().clone()
+    }
+
     fn tidy_up(&self) -> Result<()> {
         self.health.check()?;
+        let dropped = self.drop_unneeded();
+        *self.left_behind.lock() = dropped.as_ref().err().map(ToString::to_string);
+        let fitted = self.reserve.lock().fit(self.live.read().engine.data_bytes());
+        dropped.and(fitted)
+    }
+
+    fn drop_unneeded(&self) -> Result<()> {
         if self.is_due()? {
+            // Whatever was left before makes room for the copy. What cannot be removed is told below.
+            let _ = self.remove_unnamed();
             self.copy_store()?;
         } else {
             self.drop_folded()?;
         }
-        self.remove_unnamed()?;
-        self.reserve.lock().fit(self.live.read().engine.data_bytes())
+        self.remove_unnamed()
     }
 
     /// Whether the store has to be copied: it holds what must be forgotten, or it is mostly dead.
@@ -132,24 +148,25 @@ impl Store {
         }
     }
 
-    /// Copies what is live into a fresh store and makes that the current one. Appends go on meanwhile, except for the last stretch.
+    /// Copies what is live into a fresh store and makes that the current one. Appends go on meanwhile, except for the last stretch. A copy that does
+    /// not come to its end leaves nothing.
     fn copy_store(&self) -> Result<()> {
         let Some(manifest) = self.manifest() else { return Ok(()) };
         let old = Arc::clone(&self.live.read());
-        let taken = entries(self.root())?.iter().filter_map(|name| Entry::of(name).store()).max();
-        let number = taken.unwrap_or(0).max(old.number) + 1;
-        let fresh = Engine::create(&self.root().join(store_name(number)), &TREES, self.options.cache_bytes)?;
-        manifest::write_birth(&fresh, &self.birth)?;
-        write_manifests(&fresh, Some(&manifest), self.kept().iter().map(AsRef::as_ref))?;
-        jobs::write(&fresh, &jobs::read(&old.engine)?)?;
-        let reached = self.last_sequence();
-        copy_log(&old.engine, &fresh, manifest.folded_through, reached, &mut || self.let_appends_pass())?;
-        fresh.sync()?;
-
-        let _changing = self.changing.lock();
-        self.health.check()?;
-        copy_log(&old.engine, &fresh, reached.max(manifest.folded_through), self.last_sequence(), &mut || ())?;
-        fresh.settle()?;
+        let number = directory::next_store(self.root(), old.number)?;
+        let records = log::bytes(&old.engine, manifest.folded_through, self.last_sequence())?;
+        // The engine may take as much again.
+        space::require(self.root(), "copy the store in", RECOVERY + 2 * records)?;
+        let (mut fresh, scratch) =
+            Engine::begin(&self.root().join(store_name(number)), &TREES, self.options.cache_bytes)?;
+        let _changing = match self.copy_into(&fresh, &old.engine, &manifest) {
+            Ok(changing) => changing,
+            Err(error) => {
+                let _ = fresh.let_go();
+                let _ = scratch.remove();
+                return Err(error);
+            }
+        };
         // From here on either of the two may be what the next opening finds: they hold the same, as long as nobody writes.
         *self.standing.lock() = Standing::Unknown;
         self.health.note(directory::write_current(self.root(), number))?;
@@ -158,8 +175,28 @@ impl Store {
         Ok(())
     }
 
-    /// Removes stores, generations and state files that are named by nobody, and whatever was never finished.
+    /// Writes what is live into a store, durably. Nobody changes it before the guard is dropped.
+    fn copy_into(&self, fresh: &Engine, old: &Engine, manifest: &Manifest) -> Result<MutexGuard<'_, ()>> {
+        manifest::write_birth(fresh, &self.birth)?;
+        write_manifests(fresh, Some(manifest), self.kept().iter().map(AsRef::as_ref))?;
+        jobs::write(fresh, &jobs::read(old)?)?;
+        let reached = self.last_sequence();
+        copy_log(old, fresh, manifest.folded_through, reached, &mut || self.let_appends_pass())?;
+        fresh.sync()?;
+
+        let changing = self.changing.lock();
+        self.health.check()?;
+        copy_log(old, fresh, reached.max(manifest.folded_through), self.last_sequence(), &mut || ())?;
+        fresh.settle()?;
+        Ok(changing)
+    }
+
+    /// Removes stores, generations and state files that are named by nobody, and whatever was never finished: as much as can be.
+    ///
+    /// # Errors
+    /// The first.
     fn remove_unnamed(&self) -> Result<()> {
+        let mut removed = Ok(());
         let mut held: Vec<Arc<Manifest>> = self.held.lock().iter().filter_map(std::sync::Weak::upgrade).collect();
         held.extend(self.kept());
         for name in entries(self.root())? {
@@ -172,10 +209,10 @@ impl Store {
                 Entry::Checkpoint | Entry::Fixed | Entry::Foreign => false,
             };
             if unnamed {
-                remove(&self.root().join(name))?;
+                removed = removed.and(remove(&self.root().join(name)));
             }
         }
-        Ok(())
+        removed
     }
 }
 

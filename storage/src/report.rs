@@ -21,7 +21,8 @@ pub struct VerifyReport {
     pub parts: u64,
     /// Bytes of those parts.
     pub bytes: u64,
-    /// What costs time but no answer: training state that is missing or damaged, and damage of generations that are kept beside the current one.
+    /// What costs time or room but no answer: training state that is missing or damaged, damage of generations that are kept beside the current one, and
+    /// what could not be removed.
     pub warnings: Vec<String>,
     /// What is damaged. Empty when the database is sound.
     pub damage: Vec<Error>,
@@ -86,6 +87,10 @@ impl Store {
             })
         });
         keep(&mut report.damage, replayed)?;
+        let left = self.left_behind();
+        report
+            .warnings
+            .extend(left.map(|why| format!("something that is no longer needed is still on the disk: {why}")));
         let Some(manifest) = manifest else { return Ok(report) };
         let reader: GenerationReader<'_> = self.read_generation(Arc::clone(&manifest));
         for part in &manifest.parts {

@@ -32,8 +32,9 @@ impl Store {
         *self.standing.lock() = Standing::Unknown;
         if self.health.note(self.take_over(live.number)).is_ok() {
             *self.standing.lock() = Standing::Named;
-            // The first error ends it; what is left is removed the next time.
-            let _ = remove(&self.root().join(directory::CREATING)).and_then(|()| self.tidy());
+            // What is left is removed the next time, and told of till then.
+            let _ = remove(&self.root().join(directory::CREATING));
+            let _ = self.tidy();
         }
         Ok(())
     }
@@ -64,13 +65,12 @@ impl Store {
     pub(crate) fn drop_unaccepted(&mut self) {
         let Standing::Unaccepted(_) = *self.standing.get_mut() else { return };
         let Some(live) = Arc::get_mut(self.live.get_mut()) else { return };
-        let data = live.engine.data_bytes();
+        let (data, number) = (live.engine.data_bytes(), live.number);
         // An engine that has failed may hold its files for ever: they go from the directory all the same.
         let _ = live.engine.let_go();
-        if let Some(scratch) = live.scratch.take()
-            && scratch.remove().is_ok()
-            && self.reserve.get_mut().was_released()
-        {
+        let removed = live.scratch.take().is_some_and(|scratch| scratch.remove().is_ok());
+        directory::unmark(&self.root, number);
+        if removed && self.reserve.get_mut().was_released() {
             let _ = self.reserve.get_mut().cover(data, 0);
         }
     }

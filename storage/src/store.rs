@@ -111,6 +111,8 @@ pub struct Store {
     pub(crate) front: RwLock<()>,
     /// Whether a generation is being written.
     pub(crate) writing: AtomicBool,
+    /// What kept the last tidying from its end.
+    pub(crate) left_behind: Mutex<Option<String>>,
     pub(crate) open_generations: OpenGenerations,
     pub(crate) reserve: Mutex<Reserve>,
     pub(crate) witness: Arc<RwLock<Option<Witness>>>,
@@ -188,8 +190,6 @@ impl Store {
         Ok(new_last)
     }
 
-    /// The sequence of the last durable record: 0 when there has never been one.
-    pub fn last_sequence(&self) -> u64 {
     /// Refuses where writes are refused, after one that has failed.
     ///
     /// # Errors
@@ -198,6 +198,8 @@ impl Store {
         self.health.check()
     }
 
+    /// The sequence of the last durable record: 0 when there has never been one.
+    pub fn last_sequence(&self) -> u64 {
         self.last.load(Ordering::Acquire)
     }
 

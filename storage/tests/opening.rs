@@ -144,6 +144,81 @@ fn every_file_that_is_missing_or_torn_is_named() {
 }
 
 #[test]
+#[ignore = "the child of a test"]
+fn killed_child() {
+    if let Some(dir) = drill::child_directory() {
+        let killed = Store::open_checked(&dir, &StoreOptions::default(), |_| -> Result<(), Error> {
+            std::process::abort();
+        });
+        assert!(killed.is_ok());
+    }
+}
+
+/// Names of what there is of stores.
+fn stores(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("store-")).collect()
+}
+
+#[test]
+fn openings_that_are_killed_leave_one_store_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    let current = stores(dir.path());
+    assert_eq!(current.len(), 1);
+    for _ in 0..3 {
+        let child = drill::child("killed_child", dir.path(), &[]);
+        assert!(!drill::finish(child, drill::DEADLINE).unwrap().0.success());
+        let left = stores(dir.path()).into_iter().filter(|name| !name.ends_with(".tmp"));
+        assert!(left.count() <= 2, "{:?}", stores(dir.path()));
+        assert!(dir.path().join(&current[0]).exists());
+    }
+    assert_eq!(check(dir.path()).unwrap(), (505, 1));
+    assert_eq!(stores(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_store_that_no_opening_has_left_stays_where_the_opening_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    let current = dir.path().join(&stores(dir.path())[0]);
+    copy(&current, &dir.path().join("store-90"));
+    // As of a copy that was made while the database was in use.
+    fs::write(current.join("db"), "").unwrap();
+    let before = drill::files::read(dir.path());
+    assert!(matches!(refusal(dir.path()), Error::Corrupt { .. }));
+    assert_eq!(drill::files::changed(&before, &drill::files::read(dir.path())), [""; 0]);
+}
+
+#[test]
+fn a_store_that_none_can_follow_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    sample(dir.path());
+    for last in [u64::MAX, u64::MAX - 1] {
+        let stray = format!("store-{last}");
+        fs::create_dir(dir.path().join(&stray)).unwrap();
+        let before = drill::files::read(dir.path());
+        let error = refusal(dir.path());
+        assert!(matches!(error, Error::Corrupt { .. }) && error.to_string().contains(&stray), "{error}");
+        assert_eq!(drill::files::changed(&before, &drill::files::read(dir.path())), [""; 0]);
+        fs::remove_dir(dir.path().join(&stray)).unwrap();
+    }
+    assert_eq!(check(dir.path()).unwrap(), (505, 1));
+}
+
+#[test]
+fn where_nothing_can_be_written_the_way_out_is_told() {
+    let Some(disk) = drill::disk::Tmpfs::mount(30) else {
+        return eprintln!("opening, read only: SKIPPED, no tmpfs can be mounted here");
+    };
+    let dir = disk.path().join("db");
+    sample(&dir);
+    disk.seal();
+    let error = refusal(&dir).to_string();
+    assert!(error.contains(dir.to_str().unwrap()) && error.contains("copy"), "{error}");
+}
+
+#[test]
 fn lost_training_state_is_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     sample(dir.path());
