@@ -207,6 +207,22 @@ impl Error {
         }
     }
 
+    /// Whether the disk, or the system around it, refused something: what was asked for may be had once that is mended.
+    pub(crate) fn is_of_disk(&self) -> bool {
+        use kithdb_storage::Error as Storage;
+        let passes = |error: &Storage| {
+            matches!(
+                error,
+                Storage::Io { .. } | Storage::DiskFull { .. } | Storage::Poisoned { .. } | Storage::Threads { .. }
+            )
+        };
+        match self {
+            Error::Storage(error) => passes(error),
+            Error::NotStored { source } => passes(source),
+            _ => false,
+        }
+    }
+
     /// Whether stored data are damaged: what helps then is a backup, not another try.
     pub fn is_damage(&self) -> bool {
         match self {

@@ -34,6 +34,8 @@ pub struct Stats {
     pub kept_generations: Vec<KeptGeneration>,
     /// Bytes on disk.
     pub disk: DiskStats,
+    /// Why something that is no longer needed is still on the disk; nothing where all of it is gone.
+    pub left_behind: Option<String>,
     /// Bytes in memory.
     pub memory: MemoryStats,
 }
@@ -157,6 +159,7 @@ impl Stats {
                 training_state: disk.state,
                 live: disk.live,
             },
+            left_behind: store.left_behind(),
             memory: MemoryStats::of(snapshot, store)?,
         })
     }

@@ -169,7 +169,8 @@ impl<'a> Stream<'a> {
 impl Drop for Writer {
     fn drop(&mut self) {
         (self.begin, self.commits) = (None, None);
-        if let Some(thread) = self.thread.take() {
+        let other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(other) {
             // A writer that panicked has acknowledged nothing since; its callers were told by their closed channels.
             let _ = thread.join();
         }

@@ -19,6 +19,8 @@ pub(super) struct Entry<'a> {
     /// When it was last written.
     written: Mutex<Instant>,
     phases: Phases,
+    /// Whether what it had come to stays, for one that is begun again.
+    keeps: bool,
 }
 
 /// Points of a curve that are kept at most: a record has room for two such curves.
@@ -43,7 +45,13 @@ impl<'a> Entry<'a> {
             of: 0,
         };
         let _ = store.note_job(&record);
-        Self { store, record: Mutex::new(record), written: Mutex::new(Instant::now()), phases: Phases::of(span) }
+        let (record, written) = (Mutex::new(record), Mutex::new(Instant::now()));
+        Self { store, record, written, phases: Phases::of(span), keeps: false }
+    }
+
+    /// Whether storage takes nothing more, after a write that failed.
+    pub(super) fn is_refused(&self) -> bool {
+        self.store.check_health().is_err()
     }
 
     /// The number of the job.
@@ -86,7 +94,7 @@ impl<'a> Entry<'a> {
         let Some(job) = job else { return };
         self.found("resumed", job);
         let known = self.store.jobs().unwrap_or_default().into_iter().find(|known| known.number == job);
-        if let Some(known) = known.filter(|known| is_open(&known.outcome)) {
+        if let Some(known) = known.filter(is_open) {
             let _ = self.store.note_job(&JobRecord { outcome: JobOutcome::Resumed { by }, ..known });
         }
     }
@@ -128,8 +136,9 @@ impl<'a> Entry<'a> {
         found.insert("refused".to_owned(), error.to_string());
     }
 
-    /// Keeps how it ended: with a generation, an error, or, where the database `closes`, before its end.
-    pub(super) fn end<T>(self, outcome: &Result<T>, closes: bool, generation: impl FnOnce(&T) -> u64) {
+    /// Keeps how it ended: with a generation, an error, or, where the database `closes`, before its end. What it had come to outlives a failure of storage that
+    /// may pass.
+    pub(super) fn end<T>(mut self, outcome: &Result<T>, closes: bool, generation: impl FnOnce(&T) -> u64) {
         let outcome = match outcome {
             Ok(made) => JobOutcome::Done { generation: generation(made) },
             Err(Error::Cancelled) if closes => {
@@ -139,6 +148,10 @@ impl<'a> Entry<'a> {
             Err(Error::Cancelled) => JobOutcome::Cancelled,
             Err(error) => {
                 let retryable = !matches!(error, Error::NothingNew { .. } | Error::NothingToTrain { .. });
+                self.keeps = error.is_of_disk();
+                if self.keeps {
+                    self.found(KEPT, true);
+                }
                 JobOutcome::Failed { reason: error.to_string(), retryable }
             }
         };
@@ -149,6 +162,9 @@ impl<'a> Entry<'a> {
 /// What the record of a job has found that was broken off with good reason, and not by the end of the process.
 const CLOSED: &str = "closed";
 
+/// What the record of a job has found that storage failed, and whose checkpoint stays.
+const KEPT: &str = "checkpoint_kept";
+
 /// How often what a job had come to may be begun on and end with the process, before it is thrown away.
 const FATAL: usize = 2;
 
@@ -157,15 +173,19 @@ pub(super) fn may_resume(jobs: &[JobRecord], number: u64, why: &str) -> bool {
     let is_known = |job: &&JobRecord| job.number == number;
     let is_fatal =
         |job: &&JobRecord| job.why == why && job.outcome == JobOutcome::Interrupted && !job.found.contains_key(CLOSED);
-    jobs.iter().find(is_known).is_none_or(|job| is_open(&job.outcome)) && jobs.iter().filter(is_fatal).count() < FATAL
+    jobs.iter().find(is_known).is_none_or(is_open) && jobs.iter().filter(is_fatal).count() < FATAL
 }
 
 /// Whether what a job had come to is still to be gone on with.
-fn is_open(outcome: &JobOutcome) -> bool {
-    matches!(outcome, JobOutcome::Interrupted | JobOutcome::Resumed { .. })
+fn is_open(job: &JobRecord) -> bool {
+    match job.outcome {
+        JobOutcome::Interrupted | JobOutcome::Resumed { .. } => true,
+        JobOutcome::Failed { .. } => job.found.contains_key(KEPT),
+        _ => false,
+    }
 }
 
-/// Whatever has become of it: a job that panics has no other end. What it had come to is of use only where it was interrupted.
+/// Whatever has become of it: a job that panics has no other end. What it had come to is of use only where it was interrupted, or storage failed it.
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         let record = self.record.get_mut();
@@ -173,7 +193,7 @@ impl Drop for Entry<'_> {
             let reason = "a fault of the program ended it".to_owned();
             record.outcome = JobOutcome::Failed { reason, retryable: false };
         }
-        if record.outcome != JobOutcome::Interrupted {
+        if record.outcome != JobOutcome::Interrupted && !self.keeps {
             let _ = self.store.drop_checkpoint();
         }
         record.ended = Some(now());
@@ -190,6 +210,15 @@ pub(super) fn recall_kept(store: &Store) -> f64 {
     minor.filter_map(|job| Drift::kept(|name| job.found.get(name)?.parse().ok())).product()
 }
 
+/// Keeps in the record of the last job what its publication left on the disk that is no longer needed.
+pub(super) fn left_behind(store: &Store) {
+    let last = store.jobs().ok().and_then(|mut jobs| jobs.pop());
+    if let Some((why, mut job)) = store.left_behind().zip(last) {
+        job.found.insert("left_behind".to_owned(), why);
+        let _ = store.note_job(&job);
+    }
+}
+
 /// Milliseconds since the Unix epoch.
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
@@ -197,7 +226,32 @@ fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use kithdb_storage::StoreOptions;
+
     use super::*;
+    use crate::span::span;
+
+    #[test]
+    fn what_storage_failed_is_gone_on_with_and_what_failed_by_itself_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &StoreOptions::default()).unwrap();
+        let full = || kithdb_storage::Error::DiskFull {
+            action: "write a generation to",
+            path: directory.path().to_owned(),
+            needed: None,
+            free: None,
+        };
+        for (error, kept) in
+            [(Error::from(full()), true), (Error::Worse { before: 0.5, after: 0.1 }, false), (Error::Cancelled, false)]
+        {
+            let entry = Entry::begin(&store, "train", "asked for", &span!(INFO, "job"));
+            let number = entry.number();
+            store.begin_checkpoint(0).unwrap().keep(BTreeMap::new()).unwrap();
+            entry.end(&Err::<(), _>(error), false, |()| 0);
+            assert_eq!(store.checkpoint().is_some(), kept, "{:?}", store.jobs());
+            assert_eq!(may_resume(&store.jobs().unwrap(), number, "it was broken off"), kept);
+        }
+    }
 
     #[test]
     fn what_takes_the_process_with_it_is_not_gone_on_with_for_ever() {

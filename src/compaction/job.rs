@@ -1,5 +1,6 @@
 //! A job as its owner sees it, and as it sees itself: progress, cancellation, result.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -205,6 +206,16 @@ pub(super) struct JobState {
     listeners: Mutex<Listeners>,
 }
 
+thread_local! {
+    /// Whether this thread is telling listeners, so that the job waits for whatever they do.
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread works for a job that waits for it.
+pub(super) fn is_telling() -> bool {
+    TELLING.get()
+}
+
 /// Somebody who is told of progress.
 type Listener = Box<dyn FnMut(&Progress) + Send>;
 
@@ -245,7 +256,9 @@ impl JobState {
             let progress = self.inner.lock().progress.clone();
             // A listener that panics hears no more: the job, and the worker it runs on, go on.
             let mut hears = |listener: &mut Listener| catch_unwind(AssertUnwindSafe(|| listener(&progress))).is_ok();
+            let before = TELLING.replace(true);
             listeners.0.retain_mut(&mut hears);
+            TELLING.set(before);
             self.listeners.lock().0.append(&mut listeners.0);
         }
     }
@@ -289,6 +302,13 @@ impl JobState {
         self.inner.lock().phases.clone()
     }
 
+    /// Lets go of whoever listens, and of what they hold, which may be the last handle of the database.
+    pub(super) fn dismiss(&self) {
+        // Dropped outside the lock.
+        let listeners = std::mem::take(&mut *self.listeners.lock());
+        drop(listeners);
+    }
+
     pub(super) fn finish(&self) {
         let _inner = self.inner.lock();
         self.finished.store(true, Ordering::Release);
@@ -325,7 +345,7 @@ impl<'a> Watch<'a> {
         Watch { entry: Some(entry), ..*self }
     }
 
-    /// `Err(Cancelled)` once the owner asked to stop, or the database is closing.
+    /// `Err(Cancelled)` once the owner asked to stop, the database is closing, or storage takes nothing more.
     pub(super) fn check(&self) -> Result<()> {
         if self.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
     }
@@ -333,6 +353,11 @@ impl<'a> Watch<'a> {
     /// Whether the database is closing, or it gives way, and not the owner has asked to stop.
     pub(super) fn closes(&self) -> bool {
         self.ends_early() && !self.state.cancelled()
+    }
+
+    /// Whether somebody wants it to end.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.state.cancelled() || self.ends_early()
     }
 
     fn ends_early(&self) -> bool {
@@ -357,6 +382,6 @@ impl Monitor for Watch<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.state.cancelled() || self.ends_early()
+        self.is_given_up() || self.entry.is_some_and(Entry::is_refused)
     }
 }

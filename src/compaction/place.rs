@@ -62,6 +62,24 @@ impl Place<'_> {
         guard: Option<&Entry<'_>>,
         make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
     ) -> Result<Published> {
+        // Where storage takes nothing more nothing is learned that could not be kept, and what is under way ends.
+        self.store.check_health()?;
+        match self.make_and_publish(watch, moment, guard, make) {
+            Err(Error::Cancelled) if !watch.is_given_up() => {
+                self.store.check_health()?;
+                Err(Error::Cancelled)
+            }
+            published => published,
+        }
+    }
+
+    fn make_and_publish(
+        &self,
+        watch: &Watch<'_>,
+        moment: Option<&Snapshot>,
+        guard: Option<&Entry<'_>>,
+        make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
+    ) -> Result<Published> {
         watch.check()?;
         watch.phase("fold", 0);
         let snapshot = moment.cloned().unwrap_or_else(|| self.live.snapshot());

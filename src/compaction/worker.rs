@@ -11,9 +11,9 @@ use kithdb_storage::Store;
 
 use super::checkpoints::drop_moot;
 use super::clock::Clock;
-use super::history::recall_kept;
+use super::history::{left_behind, recall_kept};
 use super::import::ImportOutcome;
-use super::job::{Compaction, Job, JobState, Owed, TrainOutcome, Watch, awaited, owed};
+use super::job::{Compaction, Job, JobState, Owed, TrainOutcome, Watch, awaited, is_telling, owed};
 use super::place::Place;
 use super::policy::Policy;
 use crate::cancel::CancelToken;
@@ -129,7 +129,9 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
         (self.begin, self.requests) = (None, None);
-        if let Some(thread) = self.thread.take() {
+        // Where a listener holds the last handle, the thread would wait for itself, or for one that it waits for: it ends alone.
+        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(|thread| !is_own(thread) && !is_telling()) {
             // A worker that panicked has published nothing by it; its jobs' owners were told by their closed channels.
             let _ = thread.join();
         }
@@ -177,38 +179,44 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
             }
         };
         let watch = Watch::of(&state, closing);
-        // Whoever has given up waiting needs no answer.
         match task {
             Task::Train(options, owed) => {
                 // Cancelled before its turn, it has ended already.
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
                 let train = || pool?.run(|| place.train(&options, "asked for", None, &watch));
-                let _ = result.send(tidied(store, &watch, guarded("training", train)));
+                answer(&state, &result, tidied(store, &watch, guarded("training", train)));
             }
             Task::Compact(kind, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let compact = || pool?.run(|| place.compact(kind, "asked for", None, &watch));
-                let _ = result.send(tidied(store, &watch, guarded("compaction", compact)));
+                answer(&state, &result, tidied(store, &watch, guarded("compaction", compact)));
             }
             Task::Import(made, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| place.import(codes, encoder, &watch));
-                let _ = result.send(tidied(store, &watch, guarded("import", import)));
+                answer(&state, &result, tidied(store, &watch, guarded("import", import)));
             }
             Task::Rollback(generation, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let rollback = || pool?.run(|| place.rollback(generation, &watch));
-                let _ = result.send(tidied(store, &watch, guarded("rollback", rollback)));
+                answer(&state, &result, tidied(store, &watch, guarded("rollback", rollback)));
             }
         }
         state.finish();
         clock = clock.after(true, recall_kept(store));
     }
+}
+
+/// Tells the owner of a job how it ended. What its listeners hold goes before that: the owner may close the database at once.
+fn answer<T>(state: &JobState, result: &Sender<Result<T>>, outcome: Result<T>) {
+    state.dismiss();
+    // Whoever has given up waiting needs no answer.
+    let _ = result.send(outcome);
 }
 
 /// How often a policy is asked at most, and at least.
@@ -231,12 +239,14 @@ impl Threads {
     }
 }
 
-/// Removes what a job that has published leaves behind: only now does it no longer hold the generation before. What fails is made good the next
-/// time, and a failed write poisons the store by itself.
+/// Removes what a job that has published leaves behind: only now does it no longer hold the generation before. What fails is told by its record and made
+/// good the next time, and a failed write poisons the store by itself.
 fn tidied<T>(store: &Store, watch: &Watch<'_>, outcome: Result<T>) -> Result<T> {
     if outcome.is_ok() {
         watch.phase("collect", 0);
-        let _ = store.tidy();
+        if store.tidy().is_err() {
+            left_behind(store);
+        }
         watch.phase("done", 0);
     }
     outcome

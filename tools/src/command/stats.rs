@@ -69,6 +69,7 @@ fn text(stats: &kithdb::Stats) -> String {
         lines.push(("kept", kept.join(", ")));
     }
     lines.push(("on disk", format!("{}, of which {} are in use", bytes(stats.disk.total), bytes(stats.disk.live))));
+    lines.extend(stats.left_behind.iter().map(|why| ("left behind", why.clone())));
     let memory = &stats.memory;
     lines.extend([
         ("graph", format!("{} in memory, where something is learned", bytes(memory.graph))),
