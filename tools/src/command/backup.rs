@@ -25,7 +25,10 @@ pub(crate) struct Backup {
     to: PathBuf,
 }
 
-/// Make a database of a backup, which stays as it is
+/// Make a database of a backup, which holds afterwards what it held
+///
+/// The backup is opened as every database is, and so written to: its log is written anew, and one of an earlier format is brought up to that of this program. One that
+/// cannot be written to is copied first, with `cp -r`, to where it can be.
 #[derive(Args)]
 #[command(after_help = "Example:
   kithdb restore /backups/shop-2026-11-28.kith shop.kith")]

@@ -15,5 +15,6 @@ fn what_is_restored_answers_as_before() {
     run(["restore", &copy, &again]).ok();
     assert_eq!((list(&copy), list(&again)), (before.clone(), before));
     run(["restore", &copy, &again]).fails(2, &["again.kith"]);
+    run(["backup", &place.db(), &format!("{}/inside", place.db())]).fails(2, &["inside", "is to be copied"]);
     run(["restore", &place.path("nothing"), &place.path("new")]).fails(2, &["nothing"]);
 }

@@ -183,6 +183,14 @@ impl Judge<'_> {
             let mut files = changed(&self.before, &read(&self.database));
             // The reserve is there to be given back by an opening that finds the disk full.
             files.retain(|name| name != "RESERVE is gone" || self.cell.errno != "ENOSPC");
+            // What an earlier opening made that never took over is nobody's.
+            files.retain(|name| {
+                let store = name.strip_suffix(" is gone").and_then(|path| path.split('/').next());
+                store.is_none_or(|store| {
+                    let mark = format!("{}.tmp", store.trim_end_matches(".tmp"));
+                    store == self.live || !store.starts_with("store-") || !self.before.contains_key(Path::new(&mark))
+                })
+            });
             if !files.is_empty() {
                 self.problem(Problem::Changed, format!("{}, refused with: {why}", files.join(", ")));
             }
