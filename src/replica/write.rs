@@ -188,7 +188,11 @@ fn prune(place: &Path, name: &str, keep: usize) -> Result<()> {
     whole.sort_unstable_by(|a, b| b.cmp(a));
     let old = whole.into_iter().skip(keep.saturating_sub(1)).map(|(_, folder)| folder);
     // One that cannot be removed keeps no other.
-    old.chain(broken).map(|folder| remove(&folder)).fold(Ok(()), |first, removed| first.and(removed))
+    let mut outcome = Ok(());
+    for folder in old.chain(broken) {
+        outcome = outcome.and(remove(&folder));
+    }
+    outcome
 }
 
 /// Writes all parts; the hash of the whole, and its bytes.
