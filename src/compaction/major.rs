@@ -6,6 +6,7 @@ use super::minor::{minor, resumable};
 use crate::error::Result;
 use crate::generation::{Cut, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
+use crate::kernel::heap;
 use crate::snapshot::Snapshot;
 use crate::train::{Checkpoints, Choices, Resumed, Rows, TrainReport, resume_all};
 
@@ -29,10 +30,11 @@ pub(super) fn major(
     let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
     let planes = generation.users().planes();
     let before = Bipartite::from_postings(generation.postings(), generation.n_items() as u32, choices.half_life)?;
+    heap::give_back();
     let rule = provenance.options.as_ref().map_or(f32::INFINITY, |options| Choices::rule(options, &graph));
     let rows = Rows { users: &cut.touched.users, items: &cut.touched.items };
     let Resumed { learned, users, items, fold_in, epochs, choices } =
-        resume_all((&before, &graph), (&choices, rule), learned, &rows, planes, (watch, checkpoints))?;
+        resume_all((before, &graph), (&choices, rule), learned, &rows, planes, (watch, checkpoints))?;
     let child = provenance.child(Origin::Major, generation.content_hash(), cut.changes);
     let provenance = Provenance { choices: choices.kept(&provenance.choices), ..child };
     let kept = TrainReport::kept(generation.shape().widths(), cut.interactions(), &provenance.choices);

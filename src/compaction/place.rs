@@ -20,6 +20,7 @@ use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
 use crate::generation::{Cut, Derived, Generation, Origin, Parent, Written, stored};
+use crate::kernel::heap;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::snapshot::Snapshot;
@@ -87,6 +88,7 @@ impl Place<'_> {
         let parent = Parent::of(self.store, snapshot.tail().generation());
         let made = make(&snapshot, &cut, parent.as_ref())?;
         drop(parent);
+        heap::give_back();
         watch.check()?;
         let (interactions, users, items) = (cut.interactions(), u64::from(cut.n_users()), u64::from(cut.n_items()));
         let touched = (cut.touched.users.len() as u64, cut.touched.items.len() as u64);

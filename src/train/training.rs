@@ -14,7 +14,7 @@ use super::model::report::TrainReport;
 use super::model::settings::{DISTILLED, SettingValue};
 use super::model::size::Size;
 use super::state::{TrainState, cuts};
-use super::student::{Tables, fold_in};
+use super::student::{Last, Tables};
 use super::teacher::layers::Layers;
 use super::teacher::{MASKS, Neighbours, Teacher};
 use crate::code::{LayeredCodes, PlaneCodes};
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
+use crate::kernel::heap;
 use crate::kernel::popcount::Kernel;
 use crate::pool::Pool;
 
@@ -113,6 +114,8 @@ pub(crate) fn train_here(
         Plan::new(options, Size::of(context.graph))?;
 
     let refit = refit && !validation.is_empty();
+    let degrees = whole.items().degrees();
+    let last = &Last { planes: options.query_planes, degrees: &degrees, novelty: options.novelty };
     // A teacher that is learned again has to be the one that was chosen; where it stopped is known of none that stops by itself.
     let serves = |known: &Stand| {
         !refit
@@ -140,10 +143,11 @@ pub(crate) fn train_here(
         settings.push((name.to_owned(), SettingValue::Number(f64::from(value))));
     }
     if stand.stage < Stage::Distilled {
+        heap::give_back();
         stand.layers.propagate(isa, context.graph, hops);
-        let start = coding.tables(&context, &stand.layers)?;
+        let start = coding.tables(&context, &stand.layers, false)?;
         stand.start_recall = start.recall(&context)?;
-        let (mut tables, epochs) = student.distil(&context, &stand.layers, start, !refit)?;
+        let (mut tables, epochs) = student.distil(&context, &stand.layers, start, (!refit).then_some(last))?;
         stand.recall = tables.recall(&context)?;
         tables.place_items(isa, whole.items(), &context.graph.items().degrees());
         if refit {
@@ -162,10 +166,11 @@ pub(crate) fn train_here(
             stand.keep(checkpoints);
         }
         if stand.stage < Stage::Redistilled {
+            heap::give_back();
             stand.layers.propagate(isa, whole, hops);
-            let start = || coding.tables(&context, &stand.layers);
+            let start = || coding.tables(&context, &stand.layers, true);
             stand.tables = Some(match stand.tables.take().filter(|_| stand.gains()) {
-                Some(tables) => student.refit(&context, &stand.layers, &start, tables)?,
+                Some(tables) => student.refit(&context, &stand.layers, &start, tables, last)?,
                 None => start()?,
             });
             stand.stage = Stage::Redistilled;
@@ -177,16 +182,11 @@ pub(crate) fn train_here(
     }
     let Stand { layers, tables, teacher_epochs, teacher_recall, start_recall, epochs, recall, .. } = stand;
     let mut tables = tables.ok_or_else(|| Error::Damaged { what: "a training without a student".to_owned() })?;
-    let plain = tables.favour_rare(&whole.items().degrees(), options.novelty);
-    let shape = Arc::new(tables.shape()?);
-    let users = tables.encode_users(&shape, options.query_planes)?;
-    let items = tables.encode_items(&shape)?;
-    let fold_in =
-        FoldInMap::new(&shape, fold_in::fit(isa, if refit { whole } else { context.graph }, &tables).into_data(), isa)?;
+    let (users, items, fold_in) = tables.serve((isa, if refit { whole } else { context.graph }), last)?;
     let report = TrainReport {
         teacher: teacher.name().to_owned(),
         student: student.name().to_owned(),
-        widths: shape.widths().to_vec(),
+        widths: users.shape().widths().to_vec(),
         trained_edges: holdout.trained.n_edges() as u64,
         held_out_edges: holdout.held.n_edges() as u64,
         settings,
@@ -198,7 +198,6 @@ pub(crate) fn train_here(
         recall,
         refit,
     };
-    tables.item_scales = plain;
     let mut state = TrainState::default();
     tables.save(&mut state);
     if let Some((_, logits)) = layers.matrices.iter().find(|(name, _)| name == MASKS) {
@@ -232,18 +231,19 @@ fn taught(
 }
 
 impl Coding {
-    /// The tables a student starts from.
+    /// The tables a student starts from. Of codes that are estimates with magnitudes of users, where what it starts from may be served, or without.
     ///
     /// # Errors
     /// `Cancelled`.
-    fn tables(&self, context: &Context<'_>, layers: &Layers) -> Result<Tables> {
+    fn tables(&self, context: &Context<'_>, layers: &Layers, has_magnitudes: bool) -> Result<Tables> {
+        let rotated = if has_magnitudes { Tables::rotated } else { Tables::rotated_signs };
         Ok(match self {
             // One code of all that is scored, whatever it is made of.
             Coding::Estimating { widths } if widths.len() == 1 && layers.users.len() > 1 => {
                 let (users, items) = layers.joined();
-                Tables::rotated(context, &Layers::of(users.into_owned(), items.into_owned()), widths)
+                rotated(context, &Layers::of(users.into_owned(), items.into_owned()), widths)
             }
-            Coding::Estimating { widths } => Tables::rotated(context, layers, widths),
+            Coding::Estimating { widths } => rotated(context, layers, widths),
             Coding::Signs { rotated: true, widths, .. } => {
                 Tables::of_signs(context.isa, &layers.rotated(context, widths))
             }

@@ -111,6 +111,13 @@ impl SignMatrix {
         });
     }
 
+    /// `y += scale * x`, x a row times one size a segment.
+    pub(crate) fn add_sized_row(&self, isa: Isa, row: usize, scale: f32, sizes: &[f32], y: &mut [f32]) {
+        each_segment(&self.segments, self.row(row), |layer, columns, words| {
+            add_signed(isa, &mut y[columns], scale, sizes[layer], words);
+        });
+    }
+
     /// The rows `rows` copied, in that order.
     pub(crate) fn gather(&self, rows: &[u32]) -> SignMatrix {
         let words = rows.iter().flat_map(|&row| self.row(row as usize)).copied().collect();
@@ -208,15 +215,18 @@ impl SignedMatrix {
         }
     }
 
-    /// Its rows in blocks of `rows`, in order, for loops on rayon.
+    /// The rows `among` in blocks of `rows`, in order, for loops on rayon.
     pub(crate) fn par_blocks_mut(
         &mut self,
         isa: Isa,
+        among: Range<usize>,
         rows: usize,
     ) -> impl IndexedParallelIterator<Item = SignedRows<'_>> {
         let SignMatrix { segments, words, stride } = &mut self.signs;
-        let segments = &*segments;
-        let sizes = self.sizes.data_mut().par_chunks_mut((rows * segments.len()).max(1));
+        let (segments, layers) = (&*segments, segments.len());
+        let sizes = &mut self.sizes.data_mut()[among.start * layers..among.end * layers];
+        let words = &mut words[among.start * *stride..among.end * *stride];
+        let sizes = sizes.par_chunks_mut((rows * layers).max(1));
         let blocks = words.par_chunks_mut((rows * *stride).max(1)).zip(sizes);
         blocks.map(move |(words, sizes)| SignedRows { isa, segments, words, sizes })
     }
@@ -304,10 +314,7 @@ impl Rows for SignedMatrix {
     }
 
     fn add_row(&self, isa: Isa, row: usize, scale: f32, y: &mut [f32]) {
-        let sizes = self.sizes.row(row);
-        each_segment(&self.signs.segments, self.signs.row(row), |layer, columns, words| {
-            add_signed(isa, &mut y[columns], scale, sizes[layer], words);
-        });
+        self.signs.add_sized_row(isa, row, scale, self.sizes.row(row), y);
     }
 
     fn write_rows(&self, isa: Isa, first: usize, out: &mut [f32]) {
@@ -413,7 +420,7 @@ mod tests {
                     }
                 }
                 let mut turned = signed.clone();
-                turned.par_blocks_mut(isa, 7).for_each(|mut block| {
+                turned.par_blocks_mut(isa, 0..rows.len(), 7).for_each(|mut block| {
                     let values = block.to_floats();
                     for row in 0..block.len() {
                         let negated: Vec<f32> = values[row * cols..][..cols].iter().map(|x| -2.0 * x).collect();

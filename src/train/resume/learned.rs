@@ -39,7 +39,7 @@ impl Learned {
         let Some(tables) = Tables::read(state, (shape.widths(), shape.weights()), known)? else { return Ok(None) };
         let (users, items, neighbours) = taught.into_parts();
         // Of generations of before signs were kept.
-        let tables = Tables { magnitudes: Matrix::zeros(0, 0), ..tables };
+        let tables = Tables { magnitudes: Matrix::zeros(0, 0), served: None, ..tables };
         let fits = users.cols() == choices.teacher.factors && neighbours.are(choices.added);
         Ok(fits.then_some(Learned { users, items, neighbours, tables }))
     }

@@ -1,7 +1,5 @@
 //! All rows, from where they are.
 
-use std::sync::Arc;
-
 use super::minor::Rows;
 use super::rechoose::rechoose;
 use super::started::{start, take};
@@ -11,13 +9,14 @@ use crate::error::{Error, Result};
 use crate::fold_in::FoldInMap;
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
+use crate::kernel::heap;
 use crate::train::checkpoint::{Checkpoints, Stage, Stand};
 use crate::train::context::Context;
 use crate::train::measure::monitor::Monitor;
 use crate::train::measure::validation::Validation;
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_REGULARISATION;
-use crate::train::student::{Tables, fold_in};
+use crate::train::student::{Last, Tables};
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::{ImplicitAls, Wanted};
 
@@ -42,7 +41,7 @@ pub(crate) struct Resumed {
 /// # Errors
 /// `Cancelled`, `Diverged`.
 pub(crate) fn major(
-    (before, graph): (&Bipartite, &Bipartite),
+    (before, graph): (Bipartite, &Bipartite),
     (choices, rule): (&Choices, f32),
     mut learned: Learned,
     touched: &Rows<'_>,
@@ -53,7 +52,10 @@ pub(crate) fn major(
     let (popcount, seed) = (super::kernel()?, choices.seed);
     let context = Context { graph, validation: &validation, isa, popcount, seed, monitor };
     let (mut stand, mut tables) = match Stand::found(checkpoints, &learned.tables.shape()?, nodes, |_| true) {
-        Some(stand) => (stand, learned.tables.grown(nodes.0, nodes.1)),
+        Some(stand) => {
+            drop(before);
+            (stand, learned.tables.grown(nodes.0, nodes.1))
+        }
         None => {
             monitor.phase("choose", 0);
             let choices = rechoose((before, graph), choices, &mut learned, rule, monitor)?;
@@ -65,14 +67,17 @@ pub(crate) fn major(
         }
     };
     let choices = choices.made_so(&stand);
+    let degrees = graph.items().degrees();
+    let last = &Last { planes, degrees: &degrees, novelty: choices.novelty };
     if stand.stage < Stage::Distilled {
+        heap::give_back();
         let start = start(&context, &stand.layers, &tables, !choices.is_distilled);
         // Those that come have the code a training from nothing would start with; all have it, where no student found more.
         let wanted = |_, is_blank| is_blank || !choices.is_distilled;
         take(&context, &start, &mut tables, [&wanted, &wanted]);
         if choices.is_distilled {
             drop(start);
-            let (distilled, loss) = choices.student.resume(&context, &stand.layers, tables)?;
+            let (distilled, loss) = choices.student.resume(&context, &stand.layers, tables, last)?;
             (tables, stand.epochs) = (distilled, vec![Epoch { loss, recall: None }]);
         } else {
             tables.magnitudes = start.magnitudes;
@@ -82,11 +87,7 @@ pub(crate) fn major(
     }
     let Stand { layers, tables, epochs, .. } = stand;
     let mut tables = tables.ok_or_else(|| Error::Damaged { what: "a training without a student".to_owned() })?;
-    let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
-    let shape = Arc::new(tables.shape()?);
-    let (users, items) = (tables.encode_users(&shape, planes)?, tables.encode_items(&shape)?);
-    let fold_in = FoldInMap::new(&shape, fold_in::fit(isa, graph, &tables).into_data(), isa)?;
-    tables.item_scales = plain;
+    let (users, items, fold_in) = tables.serve((isa, graph), last)?;
     Ok(Resumed { learned: Learned::of(layers, tables), users, items, fold_in, epochs, choices })
 }
 

@@ -29,17 +29,19 @@ const GAIN: f64 = 1.005;
 /// # Errors
 /// `Cancelled`.
 pub(super) fn rechoose(
-    (before, after): (&Bipartite, &Bipartite),
+    (before, after): (Bipartite, &Bipartite),
     choices: &Choices,
     learned: &mut Learned,
     rule: f32,
     monitor: &dyn Monitor,
 ) -> Result<Choices> {
     let mut chosen = choices.clone();
-    let holdout = Holdout { held: new_edges(before, after), trained: before.clone() };
-    if holdout.held.n_edges() < LEAST {
+    let held = new_edges(&before, after);
+    if held.n_edges() < LEAST {
         return Ok(chosen);
     }
+    let holdout = Holdout { held, trained: before };
+    let before = &holdout.trained;
     let validation = Validation::new(&holdout, USERS);
     let (isa, popcount) = (Isa::chosen()?, super::kernel()?);
     let context = Context { graph: before, validation: &validation, isa, popcount, seed: choices.seed, monitor };
@@ -160,7 +162,7 @@ mod tests {
                 novelty: 0.0,
                 half_life: None,
             };
-            let chosen = rechoose((&before, &after), &choices, &mut learned, rule, &()).unwrap();
+            let chosen = rechoose((before.clone(), &after), &choices, &mut learned, rule, &()).unwrap();
             for ((added, has), lighter) in [chosen.added.items, chosen.added.users].into_iter().zip(has).zip(lighter) {
                 assert_eq!(added.is_some(), has);
                 assert!(added.is_none_or(|(_, weight)| (weight < 1.0) == lighter), "{added:?}");

@@ -6,42 +6,98 @@
 
 use rayon::prelude::*;
 
-use super::Tables;
+use super::Segment;
 use crate::fold_in::write_profile;
 use crate::graph::Bipartite;
-use crate::kernel::dense::{Factor, Gram, Isa, Matrix, Rows as _, SignedMatrix, View, dot, multiply_by, sum_abs};
+use crate::kernel::dense::{Factor, Gram, Isa, Matrix, SignMatrix, View, dot, multiply_by, sum_abs};
 
 /// Users the map is learned from; more change it little.
 const SAMPLE: usize = 20_000;
 /// Users whose rows of X and Y are held at once.
-const PART: usize = 4096;
+const PART: usize = 256;
 /// The ridge, as a share of the mean diagonal of `X'X`.
 const RIDGE: f64 = 0.02;
 
-/// The map, `bits x bits`: a profile times it is a user's vector, layer after layer. O(sample bits^2 + bits^3).
-pub(crate) fn fit(isa: Isa, graph: &Bipartite, tables: &Tables) -> Matrix {
-    let [_, items] = tables.code_vectors();
-    let active: Vec<u32> = (0..graph.n_users() as u32).filter(|&u| graph.users().degree(u as usize) > 0).collect();
-    let count = active.len().min(SAMPLE);
-    let users: Vec<u32> = (0..count).map(|at| active[at * active.len() / count.max(1)]).collect();
-    let bits = tables.users.cols();
-    let mut gram = Gram::new(isa, bits);
-    let mut cross = Matrix::zeros(bits, bits);
-    for users in users.chunks(PART) {
-        let (mut x, mut y) = (Matrix::zeros(users.len(), bits), Matrix::zeros(users.len(), bits));
-        x.par_rows_mut().zip(users).for_each(|(out, &user)| profile(isa, graph, &items, user as usize, out));
-        y.par_rows_mut().zip(users).for_each(|(out, &user)| learned(isa, tables, user as usize, out));
-        gram.add((&x).into());
-        Factor::pack(isa, (&y).into()).par_multiply(View::from(&x).transposed(), cross.data_mut(), true);
-    }
-    solve_ridge(gram.into_matrix(), cross, RIDGE)
+/// The sums the map is made of, of users who come one after the other.
+pub(crate) struct Fit<'a> {
+    isa: Isa,
+    graph: &'a Bipartite,
+    /// The sizes of items' code vectors, `n_items x layers`.
+    sizes: Matrix,
+    /// The users it is learned from, rising, of whom so many have come.
+    sample: Vec<u32>,
+    come: usize,
+    /// All users who have come.
+    seen: usize,
+    /// Rows of X and Y that are in no sum yet, so many of each.
+    x: Matrix,
+    y: Matrix,
+    held: usize,
+    gram: Gram,
+    cross: Matrix,
 }
 
-/// The vector that training gave a user, of length 1.
-fn learned(isa: Isa, tables: &Tables, user: usize, out: &mut [f32]) {
-    for (segment, scale) in tables.segments.iter().zip(tables.user_scales.row(user)) {
+impl<'a> Fit<'a> {
+    /// For codes of so many `bits`.
+    pub(crate) fn new(isa: Isa, graph: &'a Bipartite, sizes: Matrix, bits: usize) -> Fit<'a> {
+        let active: Vec<u32> = (0..graph.n_users() as u32).filter(|&u| graph.users().degree(u as usize) > 0).collect();
+        let count = active.len().min(SAMPLE);
+        let sample: Vec<u32> = (0..count).map(|at| active[at * active.len() / count.max(1)]).collect();
+        let [x, y] = [0, 1].map(|_| Matrix::zeros(PART.min(count), bits));
+        let (gram, cross) = (Gram::new(isa, bits), Matrix::zeros(bits, bits));
+        Fit { isa, graph, sizes, sample, come: 0, seen: 0, x, y, held: 0, gram, cross }
+    }
+
+    /// Takes the users that come next: a row of `magnitudes` and the logarithms of their scalers each. `items` are the signs of all items.
+    /// O(those of the sample x (bits^2 + interactions x bits)), parallel.
+    pub(crate) fn add(&mut self, items: &SignMatrix, magnitudes: &[f32], scales: &[f32]) {
+        let (isa, graph, bits) = (self.isa, self.graph, self.x.cols());
+        let (segments, layers) = (items.segments(), items.segments().len());
+        let (first, end) = (self.seen, self.seen + magnitudes.len() / bits.max(1));
+        self.seen = end;
+        while let Some(users) = self.sample.get(self.come..) {
+            let count = users.iter().take_while(|&&user| (user as usize) < end).take(PART - self.held).count();
+            if count == 0 {
+                return;
+            }
+            let (users, sizes) = (&users[..count], &self.sizes);
+            let [x, y] =
+                [&mut self.x, &mut self.y].map(|rows| &mut rows.data_mut()[self.held * bits..][..count * bits]);
+            let rows = x.par_chunks_exact_mut(bits).zip(y.par_chunks_exact_mut(bits)).zip(users);
+            rows.for_each(|((x, y), &user)| {
+                profile(isa, graph, (items, sizes), user as usize, x);
+                let at = user as usize - first;
+                y.copy_from_slice(&magnitudes[at * bits..][..bits]);
+                learned(isa, segments, &scales[at * layers..][..layers], y);
+            });
+            (self.held, self.come) = (self.held + count, self.come + count);
+            if self.held == PART {
+                self.sum();
+            }
+        }
+    }
+
+    /// Adds the rows that are held to the sums. However many are added at once, every element is one sum in the order of the users.
+    fn sum(&mut self) {
+        let bits = self.x.cols();
+        let [x, y] = [&self.x, &self.y].map(|rows| View::new(rows.data(), self.held, bits));
+        self.gram.add(x);
+        Factor::pack(self.isa, y).par_multiply(x.transposed(), self.cross.data_mut(), true);
+        self.held = 0;
+    }
+
+    /// The map, `bits x bits`: a profile times it is a user's vector, layer after layer. O(bits^3).
+    pub(crate) fn finish(mut self) -> Matrix {
+        self.sum();
+        let Fit { gram, cross, .. } = self;
+        solve_ridge(gram.into_matrix(), cross, RIDGE)
+    }
+}
+
+/// Makes the magnitudes of a user the vector that training gave them, of length 1.
+fn learned(isa: Isa, segments: &[Segment], scales: &[f32], out: &mut [f32]) {
+    for (segment, scale) in segments.iter().zip(scales) {
         let out = &mut out[segment.clone()];
-        out.copy_from_slice(&tables.magnitudes.row(user)[segment.clone()]);
         out.iter_mut().for_each(|x| *x = x.clamp(-1.0, 1.0));
         let mean = sum_abs(isa, out) / out.len() as f32;
         if mean > 0.0 {
@@ -51,13 +107,13 @@ fn learned(isa: Isa, tables: &Tables, user: usize, out: &mut [f32]) {
     normalise(isa, out);
 }
 
-/// The [profile](write_profile) of a user of the graph.
-fn profile(isa: Isa, graph: &Bipartite, items: &SignedMatrix, user: usize, out: &mut [f32]) {
+/// Writes the [profile](write_profile) of a user of the graph.
+fn profile(isa: Isa, graph: &Bipartite, (items, sizes): (&SignMatrix, &Matrix), user: usize, out: &mut [f32]) {
     let touched = graph.users().entries(user);
     let touched: Vec<(u32, f32, u32)> =
         touched.map(|(item, weight)| (item, weight, graph.items().degree(item as usize) as u32)).collect();
     write_profile(&touched, out, |&item, factor, out| {
-        items.add_row(isa, item as usize, factor, out);
+        items.add_sized_row(isa, item as usize, factor, sizes.row(item as usize), out);
     });
 }
 
@@ -130,6 +186,7 @@ pub(crate) fn solve_ridge(gram: Matrix, right: Matrix, share: f64) -> Matrix {
 mod tests {
     use super::*;
     use crate::kernel::dense::product;
+    use crate::train::optim::random::{below, normal_matrix};
 
     #[test]
     fn the_solution_solves() {
@@ -146,5 +203,41 @@ mod tests {
         for (a, b) in again.data().iter().zip(right.data()) {
             assert!((a - b).abs() < 1e-3, "{a} {b}");
         }
+    }
+
+    /// However many users come at once the map is the same to the last bit, and those without interactions are in no sum.
+    #[test]
+    fn users_may_come_in_any_parts() {
+        let (n_users, n_items, bits) = (PART + 700, 60, 70);
+        let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
+        let mut rng = crate::train::tests::context(&empty, &()).rng("parts");
+        let edges: Vec<(u32, u32, f32)> = (0..n_users as u32)
+            .filter(|user| user % 11 != 3)
+            .flat_map(|user| (0..n_items as u32).map(move |item| (user, item, 1.0)))
+            .filter(|_| below(&mut rng, 20) == 0)
+            .collect();
+        let graph = Bipartite::from_edges(n_users, n_items, &edges).unwrap();
+        let isa = Isa::chosen().unwrap();
+        let items = SignMatrix::of(isa, &normal_matrix(&mut rng, n_items, bits, 1.0), &[0..64, 64..70]);
+        let mut sizes = normal_matrix(&mut rng, n_items, 2, 1.0);
+        sizes.data_mut().iter_mut().for_each(|size| *size = size.abs());
+        let (magnitudes, scales) =
+            (normal_matrix(&mut rng, n_users, bits, 0.5), normal_matrix(&mut rng, n_users, 2, 1.0));
+        let map = |together: usize, magnitudes: &Matrix| {
+            let mut fit = Fit::new(isa, &graph, sizes.clone(), bits);
+            let parts = magnitudes.data().chunks(together * bits).zip(scales.data().chunks(together * 2));
+            parts.for_each(|(magnitudes, scales)| fit.add(&items, magnitudes, scales));
+            fit.finish()
+        };
+        let whole = map(n_users, &magnitudes);
+        assert!(whole.is_finite() && whole.data().iter().any(|&x| x != 0.0));
+        for together in [1, 48, 999, PART, PART + 1] {
+            assert_eq!(map(together, &magnitudes), whole, "{together}");
+        }
+        let mut others = magnitudes.clone();
+        (0..n_users).filter(|user| user % 11 == 3).for_each(|user| others.row_mut(user).fill(9.0));
+        assert_eq!(map(500, &others), whole);
+        others.row_mut(4).fill(9.0);
+        assert_ne!(map(500, &others), whole);
     }
 }

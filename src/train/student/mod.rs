@@ -5,12 +5,14 @@ mod bincf;
 mod discrete;
 pub(crate) mod fold_in;
 pub(crate) mod rotation;
+pub(crate) mod served;
 mod signs;
 pub(crate) mod tables;
 
 pub(crate) use bigear::{Among, BiGear, Distillation, Ranking};
 pub(crate) use bincf::{BinCf, Listed, Penalty, Ranks};
 pub(crate) use discrete::Discrete;
+pub(crate) use served::Last;
 pub(crate) use signs::Signs;
 pub(crate) use tables::{Segment, Tables};
 
@@ -25,7 +27,7 @@ pub(crate) trait Student {
     fn name(&self) -> &'static str;
 
     /// Learns tables whose signs and scalers are the codes, from those of `start` on. Unless it is the `last` time, they need no more than that:
-    /// magnitudes, for queries of several planes, can be left out.
+    /// magnitudes, for queries of several planes, can be left out. The last time they have these, or what is served of them.
     ///
     /// # Errors
     /// `Cancelled`, and `Diverged` when a table is no longer finite.
@@ -34,7 +36,7 @@ pub(crate) trait Student {
         context: &Context<'_>,
         teacher: &Layers,
         start: Tables,
-        last: bool,
+        last: Option<&Last<'_>>,
     ) -> Result<(Tables, Vec<Epoch>)>;
 
     /// Learns again, for the last time, from a teacher of nearly the same graph. `before` holds the tables learned the first time, with a row for
@@ -48,8 +50,9 @@ pub(crate) trait Student {
         teacher: &Layers,
         start: &dyn Fn() -> Result<Tables>,
         before: Tables,
+        last: &Last<'_>,
     ) -> Result<Tables> {
         drop(before);
-        Ok(self.distil(context, teacher, start()?, true)?.0)
+        Ok(self.distil(context, teacher, start()?, Some(last))?.0)
     }
 }

@@ -1,6 +1,6 @@
 //! No student at all.
 
-use super::{Student, Tables};
+use super::{Last, Student, Tables};
 use crate::error::Result;
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
@@ -15,7 +15,7 @@ impl Student for Signs {
         "signs"
     }
 
-    fn distil(&self, _: &Context<'_>, _: &Layers, start: Tables, _: bool) -> Result<(Tables, Vec<Epoch>)> {
+    fn distil(&self, _: &Context<'_>, _: &Layers, start: Tables, _: Option<&Last<'_>>) -> Result<(Tables, Vec<Epoch>)> {
         Ok((start, Vec::new()))
     }
 }

@@ -8,6 +8,7 @@ use kithdb_storage::State;
 use rayon::prelude::*;
 
 use super::rotation::rotation;
+use super::served::{Served, plane_words};
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::error::Result;
 use crate::graph::Csr;
@@ -25,10 +26,13 @@ pub(crate) const CLIP: f32 = 1.0;
 /// Rows rotated at once.
 const BLOCK: usize = 96;
 /// Users encoded at once.
-const ENCODED: usize = 4096;
+const ENCODED: usize = 1024;
 
 /// What magnitudes are called among arrays.
 const MAGNITUDES: &str = "student.user_magnitudes";
+/// And what is served in their place.
+const PLANES: &str = "student.user_planes";
+const MAP: &str = "student.fold_in";
 
 /// Columns of [`Tables::targets`].
 pub(crate) const TARGETS: usize = 3;
@@ -55,6 +59,8 @@ pub(crate) struct Tables {
     /// Latent vectors of users, which have their signs, `n_users x bits`: what queries of several planes are made of. Without rows where nothing but
     /// the signs is known, as of all that is read from a state.
     pub(crate) magnitudes: Matrix,
+    /// What was made of users' magnitudes, where they were not kept.
+    pub(crate) served: Option<Served>,
     /// What users' magnitudes are clipped to where queries have several planes: past it they say nothing.
     pub(crate) clip: f32,
     /// What fits a user again: see [`discrete`](super::discrete). Without columns where the student needs none.
@@ -86,6 +92,7 @@ impl Tables {
             user_scales: Matrix::zeros(n_users, widths.len()),
             item_scales: Matrix::zeros(n_items, widths.len()),
             magnitudes: Matrix::zeros(0, 0),
+            served: None,
             segments,
             weights: vec![1.0; widths.len()],
             clip: CLIP,
@@ -163,8 +170,8 @@ impl Tables {
         let (items, item_scales) = side(&layers.items, |width| width as f32);
         let weights = layers.weights.iter().map(|weight| weight.sqrt()).collect();
         let [users, items] = [&magnitudes, &items].map(|side| SignMatrix::of(isa, side, &segments));
-        let targets = Matrix::zeros(0, 0);
-        Tables { segments, weights, users, items, user_scales, item_scales, magnitudes, clip: CLIP, targets }
+        let (served, targets) = (None, Matrix::zeros(0, 0));
+        Tables { segments, weights, users, items, user_scales, item_scales, magnitudes, served, clip: CLIP, targets }
     }
 
     /// Scales a row's layer to the mean magnitude every layer starts with.
@@ -178,14 +185,26 @@ impl Tables {
     /// The code vectors of users and of items, signs times scalers: those of users times `w_l^2`, those of items divided by the width of the layer, so that
     /// inner products are logits. The signs are copied.
     pub(crate) fn code_vectors(&self) -> [SignedMatrix; 2] {
-        let of = |signs: &SignMatrix, scales: &Matrix, factor: &dyn Fn(usize) -> f32| {
+        let [users, items] = self.sizes();
+        [(&self.users, users), (&self.items, items)].map(|(signs, sizes)| SignedMatrix { signs: signs.clone(), sizes })
+    }
+
+    /// As [`Tables::code_vectors`], with the signs that are here.
+    pub(crate) fn into_code_vectors(self) -> [SignedMatrix; 2] {
+        let [users, items] = self.sizes();
+        [SignedMatrix { signs: self.users, sizes: users }, SignedMatrix { signs: self.items, sizes: items }]
+    }
+
+    /// The scalers of the code vectors.
+    fn sizes(&self) -> [Matrix; 2] {
+        let of = |scales: &Matrix, factor: &dyn Fn(usize) -> f32| {
             let mut sizes = Matrix::zeros(scales.rows(), scales.cols());
             let of_all = sizes.data_mut().iter_mut().zip(scales.data()).zip((0..self.segments.len()).cycle());
             of_all.for_each(|((size, scale), layer)| *size = scale.exp() * factor(layer));
-            SignedMatrix { signs: signs.clone(), sizes }
+            sizes
         };
-        let of_users = of(&self.users, &self.user_scales, &|layer| self.weights[layer] * self.weights[layer]);
-        [of_users, of(&self.items, &self.item_scales, &|layer| 1.0 / self.segments[layer].len() as f32)]
+        let of_users = of(&self.user_scales, &|layer| self.weights[layer] * self.weights[layer]);
+        [of_users, of(&self.item_scales, &|layer| 1.0 / self.segments[layer].len() as f32)]
     }
 
     /// Gives items that nothing was learned of the codes of somebody who came later: the signs that most of their users have, and scalers as
@@ -200,14 +219,7 @@ impl Tables {
     /// what can be learned on from.
     pub(crate) fn favour_rare(&mut self, degrees: &[u32], novelty: f32) -> Matrix {
         let plain = self.item_scales.clone();
-        let touched = degrees.iter().filter(|&&degree| degree > 0);
-        let mean = touched.clone().map(|&degree| f64::from(degree)).sum::<f64>() / touched.count().max(1) as f64;
-        self.item_scales.par_rows_mut().zip(degrees).filter(|(_, degree)| **degree > 0).for_each(
-            |(scales, &degree)| {
-                let less = novelty * (f64::from(degree) / mean).ln() as f32;
-                scales.iter_mut().for_each(|scale| *scale -= less);
-            },
-        );
+        favour_rare(&mut self.item_scales, degrees, novelty);
         plain
     }
 
@@ -222,19 +234,19 @@ impl Tables {
     /// # Errors
     /// When a table is not finite, or the shape is another one.
     pub(crate) fn encode_users(&self, shape: &Arc<CodeShape>, planes: u32) -> Result<PlaneCodes> {
-        let scalers = self.scalers(&self.user_scales, |_| 1.0);
+        let scalers = self.user_scalers();
         if planes == 1 {
             return Ok(PlaneCodes::from_parts(shape.clone(), 1, positive_words(&self.users, shape), scalers)?);
         }
         let mut words = Vec::with_capacity(self.users.rows() * shape.words() * planes as usize);
+        let (bits, layers) = (self.users.cols(), self.segments.len());
+        let mut part = vec![0.0; ENCODED.min(self.users.rows()) * bits];
         for first in (0..self.users.rows()).step_by(ENCODED) {
             let rows = first..self.users.rows().min(first + ENCODED);
-            let layers: Vec<Vec<f32>> =
-                self.segments.iter().map(|segment| self.clipped(segment, rows.clone())).collect();
-            let layers: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();
-            let layers_of = |row: usize| row * self.segments.len();
-            let scalers = scalers[layers_of(rows.start)..layers_of(rows.end)].to_vec();
-            words.extend(PlaneCodes::encode_with_scalers(shape.clone(), &layers, planes, scalers)?.into_parts().0);
+            let part = &mut part[..rows.len() * bits];
+            self.write_magnitudes(first, part);
+            let scalers = scalers[rows.start * layers..rows.end * layers].to_vec();
+            words.extend(plane_words((shape, &self.segments), (part, self.clip), planes, scalers)?);
         }
         Ok(PlaneCodes::from_parts(shape.clone(), planes, words, scalers)?)
     }
@@ -244,31 +256,30 @@ impl Tables {
     /// # Errors
     /// When a table is not finite, or the shape is another one.
     pub(crate) fn encode_items(&self, shape: &Arc<CodeShape>) -> Result<LayeredCodes> {
-        let scalers = self.scalers(&self.item_scales, |width| 1.0 / width as f32);
+        self.encode_items_with(shape, &self.item_scales)
+    }
+
+    /// As [`Tables::encode_items`], with other logarithms of scalers.
+    pub(super) fn encode_items_with(&self, shape: &Arc<CodeShape>, scales: &Matrix) -> Result<LayeredCodes> {
+        let scalers = self.scalers(scales, |width| 1.0 / width as f32);
         Ok(LayeredCodes::from_parts(shape.clone(), positive_words(&self.items, shape), scalers)?)
     }
 
-    /// A layer's columns of some users' magnitudes, clipped; of their signs, where nothing else is known.
-    fn clipped(&self, segment: &Segment, users: Range<usize>) -> Vec<f32> {
-        let width = segment.len();
-        let mut out = vec![0.0; users.len() * width];
-        let rows = out.par_chunks_exact_mut(width).zip(users.into_par_iter());
-        if self.magnitudes.rows() != self.users.rows() {
-            rows.for_each_init(
-                || vec![0.0; self.users.cols()],
-                |row, (out, user)| {
-                    row.fill(0.0);
-                    self.users.add_row(Isa::BASELINE, user, row);
-                    out.copy_from_slice(&row[segment.clone()]);
-                },
-            );
-        } else {
-            rows.for_each(|(out, user)| {
-                let row = &self.magnitudes.row(user)[segment.clone()];
-                out.iter_mut().zip(row).for_each(|(out, x)| *out = x.clamp(-self.clip, self.clip));
-            });
+    /// Writes the magnitudes of the users from `first` on, as many as `out` has rows; their signs, where nothing else is known. Parallel.
+    pub(super) fn write_magnitudes(&self, first: usize, out: &mut [f32]) {
+        let bits = self.users.cols();
+        if self.magnitudes.rows() == self.users.rows() {
+            return out.copy_from_slice(&self.magnitudes.data()[first * bits..][..out.len()]);
         }
-        out
+        out.par_chunks_exact_mut(bits.max(1)).enumerate().for_each(|(at, row)| {
+            row.fill(0.0);
+            self.users.add_row(Isa::BASELINE, first + at, row);
+        });
+    }
+
+    /// The scalers of users.
+    pub(super) fn user_scalers(&self) -> Vec<f32> {
+        self.scalers(&self.user_scales, |_| 1.0)
     }
 
     fn scalers(&self, logarithms: &Matrix, factor: impl Fn(usize) -> f32) -> Vec<f32> {
@@ -309,11 +320,15 @@ impl Tables {
         }
     }
 
-    /// The arrays that [`Tables::save`] moves into a state, as they are, and the magnitudes of users, where there are any.
+    /// The arrays that [`Tables::save`] moves into a state, as they are, and the magnitudes of users or what is served of them, where there are any.
     pub(crate) fn arrays(&self) -> impl Iterator<Item = (&'static str, [u64; 2], Values<'_>)> {
         let signs = [("student.user_signs", &self.users), ("student.item_signs", &self.items)].map(|(name, signs)| {
             let shape = [signs.rows() as u64, signs.stride() as u64];
             (name, shape, Values::Words(Cow::Borrowed(signs.words())))
+        });
+        let planes = self.served.iter().filter(|served| !served.words.is_empty()).map(|Served { words, .. }| {
+            let rows = self.users.rows() as u64;
+            (PLANES, [rows, words.len() as u64 / rows.max(1)], Values::Words(Cow::Borrowed(words)))
         });
         let floats = [
             ("student.user_scales", &self.user_scales),
@@ -321,10 +336,11 @@ impl Tables {
             ("student.user_targets", &self.targets),
             (MAGNITUDES, &self.magnitudes),
         ];
-        let floats = floats.into_iter().filter(|(_, matrix)| matrix.cols() > 0).map(|(name, matrix)| {
+        let floats = floats.into_iter().chain(self.served.iter().map(|served| (MAP, &served.map)));
+        let floats = floats.filter(|(_, matrix)| matrix.cols() > 0).map(|(name, matrix)| {
             (name, [matrix.rows() as u64, matrix.cols() as u64], Values::Floats(Cow::Borrowed(matrix.data())))
         });
-        signs.into_iter().chain(floats)
+        signs.into_iter().chain(planes).chain(floats)
     }
 
     /// Reads them back, of codes with layers of these widths and weights; `None` where the state holds none of so many users and items. Of a state of before
@@ -365,8 +381,24 @@ impl Tables {
             return Ok(None);
         };
         let [targets, magnitudes] = [targets, magnitudes].map(|table| table.unwrap_or_else(|| Matrix::zeros(0, 0)));
+        let served = match table(MAP, "", bits, bits)? {
+            Some(map) => Some(Served { words: state.part::<u64>(PLANES)?.unwrap_or_default(), map }),
+            None => None,
+        };
         let weights = weights.to_vec();
-        Ok(Some(Tables { segments, weights, users, items, user_scales, item_scales, magnitudes, clip: CLIP, targets }))
+        let clip = CLIP;
+        Ok(Some(Tables {
+            segments,
+            weights,
+            users,
+            items,
+            user_scales,
+            item_scales,
+            magnitudes,
+            served,
+            clip,
+            targets,
+        }))
     }
 
     /// With rows of nodes that have no vector after the last.
@@ -393,6 +425,7 @@ impl Tables {
             user_scales: self.user_scales.gather(users),
             item_scales: self.item_scales.gather(items),
             magnitudes,
+            served: None,
             clip: self.clip,
             targets: Matrix::zeros(0, 0),
         }
@@ -424,6 +457,16 @@ fn place(
         rows.set_row(isa, at, &sum);
         scales.row_mut(at).copy_from_slice(&usual);
     }
+}
+
+/// Divides the scores of items with these logarithms of scalers as [`Tables::favour_rare`] does.
+pub(super) fn favour_rare(item_scales: &mut Matrix, degrees: &[u32], novelty: f32) {
+    let touched = degrees.iter().filter(|&&degree| degree > 0);
+    let mean = touched.clone().map(|&degree| f64::from(degree)).sum::<f64>() / touched.count().max(1) as f64;
+    item_scales.par_rows_mut().zip(degrees).filter(|(_, degree)| **degree > 0).for_each(|(scales, &degree)| {
+        let less = novelty * (f64::from(degree) / mean).ln() as f32;
+        scales.iter_mut().for_each(|scale| *scale -= less);
+    });
 }
 
 /// The matrix with the mean of its rows that are not zero taken from them.

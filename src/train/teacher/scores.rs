@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rayon::prelude::*;
 
 use super::layers::Layers;
-use super::{ItemNeighbours, UserNeighbours};
+use super::{ItemNeighbours, Neighbours, UserNeighbours};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr, Terms};
 use crate::kernel::dense::{Factor, Halves, Isa, Matrix, Rows, View, add_scaled_halves, dot, multiply_by};
@@ -14,7 +14,7 @@ use crate::train::context::Context;
 /// Users scored at once.
 const BLOCK: usize = 64;
 /// Rows made floats at once in a product over all of them.
-const PART: usize = 4096;
+const PART: usize = 1024;
 
 /// The scores `S = P Q' + A N + B A` of every user and item: P and Q are the teacher's layers side by side, A the graph, every interaction taken for
 /// 1 or its recency, N the weights of items' neighbours and B those of users'.
@@ -23,10 +23,20 @@ pub(crate) struct Scores<'a> {
     graph: &'a Bipartite,
     users: Cow<'a, Matrix>,
     items: Cow<'a, Matrix>,
-    /// N, and what each item is predicted from.
-    of_items: Option<(&'a ItemNeighbours, Csr)>,
-    /// B, and whom each user predicts.
-    of_users: Option<(&'a UserNeighbours, Csr)>,
+    /// N.
+    of_items: Option<&'a ItemNeighbours>,
+    /// B.
+    of_users: Option<&'a UserNeighbours>,
+    /// Both from the other side, where that is kept.
+    turned: Option<Turned>,
+}
+
+/// The models of neighbours from the other side, which are as large again.
+struct Turned {
+    /// What each item is predicted from.
+    by_item: Option<Csr>,
+    /// Whom each user predicts.
+    predicted: Option<Csr>,
 }
 
 /// A product of the scores of one side with a dense matrix, of which blocks of rows are asked for: all its rows are as large as the vectors of a
@@ -40,9 +50,24 @@ pub(crate) struct Product<'a> {
 
 /// Rows of a dense matrix that are summed over the terms of a sparse row.
 struct Sparse<'a> {
-    terms: Terms<'a>,
+    terms: Summed<'a>,
     /// Of half the bytes: over many nodes there is nothing larger in a training, and what is rounded is averaged over the terms of a sum.
     by: Halves,
+}
+
+/// Terms that are summed over.
+enum Summed<'a> {
+    Lent(Terms<'a>),
+    Own(Cow<'a, Csr>),
+}
+
+impl Summed<'_> {
+    fn terms(&self) -> Terms<'_> {
+        match self {
+            Summed::Lent(terms) => *terms,
+            Summed::Own(rows) => Terms::values(rows),
+        }
+    }
 }
 
 /// The neighbours' part of a user's scores.
@@ -99,10 +124,32 @@ impl Product<'_> {
 impl<'a> Scores<'a> {
     pub(crate) fn new(context: &Context<'a>, teacher: &'a Layers) -> Scores<'a> {
         let (users, items) = teacher.joined();
-        let neighbours = &teacher.neighbours;
-        let of_items = neighbours.items.as_ref().map(|model| (model, model.by_item()));
-        let of_users = neighbours.users.as_ref().map(|model| (model, model.weights().transpose()));
-        Scores { isa: context.isa, graph: context.graph, users, items, of_items, of_users }
+        let Neighbours { items: of_items, users: of_users } = &teacher.neighbours;
+        let (of_items, of_users) = (of_items.as_ref(), of_users.as_ref());
+        Scores { isa: context.isa, graph: context.graph, users, items, of_items, of_users, turned: None }
+    }
+
+    /// Keeps the neighbours from the other side too, which what is asked of items goes by, time and again.
+    pub(crate) fn turned(self) -> Scores<'a> {
+        let by_item = self.of_items.map(ItemNeighbours::by_item);
+        let predicted = self.of_users.map(|model| model.weights().transpose());
+        Scores { turned: Some(Turned { by_item, predicted }), ..self }
+    }
+
+    /// What each item is predicted from.
+    fn by_item(&self) -> Option<Cow<'_, Csr>> {
+        match &self.turned {
+            Some(turned) => turned.by_item.as_ref().map(Cow::Borrowed),
+            None => self.of_items.map(|model| Cow::Owned(model.by_item())),
+        }
+    }
+
+    /// Whom each user predicts.
+    fn predicted(&self) -> Option<Cow<'_, Csr>> {
+        match &self.turned {
+            Some(turned) => turned.predicted.as_ref().map(Cow::Borrowed),
+            None => self.of_users.map(|model| Cow::Owned(model.weights().transpose())),
+        }
     }
 
     /// `S W`, a row per user, for a W with a row per item. O((items width + edges + neighbours' weights) cols), then O((width + edges + a user's neighbours)
@@ -121,14 +168,14 @@ impl<'a> Scores<'a> {
         let (isa, touched) = (self.isa, self.graph.recent_users());
         let inner = inner(isa, &self.items, items, None);
         let mut sparse = Vec::new();
-        if let Some((model, _)) = &self.of_items {
+        if let Some(model) = self.of_items {
             let by = sparse_product(isa, Terms::values(model.weights()), |_| 1.0, items, reached(touched, users));
-            sparse.push(Sparse { terms: touched, by });
+            sparse.push(Sparse { terms: Summed::Lent(touched), by });
         }
-        if let Some((model, _)) = &self.of_users {
+        if let Some(model) = self.of_users {
             let terms = Terms::values(model.weights());
             let by = sparse_product(isa, touched, |_| 1.0, items, reached(terms, users));
-            sparse.push(Sparse { terms, by });
+            sparse.push(Sparse { terms: Summed::Lent(terms), by });
         }
         Product { isa, vectors: &self.users, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
@@ -149,16 +196,18 @@ impl<'a> Scores<'a> {
         let inner = inner(isa, &self.users, users, Some(weights));
         let touched = self.graph.recent_items();
         let mut sparse = Vec::new();
-        if let Some((_, by_item)) = &self.of_items {
-            let terms = Terms::values(by_item);
+        // Before the other, which is kept until the product is dropped.
+        let of_users = self.predicted().map(|predicted| {
+            let terms = Terms::values(&predicted);
+            let by = sparse_product(isa, terms, |user| weights[user], users, reached(touched, items));
+            Sparse { terms: Summed::Lent(touched), by }
+        });
+        if let Some(by_item) = self.by_item() {
+            let terms = Terms::values(&by_item);
             let by = sparse_product(isa, touched, |user| weights[user], users, reached(terms, items));
-            sparse.push(Sparse { terms, by });
+            sparse.push(Sparse { terms: Summed::Own(by_item), by });
         }
-        if let Some((_, predicted)) = &self.of_users {
-            let by =
-                sparse_product(isa, Terms::values(predicted), |user| weights[user], users, reached(touched, items));
-            sparse.push(Sparse { terms: touched, by });
-        }
+        sparse.extend(of_users);
         Product { isa, vectors: &self.items, inner: Factor::pack(isa, (&inner).into()), sparse }
     }
 
@@ -170,13 +219,13 @@ impl<'a> Scores<'a> {
     /// What neighbours add to the scores of a user. `added` is empty before. O(neighbours x their items).
     pub(crate) fn add_neighbours(&self, user: usize, added: &mut Added) {
         let touched = self.graph.recent_users();
-        if let Some((model, _)) = &self.of_items {
+        if let Some(model) = self.of_items {
             for (from, recency) in touched.row(user) {
                 let predicted = model.weights().entries(from as usize);
                 predicted.for_each(|(item, weight)| added.add(item, recency * weight));
             }
         }
-        if let Some((model, _)) = &self.of_users {
+        if let Some(model) = self.of_users {
             for (other, weight) in model.weights().entries(user) {
                 touched.row(other as usize).for_each(|(item, recency)| added.add(item, recency * weight));
             }
@@ -190,21 +239,7 @@ impl<'a> Scores<'a> {
         items.iter().map(score).collect()
     }
 
-    /// What `visit` makes of every user's scores of `items`, which are rising; users in order. O(users items width), parallel.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub(crate) fn map_users<T: Send>(
-        &self,
-        context: &Context<'_>,
-        items: &[u32],
-        visit: impl Fn(usize, &mut [f32]) -> T + Sync,
-    ) -> Result<Vec<T>> {
-        let users: Vec<u32> = (0..self.users.rows() as u32).collect();
-        self.map_some(context, &users, items, visit)
-    }
-
-    /// As [`Scores::map_users`], of some users, in their order.
+    /// What `visit` makes of the scores of `items`, which are rising, of some users, in their order. O(users items width), parallel.
     ///
     /// # Errors
     /// `Cancelled`.
@@ -232,10 +267,10 @@ impl<'a> Scores<'a> {
                 let rows = block.iter().enumerate().map(|(at, &user)| {
                     let row = scores.row_mut(at);
                     let histories = self.graph.recent_users();
-                    if let Some((model, _)) = &self.of_items {
+                    if let Some(model) = self.of_items {
                         model.add_scores(histories.row(user as usize), position, row);
                     }
-                    if let Some((model, _)) = &self.of_users {
+                    if let Some(model) = self.of_users {
                         model.add_scores(user, histories, position, row);
                     }
                     visit(user as usize, row)
@@ -262,6 +297,7 @@ impl Scores<'_> {
     ) -> Result<Vec<T>> {
         let factor = Factor::pack(self.isa, View::from(&self.users.gather(users)).transposed());
         let place = places(users, self.users.rows());
+        let (by_item, predicted) = (self.by_item(), self.predicted());
         let blocks: Vec<Vec<T>> = items
             .par_chunks(BLOCK)
             .map(|block| {
@@ -276,12 +312,12 @@ impl Scores<'_> {
                         }
                     };
                     let of = self.graph.recent_items();
-                    if let Some((_, by_item)) = &self.of_items {
+                    if let Some(by_item) = &by_item {
                         for (near, weight) in by_item.entries(item as usize) {
                             of.row(near as usize).for_each(|(user, recency)| add(user, recency * weight));
                         }
                     }
-                    if let Some((_, predicted)) = &self.of_users {
+                    if let Some(predicted) = &predicted {
                         for (from, recency) in of.row(item as usize) {
                             let predicted = predicted.entries(from as usize);
                             predicted.for_each(|(user, weight)| add(user, recency * weight));
@@ -332,7 +368,10 @@ impl Added {
 impl Sparse<'_> {
     /// Adds the sum of a row to `out`.
     fn add_row(&self, isa: Isa, row: usize, out: &mut [f32]) {
-        self.terms.row(row).for_each(|(of, value)| add_scaled_halves(isa, out, value, self.by.row(of as usize)));
+        self.terms
+            .terms()
+            .row(row)
+            .for_each(|(of, value)| add_scaled_halves(isa, out, value, self.by.row(of as usize)));
     }
 }
 
@@ -446,7 +485,8 @@ mod tests {
         };
         let some: Vec<u32> = vec![1, 4, 5, 16];
         for items in [(0..n_items as u32).collect::<Vec<_>>(), some] {
-            let rows = scores.map_users(&context, &items, |_, row| row.to_vec()).unwrap();
+            let users: Vec<u32> = (0..n_users as u32).collect();
+            let rows = scores.map_some(&context, &users, &items, |_, row| row.to_vec()).unwrap();
             for (user, row) in rows.iter().enumerate() {
                 assert_eq!(row.len(), items.len());
                 for (got, &item) in row.iter().zip(&items) {

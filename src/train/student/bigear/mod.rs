@@ -10,7 +10,7 @@ pub(crate) use lists::{Among, Ranking};
 pub(crate) use objective::Distillation;
 
 use super::tables::START;
-use super::{Student, Tables};
+use super::{Last, Student, Tables};
 use crate::error::{Error, Result};
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, product};
@@ -87,7 +87,13 @@ impl Student for BiGear {
         "BiGeaR student"
     }
 
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables, _: bool) -> Result<(Tables, Vec<Epoch>)> {
+    fn distil(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        start: Tables,
+        _: Option<&Last<'_>>,
+    ) -> Result<(Tables, Vec<Epoch>)> {
         let n_users = context.graph.n_users();
         if n_users * self.draws > MOST_DRAWS {
             return Err(Error::InvalidArgument {
@@ -326,7 +332,7 @@ mod tests {
             let teacher = noise(&context, 64);
             let start = model.untrained(&context, &teacher).unwrap();
             let before = in_order(context.isa, &start);
-            let (tables, epochs) = model.distil(&context, &teacher, start, true).unwrap();
+            let (tables, epochs) = model.distil(&context, &teacher, start, None).unwrap();
             let after = in_order(context.isa, &tables);
             assert!(after > 0.97 && before < 0.9, "{estimator:?} {pooled}: {before} {after}");
             assert!(epochs[29].loss < epochs[0].loss, "{epochs:?}");
@@ -343,7 +349,7 @@ mod tests {
         let model = BiGear { draws: MOST_DRAWS / 41 + 1, weights: vec![0.5, 1.0], ..MODEL };
         let teacher = noise(&context, 64);
         let start = model.untrained(&context, &teacher).unwrap();
-        let error = model.distil(&context, &teacher, start, true).err().unwrap().to_string();
+        let error = model.distil(&context, &teacher, start, None).err().unwrap().to_string();
         assert!(error.contains("student.draws") && error.contains(&(MOST_DRAWS / 41).to_string()), "{error}");
     }
 
@@ -366,8 +372,8 @@ mod tests {
             assert_eq!(lists[0].of(3).len(), 8);
             assert!(lists[0].of(40).is_empty());
             let start = model.untrained(&context, &teacher).unwrap();
-            let (with, _) = model.distil(&context, &teacher, start.clone(), true).unwrap();
-            let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start, true).unwrap();
+            let (with, _) = model.distil(&context, &teacher, start.clone(), None).unwrap();
+            let (without, _) = BiGear { ranking: None, ..model }.distil(&context, &teacher, start, None).unwrap();
             assert_ne!(with.users, without.users, "{distillation:?}");
         }
     }

@@ -10,7 +10,7 @@ pub(crate) use objective::{Listed, Ranks};
 pub(crate) use penalty::Penalty;
 
 use super::tables::{CLIP, segments};
-use super::{Student, Tables};
+use super::{Last, Student, Tables};
 use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Isa, Matrix, SignMatrix, View, exponentials, product};
@@ -60,7 +60,13 @@ impl Student for BinCf {
         "BinCF student"
     }
 
-    fn distil(&self, context: &Context<'_>, teacher: &Layers, start: Tables, _: bool) -> Result<(Tables, Vec<Epoch>)> {
+    fn distil(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        start: Tables,
+        _: Option<&Last<'_>>,
+    ) -> Result<(Tables, Vec<Epoch>)> {
         let (of_users, of_items) = teacher.joined();
         let objective = Objective {
             context,
@@ -240,6 +246,7 @@ fn tables(context: &Context<'_>, soft: &Nodes) -> Tables {
         users: SignMatrix::of(context.isa, &soft.users, &segments),
         items: SignMatrix::of(context.isa, &soft.items, &segments),
         magnitudes: soft.users.clone(),
+        served: None,
         segments,
         weights: vec![1.0],
         user_scales: scales(context.graph.users()),
@@ -335,7 +342,7 @@ mod tests {
             // Long enough for users too, who are in fewer pairs than items are.
             let model = BinCf { penalty, ranks: Ranks { weight: 0.0, ..MODEL.ranks }, epochs: 160, ..MODEL };
             let start = model.untrained(&context, &teacher);
-            let (end, _) = model.distil(&context, &teacher, start.clone(), true).unwrap();
+            let (end, _) = model.distil(&context, &teacher, start.clone(), None).unwrap();
             let mean = |tables: &Tables| {
                 tables.magnitudes.data()[..40 * 64].iter().map(|x| x.abs()).sum::<f32>() / (40.0 * 64.0)
             };

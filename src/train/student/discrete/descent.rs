@@ -10,7 +10,9 @@ const RELAXATIONS: usize = 2;
 /// What the length of a column is a multiple of.
 const LANES: usize = 16;
 /// Rows made floats at once for the Gram matrix.
-const PART: usize = 4096;
+const PART: usize = 1024;
+/// Entries of a list past which its columns, a float a bit and entry, are not kept for the next row.
+const LONG: usize = 512;
 
 /// The side that is held fixed: W, with a row a pair to fit, and its Gram matrix `W'W`. Its rows are those of `vectors` minus `shift`.
 pub(super) struct Side<'a> {
@@ -129,6 +131,9 @@ impl<'a> Descent<'a> {
         let (rows, goals): (Vec<u32>, Vec<f32>) = list.unzip();
         let stride = rows.len().next_multiple_of(LANES);
         let Workspace { columns, diagonal, images, parts, rest, own } = &mut *state;
+        if columns.capacity() > bits * stride.max(LONG) {
+            *columns = Vec::new();
+        }
         // All of it is written below: it is most of what a row takes.
         columns.resize(bits * stride, 0.0);
         for (buffer, len) in

@@ -22,6 +22,8 @@ const MOST_SCANNED: usize = 1 << 16;
 const SCANNED: u64 = 32;
 /// Buckets are made for at least so many users among a million items; for fewer, scans are quicker.
 const WORTHWHILE: usize = 16_384;
+/// Users whose lists are drawn before they are put to the others'.
+const PART: usize = 2048;
 /// Users whose candidates are looked for together.
 const TOGETHER: usize = 8;
 /// Candidates by neighbours, for each item of a list.
@@ -36,15 +38,19 @@ pub(super) struct Lists {
 }
 
 /// The rows of [`Lists`] by what they point to.
+#[derive(Default)]
 pub(super) struct Holders {
     ends: Vec<usize>,
     rows: Vec<u32>,
 }
 
-/// The lists of all users, and what makes scores targets.
-pub(super) struct Drawn {
+/// The items of one user's list, rising, with scores.
+pub(super) type List = Vec<(u32, f32)>;
+
+/// The lists of users, and what makes scores targets.
+pub(super) struct Drawn<L> {
     /// The best items that every user with something to fit has not had, rising; the goals are the teacher's scores.
-    pub(super) lists: Vec<Vec<(u32, f32)>>,
+    pub(super) lists: L,
     /// The deviation of every user's scores over the items.
     pub(super) deviations: Vec<f32>,
 }
@@ -59,24 +65,31 @@ pub(super) fn draw(
     start: &Tables,
     means: &[f32],
     most: usize,
-) -> Result<Drawn> {
-    let n_items = start.items.rows();
+) -> Result<Drawn<Lists>> {
+    let (n_users, n_items) = (context.graph.n_users(), start.items.rows());
     let is_active = |user: usize| context.graph.users().degree(user) > 0;
     let sample = subset(&mut context.rng("candidates"), n_items, if n_items > MOST_SCORED { SAMPLE } else { n_items });
     let is_all = sample.len() == n_items;
-    let sampled = scores.map_users(context, &sample, |user, row| {
-        let squares = row.iter().map(|x| (x - means[user]) * (x - means[user])).sum::<f32>();
-        let deviation = (squares / row.len().max(1) as f32).sqrt();
-        let list = match is_all && is_active(user) {
-            true => best(&sample, row, context.graph.users().row(user), most),
-            false => Vec::new(),
-        };
-        (deviation, list)
-    })?;
-    let (deviations, mut lists): (Vec<f32>, Vec<Vec<(u32, f32)>>) = sampled.into_iter().unzip();
-    if !is_all {
-        let users: Vec<u32> = (0..context.graph.n_users() as u32).collect();
-        lists = Candidates::new(context, start, users.len())?.lists(context, scores, &users, most)?;
+    let candidates = if is_all { None } else { Some(Candidates::new(context, start, n_users)?) };
+    let mut lists = Lists::with_capacity(n_users, most.min(n_items));
+    let mut deviations = Vec::with_capacity(n_users);
+    let users: Vec<u32> = (0..n_users as u32).collect();
+    for users in users.chunks(PART) {
+        let sampled = scores.map_some(context, users, &sample, |user, row| {
+            let squares = row.iter().map(|x| (x - means[user]) * (x - means[user])).sum::<f32>();
+            let deviation = (squares / row.len().max(1) as f32).sqrt();
+            let list = match is_all && is_active(user) {
+                true => best(&sample, row, context.graph.users().row(user), most),
+                false => Vec::new(),
+            };
+            (deviation, list)
+        })?;
+        let (some, mut drawn): (Vec<f32>, Vec<List>) = sampled.into_iter().unzip();
+        if let Some(candidates) = &candidates {
+            drawn = candidates.lists(context, scores, users, most)?;
+        }
+        deviations.extend(some);
+        drawn.into_iter().for_each(|list| lists.push(list.into_iter()));
     }
     Ok(Drawn { lists, deviations })
 }
@@ -94,7 +107,7 @@ pub(super) fn draw_some(
     tables: &Tables,
     (users, means): (&[u32], &[f32]),
     most: usize,
-) -> Result<Drawn> {
+) -> Result<Drawn<Vec<List>>> {
     let sample = subset(&mut context.rng("candidates"), tables.items.rows(), SAMPLE);
     let mean = |user: usize| users.binary_search(&(user as u32)).map_or(0.0, |at| means[at]);
     let deviations = scores.map_some(context, users, &sample, |user, row| {
@@ -156,13 +169,7 @@ impl Candidates {
     }
 
     /// The lists of some users.
-    fn lists(
-        &self,
-        context: &Context<'_>,
-        scores: &Scores<'_>,
-        users: &[u32],
-        most: usize,
-    ) -> Result<Vec<Vec<(u32, f32)>>> {
+    fn lists(&self, context: &Context<'_>, scores: &Scores<'_>, users: &[u32], most: usize) -> Result<Vec<List>> {
         let seen = |user: u32| context.graph.users().row(user as usize);
         let blocks: Vec<Vec<_>> = users
             .par_chunks(TOGETHER)
@@ -198,6 +205,31 @@ impl Candidates {
 }
 
 impl Lists {
+    /// No row, with room for so many of so many entries.
+    fn with_capacity(rows: usize, entries: usize) -> Lists {
+        let all = rows * entries;
+        Lists { ends: Vec::with_capacity(rows), rows: Vec::with_capacity(all), goals: Vec::with_capacity(all) }
+    }
+
+    /// Makes every goal of a row that is `wanted` what `goal` makes of it, and leaves nothing of the others.
+    pub(super) fn aim(&mut self, wanted: impl Fn(usize) -> bool, goal: impl Fn(usize, f32) -> f32) {
+        let Lists { ends, rows, goals } = self;
+        let (mut start, mut kept) = (0, 0);
+        for (row, end) in ends.iter_mut().enumerate() {
+            let span = std::mem::replace(&mut start, *end)..*end;
+            if wanted(row) {
+                rows.copy_within(span.clone(), kept);
+                for at in span {
+                    goals[kept] = goal(row, goals[at]);
+                    kept += 1;
+                }
+            }
+            *end = kept;
+        }
+        rows.truncate(kept);
+        goals.truncate(kept);
+    }
+
     pub(super) fn push(&mut self, entries: impl Iterator<Item = (u32, f32)>) {
         entries.for_each(|(row, goal)| {
             self.rows.push(row);
@@ -330,5 +362,8 @@ mod tests {
             [0.5, 1.5, 2.0, 3.0].map(Some)
         );
         assert_eq!([(0, 0), (1, 1), (2, 4)].map(|(row, to)| lists.goal(row, to)), [None; 3]);
+        lists.aim(|row| row > 0, |row, goal| goal - row as f32);
+        assert_eq!([(0, 1), (2, 0), (2, 3)].map(|(row, to)| lists.goal(row, to)), [None, Some(0.0), Some(1.0)]);
+        assert_eq!((lists.row(0).count(), lists.row(2).count(), lists.goals()), (0, 2, &[0.0, 1.0][..]));
     }
 }

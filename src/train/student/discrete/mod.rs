@@ -6,9 +6,12 @@ mod rows;
 
 use rayon::prelude::*;
 
-use super::{Student, Tables};
+use super::served::Serving;
+use super::{Last, Student, Tables};
+use crate::code::CodeShape;
 use crate::error::Result;
-use crate::kernel::dense::{Isa, Matrix, Rows as _, SignedMatrix, add_scaled, dot, multiply_by};
+use crate::kernel::dense::{Isa, Matrix, Rows as _, SignMatrix, SignedMatrix, add_scaled, dot, multiply_by};
+use crate::kernel::heap;
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
 use crate::train::student::tables::{CLIP, TARGETS};
@@ -24,6 +27,8 @@ const MOST_ENTRIES: usize = 1 << 25;
 const MOST_OF_ITEM: usize = 4096;
 /// Rows whose products with the side held fixed are made together.
 const BLOCK: usize = 48;
+/// Blocks of users at least whose magnitudes are made together.
+const TOGETHER: usize = 24;
 /// What a user's scores have to differ by, as a share of their mean, to be more than what rounding leaves of scores that are alike.
 const LEAST_DEVIATION: f32 = 1e-5;
 
@@ -65,10 +70,11 @@ impl Student for Discrete {
         context: &Context<'_>,
         teacher: &Layers,
         start: Tables,
-        last: bool,
+        last: Option<&Last<'_>>,
     ) -> Result<(Tables, Vec<Epoch>)> {
         context.monitor.phase("student", 2 * self.sweeps as u64 + 1);
         let mut training = Training::new(self, context, teacher, start)?;
+        heap::give_back();
         context.monitor.advance(1);
         let mut epochs = Vec::with_capacity(self.sweeps);
         for sweep in 0..self.sweeps {
@@ -91,26 +97,36 @@ impl Student for Discrete {
         teacher: &Layers,
         _: &dyn Fn() -> Result<Tables>,
         before: Tables,
+        last: &Last<'_>,
     ) -> Result<Tables> {
         let again = Discrete { sweeps: self.sweeps.div_ceil(2), ..self.clone() };
-        Ok(again.distil(context, teacher, before, true)?.0)
+        Ok(again.distil(context, teacher, before, Some(last))?.0)
     }
 }
 
 impl Discrete {
-    /// Goes on from codes that were nearly right with one sweep: the items first, to the users as they are, then the users, with their magnitudes.
+    /// Goes on from codes that were nearly right with one sweep: the items first, to the users as they are, then the users, with what is served of their
+    /// magnitudes.
     ///
     /// # Errors
     /// `Cancelled`.
-    pub(crate) fn resume(&self, context: &Context<'_>, teacher: &Layers, start: Tables) -> Result<(Tables, f64)> {
+    pub(crate) fn resume(
+        &self,
+        context: &Context<'_>,
+        teacher: &Layers,
+        start: Tables,
+        last: &Last<'_>,
+    ) -> Result<(Tables, f64)> {
         context.monitor.phase("student", 3);
         let mut training = Training::new(self, context, teacher, start)?;
+        heap::give_back();
         context.monitor.advance(1);
         let loss = training.fit_items()?;
+        training.holders = Holders::default();
         context.monitor.advance(2);
-        training.each_user(Visit::FitAndRelax)?;
+        let tables = training.served(Visit::FitAndRelax, last)?;
         context.monitor.advance(3);
-        Ok((training.into_tables(), loss))
+        Ok((tables, loss))
     }
 }
 
@@ -132,8 +148,6 @@ struct Training<'a> {
     /// Code vectors.
     users: SignedMatrix,
     items: SignedMatrix,
-    /// What is relaxed of them last, for queries of several planes.
-    magnitudes: Matrix,
     /// `w_l`.
     weights: Vec<f32>,
 }
@@ -157,26 +171,23 @@ impl<'a> Training<'a> {
         let mut ones = Matrix::zeros(n_items, 1);
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
         let mut means = scores.times(&ones).all().into_data();
-        let Drawn { lists: found, deviations } = lists::draw(context, &scores, &start, &means, most)?;
+        let Drawn { mut lists, deviations } = lists::draw(context, &scores, &start, &means, most)?;
         let is_active =
             |user: usize| context.graph.users().degree(user) > 0 && tells_apart(means[user], deviations[user]);
         let units: Vec<f32> =
             (0..n_users).map(|user| if is_active(user) { 1.0 / deviations[user] } else { 0.0 }).collect();
         means.iter_mut().zip(&units).for_each(|(mean, unit)| *mean *= unit);
-        let least = found.iter().map(|list| list.iter().map(|entry| entry.1).fold(f32::INFINITY, f32::min)).collect();
-        let mut lists = Lists::default();
-        for (user, list) in found.into_iter().enumerate() {
-            let entries = list.into_iter().map(|(item, score)| (item, score * units[user] - means[user]));
-            lists.push(entries.filter(|_| units[user] > 0.0));
-        }
-        let [users, items] = start.code_vectors();
+        let least_of = |user: usize| lists.row(user).map(|entry| *entry.1).fold(f32::INFINITY, f32::min);
+        let least = (0..n_users).map(least_of).collect();
+        lists.aim(|user| units[user] > 0.0, |user, score| score * units[user] - means[user]);
+        let weights = start.weights.clone();
+        let [users, items] = start.into_code_vectors();
         Ok(Training {
             weight: model.emphasis * n_items as f32 / most as f32,
             holders: lists.holders(n_items),
             users,
             items,
-            magnitudes: Matrix::zeros(0, 0),
-            weights: start.weights,
+            weights,
             context,
             scores,
             units,
@@ -188,50 +199,92 @@ impl<'a> Training<'a> {
 
     /// Fits every user to the items.
     fn fit_users(&mut self) -> Result<()> {
-        self.each_user(Visit::Fit)
+        self.each_user(Visit::Fit, |_, _, _| Ok(()))
     }
 
-    /// Fits every user with something to fit, or their magnitudes.
-    fn each_user(&mut self, visit: Visit) -> Result<()> {
+    /// The tables, with what is served of users' magnitudes, made as they are visited.
+    fn served(mut self, visit: Visit, last: &Last<'_>) -> Result<Tables> {
+        let widths = self.items.signs.segments().iter().map(|segment| segment.len() as u32).collect();
+        let (shape, of) = (CodeShape::new(widths, self.weights.clone())?, (self.context.isa, self.context.graph));
+        heap::give_back();
+        let mut serving = Serving::new(of, shape, CLIP, self.item_scales(), last);
+        self.each_user(visit, |items, magnitudes, scales| serving.add(items, magnitudes, scales))?;
+        // What it was fitted to goes before the map is solved for.
+        let tables = self.into_tables();
+        Ok(Tables { served: Some(serving.finish()), ..tables })
+    }
+
+    /// Fits every user with something to fit, or their magnitudes. `see` is given the signs of the items and the magnitudes of some users in turn, with the logarithms of
+    /// their scalers.
+    fn each_user(
+        &mut self,
+        visit: Visit,
+        mut see: impl FnMut(&SignMatrix, &mut [f32], &[f32]) -> Result<()>,
+    ) -> Result<()> {
         let (isa, context) = (self.context.isa, self.context);
         let (units, means, lists, weight) = (&self.units, &self.means, &self.lists, self.weight);
         let (n_items, bits) = (self.items.rows() as f32, self.items.cols());
         let mean = column_mean(isa, &self.items);
         let cross_of = self.scores.times(&self.items);
         let side = Side::new(isa, &self.items, mean.clone());
-        let rows = if visit == Visit::Fit { 0 } else { self.users.rows() };
-        self.magnitudes = Matrix::zeros(rows, if rows == 0 { 0 } else { bits });
-        let mut magnitudes: Vec<&mut [f32]> = self.magnitudes.data_mut().chunks_mut((BLOCK * bits).max(1)).collect();
-        magnitudes.resize_with(self.users.rows().div_ceil(BLOCK), Default::default);
-        let blocks = self.users.par_blocks_mut(isa, BLOCK).zip(magnitudes).enumerate();
-        blocks.try_for_each_init(Workspace::default, |workspace, (block, (mut rows, magnitudes))| {
-            let first = block * BLOCK;
-            let mut vectors = rows.to_floats();
-            let mut cross = vec![0.0; vectors.len()];
-            cross_of.write(first, &mut cross);
-            let images = side.images(&vectors);
-            for (at, (vector, cross)) in vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits)).enumerate() {
-                context.check()?;
-                let user = first + at;
-                if units[user] <= 0.0 {
-                    continue;
-                }
-                // Of centred items: S (W - 1 m') = S W - (S 1) m'.
-                multiply_by(isa, cross, units[user]);
-                add_scaled(isa, cross, -n_items * means[user], &mean);
-                let list = lists.row(user).map(|(&item, &goal)| (item, goal));
-                let mut descent = Descent::new(&side, workspace, vector, (&images, at), cross, list, weight);
-                if visit != Visit::Relax {
-                    descent.fit();
-                    rows.set(at, descent.vector());
-                }
-                if visit != Visit::Fit {
-                    descent.relax();
-                }
+        let layers = self.weights.iter().map(|weight| 1.0 / (weight * weight)).collect::<Vec<f32>>();
+        let (n_users, segments) = (self.users.rows(), self.items.signs.segments());
+        // Magnitudes are many: some are made at a time, for all threads.
+        let (together, kept) = match visit {
+            Visit::Fit => (n_users, 0),
+            Visit::Relax | Visit::FitAndRelax => (BLOCK * (4 * rayon::current_num_threads()).max(TOGETHER), bits),
+        };
+        let mut buffer = vec![0.0; together.min(n_users) * kept];
+        for start in (0..n_users).step_by(together.max(1)) {
+            let some = start..n_users.min(start + together);
+            let seen = &mut buffer[..some.len() * kept];
+            let mut magnitudes: Vec<&mut [f32]> = seen.chunks_mut((BLOCK * bits).max(1)).collect();
+            magnitudes.resize_with(some.len().div_ceil(BLOCK), Default::default);
+            let blocks = self.users.par_blocks_mut(isa, some.clone(), BLOCK).zip(magnitudes).enumerate();
+            blocks.try_for_each_init(
+                Workspace::default,
+                |workspace, (block, (mut rows, magnitudes))| -> Result<()> {
+                    let first = start + block * BLOCK;
+                    let mut vectors = rows.to_floats();
+                    let mut cross = vec![0.0; vectors.len()];
+                    cross_of.write(first, &mut cross);
+                    let images = side.images(&vectors);
+                    let both = vectors.chunks_exact_mut(bits).zip(cross.chunks_exact_mut(bits));
+                    for (at, (vector, cross)) in both.enumerate() {
+                        context.check()?;
+                        let user = first + at;
+                        if units[user] <= 0.0 {
+                            continue;
+                        }
+                        // Of centred items: S (W - 1 m') = S W - (S 1) m'.
+                        multiply_by(isa, cross, units[user]);
+                        add_scaled(isa, cross, -n_items * means[user], &mean);
+                        let list = lists.row(user).map(|(&item, &goal)| (item, goal));
+                        let mut descent = Descent::new(&side, workspace, vector, (&images, at), cross, list, weight);
+                        if visit != Visit::Relax {
+                            descent.fit();
+                            rows.set(at, descent.vector());
+                        }
+                        if visit != Visit::Fit {
+                            descent.relax();
+                        }
+                    }
+                    if visit != Visit::Fit {
+                        for row in vectors.chunks_exact_mut(bits) {
+                            segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
+                        }
+                        magnitudes.copy_from_slice(&vectors);
+                    }
+                    Ok(())
+                },
+            )?;
+            if visit != Visit::Fit {
+                let sizes = &self.users.sizes.data()[some.start * layers.len()..some.end * layers.len()];
+                let scales = sizes.iter().zip(layers.iter().cycle()).map(|(size, factor)| (size * factor).ln());
+                see(&self.items.signs, seen, &scales.collect::<Vec<f32>>())?;
             }
-            magnitudes.copy_from_slice(&vectors[..magnitudes.len()]);
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Fits every item to the users; the loss after it, as a share of that of codes that say nothing.
@@ -249,7 +302,8 @@ impl<'a> Training<'a> {
             users.add_row(isa, user, offsets[user] - means[user], &mut shift);
         }
         let side = Side::new(isa, users, vec![0.0; bits]);
-        let blocks = self.items.par_blocks_mut(isa, BLOCK).enumerate();
+        let all = 0..self.items.rows();
+        let blocks = self.items.par_blocks_mut(isa, all, BLOCK).enumerate();
         let losses: Vec<f64> = blocks
             .map_init(Workspace::default, |workspace, (block, mut rows)| {
                 let first = block * BLOCK;
@@ -288,43 +342,50 @@ impl<'a> Training<'a> {
         Ok((squares + losses.iter().sum::<f64>()) / nothing.max(f64::MIN_POSITIVE))
     }
 
-    /// The tables of the codes. The last time, users have magnitudes: the same signs, for queries of several planes.
-    fn finish(mut self, last: bool) -> Result<Tables> {
-        if last {
-            self.each_user(Visit::Relax)?;
+    /// The tables of the codes. The last time, with what is served of users' magnitudes, which have the same signs.
+    fn finish(self, last: Option<&Last<'_>>) -> Result<Tables> {
+        match last {
+            Some(last) => self.served(Visit::Relax, last),
+            None => Ok(self.into_tables()),
         }
-        Ok(self.into_tables())
     }
 
     /// The tables of the codes, without magnitudes.
     fn tables(&self) -> Tables {
-        let SignedMatrix { signs, sizes } = &self.users;
+        self.tables_of(self.users.signs.clone(), self.items.signs.clone())
+    }
+
+    fn into_tables(mut self) -> Tables {
+        let none = || SignMatrix::positive(0, &[]);
+        let [users, items] = [&mut self.users, &mut self.items].map(|side| std::mem::replace(&mut side.signs, none()));
+        self.tables_of(users, items)
+    }
+
+    /// The logarithms of items' scalers.
+    fn item_scales(&self) -> Matrix {
+        let width = |layer: usize| self.items.signs.segments()[layer].len() as f32;
+        scales(&self.items.sizes, width)
+    }
+
+    fn tables_of(&self, users: SignMatrix, items: SignMatrix) -> Tables {
         let square = |layer: usize| self.weights[layer] * self.weights[layer];
+        let segments = users.segments().to_vec();
         let mut targets = Matrix::zeros(self.units.len(), TARGETS);
         for (user, (&unit, (&mean, &least))) in self.units.iter().zip(self.means.iter().zip(&self.least)).enumerate() {
             targets.row_mut(user).copy_from_slice(&Target { unit, mean, least }.row());
         }
-        let width = |layer: usize| signs.segments()[layer].len() as f32;
         Tables {
-            segments: signs.segments().to_vec(),
+            user_scales: scales(&self.users.sizes, |layer| 1.0 / square(layer)),
+            item_scales: scales(&self.items.sizes, |layer| segments[layer].len() as f32),
+            segments,
             weights: self.weights.clone(),
-            users: signs.clone(),
-            items: self.items.signs.clone(),
-            user_scales: scales(sizes, |layer| 1.0 / square(layer)),
-            item_scales: scales(&self.items.sizes, width),
+            users,
+            items,
             magnitudes: Matrix::zeros(0, 0),
+            served: None,
             clip: CLIP,
             targets,
         }
-    }
-
-    fn into_tables(mut self) -> Tables {
-        let (isa, tables) = (self.context.isa, self.tables());
-        let mut magnitudes = std::mem::take(&mut self.magnitudes);
-        magnitudes.par_rows_mut().for_each(|row| {
-            tables.segments.iter().for_each(|segment| Tables::spread(isa, &mut row[segment.clone()]));
-        });
-        Tables { magnitudes, ..tables }
     }
 }
 
@@ -405,5 +466,47 @@ mod tests {
         }
         assert!(last < 0.05, "64 bits say nearly all of 8 dimensions: {last}");
         assert!(training.users.is_zero(0));
+    }
+
+    /// What is served of magnitudes as they come is what is served of all of them, of one layer and of more, on any number of threads.
+    #[test]
+    fn what_comes_in_parts_is_served_as_the_whole() {
+        let (n_users, n_items) = (2 * BLOCK * TOGETHER + 50, 40usize);
+        let empty = Bipartite::from_edges(1, 1, &[]).unwrap();
+        let mut rng = crate::train::tests::context(&empty, &()).rng("served");
+        let edges: Vec<(u32, u32, f32)> = (0..n_users as u32)
+            .flat_map(|user| (0..n_items as u32).map(move |item| (user, item, 1.0)))
+            .filter(|edge| edge.0 != 7 && edge.1 != 5 && below(&mut rng, 12) == 0)
+            .collect();
+        let graph = Bipartite::from_edges(n_users, n_items, &edges).unwrap();
+        let context = crate::train::tests::context(&graph, &());
+        let mut teacher =
+            Layers::of(normal_matrix(&mut rng, n_users, 8, 1.0), normal_matrix(&mut rng, n_items, 8, 1.0));
+        teacher.propagate(context.isa, &graph, 1);
+        let degrees = graph.items().degrees();
+        for (widths, planes, novelty) in [(&[64][..], 4, 0.0), (&[64, 70], 3, 0.4), (&[64], 1, 0.2)] {
+            let last = Last { planes, degrees: &degrees, novelty };
+            let model = Discrete { sweeps: 1, list: 5, emphasis: 0.5 };
+            let start = Tables::rotated_signs(&context, &teacher, widths);
+            let mut whole = Training::new(&model, &context, &teacher, start.clone()).unwrap();
+            whole.fit_items().unwrap();
+            let mut magnitudes = Vec::new();
+            let see = |_: &SignMatrix, seen: &mut [f32], _: &[f32]| {
+                magnitudes.extend_from_slice(seen);
+                Ok(())
+            };
+            whole.each_user(Visit::FitAndRelax, see).unwrap();
+            let magnitudes = Matrix::from_data(n_users, widths.iter().sum(), magnitudes).unwrap();
+            let mut whole = Tables { magnitudes, ..whole.into_tables() };
+            let of_all = whole.serve((context.isa, &graph), &last).unwrap();
+            for threads in [1, 3] {
+                let resume = || model.resume(&context, &teacher, start.clone(), &last).unwrap().0;
+                let mut tables = crate::pool::Pool::start("test", threads).unwrap().run(resume);
+                assert_eq!(tables.magnitudes.rows(), 0);
+                assert_eq!(tables.serve((context.isa, &graph), &last).unwrap(), of_all, "{widths:?} {planes}");
+                assert_eq!((&tables.users, &tables.items), (&whole.users, &whole.items));
+                assert_eq!(tables.item_scales, whole.item_scales);
+            }
+        }
     }
 }
