@@ -167,6 +167,11 @@ impl Settings {
         self.0.insert(name, value);
     }
 
+    /// Whether it was set.
+    pub(crate) fn has(&self, setting: &Setting) -> bool {
+        self.0.contains_key(setting.name)
+    }
+
     /// What was set, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -242,7 +247,7 @@ impl<'a> Reader<'a> {
 
     /// Whether the caller has set it.
     pub(crate) fn is_set(&self, setting: &Setting) -> bool {
-        self.settings.0.contains_key(setting.name)
+        self.settings.has(setting)
     }
 
     /// A [`Domain::Count`].

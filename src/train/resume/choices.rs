@@ -86,8 +86,11 @@ impl Choices {
         known.iter().map(kept).collect()
     }
 
-    /// The regularisation that the recipe begins with on such a graph.
+    /// The regularisation that the recipe begins with on such a graph; infinite where the caller has set it, and nothing is above it.
     pub(crate) fn rule(options: &TrainOptions, graph: &Bipartite) -> f32 {
+        if options.settings.has(&settings::TEACHER_REGULARISATION) {
+            return f32::INFINITY;
+        }
         Recipe::new(options, Size::of(graph)).teacher.regularisation
     }
 }

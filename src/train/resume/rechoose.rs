@@ -171,6 +171,38 @@ mod tests {
         }
     }
 
+    /// Of a teacher that is regularised too much half is chosen, unless the caller has set it.
+    #[test]
+    fn a_regularisation_that_is_set_stays() {
+        let (before, after) = grown();
+        let context = crate::train::tests::context(&before, &());
+        let options = TrainOptions::new(Preset::Balanced);
+        let rule = Choices::rule(&options, &before);
+        let chosen = |times: f32, rule: f32| {
+            let regularisation = times * Choices::rule(&options, &before);
+            let teacher =
+                ImplicitAls { factors: 8, sweeps: 8, steps: 3, unobserved: 0.2, regularisation, exponent: 1.0 };
+            let layers = teacher.fit(&context).unwrap().layers;
+            let tables = Tables::rotated(&context, &layers, &[64]);
+            let mut learned = Learned::of(layers, tables);
+            let choices = Choices {
+                teacher,
+                added: Weighting::default(),
+                student: crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 },
+                is_distilled: true,
+                seed: 1,
+                novelty: 0.0,
+                half_life: None,
+            };
+            let again = rechoose((before.clone(), &after), &choices, &mut learned, rule, &()).unwrap();
+            again.teacher.regularisation / regularisation
+        };
+        let times = [4.0, 16.0, 64.0, 256.0, 1024.0];
+        assert!(times.iter().any(|&times| chosen(times, rule) == LESS));
+        let set = Choices::rule(&options.clone().set("teacher.regularisation", 64.0 * rule), &before);
+        assert!(times.iter().all(|&times| chosen(times, set) == 1.0));
+    }
+
     #[test]
     fn what_is_measured_on_is_new_and_of_those_who_are_known() {
         let before = Bipartite::from_edges(3, 3, &[(0, 0, 1.0), (1, 1, 1.0)]).unwrap();
