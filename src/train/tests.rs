@@ -75,7 +75,7 @@ fn every_model() -> Vec<(String, TrainOptions)> {
         ("fast", options(Preset::Fast)),
         ("balanced", options(Preset::Balanced)),
         ("ials", model(Model::Ials)),
-        ("ials without rotation", model(Model::Ials).set("codes.rotation", "none")),
+        ("ials without rotation", TrainOptions { bits: None, ..model(Model::Ials) }.set("codes.rotation", "none")),
         ("mf", small(model(Model::Mf))),
         ("mf, popularity", small(model(Model::Mf)).sampler(Sampler::Popularity)),
         ("onebp", onebp()),
