@@ -18,6 +18,11 @@ impl Size {
         Size { users: graph.n_users(), items: graph.n_items(), touched, edges: graph.n_edges() }
     }
 
+    /// Users and items.
+    pub(crate) fn nodes(self) -> f64 {
+        self.users as f64 + self.items as f64
+    }
+
     /// The share of pairs that are observed.
     pub(crate) fn density(self) -> f64 {
         self.edges as f64 / (self.users as f64 * self.items as f64).max(1.0)

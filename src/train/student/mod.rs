@@ -19,12 +19,16 @@ pub(crate) use tables::{Segment, Tables};
 use crate::error::Result;
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
+use crate::train::model::size::Size;
 use crate::train::teacher::layers::Layers;
 
 /// A model of layered codes, learned from a teacher.
 pub(crate) trait Student {
     /// The name used in reports and errors.
     fn name(&self) -> &'static str;
+
+    /// Floats that learning codes of so many bits holds at most, about, beside the teacher's vectors, as [`Teacher::floats`](super::teacher::Teacher::floats).
+    fn floats(&self, size: Size, bits: f64) -> f64;
 
     /// Learns tables whose signs and scalers are the codes, from those of `start` on. Unless it is the `last` time, they need no more than that:
     /// magnitudes, for queries of several planes, can be left out. The last time they have these, or what is served of them.

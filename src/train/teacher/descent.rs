@@ -14,6 +14,7 @@ use crate::train::context::Context;
 use crate::train::measure::stopping::{Best, Stopping};
 use crate::train::model::report::Epoch;
 use crate::train::model::settings::TEACHER_LENGTH;
+use crate::train::model::size::Size;
 use crate::train::model::{Loss, Sampler};
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::loss::normalise;
@@ -149,6 +150,12 @@ pub(crate) struct Descent {
 }
 
 impl Descent {
+    /// Floats of a descent behind an encoder that gives so many layers and has so many tables beside them: the table, the best of it, two moments, and layers and
+    /// their gradients.
+    pub(super) fn floats(&self, size: Size, layers: usize, beside: usize) -> f64 {
+        (4 + 2 * layers + beside) as f64 * size.nodes() * self.factors as f64
+    }
+
     /// The objective on a graph.
     fn objective(&self, graph: &Bipartite) -> Objective {
         Objective {

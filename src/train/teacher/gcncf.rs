@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Isa, Matrix, add_product, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 
 /// Names of the weights of the convolutions.
 const CONVOLUTIONS: [&str; 2] = ["layer1.weights", "layer2.weights"];
@@ -54,6 +55,11 @@ impl Teacher for GcnCf {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.descent.factors; 3], self.weights())
+    }
+
+    /// What the convolutions and the normalisation are made from, forth and back, and two crosses with their gradients, moments and best.
+    fn floats(&self, size: Size) -> f64 {
+        self.descent.floats(size, 3, if self.crossed { 15 } else { 5 })
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::Csr;
 use crate::kernel::dense::{Factor, Gram, Isa, Matrix, View, add_projections, add_scaled, dot, scale_add};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 use crate::train::optim::random::normal_matrix;
 
 /// Rows solved together at most, so that their products with the Gram matrix are one dense product.
@@ -48,6 +49,10 @@ impl Teacher for ImplicitAls {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.factors], vec![1.0])
+    }
+
+    fn floats(&self, size: Size) -> f64 {
+        size.nodes() * self.factors as f64
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by, sum_abs, write_signs};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 use crate::train::optim::estimator::Estimator;
 
 /// L2Q-GCN (Chen et al., "Towards Low-loss 1-bit Quantization of User-item Representations for Top-K Recommendation", arXiv 2112.01944): codes are
@@ -37,6 +38,11 @@ impl Teacher for L2q {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.descent.factors; self.hops + 1], self.weights())
+    }
+
+    /// The values of every hop, and gradients of three on the way.
+    fn floats(&self, size: Size) -> f64 {
+        self.descent.floats(size, self.hops + 1, self.hops + 4)
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, add_scaled};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 
 /// What becomes of the hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,15 @@ impl Teacher for LightGcn {
                 (vec![self.descent.factors; weights.len()], weights)
             }
         }
+    }
+
+    /// Two hops on the way and the sum of the users'; with masks every hop and their logits; hops apart, gradients of each.
+    fn floats(&self, size: Size) -> f64 {
+        let layers = self.weights().len();
+        let apart = if self.is_apart { layers } else { 0 };
+        let masks = self.masking.as_ref().map_or(0.0, |masking| masking.floats(size, self.hops));
+        let masked = if self.masking.is_some() { self.hops + 1 } else { 0 };
+        self.descent.floats(size, layers, 3 + apart + masked) + masks
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -7,6 +7,7 @@ use super::block::Nodes;
 use crate::graph::{Adjacency, Bipartite, EdgeMask};
 use crate::kernel::dense::{Gram, Isa, Matrix, add_scaled, dot, multiply_by, product};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 use crate::train::optim::random::{normal_matrix, unit};
 
 /// Alternations between both sides that bring a subspace near to that of the largest singular values.
@@ -77,6 +78,11 @@ impl Masks {
 }
 
 impl Masking {
+    /// Floats held beside the tables, about: logits, their best, gradient and moments, what they are drawn by, and a step's masks of both sides.
+    pub(super) fn floats(&self, size: Size, hops: usize) -> f64 {
+        11.0 * size.edges as f64 * hops as f64
+    }
+
     /// The logits at the start, `edges x hops`.
     pub(crate) fn logits(&self, graph: &Bipartite, hops: usize) -> Matrix {
         let mut logits = Matrix::zeros(graph.n_edges(), hops);

@@ -5,6 +5,7 @@ use super::descent::{Descent, Draw, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 
 /// Free tables of users and items: the vectors are what is learned (Rendle et al. 2009 with BPR; cosines and a sampled softmax as in Wu et
 /// al., "On the Effectiveness of Sampled Softmax Loss for Item Recommendation", 2022). A step touches only the rows it scores.
@@ -20,6 +21,10 @@ impl Teacher for Mf {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.descent.factors], vec![1.0])
+    }
+
+    fn floats(&self, size: Size) -> f64 {
+        self.descent.floats(size, 1, 0)
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -34,6 +34,7 @@ pub(crate) use spectralcf::{Activation, SpectralCf};
 use crate::error::Result;
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
+use crate::train::model::size::Size;
 use crate::train::teacher::layers::Layers;
 
 /// A model of full precision.
@@ -43,6 +44,9 @@ pub(crate) trait Teacher {
 
     /// The width of every layer it gives and the weight of its inner product in the score.
     fn layers(&self) -> (Vec<usize>, Vec<f32>);
+
+    /// Floats that a fit holds at most, about, what it gives among them: tables with a row a node, counted and held against what processes took.
+    fn floats(&self, size: Size) -> f64;
 
     /// Learns from the graph of the context.
     ///

@@ -10,6 +10,7 @@ use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_product, add_scaled, product};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 use crate::train::optim::loss::{normalise, normalise_back};
 use crate::train::optim::random::normal_matrix;
 
@@ -58,6 +59,12 @@ impl Teacher for Ngcf {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.descent.factors; self.hops + 1], self.weights())
+    }
+
+    /// What a hop is made from and gives, forth and back.
+    fn floats(&self, size: Size) -> f64 {
+        let masks = self.masking.as_ref().map_or(0.0, |masking| masking.floats(size, self.hops));
+        self.descent.floats(size, self.hops + 1, 2 * self.hops + 12) + masks
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

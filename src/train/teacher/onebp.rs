@@ -14,6 +14,7 @@ use crate::kernel::dense::{Isa, Matrix, add_scaled, dot, multiply_by};
 use crate::train::context::Context;
 use crate::train::measure::stopping::{Best, Stopping};
 use crate::train::model::report::Epoch;
+use crate::train::model::size::Size;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::loss::pairwise;
@@ -61,6 +62,11 @@ impl Teacher for OneBp {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.factors], vec![1.0])
+    }
+
+    /// The table, the best of it, the gradient and two moments.
+    fn floats(&self, size: Size) -> f64 {
+        5.0 * size.nodes() * self.factors as f64
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

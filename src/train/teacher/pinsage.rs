@@ -14,6 +14,7 @@ use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, product};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 use crate::train::optim::loss::{normalise, normalise_back};
 use crate::train::optim::random::{below, normal_matrix};
 
@@ -71,6 +72,11 @@ impl Teacher for PinSage {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.descent.factors; self.hops + 1], self.weights())
+    }
+
+    /// What a hop is made from and gives, forth and back.
+    fn floats(&self, size: Size) -> f64 {
+        self.descent.floats(size, self.hops + 1, 2 * self.hops + 8)
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, exponentials, product};
 use crate::train::context::Context;
+use crate::train::model::size::Size;
 use crate::train::optim::random::normal_matrix;
 
 /// Names of the layers' weights.
@@ -37,6 +38,11 @@ impl Teacher for SpectralCf {
 
     fn layers(&self) -> (Vec<usize>, Vec<f32>) {
         (vec![self.descent.factors; self.hops + 1], self.weights())
+    }
+
+    /// What a convolution is made from and gives, and gradients of three on the way.
+    fn floats(&self, size: Size) -> f64 {
+        self.descent.floats(size, self.hops + 1, 2 * self.hops + 3)
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {

@@ -16,6 +16,7 @@ use crate::graph::Adjacency;
 use crate::kernel::dense::{Isa, Matrix, View, add_scaled, dot, product};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
+use crate::train::model::size::Size;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::estimator::Estimator;
 use crate::train::optim::schedule::falling;
@@ -85,6 +86,12 @@ pub(crate) struct BiGear {
 impl Student for BiGear {
     fn name(&self) -> &'static str {
         "BiGeaR student"
+    }
+
+    /// Layers, their codes, gradients on the way back, what is measured and the best of it; lists and pairs of every user.
+    fn floats(&self, size: Size, bits: f64) -> f64 {
+        let listed = self.ranking.map_or(0, |ranking| ranking.first + ranking.second) * self.segment_weights().len();
+        5.5 * size.nodes() * bits + size.users as f64 * (4 * listed + 8 * self.draws) as f64
     }
 
     fn distil(

@@ -16,6 +16,7 @@ use crate::graph::Csr;
 use crate::kernel::dense::{Isa, Matrix, SignMatrix, View, exponentials, product};
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
+use crate::train::model::size::Size;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::random::shuffle;
 use crate::train::optim::schedule::falling;
@@ -58,6 +59,11 @@ pub(crate) struct BinCf {
 impl Student for BinCf {
     fn name(&self) -> &'static str {
         "BinCF student"
+    }
+
+    /// The tables, their slopes, a gradient, two moments, what is measured and the best of it.
+    fn floats(&self, size: Size, bits: f64) -> f64 {
+        6.0 * size.nodes() * bits
     }
 
     fn distil(

@@ -14,6 +14,7 @@ use crate::kernel::dense::{Isa, Matrix, Rows as _, SignMatrix, SignedMatrix, add
 use crate::kernel::heap;
 use crate::train::context::Context;
 use crate::train::model::report::Epoch;
+use crate::train::model::size::Size;
 use crate::train::student::tables::{CLIP, TARGETS};
 use crate::train::teacher::layers::Layers;
 use crate::train::teacher::scores::Scores;
@@ -63,6 +64,11 @@ pub(crate) struct Discrete {
 impl Student for Discrete {
     fn name(&self) -> &'static str {
         "discrete coordinate descent"
+    }
+
+    /// Signs before and after; of an entry of a list the item, its target and their places among the item's users.
+    fn floats(&self, size: Size, bits: f64) -> f64 {
+        2.0 / 32.0 * size.nodes() * bits + 5.0 * size.users as f64 * self.list.min(size.items) as f64
     }
 
     fn distil(
