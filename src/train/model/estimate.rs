@@ -211,6 +211,8 @@ mod tests {
             (Model::Bigear, [1761, 365]),
             (Model::BigearPlus, [1935, 340]),
             (Model::Recipe, [718, 163]),
+            (Model::Mf, [537, 141]),
+            (Model::LightGcn, [576, 141]),
         ] {
             for ((users, items, edges), measured) in [gowalla, ml].into_iter().zip(measured) {
                 let options = TrainOptions::new(Preset::Balanced).model(model);

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::spectralcf::{Activation, Convolved, convolution_weights};
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -273,7 +274,8 @@ fn sums(graph: &Bipartite, nodes: &Nodes, add: impl Fn(&[f32], &[f32], &mut [f32
 mod tests {
     use super::*;
     use crate::train::optim::random::normal_matrix;
-    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::encoder::tests::assert_gradients_equal_finite_differences;
 
     #[test]
     fn gradients_equal_finite_differences() {

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::lightgcn::hop;
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -160,7 +161,8 @@ impl Encoder for L2q {
 mod tests {
     use super::*;
     use crate::train::optim::random::normal_matrix;
-    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::encoder::tests::assert_gradients_equal_finite_differences;
 
     /// Without signs nothing stands in for a derivative.
     #[test]

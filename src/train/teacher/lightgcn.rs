@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::masks::{MASKS, Masking, Masks};
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -211,7 +212,8 @@ mod tests {
     use crate::graph::Bipartite;
     use crate::train::model::Loss;
     use crate::train::optim::random::normal_matrix;
-    use crate::train::teacher::descent::tests::{inner, small};
+    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::encoder::tests::inner;
     use crate::train::teacher::masks::MaskGradient;
     use crate::train::teacher::masks::tests::assert_pathwise_is_the_derivative;
 

@@ -237,8 +237,8 @@ fn slope(x: f32) -> f32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::train::teacher::descent::tests::{inner, random};
-    use crate::train::teacher::descent::{Draw, Encoder, Parameters};
+    use crate::train::teacher::encoder::tests::{inner, random};
+    use crate::train::teacher::encoder::{Draw, Encoder, Parameters};
     use rand_xoshiro::rand_core::SeedableRng;
 
     /// Asserts that the gradient by the logits, which are an encoder's last matrix, is that of a random linear function of the layers by central

@@ -1,7 +1,8 @@
 //! Matrix factorisation by gradients.
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::train::context::Context;

@@ -2,6 +2,7 @@
 
 mod block;
 mod descent;
+mod encoder;
 mod gcncf;
 mod ials;
 mod l2q;

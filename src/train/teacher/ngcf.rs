@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::lightgcn::hop;
 use super::masks::{MASKS, Masking};
 use super::{Fit, Teacher};
@@ -242,7 +243,8 @@ impl Back {
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::encoder::tests::assert_gradients_equal_finite_differences;
     use crate::train::teacher::masks::MaskGradient;
     use crate::train::teacher::masks::tests::assert_pathwise_is_the_derivative;
 

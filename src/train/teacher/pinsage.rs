@@ -8,7 +8,8 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
@@ -286,7 +287,8 @@ fn weighted_sums(isa: Isa, rows: &Csr, table: &Matrix) -> Matrix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, inner, small};
+    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::encoder::tests::{assert_gradients_equal_finite_differences, inner};
 
     #[test]
     fn gradients_equal_finite_differences() {

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::block::Nodes;
-use super::descent::{Descent, Draw, Encoder, Parameters};
+use super::descent::Descent;
+use super::encoder::{Draw, Encoder, Parameters};
 use super::lightgcn::hop;
 use super::{Fit, Teacher};
 use crate::error::Result;
@@ -202,7 +203,8 @@ impl Activation {
 mod tests {
     use super::*;
     use crate::graph::Bipartite;
-    use crate::train::teacher::descent::tests::{assert_gradients_equal_finite_differences, small};
+    use crate::train::teacher::descent::tests::small;
+    use crate::train::teacher::encoder::tests::assert_gradients_equal_finite_differences;
 
     const ALL: [Activation; 4] = [Activation::Sigmoid, Activation::Tanh, Activation::Relu, Activation::Identity];
 

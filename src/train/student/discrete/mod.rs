@@ -68,7 +68,7 @@ impl Student for Discrete {
 
     /// Signs before and after; of an entry of a list the item, its target and their places among the item's users.
     fn floats(&self, size: Size, bits: f64) -> f64 {
-        2.0 / 32.0 * size.nodes() * bits + 5.0 * size.users as f64 * self.list.min(size.items) as f64
+        2.0 / 32.0 * size.nodes() * bits + 5.0 * size.users as f64 * self.length(size.users).min(size.items) as f64
     }
 
     fn distil(
@@ -111,6 +111,11 @@ impl Student for Discrete {
 }
 
 impl Discrete {
+    /// Items of a user's list where there are so many users.
+    fn length(&self, n_users: usize) -> usize {
+        self.list.min(MOST_ENTRIES / n_users.max(1)).max(1)
+    }
+
     /// Goes on from codes that were nearly right with one sweep: the items first, to the users as they are, then the users, with what is served of their
     /// magnitudes.
     ///
@@ -173,7 +178,7 @@ impl<'a> Training<'a> {
         let scores = Scores::new(context, teacher);
         let (n_users, n_items) = (start.users.rows(), start.items.rows());
         let start = Tables { magnitudes: Matrix::zeros(0, 0), ..start };
-        let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
+        let most = model.length(n_users);
         let mut ones = Matrix::zeros(n_items, 1);
         ones.data_mut().fill(1.0 / n_items.max(1) as f32);
         let mut means = scores.times(&ones).all().into_data();

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::descent::{Descent, Side, Workspace};
 use super::lists::{self, Drawn, best};
-use super::{BLOCK, Discrete, Lists, MOST_ENTRIES, MOST_OF_ITEM, column_mean, offsets, tells_apart};
+use super::{BLOCK, Discrete, Lists, MOST_OF_ITEM, column_mean, offsets, tells_apart};
 use crate::error::Result;
 use crate::kernel::dense::{Matrix, Rows as _, SignedMatrix, add_scaled, multiply_by};
 use crate::train::context::Context;
@@ -103,7 +103,7 @@ impl<'a> Rows<'a> {
     fn new(model: &Discrete, context: &'a Context<'a>, teacher: &'a Layers, tables: Tables) -> Rows<'a> {
         let (n_users, n_items) = (tables.users.rows(), tables.items.rows());
         let [users, items] = tables.code_vectors();
-        let most = model.list.min(MOST_ENTRIES / n_users.max(1)).max(1);
+        let most = model.length(n_users);
         let measured = tables.targets.cols() == TARGETS;
         let targets = match measured {
             true => (0..n_users).map(|user| Target::of(tables.targets.row(user))).collect(),
