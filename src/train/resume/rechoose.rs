@@ -23,7 +23,7 @@ const GAIN: f64 = 1.005;
 
 /// Makes choices again of a training whose graph has grown from `before` to `after`: how much the neighbours of items and of users weigh, and, of a teacher that is regularised more
 /// than `rule`, as is right where there is little to learn from, whether half of it is enough. What came since is measured on, before anything has
-/// learned from it: unlike interactions that were held out of a training whose children have seen them by now.
+/// learned from it: unlike interactions that were held out of a training whose children have seen them by now. As a training does, softly.
 /// O(users items width), and two sweeps where there is a regularisation to choose.
 ///
 /// # Errors
@@ -53,7 +53,7 @@ pub(super) fn rechoose(
             teacher.solve(&context, before.users(), &items, &mut users)?;
             teacher.solve(&context, before.items(), &users, &mut items)?;
             let sum = [(Models::from(&learned.neighbours), &[(1.0, 1.0)][..])];
-            let recalls = validation.recall_of_sums(&context, 20, (&users, &items), &sum)?;
+            let recalls = validation.soft_recall_of_sums(&context, 20, (&users, &items), &sum)?;
             Ok(recalls.first().copied().unwrap_or(0.0))
         };
         let less = LESS * choices.teacher.regularisation;
@@ -63,7 +63,7 @@ pub(super) fn rechoose(
     }
     let times = |neighbours: &Neighbours, weights: [(f32, f32); TIMES.len()]| -> Result<f32> {
         let vectors = (&learned.users, &learned.items);
-        let recalls = validation.recall_of_sums(&context, 20, vectors, &[(Models::from(neighbours), &weights)])?;
+        let recalls = validation.soft_recall_of_sums(&context, 20, vectors, &[(Models::from(neighbours), &weights)])?;
         let own = TIMES.iter().zip(&recalls).find(|(times, _)| **times == 1.0).map_or(0.0, |(_, &recall)| recall);
         let best = TIMES.into_iter().zip(recalls).max_by(|a, b| a.1.total_cmp(&b.1));
         Ok(best.filter(|&(_, recall)| recall > GAIN * own).map_or(1.0, |(times, _)| times))
@@ -95,9 +95,11 @@ fn new_edges(before: &Bipartite, after: &Bipartite) -> Csr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::dense::Matrix;
     use crate::train::model::options::{Preset, TrainOptions};
     use crate::train::optim::random::below;
-    use crate::train::student::Tables;
+    use crate::train::student::{Discrete, Tables};
+    use crate::train::teacher::layers::Layers;
     use crate::train::teacher::{ItemNeighbours, Teacher, UserNeighbours, Weighting};
 
     /// Users of four tastes and the items of theirs, mostly: first seven in ten of what they have, then all of it.
@@ -115,6 +117,18 @@ mod tests {
             }
         }
         (Bipartite::from_edges(500, 120, &before).unwrap(), Bipartite::from_edges(500, 120, &after).unwrap())
+    }
+
+    fn choices(teacher: ImplicitAls, added: Weighting) -> Choices {
+        Choices {
+            teacher,
+            added,
+            student: Discrete { sweeps: 1, list: 20, emphasis: 0.4 },
+            is_distilled: true,
+            seed: 1,
+            novelty: 0.0,
+            half_life: None,
+        }
     }
 
     #[test]
@@ -148,20 +162,8 @@ mod tests {
                 neighbours,
                 tables: Tables::rotated(&context, &layers, &[64]),
             };
-            let student = crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 };
-            let choices = Choices {
-                teacher: teacher.clone(),
-                added: Weighting {
-                    items: has[0].then_some((20.0, 1.0)),
-                    users: has[1].then_some((20.0, 1.0)),
-                    damping: 0.2,
-                },
-                student,
-                is_distilled: true,
-                seed: 1,
-                novelty: 0.0,
-                half_life: None,
-            };
+            let [items, users] = has.map(|has| has.then_some((20.0, 1.0)));
+            let choices = choices(teacher.clone(), Weighting { items, users, damping: 0.2 });
             let chosen = rechoose((before.clone(), &after), &choices, &mut learned, rule, &()).unwrap();
             for ((added, has), lighter) in [chosen.added.items, chosen.added.users].into_iter().zip(has).zip(lighter) {
                 assert_eq!(added.is_some(), has);
@@ -169,6 +171,43 @@ mod tests {
             }
             assert_eq!(chosen.teacher.regularisation, rule, "there is nothing to choose at the rule's");
         }
+    }
+
+    /// A heavier weight takes what nine users in ten are to find from the 6th place to the 20th, and for the tenth from the 21st to the first: more of them find it
+    /// among 20, and it is no better for that.
+    #[test]
+    fn what_crosses_the_cut_off_by_a_place_says_little() {
+        let (users, items, common, helped) = (2400u32, 60u32, 10..24u32, 10u32);
+        let is_helped = |user: u32| user % 10 == 0;
+        let everything = (0..items).map(|item| (users, item, 1.0));
+        let before: Vec<(u32, u32, f32)> = (0..users).map(|user| (user, 0, 1.0)).chain(everything).collect();
+        let found = (0..users).map(|user| (user, if is_helped(user) { helped } else { 1 }, 1.0));
+        let after: Vec<(u32, u32, f32)> = before.iter().copied().chain(found).collect();
+        let [before, after] = [before, after].map(|edges| Bipartite::from_edges(2401, 60, &edges).unwrap());
+        // By the first column for those of whom item 1 is to be found, by the second for the others.
+        let of_item = |item: u32| match item {
+            1 => [3.5, 0.0],
+            _ if item == helped => [2.0, 2.5],
+            _ if common.contains(&item) => [2.0, -10.0],
+            30..35 => [10.0, 0.0],
+            35..55 => [0.0, 4.0],
+            _ => [-20.0, -20.0],
+        };
+        let of_user = |user: u32| if is_helped(user) { [0.0, 1.0] } else { [1.0, 0.0] };
+        let user_vectors = Matrix::from_data(2401, 2, (0..=users).flat_map(of_user).collect()).unwrap();
+        let item_vectors = Matrix::from_data(60, 2, (0..items).flat_map(of_item).collect()).unwrap();
+        let near: Vec<(u32, u32, f32)> = common.clone().map(|item| (0, item, 1.0)).collect();
+        let neighbours = ItemNeighbours::of(Csr::from_edges(60, 60, &near).unwrap());
+        let context = crate::train::tests::context(&before, &());
+        let layers = Layers::of(user_vectors, item_vectors);
+        let tables = Tables::rotated(&context, &layers, &[64]);
+        let layers = Layers { neighbours: Neighbours { items: Some(neighbours), users: None }, ..layers };
+        let teacher =
+            ImplicitAls { factors: 2, sweeps: 1, steps: 3, unobserved: 0.2, regularisation: 0.01, exponent: 1.0 };
+        let added = Weighting { items: Some((20.0, 1.0)), users: None, damping: 0.0 };
+        let mut learned = Learned::of(layers, tables);
+        let chosen = rechoose((before, &after), &choices(teacher, added), &mut learned, f32::INFINITY, &()).unwrap();
+        assert_eq!(chosen.added.items, added.items);
     }
 
     /// Of a teacher that is regularised too much half is chosen, unless the caller has set it.
@@ -185,15 +224,7 @@ mod tests {
             let layers = teacher.fit(&context).unwrap().layers;
             let tables = Tables::rotated(&context, &layers, &[64]);
             let mut learned = Learned::of(layers, tables);
-            let choices = Choices {
-                teacher,
-                added: Weighting::default(),
-                student: crate::train::student::Discrete { sweeps: 1, list: 20, emphasis: 0.4 },
-                is_distilled: true,
-                seed: 1,
-                novelty: 0.0,
-                half_life: None,
-            };
+            let choices = choices(teacher, Weighting::default());
             let again = rechoose((before.clone(), &after), &choices, &mut learned, rule, &()).unwrap();
             again.teacher.regularisation / regularisation
         };
