@@ -143,10 +143,11 @@ impl Arguments {
 
     /// A database of these interactions, trained: one that was kept under `name`, or a new one that is. What training took, where it was.
     fn trained(&self, name: &str, path: &Path, pairs: impl Iterator<Item = Pair>) -> anyhow::Result<f64> {
-        let kept = self.keep.as_ref().map(|folder| folder.join(format!("{name}-{}-{}", self.preset, self.seed)));
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_dir()) {
+        let name = format!("{name}-{}-{}", self.preset, self.seed);
+        let kept = self.keep.as_ref().map(|folder| (folder.join(&name), folder.join(format!("{name}.seconds"))));
+        if let Some((kept, seconds)) = kept.as_ref().filter(|(kept, _)| kept.is_dir()) {
             copy(kept, path)?;
-            return Ok(std::fs::read_to_string(kept.with_extension("seconds"))?.parse()?);
+            return Ok(std::fs::read_to_string(seconds)?.parse()?);
         }
         let db = quiet(path)?;
         db.insert_many(pairs)?;
@@ -154,9 +155,9 @@ impl Arguments {
         train(&db, self.options())?;
         let processor = processor_seconds() - before;
         drop(db);
-        if let Some(kept) = kept {
+        if let Some((kept, seconds)) = kept {
             copy(path, &kept)?;
-            std::fs::write(kept.with_extension("seconds"), processor.to_string())?;
+            std::fs::write(seconds, processor.to_string())?;
         }
         Ok(processor)
     }
