@@ -1,30 +1,32 @@
 //! Choices made again, on interactions that nothing has learned from yet.
 
+use std::borrow::Cow;
+
 use super::{Choices, Learned};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
-use crate::kernel::dense::Isa;
+use crate::kernel::dense::{Isa, Matrix};
 use crate::train::context::Context;
 use crate::train::measure::holdout::Holdout;
 use crate::train::measure::monitor::Monitor;
 use crate::train::measure::validation::Validation;
-use crate::train::teacher::{ImplicitAls, Models, Neighbours};
+use crate::train::teacher::{ImplicitAls, Models};
 
 /// Users looked at, at most.
-const USERS: usize = 4000;
+const USERS: usize = 8000;
 /// Interactions without which recall says nothing.
 const LEAST: usize = 2000;
 /// How many times as much as before the neighbours may weigh.
-const TIMES: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+const TIMES: [f32; 4] = [0.25, 0.5, 2.0, 4.0];
 /// How much less a teacher may be regularised.
 const LESS: f32 = 0.5;
 /// What another choice has to gain, as a share: less is chance.
-const GAIN: f64 = 1.005;
+const GAIN: f64 = 1.003;
 
 /// Makes choices again of a training whose graph has grown from `before` to `after`: how much the neighbours of items and of users weigh, and, of a teacher that is regularised more
 /// than `rule`, as is right where there is little to learn from, whether half of it is enough. What came since is measured on, before anything has
-/// learned from it: unlike interactions that were held out of a training whose children have seen them by now. As a training does, softly.
-/// O(users items width), and two sweeps where there is a regularisation to choose.
+/// learned from it: unlike interactions that were held out of a training whose children have seen them by now. It is measured
+/// softly, as it is by trainings. O(users items width), and two sweeps where there is a regularisation to choose.
 ///
 /// # Errors
 /// `Cancelled`.
@@ -45,41 +47,47 @@ pub(super) fn rechoose(
     let validation = Validation::new(&holdout, USERS);
     let (isa, popcount) = (Isa::chosen()?, super::kernel()?);
     let context = Context { graph: before, validation: &validation, isa, popcount, seed: choices.seed, monitor };
+    // What the weights are chosen beside: where less regularisation is chosen, the vectors that gives.
+    let mut vectors = (Cow::Borrowed(&learned.users), Cow::Borrowed(&learned.items));
     if choices.teacher.regularisation > 1.5 * rule {
-        let recall = |regularisation: f32| -> Result<f64> {
+        let solved = |regularisation: f32| -> Result<(f64, Matrix, Matrix)> {
             let teacher = ImplicitAls { regularisation, ..choices.teacher.clone() };
-            let mut users = learned.users.clone();
-            let mut items = learned.items.clone();
+            let (mut users, mut items) = (learned.users.clone(), learned.items.clone());
             teacher.solve(&context, before.users(), &items, &mut users)?;
             teacher.solve(&context, before.items(), &users, &mut items)?;
             let sum = [(Models::from(&learned.neighbours), &[(1.0, 1.0)][..])];
             let recalls = validation.soft_recall_of_sums(&context, 20, (&users, &items), &sum)?;
-            Ok(recalls.first().copied().unwrap_or(0.0))
+            Ok((recalls.first().copied().unwrap_or(0.0), users, items))
         };
         let less = LESS * choices.teacher.regularisation;
-        if recall(less)? > GAIN * recall(choices.teacher.regularisation)? {
+        let (own, ..) = solved(choices.teacher.regularisation)?;
+        let (recall, users, items) = solved(less)?;
+        if recall > GAIN * own {
             chosen.teacher.regularisation = less;
+            vectors = (Cow::Owned(users), Cow::Owned(items));
         }
     }
-    let times = |neighbours: &Neighbours, weights: [(f32, f32); TIMES.len()]| -> Result<f32> {
-        let vectors = (&learned.users, &learned.items);
-        let recalls = validation.soft_recall_of_sums(&context, 20, vectors, &[(Models::from(neighbours), &weights)])?;
-        let own = TIMES.iter().zip(&recalls).find(|(times, _)| **times == 1.0).map_or(0.0, |(_, &recall)| recall);
-        let best = TIMES.into_iter().zip(recalls).max_by(|a, b| a.1.total_cmp(&b.1));
-        Ok(best.filter(|&(_, recall)| recall > GAIN * own).map_or(1.0, |(times, _)| times))
+    // Both together too: against factors that are regularised otherwise both may be right at other weights, where neither alone is.
+    let ways = match (learned.neighbours.items.is_some(), learned.neighbours.users.is_some()) {
+        (false, false) => return Ok(chosen),
+        (true, true) => vec![(true, true), (true, false), (false, true)],
+        one => vec![one],
     };
-    let mut neighbours = std::mem::take(&mut learned.neighbours);
-    if let (Some((_, weight)), true) = (&mut chosen.added.items, neighbours.items.is_some()) {
-        let times = times(&neighbours, TIMES.map(|times| (times, 1.0)))?;
-        *weight *= times;
-        neighbours = neighbours.scaled((times, 1.0))?;
+    let pairs = ways.into_iter().flat_map(|(items, users)| {
+        let of = |moves: bool, times: f32| if moves { times } else { 1.0 };
+        TIMES.map(|times| (of(items, times), of(users, times)))
+    });
+    let pairs: Vec<(f32, f32)> = std::iter::once((1.0, 1.0)).chain(pairs).collect();
+    let tried = (Models::from(&learned.neighbours), &pairs[..]);
+    let recalls = validation.soft_recall_of_sums(&context, 20, (&vectors.0, &vectors.1), &[tried])?;
+    drop(vectors);
+    let own = recalls.first().copied().unwrap_or(0.0);
+    let best = pairs.into_iter().zip(recalls).max_by(|a, b| a.1.total_cmp(&b.1));
+    let (of_items, of_users) = best.filter(|&(_, recall)| recall > GAIN * own).map_or((1.0, 1.0), |(times, _)| times);
+    for (added, times) in [(&mut chosen.added.items, of_items), (&mut chosen.added.users, of_users)] {
+        added.iter_mut().for_each(|(_, weight)| *weight *= times);
     }
-    if let (Some((_, weight)), true) = (&mut chosen.added.users, neighbours.users.is_some()) {
-        let times = times(&neighbours, TIMES.map(|times| (1.0, times)))?;
-        *weight *= times;
-        neighbours = neighbours.scaled((1.0, times))?;
-    }
-    learned.neighbours = neighbours;
+    learned.neighbours = std::mem::take(&mut learned.neighbours).scaled((of_items, of_users))?;
     Ok(chosen)
 }
 
@@ -95,12 +103,11 @@ fn new_edges(before: &Bipartite, after: &Bipartite) -> Csr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::dense::Matrix;
     use crate::train::model::options::{Preset, TrainOptions};
     use crate::train::optim::random::below;
     use crate::train::student::{Discrete, Tables};
     use crate::train::teacher::layers::Layers;
-    use crate::train::teacher::{ItemNeighbours, Teacher, UserNeighbours, Weighting};
+    use crate::train::teacher::{ItemNeighbours, Neighbours, Teacher, UserNeighbours, Weighting};
 
     /// Users of four tastes and the items of theirs, mostly: first seven in ten of what they have, then all of it.
     fn grown() -> (Bipartite, Bipartite) {
@@ -178,7 +185,7 @@ mod tests {
     #[test]
     fn what_crosses_the_cut_off_by_a_place_says_little() {
         let (users, items, common, helped) = (2400u32, 60u32, 10..24u32, 10u32);
-        let is_helped = |user: u32| user % 10 == 0;
+        let is_helped = |user: u32| user.is_multiple_of(10);
         let everything = (0..items).map(|item| (users, item, 1.0));
         let before: Vec<(u32, u32, f32)> = (0..users).map(|user| (user, 0, 1.0)).chain(everything).collect();
         let found = (0..users).map(|user| (user, if is_helped(user) { helped } else { 1 }, 1.0));
@@ -205,6 +212,11 @@ mod tests {
         let teacher =
             ImplicitAls { factors: 2, sweeps: 1, steps: 3, unobserved: 0.2, regularisation: 0.01, exponent: 1.0 };
         let added = Weighting { items: Some((20.0, 1.0)), users: None, damping: 0.0 };
+        let holdout = Holdout { held: new_edges(&before, &after), trained: before.clone() };
+        let tried = (Models::from(&layers.neighbours), &[(1.0, 1.0), (2.0, 1.0)][..]);
+        let vectors = (&layers.users[0], &layers.items[0]);
+        let recalls = Validation::new(&holdout, USERS).recall_of_sums(&context, 20, vectors, &[tried]).unwrap();
+        assert!(recalls[1] > GAIN * recalls[0], "{recalls:?}");
         let mut learned = Learned::of(layers, tables);
         let chosen = rechoose((before, &after), &choices(teacher, added), &mut learned, f32::INFINITY, &()).unwrap();
         assert_eq!(chosen.added.items, added.items);
