@@ -203,11 +203,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Removes a file or a whole directory. One that is not there is fine.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    let removed = match fs::symlink_metadata(path) {
+    // Looked at only where it is no file: that may fail where removing does not.
+    let removed = fs::remove_file(path).or_else(|error| match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
+        _ => Err(error),
+    });
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
         _ => Ok(()),
