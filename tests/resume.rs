@@ -291,3 +291,33 @@ fn what_a_job_that_ended_otherwise_had_come_to_is_gone() {
     db.compact(Compaction::Major).unwrap().wait().unwrap();
     assert!(!checkpoint.exists());
 }
+
+/// What was broken off gives way to whatever is asked for, and is gone on with where that comes to nothing.
+#[test]
+fn a_request_that_publishes_nothing_ends_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db.kith");
+    begun(&path);
+    let db = open(&path);
+    db.compact(Compaction::Minor).unwrap().wait().unwrap();
+    let job = db.train(training().set("student.sweeps", 200)).unwrap();
+    let start = Instant::now();
+    while !path.join("checkpoint.bin").exists() {
+        assert!(start.elapsed() < Duration::from_secs(100), "nothing is kept");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop((db, job));
+    let db = Db::options().checkpoint_after(Duration::ZERO).open(&path).unwrap();
+    let resumed = || db.jobs().unwrap().into_iter().filter(|job| job.why.contains("was broken off"));
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < Duration::from_secs(100), "{what}: {:?}", db.jobs());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait("begins", &|| resumed().any(|job| job.phase == "student"));
+    assert!(matches!(db.compact(Compaction::Minor).unwrap().wait(), Err(Error::NothingNew { .. })));
+    assert!(resumed().any(|job| job.outcome == JobOutcome::Interrupted), "{:?}", db.jobs());
+    wait("ends", &|| resumed().any(|job| matches!(job.outcome, JobOutcome::Done { .. })));
+}

@@ -125,6 +125,11 @@ impl<'a> Entry<'a> {
         self.found("neighbours_changed", format!("{:.4}", drift.neighbours_changed));
     }
 
+    /// Keeps that interactions were folded, and nothing was learned from them.
+    pub(super) fn not_learned(&self) {
+        self.found(LEARNED, false);
+    }
+
     /// Keeps that what was learned was refused, and that what was kept of its drift is none of what is published.
     pub(super) fn refused(&self, error: &Error) {
         let found = &mut self.record.lock().found;
@@ -133,7 +138,7 @@ impl<'a> Entry<'a> {
                 found.insert(format!("refused_{name}"), value);
             }
         }
-        found.insert("refused".to_owned(), error.to_string());
+        found.insert(REFUSED.to_owned(), error.to_string());
     }
 
     /// Keeps how it ended: with a generation, an error, or, where the database `closes`, before its end. What it had come to outlives a failure of storage that
@@ -147,7 +152,8 @@ impl<'a> Entry<'a> {
             }
             Err(Error::Cancelled) => JobOutcome::Cancelled,
             Err(error) => {
-                let retryable = !matches!(error, Error::NothingNew { .. } | Error::NothingToTrain { .. });
+                // Of the same interactions all else comes to the same.
+                let retryable = error.is_of_disk() || matches!(error, Error::Thread { .. });
                 self.keeps = error.is_of_disk();
                 if self.keeps {
                     self.found(KEPT, true);
@@ -164,6 +170,12 @@ const CLOSED: &str = "closed";
 
 /// What the record of a job has found that storage failed, and whose checkpoint stays.
 const KEPT: &str = "checkpoint_kept";
+
+/// What the record of a job has found that learned too little, and folded interactions under the codes there were.
+const REFUSED: &str = "refused";
+
+/// What the record of a job has found that learned nothing.
+const LEARNED: &str = "learned";
 
 /// How often what a job had come to may be begun on and end with the process, before it is thrown away.
 const FATAL: usize = 2;
@@ -202,11 +214,14 @@ impl Drop for Entry<'_> {
 }
 
 /// The share of recall that the minor compactions since all rows were last learned have left, by their records: how much of what was held out each found of
-/// what the one before had found, multiplied. 1 where nothing tells.
+/// what the one before had found, multiplied. What was refused has learned nothing. 1 where nothing tells.
 pub(super) fn recall_kept(store: &Store) -> f64 {
     let jobs = store.jobs().unwrap_or_default();
     let done = jobs.iter().rev().filter(|job| matches!(job.outcome, JobOutcome::Done { .. }));
-    let minor = done.take_while(|job| job.kind == Compaction::Minor.name());
+    let has_learned_all = |job: &&JobRecord| {
+        job.kind != Compaction::Minor.name() && !job.found.contains_key(REFUSED) && !job.found.contains_key(LEARNED)
+    };
+    let minor = done.take_while(|job| !has_learned_all(job));
     minor.filter_map(|job| Drift::kept(|name| job.found.get(name)?.parse().ok())).product()
 }
 
@@ -251,6 +266,38 @@ mod tests {
             assert_eq!(store.checkpoint().is_some(), kept, "{:?}", store.jobs());
             assert_eq!(may_resume(&store.jobs().unwrap(), number, "it was broken off"), kept);
         }
+    }
+
+    /// Of what was learned since all rows were, not of a major compaction that learned too little, or nothing, and folded.
+    #[test]
+    fn recall_is_left_of_what_learned() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &StoreOptions::default()).unwrap();
+        let ended = |kind: &str, found: &dyn Fn(&Entry<'_>)| {
+            let entry = Entry::begin(&store, kind, "asked for", &span!(INFO, "job"));
+            found(&entry);
+            entry.end(&Ok(()), false, |()| 1);
+        };
+        let drift = |before, after| Drift {
+            recall_before: before,
+            recall_after: after,
+            users: 1000,
+            held_out: 5000,
+            bits_flipped: 0.0,
+            neighbours_changed: 0.0,
+        };
+        ended("train", &|_| ());
+        ended("minor", &|entry| entry.drift(&drift(0.5, 0.45)));
+        let kept = recall_kept(&store);
+        assert!((kept - 0.9).abs() < 1e-9, "{kept}");
+        ended("major", &|entry| {
+            entry.drift(&drift(0.5, 0.1));
+            entry.refused(&Error::Worse { before: 0.5, after: 0.1 });
+        });
+        ended("major", &|entry| entry.not_learned());
+        assert_eq!(recall_kept(&store), kept);
+        ended("major", &|_| ());
+        assert_eq!(recall_kept(&store), 1.0);
     }
 
     #[test]

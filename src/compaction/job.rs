@@ -82,6 +82,9 @@ pub struct TrainOutcome {
     pub touched_items: u64,
     /// How the generation differs from the one before, where the two can be compared; not measured of a training.
     pub drift: Option<Drift>,
+    /// Why what a compaction learned was not published, and interactions were folded under the codes there are: something was taken back, or the log is
+    /// long, and neither waits ([`Policy::least_recall`](crate::Policy::least_recall)).
+    pub refused: Option<String>,
     /// Seconds per phase, in order.
     pub phases: Vec<PhaseTime>,
     /// What training chose and how it went; of a minor or major compaction the settings that were kept, and nothing where nothing was learned.

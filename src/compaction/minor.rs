@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::job::Watch;
 use super::made::{Kept, Made};
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
@@ -16,6 +18,8 @@ use crate::train::{Choices, Learned, Recoded, Rows, TrainReport, refit};
 
 /// Bits of the codes that a generation has whose users and items have none.
 const UNTRAINED_BITS: u32 = 64;
+/// Users whose codes are moved at once.
+const TOGETHER: usize = 1024;
 
 /// Folds a cut into the generation before. Rows that were touched since are fitted again where the models have rows that can be, which are those of the
 /// recipe; of other models users are moved as queries of them are, new items keep the codes they were folded in with, and new users are folded in as before. Where nothing was trained
@@ -44,7 +48,7 @@ pub(super) fn minor(
             let report = TrainReport::kept(parent.generation.shape().widths(), cut.interactions(), &provenance.choices);
             Ok((made, report))
         }
-        None => Ok((folded_over(snapshot, cut, parent, Origin::Minor)?, TrainReport::default())),
+        None => Ok((folded_over(snapshot, cut, parent, Origin::Minor, watch)?, TrainReport::default())),
     }
 }
 
@@ -119,7 +123,16 @@ fn refitted(
 }
 
 /// The parent's codes, of users as their changes have moved them, and those of items that came since as they were folded in.
-pub(super) fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>, origin: Origin) -> Result<Made> {
+///
+/// # Errors
+/// `Cancelled`, `Storage`.
+pub(super) fn folded_over(
+    snapshot: &Snapshot,
+    cut: &Cut,
+    parent: &Parent<'_>,
+    origin: Origin,
+    watch: &Watch<'_>,
+) -> Result<Made> {
     let generation = &parent.generation;
     let (shape, planes) = (generation.shape(), generation.users().planes());
     let (mut arrived, mut arrived_words, mut arrived_scalers) = (Vec::new(), Vec::new(), Vec::new());
@@ -131,7 +144,7 @@ pub(super) fn folded_over(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>, o
         }
     }
     let (words, scalers) = (generation.users().words().to_vec(), generation.users().scalers().to_vec());
-    let moved = moved_users(snapshot, cut, parent)?;
+    let moved = moved_users(snapshot, cut, parent, watch)?;
     let width = shape.words() * planes as usize;
     let user_words = patched(words, width, cut.n_users(), &moved.rows, moved.codes.words());
     let mut user_scalers = patched(scalers, shape.layers(), cut.n_users(), &moved.rows, moved.codes.scalers());
@@ -164,16 +177,21 @@ struct MovedUsers {
 }
 
 /// The users with a code that their changes have moved, as queries see them.
-fn moved_users(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>) -> Result<MovedUsers> {
+fn moved_users(snapshot: &Snapshot, cut: &Cut, parent: &Parent<'_>, watch: &Watch<'_>) -> Result<MovedUsers> {
     let generation = &parent.generation;
     let mut rows = Vec::new();
     let mut layers: Vec<Vec<f32>> = vec![Vec::new(); generation.shape().layers()];
-    for &user in cut.touched.users.iter().filter(|&&user| generation.has_user(user)) {
-        let history = snapshot.tail().history(user);
-        if let Some(vector) = moved(snapshot, generation, user, &history)? {
-            rows.push(user);
-            let ranges = segments(generation.shape());
-            layers.iter_mut().zip(ranges).for_each(|(layer, range)| layer.extend_from_slice(&vector[range]));
+    let known: Vec<u32> = cut.touched.users.iter().copied().filter(|&user| generation.has_user(user)).collect();
+    for users in known.chunks(TOGETHER) {
+        let of = |&user: &u32| Ok(moved(snapshot, generation, user, &snapshot.tail().history(user))?);
+        let vectors: Vec<Option<Vec<f32>>> = users.par_iter().map(of).collect::<Result<_>>()?;
+        watch.check()?;
+        for (&user, vector) in users.iter().zip(vectors) {
+            if let Some(vector) = vector {
+                rows.push(user);
+                let ranges = segments(generation.shape());
+                layers.iter_mut().zip(ranges).for_each(|(layer, range)| layer.extend_from_slice(&vector[range]));
+            }
         }
     }
     let layers: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();

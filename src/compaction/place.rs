@@ -197,15 +197,20 @@ impl Place<'_> {
                     full(cut, &options, (noted, &checkpoints))?
                 }
             };
+            if !matches!(made.state, Kept::State(_)) {
+                entry.not_learned();
+            }
             training = report;
             Ok(made)
         });
         // What was taken back waits for nothing, nor does a log that is long: the interactions are folded, under the codes there are.
-        if let (Err(refused @ Error::Worse { .. }), true) = (&published, waits_not) {
-            entry.refused(refused);
+        let mut refused = None;
+        if let (Err(error @ Error::Worse { .. }), true) = (&published, waits_not) {
+            entry.refused(error);
+            refused = Some(error.to_string());
             training = TrainReport::default();
             published = self.produce(noted, None, None, |snapshot, cut, parent| match parent {
-                Some(parent) => rollback(snapshot, cut, parent),
+                Some(parent) => rollback(snapshot, cut, parent, noted),
                 None => Err(Error::NothingToTrain { interactions: cut.interactions() }),
             });
         }
@@ -216,13 +221,12 @@ impl Place<'_> {
             entry.found("bytes", published.manifest.bytes());
         }
         entry.end(&published, watch.closes(), Published::generation);
-        Ok(published?.outcome(kind, training, watch))
+        Ok(TrainOutcome { refused, ..published?.outcome(kind, training, watch) })
     }
 
-    /// Goes on with the job that was broken off when the database was closed or its process ended, on what there was when it began; `None` where there is
-    /// none, what there was then is no longer known, its owner cancelled it, or it took the process with it twice.
-    pub(super) fn resume(&self, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
-        let moment = self.live.take_begun()?;
+    /// Goes on with the job that was broken off when the database was closed or its process ended, on what there was at the `moment` when it began; `None`
+    /// where there is none, its owner cancelled it, or it took the process with it twice.
+    pub(super) fn resume(&self, moment: &Snapshot, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
         let begun = Begun::of(&self.store.checkpoint()?)?;
         let (why, jobs) = (format!("job {} was broken off", begun.number), self.store.jobs().unwrap_or_default());
         if !may_resume(&jobs, begun.number, &why) {
@@ -232,9 +236,9 @@ impl Place<'_> {
         // A full compaction is a training with the parent's options, which it finds as when it began: its record tells the two apart.
         let is_training = !jobs.iter().any(|job| job.number == begun.number && job.kind == begun.kind.name());
         match (begun.kind, begun.options) {
-            (Compaction::Full, Some(options)) if is_training => Some(self.train(&options, &why, Some(&moment), watch)),
+            (Compaction::Full, Some(options)) if is_training => Some(self.train(&options, &why, Some(moment), watch)),
             (Compaction::Full, None) => None,
-            (kind, _) => Some(self.compact(kind, &why, Some(&moment), watch)),
+            (kind, _) => Some(self.compact(kind, &why, Some(moment), watch)),
         }
     }
 
@@ -297,7 +301,7 @@ impl Place<'_> {
         let parent = Parent::of(self.store, Some(&kept));
         let parent =
             parent.ok_or_else(|| Error::Damaged { what: "a kept generation without a manifest".to_owned() })?;
-        let made = rollback(&over, &cut, &parent)?;
+        let made = rollback(&over, &cut, &parent, watch)?;
         drop(parent);
         let (interactions, users, items) = (cut.interactions(), u64::from(cut.n_users()), u64::from(cut.n_items()));
         let touched = (cut.touched.users.len() as u64, cut.touched.items.len() as u64);
@@ -347,6 +351,7 @@ impl Published {
             touched_users: touched.0,
             touched_items: touched.1,
             drift,
+            refused: None,
             phases: watch.finish_phases(),
             training,
         }

@@ -78,7 +78,8 @@ impl Policy {
         self
     }
 
-    /// How long the first of at least [`Policy::minor_changes`] changes waits for a minor compaction, if they stay few. Ten minutes by default.
+    /// How long the first of at least [`Policy::minor_changes`] changes waits for a minor compaction, if they stay few; and whoever was forgotten, whatever
+    /// else there is: until then their interactions stay on the disk. Ten minutes by default.
     pub fn minor_age(mut self, age: Duration) -> Self {
         self.minor_age = age;
         self
@@ -129,7 +130,8 @@ impl Policy {
         self
     }
 
-    /// How long after opening, and after the end of a job, none is begun. A minute by default; after one that failed, ten times as long.
+    /// How long after opening, and after the end of a job, none is begun, but for minor compactions that were asked for. A minute by default; after one that
+    /// failed or was refused, ten times as long.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -172,7 +174,10 @@ impl Policy {
         // What a major compaction learned found too little: it is not learned again of next to the same.
         let is_known = now.refused.is_some_and(|(kind, since)| kind == Compaction::Major && since < self.minor_changes);
         let learned = if is_known { None } else { self.learned(now) };
-        learned.or_else(|| self.folded(now))
+        learned.or_else(|| self.folded(now)).or_else(|| {
+            let is_due = now.forgets && now.age >= self.minor_age;
+            is_due.then(|| (Compaction::Minor, "somebody was forgotten".to_owned()))
+        })
     }
 
     /// What is due where the log has grown and little of it is to be learned: attributes that change, and interactions that come and go, are read again at
@@ -229,6 +234,8 @@ pub(super) struct Situation {
     pub(super) interactions: u64,
     /// Interactions that are not as in the generation.
     pub(super) changes: u64,
+    /// Whether somebody was forgotten whom the generation knows.
+    pub(super) forgets: bool,
     /// Users and items.
     pub(super) nodes: u64,
     /// Of them, those that the generation does not know.
@@ -237,11 +244,11 @@ pub(super) struct Situation {
     pub(super) records: u64,
     /// Of them and of those that minor compactions took in, all since all rows were learned.
     pub(super) unlearned: u64,
-    /// How long there have been changes.
+    /// How long there have been changes, or somebody forgotten.
     pub(super) age: Duration,
     /// How long there has been no job.
     pub(super) quiet: Duration,
-    /// What the last job was that found too little, and how many records have come since.
+    /// What the last job was that found too little, and how many more changes there are since.
     pub(super) refused: Option<(Compaction, u64)>,
     /// Share of recall left since all rows were learned.
     pub(super) recall_kept: f64,
@@ -270,6 +277,7 @@ mod tests {
             learns: true,
             interactions: 1_000_000,
             changes: 0,
+            forgets: false,
             nodes: 10_000,
             new: 0,
             records: 0,
@@ -317,6 +325,15 @@ mod tests {
             assert_eq!(of(Situation { records: 1 << 23, ..after(0) }), Some(Compaction::Minor));
         }
         assert_eq!(of(Situation { quiet: Duration::ZERO, ..long }), None);
+        // Who was forgotten leaves the disk, however little else there is, learned or not, and whatever was refused.
+        let forgotten = Situation { forgets: true, age: hour, ..calm };
+        assert_eq!(of(forgotten), Some(Compaction::Minor));
+        assert_eq!(
+            of(Situation { learns: false, refused: Some((Compaction::Major, 0)), ..forgotten }),
+            Some(Compaction::Minor)
+        );
+        assert_eq!(of(Situation { age: Duration::from_secs(599), ..forgotten }), None);
+        assert_eq!(of(Situation { quiet: Duration::ZERO, ..forgotten }), None);
         assert_eq!(of(Situation { recall_kept: 0.89, ..calm }), Some(Compaction::Major));
         assert_eq!(of(Situation { recall_kept: 0.91, ..calm }), None);
         let untrained = Situation { learns: false, interactions: 0, ..calm };

@@ -1,5 +1,6 @@
 //! An earlier generation's codes over the interactions of now.
 
+use super::job::Watch;
 use super::made::{Kept, Made};
 use super::minor::{folded_over, resumable};
 use crate::error::Result;
@@ -12,11 +13,11 @@ use crate::snapshot::Snapshot;
 /// nothing learned of who came since, so that compactions can go on from it.
 ///
 /// # Errors
-/// `Storage`.
-pub(super) fn rollback(snapshot: &Snapshot, cut: &Cut, kept: &Parent<'_>) -> Result<Made> {
+/// `Cancelled`, `Storage`.
+pub(super) fn rollback(snapshot: &Snapshot, cut: &Cut, kept: &Parent<'_>, watch: &Watch<'_>) -> Result<Made> {
     // Codes of nobody stay what they are.
     let origin = if kept.generation.is_trained() { Origin::Rollback } else { Origin::Fold };
-    let made = folded_over(snapshot, cut, kept, origin)?;
+    let made = folded_over(snapshot, cut, kept, origin, watch)?;
     match resumable(kept)? {
         Some((_, choices, learned)) => {
             let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;

@@ -143,20 +143,24 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
     let mut threads = Threads::default();
     drop_moot(store);
     let mut clock = Clock::new(recall_kept(store));
-    if let Some(policy) = policy {
-        let state = JobState::new();
-        // Who asks for something does not wait for the end of what nobody asked for now.
-        let waits = || !requests.is_empty();
-        let watch = Watch::of(&state, closing).giving_way(&waits);
-        let resume = || threads.pool(policy.threads)?.run(|| place.resume(&watch)).transpose();
-        if let Some(outcome) = guarded("compaction", resume).transpose() {
-            let outcome = tidied(store, &watch, outcome);
-            clock = clock.after(outcome.is_ok(), recall_kept(store));
-        }
-    }
-    // Nobody goes on with what was broken off but by asking for the same.
-    drop(place.live.take_begun());
+    // Without a policy nobody goes on with what was broken off but by asking for the same.
+    let mut begun = place.live.take_begun().filter(|_| policy.is_some());
     loop {
+        let is_idle = requests.is_empty() && !closing.load(Ordering::Relaxed);
+        if let (Some(policy), Some(moment), true) = (policy, &begun, is_idle) {
+            let state = JobState::new();
+            // Who asks for something does not wait for the end of what nobody asked for now.
+            let waits = || !requests.is_empty();
+            let watch = Watch::of(&state, closing).giving_way(&waits);
+            let resume = || threads.pool(policy.threads)?.run(|| place.resume(moment, &watch)).transpose();
+            let outcome = guarded("compaction", resume).transpose().map(|outcome| tidied(store, &watch, outcome));
+            // It is gone on with once what it gave way to has ended, and published nothing.
+            let gave_way = matches!(outcome, Some(Err(Error::Cancelled))) && watch.closes();
+            if let Some(outcome) = outcome {
+                clock = clock.after(outcome.is_ok() || gave_way, recall_kept(store));
+            }
+            begun = begun.filter(|_| gave_way);
+        }
         let next = match policy {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(policy) => requests.recv_timeout((policy.pause / 4).clamp(LEAST_GLANCE, GLANCE)),
@@ -172,51 +176,64 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let pool = threads.pool(policy.threads);
                 let compact = || pool?.run(|| place.compact(kind, &why, None, &watch));
                 let outcome = tidied(store, &watch, guarded("compaction", compact));
-                let refused = matches!(outcome, Err(Error::Worse { .. })).then_some(kind);
-                clock = clock.after(outcome.is_ok(), recall_kept(store));
-                clock.refused = refused.map(|kind| (kind, place.live.snapshot().tail().applied()));
+                let is_refused = match &outcome {
+                    Ok(outcome) => outcome.refused.is_some(),
+                    Err(error) => matches!(error, Error::Worse { .. }),
+                };
+                let recall_kept = recall_kept(store);
+                clock = match is_refused {
+                    true => clock.after_refused(kind, place.live.snapshot().tail().changes(), recall_kept),
+                    false => clock.after(outcome.is_ok(), recall_kept),
+                };
                 continue;
             }
         };
         let watch = Watch::of(&state, closing);
-        match task {
+        let is_small = matches!(task, Task::Compact(Compaction::Minor, _));
+        let has_published = match task {
             Task::Train(options, owed) => {
                 // Cancelled before its turn, it has ended already.
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
                 let train = || pool?.run(|| place.train(&options, "asked for", None, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("training", train)));
+                answer(&state, &result, tidied(store, &watch, guarded("training", train)))
             }
             Task::Compact(kind, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let compact = || pool?.run(|| place.compact(kind, "asked for", None, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("compaction", compact)));
+                answer(&state, &result, tidied(store, &watch, guarded("compaction", compact)))
             }
             Task::Import(made, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| place.import(codes, encoder, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("import", import)));
+                answer(&state, &result, tidied(store, &watch, guarded("import", import)))
             }
             Task::Rollback(generation, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let rollback = || pool?.run(|| place.rollback(generation, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("rollback", rollback)));
+                answer(&state, &result, tidied(store, &watch, guarded("rollback", rollback)))
             }
-        }
+        };
         state.finish();
-        clock = clock.after(true, recall_kept(store));
+        if has_published {
+            begun = None;
+            let recall_kept = recall_kept(store);
+            clock = if is_small { clock.after_small(recall_kept) } else { clock.after(true, recall_kept) };
+        }
     }
 }
 
-/// Tells the owner of a job how it ended. What its listeners hold goes before that: the owner may close the database at once.
-fn answer<T>(state: &JobState, result: &Sender<Result<T>>, outcome: Result<T>) {
+/// Tells the owner of a job how it ended; whether it has published. What its listeners hold goes before that: the owner may close the database at once.
+fn answer<T>(state: &JobState, result: &Sender<Result<T>>, outcome: Result<T>) -> bool {
     state.dismiss();
+    let has_published = outcome.is_ok();
     // Whoever has given up waiting needs no answer.
     let _ = result.send(outcome);
+    has_published
 }
 
 /// How often a policy is asked at most, and at least.

@@ -102,9 +102,12 @@ fn text(compacted: &Compacted) -> String {
     for phase in &outcome.phases {
         phases.row([phase.phase.to_owned(), format!("{:.2}", phase.seconds)]);
     }
+    let refused = outcome.refused.as_ref().map_or_else(String::new, |refused| {
+        format!("\nwhat it learned was refused, and the interactions were folded under the codes there are: {refused}")
+    });
     let drift = outcome.drift.as_ref().map_or_else(String::new, |drift| format!("\n{}", output::drift(drift)));
     format!(
-        "published generation {} ({}) in {}\n{} interactions; of {} users and {} items they had changed{drift}\ncontent {}\n\n{}",
+        "published generation {} ({}) in {}\n{} interactions; of {} users and {} items they had changed{refused}{drift}\ncontent {}\n\n{}",
         outcome.generation,
         outcome.kind.name(),
         output::seconds(*seconds),
