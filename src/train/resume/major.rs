@@ -2,7 +2,7 @@
 
 use super::minor::Rows;
 use super::rechoose::rechoose;
-use super::started::{start, take};
+use super::started::{Started, start, take};
 use super::{Choices, Learned};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
@@ -71,9 +71,10 @@ pub(crate) fn major(
     let last = &Last { planes, degrees: &degrees, novelty: choices.novelty };
     if stand.stage < Stage::Distilled {
         heap::give_back();
-        let start = start(&context, &stand.layers, &tables, !choices.is_distilled);
+        let all = Started::All { has_magnitudes: !choices.is_distilled };
+        let start = start(&context, &stand.layers, &tables, &all);
         // Those that come have the code a training from nothing would start with; all have it, where no student found more.
-        let wanted = |_, is_blank| is_blank || !choices.is_distilled;
+        let wanted = |row: u32, is_blank| (is_blank || !choices.is_distilled).then_some(row as usize);
         take(&context, &start, &mut tables, [&wanted, &wanted]);
         if choices.is_distilled {
             drop(start);

@@ -1,6 +1,6 @@
 //! The rows that were touched, fitted again with all others held.
 
-use super::started::{start, take};
+use super::started::{Started, start, take};
 use super::{Choices, Learned, Recoded};
 use crate::error::Result;
 use crate::graph::Bipartite;
@@ -54,12 +54,10 @@ pub(crate) fn minor(
         (tables, magnitudes) = choices.student.fit_rows(&context, &teacher, tables, rows.users, rows.items)?;
     } else {
         // Where no student found more, the rest of the codes are not in its units.
-        let start = start(&context, &teacher, &tables, true);
-        let is_among = |rows: &[u32], row| rows.binary_search(&row).is_ok();
-        let wanted = [&|row, _| is_among(rows.users, row), &|row, _| is_among(rows.items, row)]
-            as [&dyn Fn(u32, bool) -> bool; 2];
-        take(&context, &start, &mut tables, wanted);
-        magnitudes = start.magnitudes.gather(rows.users);
+        let start = start(&context, &teacher, &tables, &Started::Rows(rows));
+        let place = |rows: &[u32], row| rows.binary_search(&row).ok();
+        take(&context, &start, &mut tables, [&|row, _| place(rows.users, row), &|row, _| place(rows.items, row)]);
+        magnitudes = start.magnitudes;
     }
     let plain = tables.favour_rare(&graph.items().degrees(), choices.novelty);
     let recoded = Recoded::of(&tables, (rows.users, magnitudes), rows.items, planes)?;

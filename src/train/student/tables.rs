@@ -67,25 +67,58 @@ pub(crate) struct Tables {
     pub(crate) targets: Matrix,
 }
 
+/// Some users and some items, or all.
+type SomeRows<'a> = Option<(&'a [u32], &'a [u32])>;
+
 impl Tables {
     /// Rotates each layer of the teacher to the width of its segment. The scalers make the logits estimates of the teacher's
     /// scores: the angle between two vectors is read off their signs (Goemans and Williamson 1995:
     /// the expected share of equal signs is `1 - angle / pi`; near a right angle the inner product of the signs is `2 / pi` of the
     /// cosine). Item vectors are centred first, which shifts all scores of a user alike and balances the bits.
     pub(crate) fn rotated(context: &Context<'_>, teacher: &Layers, widths: &[usize]) -> Tables {
-        Tables::turned(context, teacher, widths, true)
+        Tables::turned(context, teacher, widths, (None, true))
+    }
+
+    /// As [`Tables::rotated`], the rows of some users and of some items, in their order. O(rows width bits + items width).
+    pub(crate) fn rotated_rows(
+        context: &Context<'_>,
+        teacher: &Layers,
+        widths: &[usize],
+        rows: (&[u32], &[u32]),
+    ) -> Tables {
+        Tables::turned(context, teacher, widths, (Some(rows), true))
     }
 
     /// As [`Tables::rotated`], without the magnitudes of users: a float a bit of theirs.
     pub(crate) fn rotated_signs(context: &Context<'_>, teacher: &Layers, widths: &[usize]) -> Tables {
-        Tables::turned(context, teacher, widths, false)
+        Tables::turned(context, teacher, widths, (None, false))
     }
 
-    fn turned(context: &Context<'_>, teacher: &Layers, widths: &[usize], has_magnitudes: bool) -> Tables {
+    /// Of all rows where none are named.
+    fn turned(
+        context: &Context<'_>,
+        teacher: &Layers,
+        widths: &[usize],
+        (rows, has_magnitudes): (SomeRows<'_>, bool),
+    ) -> Tables {
         let isa = context.isa;
         let segments = segments(widths);
         let bits = widths.iter().sum();
-        let (n_users, n_items) = (teacher.users[0].rows(), teacher.items[0].rows());
+        let users = teacher.users.iter().take(widths.len());
+        let users: Vec<Cow<'_, Matrix>> = match rows {
+            Some((rows, _)) => users.map(|users| Cow::Owned(users.gather(rows))).collect(),
+            None => users.map(Cow::Borrowed).collect(),
+        };
+        let items: Vec<Matrix> = teacher.items.iter().take(widths.len()).cloned().collect();
+        let items = items.into_iter().map(|items| {
+            let centred = centred(isa, items);
+            Cow::Owned(match rows {
+                Some((_, rows)) => centred.gather(rows),
+                None => centred,
+            })
+        });
+        let items: Vec<Cow<'_, Matrix>> = items.collect();
+        let (n_users, n_items) = (users[0].rows(), items[0].rows());
         let mut tables = Tables {
             users: SignMatrix::positive(n_users, &segments),
             items: SignMatrix::positive(n_items, &segments),
@@ -100,22 +133,20 @@ impl Tables {
         };
         let rotation = |(layer, segment): (usize, &Segment)| {
             let mut rng = context.rng(&format!("rotation {layer}"));
-            Factor::pack(isa, (&rotation(isa, &mut rng, teacher.users[layer].cols(), segment.len())).into())
+            Factor::pack(isa, (&rotation(isa, &mut rng, users[layer].cols(), segment.len())).into())
         };
         let rotations: Vec<Factor> = tables.segments.iter().enumerate().map(rotation).collect();
-        let items: Vec<Matrix> = teacher.items.iter().take(widths.len()).cloned().collect();
-        let items: Vec<Matrix> = items.into_iter().map(|items| centred(isa, items)).collect();
-        for (layer, items) in items.iter().enumerate() {
+        for (layer, (users, items)) in users.iter().zip(&items).enumerate() {
             let weight = teacher.weights[layer].max(0.05) * std::f32::consts::FRAC_PI_2;
             for (from, scales, factor) in
-                [(&teacher.users[layer], &mut tables.user_scales, weight), (items, &mut tables.item_scales, 1.0)]
+                [(users, &mut tables.user_scales, weight), (items, &mut tables.item_scales, 1.0)]
             {
                 let norms = row_norms(isa, from);
                 scales.par_rows_mut().zip(&norms).for_each(|(row, &norm)| row[layer] = (norm * factor).ln());
             }
         }
         // Rows from `first` on, all layers side by side.
-        let rotate = |from: &[Matrix], first: usize, out: &mut [f32]| {
+        let rotate = |from: &[Cow<'_, Matrix>], first: usize, out: &mut [f32]| {
             let rows = out.len() / bits;
             for ((from, rotation), segment) in from.iter().zip(&rotations).zip(&tables.segments) {
                 let part = &from.data()[first * from.cols()..][..rows * from.cols()];
@@ -128,7 +159,7 @@ impl Tables {
                 }
             }
         };
-        let signs = |from: &[Matrix], rows: usize| {
+        let signs = |from: &[Cow<'_, Matrix>], rows: usize| {
             SignMatrix::of_blocks(isa, (rows, BLOCK), &tables.segments, |first, out| rotate(from, first, out))
         };
         let of_items = signs(&items, n_items);
@@ -136,10 +167,10 @@ impl Tables {
             true => {
                 let mut magnitudes = Matrix::zeros(n_users, bits);
                 let blocks = magnitudes.data_mut().par_chunks_mut((BLOCK * bits).max(1)).enumerate();
-                blocks.for_each(|(block, out)| rotate(&teacher.users, block * BLOCK, out));
+                blocks.for_each(|(block, out)| rotate(&users, block * BLOCK, out));
                 (SignMatrix::of(isa, &magnitudes, &tables.segments), magnitudes)
             }
-            false => (signs(&teacher.users, n_users), Matrix::zeros(0, 0)),
+            false => (signs(&users, n_users), Matrix::zeros(0, 0)),
         };
         (tables.users, tables.items, tables.magnitudes) = (of_users, of_items, magnitudes);
         tables
