@@ -327,12 +327,13 @@ fn weighted_sum_body<const FUSED: bool>(
 ) {
     let cols = out.len();
     let mut start = 0;
-    for width in [64, 16, 1] {
+    for width in [64, 16, 8, 1] {
         while start + width <= cols {
             let (out, base) = (&mut out[start..start + width], base.get(start..start + width));
             match width {
                 64 => sum_columns::<FUSED, 64>(out, base, table, cols, start, targets, factor, scales),
                 16 => sum_columns::<FUSED, 16>(out, base, table, cols, start, targets, factor, scales),
+                8 => sum_columns::<FUSED, 8>(out, base, table, cols, start, targets, factor, scales),
                 _ => sum_columns::<FUSED, 1>(out, base, table, cols, start, targets, factor, scales),
             }
             start += width;

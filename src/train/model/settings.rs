@@ -111,7 +111,7 @@ settings! {
     TEACHER_CROSSES = "teacher.crosses", Domain::Switch, "gcn-cf: cross every node with itself between the convolutions";
     TEACHER_NORMALISE = "teacher.normalise", Domain::Switch, "gcn-cf: normalise the inputs of the convolutions, by column";
 
-    TEACHER_FANOUT = "teacher.fanout", Domain::Count(1, 1000), "pinsage: neighbours of a node, those that random walks visit most";
+    TEACHER_FANOUT = "teacher.fanout", Domain::Count(1, 128), "pinsage: neighbours of a node, those that random walks visit most: they make 128 visits";
     TEACHER_MOMENTUM = "teacher.momentum", Domain::Number(0.0, 1.0), "onebp: beta, what a user's vector keeps of itself where it follows an item's";
     TEACHER_FLIPPED = "teacher.flipped", Domain::Switch, "onebp: users take gradients and items follow them";
     TEACHER_START = "teacher.start", Domain::Choice(&["normal", "onebp"]), "gradient teachers: start tables from normal numbers, or from what OneBP learns first";
@@ -130,7 +130,7 @@ settings! {
     STUDENT_L2 = "student.l2", Domain::Number(0.0, 1e3), "bigear: penalty of the squared length of the rows of a batch";
     STUDENT_BATCH = "student.batch", Domain::Count(1, 1 << 24), "bincf: users a step";
     STUDENT_CENTRE = "student.centre", Domain::Switch, "bincf: start from the teacher's vectors less their means, so that bits are balanced, or from the vectors as they are";
-    STUDENT_RANK_WEIGHT = "student.rank_weight", Domain::Number(0.0, 1e6), "bincf: alpha, the weight of the teacher's order of a user's items; 0 leaves it out";
+    STUDENT_RANK_WEIGHT = "student.rank_weight", Domain::Number(0.0, 1e6), "bincf: alpha, the weight of the teacher's order of a user's items, 50 unless set, where the paper has 10; 0 leaves it out";
     STUDENT_RANK_LISTS = "student.rank_lists", Domain::Choice(&["both", "positives", "negatives"]), "bincf: which of a user's items are ordered, each list by itself";
     STUDENT_TEMPERATURE = "student.temperature", Domain::Number(1e-3, 1e3), "bincf: T, what the scores of a list are divided by";
     STUDENT_NOISE_WEIGHT = "student.noise_weight", Domain::Number(0.0, 1e3), "bincf: nu, the weight of the noise of bits drawn at random; 0 leaves it out";

@@ -7,7 +7,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, product};
+use crate::kernel::dense::{Factor, Isa, Matrix, View, add_scaled, dot, multiply_by, product};
 use crate::train::context::Context;
 use crate::train::model::Loss;
 use crate::train::optim::grouping::Grouping;
@@ -15,6 +15,9 @@ use crate::train::optim::loss::{log_partition, normalise, normalise_back, pairwi
 use crate::train::optim::mixing::Mixing;
 use crate::train::optim::sampler::{Negatives, positives};
 use crate::train::optim::synthesis::{Chosen, Synthesis};
+
+/// A mean loss this many times that of a model that scores all items alike is no noise.
+pub(super) const EXPLODED: f64 = 10.0;
 
 /// A matrix for the users and one for the items, of the same width.
 #[derive(Clone, Debug)]
@@ -194,6 +197,13 @@ impl Objective {
             Loss::Softmax => (self.pool.max(2) as f64).ln(),
             _ => (self.negatives as f64 + 1.0).ln(),
         }
+    }
+
+    /// A mean loss above this is no noise: some times that of a model that scores all items alike, and what a pair of cosines can add, of which one
+    /// may be 1 and the other -1.
+    pub(crate) fn explosion(&self) -> f64 {
+        let apart = if self.cosine { 2.0 / f64::from(self.temperature) } else { 0.0 };
+        EXPLODED * self.indifference() + apart
     }
 
     /// The loss of a block of users over a pool of its own. `slots` holds `u32::MAX` for every item, on return too. Three products of
@@ -412,11 +422,26 @@ impl Objective {
         if self.equal_users { positives.min(1) as f32 } else { positives as f32 }
     }
 
-    /// `sum over positives p of log sum over pool j of exp((s_j - s_p) / temperature)`, or the mean over the positives.
+    /// `sum over positives p of log sum over pool j of exp((s_j - s_p) / temperature)`, or the mean over the positives; of inner products with the
+    /// positive itself in the sum, without which nothing would bound the loss below.
     fn softmax_row(&self, isa: Isa, scores: &mut [f32], mut positives: Vec<Own>) -> Row {
         let mut loss = 0.0;
         let weight = self.softmax_weight(positives.len());
         let share = weight / positives.len().max(1) as f32;
+        if weight > 0.0 && !self.cosine {
+            // `log(1 + exp(z))` of z, the logarithm of the pool's sum less the positive's score.
+            let pool = log_partition(isa, scores, 1.0, self.temperature);
+            let mut slopes = 0.0;
+            for own in &mut positives {
+                let z = pool - own.1 / self.temperature;
+                loss += f64::from(share * (z.max(0.0) + (-z.abs()).exp().ln_1p()));
+                let slope = share / (1.0 + (-z).exp());
+                own.1 = -slope / self.temperature;
+                slopes += slope;
+            }
+            multiply_by(isa, scores, slopes);
+            return Row { loss, own: positives, negatives: Vec::new() };
+        }
         for own in &mut positives {
             loss -= f64::from(own.1 * share / self.temperature);
             own.1 = -share / self.temperature;
@@ -544,6 +569,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// However far positives are ahead, a softmax of inner products has nothing to gain below 0; and cosines at any temperature are no explosion.
+    #[test]
+    fn losses_are_bounded() {
+        let graph = graph();
+        let dots = Objective { pool: 4, ..objective(&graph, Loss::Softmax, Sampler::Uniform, false) };
+        let isa = Isa::chosen().unwrap();
+        for ahead in [0.0f32, 30.0, 1e3, 1e30] {
+            let mut scores = vec![0.5, -1.0, 0.0, 2.0];
+            let row = dots.softmax_row(isa, &mut scores, vec![(0, ahead), (1, 2.0 * ahead)]);
+            assert!(row.loss >= 0.0 && row.loss.is_finite(), "{ahead}: {}", row.loss);
+            assert!(row.own.iter().all(|own| own.1 <= 0.0 && own.1.is_finite()), "{ahead}: {:?}", row.own);
+            assert!(scores.iter().all(|&slope| (0.0..=1.0 / 0.7 + 1e-5).contains(&slope)), "{ahead}: {scores:?}");
+        }
+        let cold = Objective { temperature: 1e-3, ..objective(&graph, Loss::Softmax, Sampler::Uniform, true) };
+        let row = cold.softmax_row(isa, &mut [1.0; 11], vec![(0, -1.0)]);
+        assert!(row.loss < cold.explosion(), "{} {}", row.loss, cold.explosion());
     }
 
     #[test]

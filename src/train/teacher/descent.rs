@@ -28,8 +28,6 @@ use crate::train::optim::schedule::falling;
 const BLOCK: usize = 512;
 /// Deviation of the tables' elements at the start.
 pub(super) const DEVIATION: f32 = 0.1;
-/// A mean loss this many times that of a model that scores all items alike is no noise.
-pub(super) const EXPLODED: f64 = 10.0;
 /// Powers of items' lengths to choose from. A cosine is trained against uniform negatives; lengths, which grow with popularity, give back some of
 /// what it ignores.
 const LENGTHS: [f32; 5] = [0.0, 0.125, 0.25, 0.375, 0.5];
@@ -128,7 +126,7 @@ impl Descent {
             }
             let loss = loss / pairs.max(1) as f64;
             // Adam's steps are bounded, so tables that explode may stay finite; their losses tell.
-            let exploded = loss.is_nan() || loss > EXPLODED * training.objective.indifference();
+            let exploded = loss.is_nan() || loss > training.objective.explosion();
             if exploded || !training.parameters.is_finite() {
                 let phase = format!("epoch {epoch} of the teacher");
                 return Err(Error::Diverged { model: model.name(), phase, lower: "teacher.rate" });

@@ -4,8 +4,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
+use super::block::EXPLODED;
 use super::block::Nodes;
-use super::descent::{DEVIATION, EXPLODED, LEAST_RATE};
+use super::descent::{DEVIATION, LEAST_RATE};
 use super::layers::Layers;
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};

@@ -85,7 +85,7 @@ fn text(explanation: &Explanation, titled: impl Fn(&kithdb::Id) -> String, show:
     let kept = explanation.kept.as_ref().map_or(String::new(), |kept| {
         let named: Vec<String> = kept.iter().take(SHOWN).map(&titled).collect();
         let more = if kept.len() > SHOWN { format!(" and {} more", kept.len() - SHOWN) } else { String::new() };
-        format!("\n\nedges that the training's masks kept: {}{more}", output::escaped(&named.join(", ")))
+        format!("\n\nedges that the training's masks did not cut: {}{more}", output::escaped(&named.join(", ")))
     });
     format!(
         "{} scores {} for {} (generation {}){}\n\n{}\n\n{}{more}\n\nthe pulls add up to {}, the score folded in from the user's items{kept}",

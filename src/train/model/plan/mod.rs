@@ -107,21 +107,24 @@ impl Plan {
             });
         }
         parts.check(options.model)?;
+        let takes_layers =
+            parts.teacher.has_hops() || !matches!(parts.student, StudentKind::Signs | StudentKind::BinCf);
+        if !takes_layers && options.layers.is_some_and(|hops| hops > 0) {
+            return Err(Error::InvalidArgument {
+                what: format!("layers with the teacher {} and the student {}", parts.teacher, parts.student),
+                remedy: "leave them out, or choose the student discrete".to_owned(),
+            });
+        }
         let search = !reader.is_set(&settings::TEACHER_REGULARISATION);
         let teacher = teachers::made(&reader, options, parts, (recipe.teacher, size))?;
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
             StudentKind::Discrete => {
                 let widths = options.widths();
-                let hops = widths.len() - 1;
+                // A teacher that propagates gives the layers itself.
+                let hops = widths.len().saturating_sub(teacher.layers().0.len());
                 (Coding::Estimating { widths }, hops, Box::new(students::discrete(&reader, recipe.student)))
             }
             StudentKind::Signs => {
-                if !parts.teacher.has_hops() && options.layers.is_some_and(|hops| hops > 0) {
-                    return Err(Error::InvalidArgument {
-                        what: format!("layers with the teacher {} and the student signs", parts.teacher),
-                        remedy: "leave them out, or choose the student discrete".to_owned(),
-                    });
-                }
                 let is_coded = parts.teacher == TeacherKind::L2q;
                 let rotated = reader.choice(&settings::ROTATION, &[("random", true), ("none", false)], !is_coded);
                 (Coding::signs(teacher.as_ref(), options.code_bits() as usize, rotated), 0, Box::new(Signs))
@@ -246,22 +249,30 @@ impl Parts {
     /// Refuses teachers of which a model, or a student, would take no more than a part.
     fn check(self, model: Model) -> Result<()> {
         use TeacherKind::{Ials, L2q, LightGcn, Mf, Ngcf, OneBp};
-        let (of, wanted): (String, &[TeacherKind]) = match model {
-            Model::Sgcn => (format!("the model {model}, whose masks"), &[LightGcn, Ngcf]),
-            Model::L2q | Model::L2qAnl => (format!("the model {model}, whose codes"), &[L2q]),
-            _ if self.student == StudentKind::Bigear => {
-                ("the student bigear, whose layers".to_owned(), &[LightGcn, Mf, OneBp, Ials])
-            }
-            _ => return Ok(()),
+        let of_model: Option<(String, &[TeacherKind])> = match model {
+            Model::Sgcn => Some((format!("the model {model}, whose masks"), &[LightGcn, Ngcf])),
+            Model::L2q | Model::L2qAnl => Some((format!("the model {model}, whose codes"), &[L2q])),
+            _ => None,
         };
-        if wanted.contains(&self.teacher) {
-            return Ok(());
+        let is_bigear = self.student == StudentKind::Bigear;
+        if is_bigear && model == Model::Sgcn {
+            return Err(Error::InvalidArgument {
+                what: format!("the model {model} with the student {}, whose layers have no masks", self.student),
+                remedy: "choose the student discrete or signs".to_owned(),
+            });
         }
-        let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-        Err(Error::InvalidArgument {
-            what: format!("{of} are not of the teacher {}", self.teacher),
-            remedy: format!("choose the teacher {}", names.join(" or ")),
-        })
+        let of_student: Option<(String, &[TeacherKind])> =
+            is_bigear.then(|| ("the student bigear, whose layers".to_owned(), &[LightGcn, Mf, OneBp, Ials][..]));
+        for (of, wanted) in of_model.into_iter().chain(of_student) {
+            if !wanted.contains(&self.teacher) {
+                let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+                return Err(Error::InvalidArgument {
+                    what: format!("{of} are not of the teacher {}", self.teacher),
+                    remedy: format!("choose the teacher {}", names.join(" or ")),
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -270,6 +281,26 @@ mod tests {
     use super::*;
     use crate::train::model::settings::{Domain, Setting};
     use crate::train::optim::estimator::Estimator;
+
+    /// Nothing is taken of a teacher but all it scores by, and no layers that nobody has.
+    #[test]
+    fn students_and_layers_that_do_not_fit_a_model_are_refused() {
+        let size = Size { users: 90, items: 40, touched: 40, edges: 360 };
+        let plan = |options: TrainOptions| Plan::new(&options, size);
+        let of = |model| TrainOptions::new(Preset::Fast).model(model);
+        for options in [
+            of(Model::Sgcn).student(StudentKind::Bigear),
+            of(Model::Sgcn).teacher(TeacherKind::Ngcf).student(StudentKind::Bigear),
+            of(Model::L2q).student(StudentKind::Bigear),
+            of(Model::DgcnBinCf).layers(2),
+            of(Model::GcnCf).student(StudentKind::Signs).layers(2),
+        ] {
+            assert!(matches!(plan(options.clone()), Err(Error::InvalidArgument { .. })), "{options:?}");
+        }
+        // Layers that a teacher gives are not made again.
+        let hops = |model: Model, layers| plan(of(model).student(StudentKind::Discrete).layers(layers)).unwrap().hops;
+        assert_eq!([hops(Model::Ngcf, 3), hops(Model::Mf, 3), hops(Model::GcnCf, 3)], [0, 3, 1]);
+    }
 
     #[test]
     fn what_validates_fits_graphs_of_every_size() {
