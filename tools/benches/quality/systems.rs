@@ -77,10 +77,10 @@ const MIXGCF: &[Variant<'static>] = &[
     of("MixGCF on NGCF", &["--model", "mixgcf", "--teacher", "ngcf"]),
 ];
 
-/// SpectralCF of the same convolutions as GCN-CF's, and as many epochs and columns.
+/// SpectralCF of the same convolutions as GCN-CF's, and as many epochs, columns, and layers of codes.
 const BINCF: &[Variant<'static>] = &[
-    of("SpectralCF", &["--model", "spectralcf", "--bits", "192", "--layers", "2"]),
-    of("GCN-CF", &["--model", "gcn-cf", "--bits", "192", "--set", "teacher.epochs=120"]),
+    of("SpectralCF", &["--model", "spectralcf", "--student", "signs", "--bits", "192", "--layers", "2"]),
+    of("GCN-CF", &["--model", "gcn-cf", "--student", "signs", "--bits", "192", "--set", "teacher.epochs=120"]),
     of("DGCN-BinCF", &["--model", "dgcn-bincf"]),
     of("DGCN-BinCF with alpha = 0", &["--model", "dgcn-bincf", "--set", "student.rank_weight=0"]),
 ];
