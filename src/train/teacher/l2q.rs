@@ -64,7 +64,7 @@ impl L2q {
                 side.par_rows_mut().for_each(|row| {
                     let size = match self.annealing {
                         Some(_) => sum_abs(isa, row) / row.len() as f32,
-                        None => fixed_size(row.len()),
+                        None => (row.len() as f32).powf(-0.25),
                     };
                     let values = row.to_vec();
                     write_signs(isa, row, &values);
@@ -75,7 +75,8 @@ impl L2q {
         codes
     }
 
-    /// Turns the gradient by [`L2q::quantise`]'s result into the one by the values, at a steepness.
+    /// Turns the gradient by [`L2q::quantise`]'s result into the one by the values, at a steepness. Without annealing that is the gradient by the signs
+    /// themselves: their size, which makes up for the columns, is left out, so that hops weigh more. With it ML-1M's hold-out finds .148 in place of .181.
     fn through(&self, isa: Isa, steepness: f32, values: &Nodes, gradient: &mut Nodes) {
         if !self.quantised {
             return;
@@ -83,8 +84,7 @@ impl L2q {
         let side = |values: &Matrix, gradient: &mut Matrix| {
             gradient.par_rows_mut().zip(values.par_rows()).for_each(|(gradient, values)| {
                 let Some(_) = self.annealing else {
-                    Estimator::Clipped { range: 1.0 }.scale(isa, values, gradient);
-                    return multiply_by(isa, gradient, fixed_size(values.len()));
+                    return Estimator::Clipped { range: 1.0 }.scale(isa, values, gradient);
                 };
                 let mut signs = vec![0.0; values.len()];
                 write_signs(isa, &mut signs, values);
@@ -99,11 +99,6 @@ impl L2q {
         side(&values.users, &mut gradient.users);
         side(&values.items, &mut gradient.items);
     }
-}
-
-/// The size of signs that have no scaler, of so many columns: a product of two rows is of the order of their cosine times the root of the columns.
-fn fixed_size(columns: usize) -> f32 {
-    (columns as f32).powf(-0.25)
 }
 
 impl Encoder for L2q {
@@ -181,7 +176,7 @@ mod tests {
         }
     }
 
-    /// Where every magnitude is below one a straight gradient passes all signs, times their size, and is that of the linear model otherwise. Where those of the table are not, its own
+    /// Where every magnitude is below one a straight gradient passes all signs, and is that of the linear model. Where those of the table are not, its own
     /// signs pass nothing: of codes that are propagated nothing reaches the table then, and of values what comes from the hops above.
     #[test]
     fn gradients_pass_signs_where_they_are_near_to_flipping() {
@@ -201,20 +196,8 @@ mod tests {
             model.backward(&context, parameters, &Draw::default(), values, &gradient).unwrap().tables
         };
         let linear = L2q { descent: small(), hops: 2, annealing: None, quantised: false, inside: false };
-        let size = fixed_size(4);
-        let sized = |gradient: &[Nodes], times: &dyn Fn(i32) -> i32| -> Vec<Nodes> {
-            let mut gradient = gradient.to_vec();
-            for (nodes, layer) in gradient.iter_mut().zip(0..) {
-                let size = size.powi(times(layer));
-                nodes.each_mut(|side| side.data_mut().iter_mut().for_each(|x| *x *= size));
-            }
-            gradient
-        };
+        let want = back(&linear, &near);
         for inside in [false, true] {
-            // Codes that are propagated have passed as many signs as hops before their own.
-            let sized_all = sized(&gradient, &|layer| if inside { layer + 1 } else { 1 });
-            let (_, values) = linear.forward(&context, &near, &Draw::default()).unwrap().unwrap();
-            let want = linear.backward(&context, &near, &Draw::default(), values, &sized_all).unwrap().tables;
             let model = L2q { quantised: true, inside, ..linear.clone() };
             for (got, want) in back(&model, &near).users.data().iter().zip(want.users.data()) {
                 assert!((got - want).abs() < 1e-5, "{inside}: {got} {want}");
@@ -234,7 +217,6 @@ mod tests {
             let layers = gradient.iter().zip(&values);
             let own: Vec<Nodes> = layers.map(|(by, values)| by.zip(values, stopped)).collect();
             assert!(own[1].users.data().iter().any(|&by| by != 0.0) && own[0].users.data().iter().all(|&by| by == 0.0));
-            let own = sized(&own, &|_| 1);
             let want = linear.backward(&context, &far, &Draw::default(), values, &own).unwrap().tables.users;
             for (got, want) in got.data().iter().zip(want.data()) {
                 assert!((got - want).abs() < 1e-5, "{got} {want}");
