@@ -3,10 +3,11 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::block::{Nodes, Objective, Scored};
+use super::block::Objective;
 use super::encoder::{Draw, Encoder, Parameters};
 use super::layers::{Layers, row_norms};
 use super::masks::{Masking, Masks};
+use super::nodes::{Nodes, Scored};
 use super::{Fit, Neighbours, OneBp, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Bipartite, Csr};

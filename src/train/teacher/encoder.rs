@@ -1,7 +1,7 @@
 //! What lies between the parameters of a teacher trained by gradients and its scores.
 
-use super::block::Nodes;
 use super::masks::{Masking, Masks};
+use super::nodes::Nodes;
 use crate::error::Result;
 use crate::kernel::dense::Matrix;
 use crate::train::context::Context;

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::block::Nodes;
 use super::descent::Descent;
 use super::encoder::{Draw, Encoder, Parameters};
+use super::nodes::Nodes;
 use super::spectralcf::{Activation, Convolved, convolution_weights};
 use super::{Fit, Teacher};
 use crate::error::Result;

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::block::Nodes;
 use super::descent::Descent;
 use super::encoder::{Draw, Encoder, Parameters};
 use super::masks::{MASKS, Masking, Masks};
+use super::nodes::Nodes;
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::Adjacency;

@@ -3,7 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 
-use super::block::Nodes;
+use super::nodes::Nodes;
 use crate::graph::{Adjacency, Bipartite, EdgeMask};
 use crate::kernel::dense::{Gram, Isa, Matrix, add_scaled, dot, multiply_by, product};
 use crate::train::context::Context;

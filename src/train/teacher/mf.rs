@@ -1,8 +1,8 @@
 //! Matrix factorisation by gradients.
 
-use super::block::Nodes;
 use super::descent::Descent;
 use super::encoder::{Draw, Encoder, Parameters};
+use super::nodes::Nodes;
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::train::context::Context;

@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::block::Nodes;
 use super::descent::Descent;
 use super::encoder::{Draw, Encoder, Parameters};
 use super::lightgcn::hop;
 use super::masks::{MASKS, Masking};
+use super::nodes::Nodes;
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::kernel::dense::{Factor, Isa, Matrix, View, add_product, add_scaled, product};

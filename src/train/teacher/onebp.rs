@@ -5,9 +5,9 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::block::EXPLODED;
-use super::block::Nodes;
 use super::descent::{DEVIATION, LEAST_RATE};
 use super::layers::Layers;
+use super::nodes::Nodes;
 use super::{Fit, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::Bipartite;

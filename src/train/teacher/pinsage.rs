@@ -7,9 +7,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
-use super::block::Nodes;
 use super::descent::Descent;
 use super::encoder::{Draw, Encoder, Parameters};
+use super::nodes::Nodes;
 use super::{Fit, Teacher};
 use crate::error::Result;
 use crate::graph::{Bipartite, Csr};
