@@ -5,7 +5,7 @@ mod shop;
 
 use std::time::{Duration, Instant};
 
-use kithdb::{Compaction, Db, Error, Interaction, Model, Policy, Preset, TrainOptions};
+use kithdb::{Attributes, Compaction, Db, Error, Interaction, Model, Policy, Preset, TrainOptions};
 
 /// The shop without its last users and items, trained, and what was left out.
 fn begun(options: TrainOptions) -> (tempfile::TempDir, Db, Vec<Interaction>) {
@@ -285,6 +285,7 @@ fn what_finds_too_little_is_not_published_and_no_removal_waits_for_it() {
     assert!(job.found["refused"].contains("find"), "{job:?}");
     // What was refused drifted; what is published did not.
     assert!(job.found.contains_key("refused_recall_after") && !job.found.contains_key("recall_after"), "{job:?}");
+    assert!(outcome.refused.is_some_and(|refused| refused.contains("find")));
     assert!(outcome.drift.is_none() && stats.generation.unwrap().drift.is_none());
     assert!(db.history(2u64).unwrap().iter().all(|x| x.item != gone.item));
     assert!(db.history(5u64).unwrap().is_empty());
@@ -343,6 +344,72 @@ fn a_policy_goes_on_only_from_models_that_can_be_gone_on_from() {
     };
     assert_eq!(jobs(shop::options(), true)[..2], ["train", "major"]);
     assert_eq!(jobs(shop::options().model(Model::Mf).set("teacher.epochs", 5), false), ["train"]);
+}
+
+/// Jobs of a kind that the policy has begun.
+fn begun_by_itself(db: &Db, kind: &str) -> Vec<kithdb::JobRecord> {
+    db.jobs().unwrap().into_iter().filter(|job| job.kind == kind && job.why != "asked for").collect()
+}
+
+#[test]
+fn who_was_forgotten_leaves_the_generation_though_nothing_else_comes() {
+    let (directory, db, _) = begun(shop::options());
+    drop(db);
+    let policy = Policy::default().pause(Duration::ZERO).minor_age(Duration::ZERO);
+    let db = Db::options().policy(policy).open(directory.path().join("shop.kith")).unwrap();
+    let mut news = db.watch();
+    assert_eq!(news.wait_timeout(Duration::from_millis(300)), None);
+    assert!(db.forget_user(5u64).unwrap());
+    assert_eq!(news.wait_timeout(Duration::from_secs(60)), Some(2));
+    assert_eq!(news.wait_timeout(Duration::from_millis(300)), None);
+    let jobs = begun_by_itself(&db, "minor");
+    assert!(jobs.len() == 1 && jobs[0].why.contains("forgotten"), "{jobs:?}");
+}
+
+/// A major one is begun though minor ones are asked for more often than there is a pause.
+#[test]
+fn asking_often_keeps_no_policy_from_its_own() {
+    let (directory, db, rest) = begun(shop::options());
+    drop(db);
+    let policy = Policy::default().pause(Duration::from_millis(500)).minor_changes(1).minor_share(9.0).major_share(0.0);
+    let db = Db::options().policy(policy).open(directory.path().join("shop.kith")).unwrap();
+    let (mut rest, since) = (rest.into_iter().cycle(), Instant::now());
+    while begun_by_itself(&db, "major").is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(60), "{:?}", db.jobs());
+        let one = rest.next().unwrap();
+        db.remove(one.user.clone(), one.item.clone()).unwrap();
+        db.insert_many([one]).unwrap();
+        std::thread::sleep(Duration::from_millis(250));
+        let outcome = db.compact(Compaction::Minor).unwrap().wait();
+        assert!(outcome.is_ok() || matches!(outcome, Err(Error::NothingNew { .. })), "{outcome:?}");
+    }
+}
+
+/// What was refused is learned again once interactions have come, and not for what was said of items.
+#[test]
+fn attributes_bring_back_nothing_that_was_refused() {
+    let (directory, db, rest) = begun(shop::options());
+    drop(db);
+    let policy = Policy::default().pause(Duration::ZERO).minor_changes(50).minor_share(0.0).major_share(0.0);
+    let db = Db::options().policy(policy.least_recall(1e6)).open(directory.path().join("shop.kith")).unwrap();
+    let failed = || begun_by_itself(&db, "major").iter().filter(|job| job.ended.is_some()).count();
+    let wait = |jobs: usize| {
+        let since = Instant::now();
+        while failed() < jobs {
+            assert!(since.elapsed() < Duration::from_secs(60), "{:?}", db.jobs());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    assert!(rest.len() >= 120, "{}", rest.len());
+    db.insert_many(rest[..60].to_vec()).unwrap();
+    wait(1);
+    for price in 0..80 {
+        db.set_item(3u64, Attributes::new().set("price", price)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((failed(), begun_by_itself(&db, "minor").len()), (1, 0), "{:?}", db.jobs());
+    db.insert_many(rest[60..120].to_vec()).unwrap();
+    wait(2);
 }
 
 #[test]
