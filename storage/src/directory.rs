@@ -203,9 +203,10 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Removes a file or a whole directory. One that is not there is fine.
 pub(crate) fn remove(path: &Path) -> Result<()> {
-    // Looked at only where it is no file: that may fail where removing does not.
+    // Looked at only where it is no file: that may fail where removing does not, and the other way round.
     let removed = fs::remove_file(path).or_else(|error| match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     });
     match removed {
