@@ -154,7 +154,9 @@ impl Judge<'_> {
                 self.facts.take(&asked, None);
                 self.doubt(rest);
                 let what = asked.split(' ').next().unwrap_or_default();
-                if APPENDS.contains(&what) || rest.contains("not stored") {
+                // A disk that is too full to be opened again is found so before anything is written: the log has not failed.
+                let is_untouched = rest.contains("no space left to keep room for the next opening");
+                if (APPENDS.contains(&what) || rest.contains("not stored")) && !is_untouched {
                     self.poisoned.get_or_insert(format!("{asked}: {rest}"));
                 }
             }
