@@ -337,15 +337,20 @@ impl Reader {
 
     /// Why an `item` has the score a query of a `user` gives it, a dict: `user`, `item` and the `generation` whose codes are compared; `score`; `layers`, what each adds
     /// to it; `basis`, what the user's code stands on (of the training, moved by what came since, or folded in); `pulls`, the user's own items with what each adds to
-    /// `folded_score`, the largest first.
+    /// `folded_score`, the largest first; `kept`, where the model learned masks of edges, those of the user's items whose edges were not cut, else None.
     fn explain<'py>(
         &self,
         py: Python<'py>,
         user: &Bound<'py, PyAny>,
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let (snapshot, user, item) = (self.snapshot()?, ids::id(user)?, ids::id(item)?);
-        let why = py.detach(|| snapshot.explain(user, item)).or_raise()?;
+        let (source, user, item) = (self.source()?, ids::id(user)?, ids::id(item)?);
+        let explain = || match source {
+            Source::Live(db) => Ok(db.explain(user, item).or_raise()),
+            Source::Replica(replica) => Ok(replica.snapshot().explain(user, item).or_raise()),
+            Source::Closed => Err(closed()),
+        };
+        let why = py.detach(explain)??;
         let explained = PyDict::new(py);
         explained.set_item("user", ids::object(py, &why.user)?)?;
         explained.set_item("item", ids::object(py, &why.item)?)?;
@@ -356,6 +361,8 @@ impl Reader {
         explained.set_item("folded_score", why.folded_score)?;
         let pulls = why.pulls.iter().map(|pull| Ok((ids::object(py, &pull.item)?, pull.pull)));
         explained.set_item("pulls", pulls.collect::<PyResult<Vec<_>>>()?)?;
+        let named = |kept: &Vec<Id>| kept.iter().map(|item| ids::object(py, item)).collect::<PyResult<Vec<_>>>();
+        explained.set_item("kept", why.kept.as_ref().map(named).transpose()?)?;
         Ok(explained)
     }
 

@@ -88,6 +88,14 @@ def test_an_explanation_adds_up(named):
     assert dict(named.recommend("u00", k=1))["i00"] == why["score"]
     assert {item for item, _ in why["pulls"]} == {f"i{item:02}" for item in range(2, ITEMS, 2)}
     assert sum(pull for _, pull in why["pulls"]) == pytest.approx(why["folded_score"], rel=1e-4)
+    assert why["kept"] is None
+
+
+def test_the_edges_that_masks_left_are_told(tmp_path):
+    with kithdb.open(tmp_path / "masked.kith") as db:
+        db.insert_many([(user, item) for user in range(20) for item in range(12) if (user + item) % 2 == 0])
+        db.train("fast", bits=64, model="sgcn", settings={"teacher.epochs": 2}).wait()
+        assert db.explain(0, 1)["kept"] == [0, 2, 4, 6, 8, 10]
 
 
 def test_what_was_held_out_comes_back(tastes, named):

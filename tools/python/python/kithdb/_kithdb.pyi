@@ -110,7 +110,7 @@ class Reader:
 
     def explain(self, user: _Id, item: _Id) -> dict[str, Any]:
         """Why an item has the score a query of a user gives it: ``score``; ``layers``, what each adds; ``pulls``, the user's own items with what each adds to
-        ``folded_score``, largest first."""
+        ``folded_score``, largest first; ``kept``, of a model that cuts edges those of the user's items whose edges stayed, else None."""
 
     def users(self) -> npt.NDArray[Any]:
         """The ids of all users, in the order in which they came."""
