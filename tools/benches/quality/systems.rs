@@ -85,10 +85,23 @@ const BINCF: &[Variant<'static>] = &[
     of("DGCN-BinCF with alpha = 0", &["--model", "dgcn-bincf", "--set", "student.rank_weight=0"]),
 ];
 
+/// By their defaults masks cut no edge: these do.
+const CUTS: &[&str] = &[
+    "--model",
+    "sgcn",
+    "--set",
+    "teacher.mask_gradient=pathwise",
+    "--set",
+    "teacher.mask_start=1",
+    "--set",
+    "teacher.mask_sparsity=1e-4",
+];
+
 const SGCN: &[Variant<'static>] = &[
     of("LightGCN by BPR", &["--model", "lightgcn", "--loss", "bpr"]),
     of("SGCN on LightGCN", &["--model", "sgcn"]),
     of("SGCN on LightGCN by derivative", &["--model", "sgcn", "--set", "teacher.mask_gradient=pathwise"]),
+    of("SGCN on LightGCN that cuts", CUTS),
     of("NGCF", &["--model", "ngcf"]),
     of("SGCN on NGCF", &["--model", "sgcn", "--teacher", "ngcf"]),
     of(
