@@ -96,6 +96,28 @@ fn rows_that_were_not_touched_keep_their_codes() {
     assert_ne!(untouched(&scores(&db, user)), untouched(&before[user as usize]));
 }
 
+/// Who was registered, and what was in the catalogue, before anybody did anything with them is learned as who and what was not.
+#[test]
+fn who_was_known_before_is_learned_as_who_was_not() {
+    for options in [shop::options(), TrainOptions::new(Preset::Balanced).bits(192)] {
+        let learned = |is_known: bool| {
+            let (_directory, db, _) = begun(options.clone());
+            if is_known {
+                db.set_user(1000u64, Attributes::new().set("since", 2024)).unwrap();
+                db.set_item(2000u64, Attributes::titled("New")).unwrap();
+            }
+            db.set_user(3u64, Attributes::new().set("since", 2024)).unwrap();
+            minor(&db);
+            let taste = |n: u64| 1 + shop::TASTES * n;
+            db.insert_many((5..12).map(|n| Interaction::new(1000u64, taste(n)))).unwrap();
+            db.insert_many((5..12).map(|n| Interaction::new(taste(n), 2000u64))).unwrap();
+            minor(&db);
+            [1000, 1, 2].map(|user| scores(&db, user))
+        };
+        assert_eq!(learned(true), learned(false));
+    }
+}
+
 #[test]
 fn the_number_of_threads_changes_nothing() {
     for major_share in [2.0, 0.001] {

@@ -150,6 +150,11 @@ fn edges_that_masks_kept_are_told() {
     drop(db);
     let db = open();
     assert_eq!(kept(&db, 3).as_ref(), Some(&all[3]));
+    // Nor is it lost where somebody comes, with something that comes.
+    db.insert_many([4u64, 8, 9_000].map(|item| (9_000u64, item))).unwrap();
+    db.compact(Compaction::Minor).unwrap().wait().unwrap();
+    assert_eq!(kept(&db, 3).as_ref(), Some(&all[3]));
+    assert_eq!(kept(&db, 9_000), Some([4u64, 8, 9_000].map(Id::from).to_vec()));
     db.forget_user(7u64).unwrap();
     db.compact(Compaction::Minor).unwrap().wait().unwrap();
     assert_eq!(kept(&db, 3), None);

@@ -318,6 +318,33 @@ fn a_request_that_publishes_nothing_ends_nothing_else() {
     };
     wait("begins", &|| resumed().any(|job| job.phase == "student"));
     assert!(matches!(db.compact(Compaction::Minor).unwrap().wait(), Err(Error::NothingNew { .. })));
+    // Nor does a job that begins and fails: what there is to be gone on with is another's.
+    let refused = db.train(training().memory_limit(1)).unwrap().wait().unwrap_err();
+    assert!(refused.to_string().contains("with a limit of 1"), "{refused}");
     assert!(resumed().any(|job| job.outcome == JobOutcome::Interrupted), "{:?}", db.jobs());
     wait("ends", &|| resumed().any(|job| matches!(job.outcome, JobOutcome::Done { .. })));
+}
+
+/// Who was forgotten before a job began that was broken off leaves the disk with what it publishes: the moment it went on from holds nothing back.
+#[test]
+fn what_is_gone_on_with_holds_no_generation_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db.kith");
+    begun(&path);
+    let db = open(&path);
+    assert!(db.forget_user(7u64).unwrap());
+    let job = db.train(training().set("student.sweeps", 200)).unwrap();
+    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < Duration::from_secs(100), "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    wait("nothing is kept", &|| path.join("checkpoint.bin").exists());
+    drop((db, job));
+    let own = ["gen-1", "state-1.bin"].map(|name| path.join(name));
+    assert!(own.iter().all(|path| path.exists()));
+    let _db = finished(&path, 1);
+    wait("what was forgotten is still there", &|| own.iter().all(|path| !path.exists()));
 }

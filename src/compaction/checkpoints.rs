@@ -142,13 +142,8 @@ impl Checkpoints for JobCheckpoints<'_> {
     }
 
     fn found(&self) -> Option<Checkpoint> {
-        let found = self.store.checkpoint()?;
-        if found.notes().get(KEY) == Some(&self.key) {
-            return Some(found);
-        }
-        // Of a job that nobody will go on with.
-        let _ = self.store.drop_checkpoint();
-        None
+        // That of another job stays until this one has come to something.
+        self.store.checkpoint().filter(|found| found.notes().get(KEY) == Some(&self.key))
     }
 
     fn resumed(&self, found: &Checkpoint, stage: Stage) {

@@ -2,14 +2,44 @@
 
 use std::time::{Duration, Instant};
 
+use kithdb_storage::Store;
+
+use super::history::recall_kept;
 use super::job::Compaction;
 use super::policy::Situation;
+use crate::error::{Error, Result};
 use crate::generation::Provenance;
 use crate::live::Live;
 use crate::train::Choices;
 
 /// How many pauses there are after a compaction that failed.
 const AFTER_FAILURE: u32 = 10;
+
+/// How a job ended, as far as what is begun next depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Well,
+    /// What it learned found too little.
+    Refused,
+    Cancelled,
+    Failed,
+    /// There was nothing to do, or what was asked for cannot be.
+    NoJob,
+}
+
+impl How {
+    /// By its outcome, of which `is_refused` tells whether something was published all the same.
+    pub(super) fn of<T>(outcome: &Result<T>, is_refused: impl FnOnce(&T) -> bool) -> How {
+        match outcome {
+            Ok(made) if is_refused(made) => How::Refused,
+            Ok(_) => How::Well,
+            Err(Error::Worse { .. }) => How::Refused,
+            Err(Error::Cancelled) => How::Cancelled,
+            Err(Error::NothingNew { .. } | Error::InvalidArgument { .. }) => How::NoJob,
+            Err(_) => How::Failed,
+        }
+    }
+}
 
 /// What a policy needs of the time, and of what was before.
 pub(super) struct Clock {
@@ -20,6 +50,8 @@ pub(super) struct Clock {
     failed: bool,
     /// What the last job would have been, had its codes not found too little, and how many changes were not learned from then.
     refused: Option<(Compaction, u64)>,
+    /// Whether the last job was a major compaction and failed.
+    fails_major: bool,
     /// The share of recall that the compactions since all rows were learned have left.
     recall_kept: f64,
 }
@@ -27,7 +59,7 @@ pub(super) struct Clock {
 impl Clock {
     /// Of a database that is opened, with so much of its recall left.
     pub(super) fn new(recall_kept: f64) -> Self {
-        Self { quiet: Instant::now(), changed: None, failed: false, refused: None, recall_kept }
+        Self { quiet: Instant::now(), changed: None, failed: false, refused: None, fails_major: false, recall_kept }
     }
 
     /// After a job.
@@ -35,15 +67,26 @@ impl Clock {
         Self { failed: !well, changed: self.changed.filter(|_| !well), ..Self::new(recall_kept) }
     }
 
-    /// After a compaction whose codes found too little, where so many changes are not learned from.
-    pub(super) fn after_refused(self, kind: Compaction, changes: u64, recall_kept: f64) -> Self {
-        Self { refused: Some((kind, changes)), ..self.after(false, recall_kept) }
-    }
-
-    /// After a job that was asked for and has published; a pause that was under way, of which it takes little, goes on.
-    pub(super) fn after_small(self, recall_kept: f64) -> Self {
-        let quiet = self.quiet;
-        Self { quiet, ..self.after(true, recall_kept) }
+    /// After a job of a `kind`, by the policy or `asked` for. Minor compactions that are asked for take little: a pause that is under way goes on, whatever came of
+    /// them.
+    pub(super) fn follows(self, kind: Compaction, how: How, (store, live): (&Store, &Live), asked: bool) -> Self {
+        let is_small = asked && kind == Compaction::Minor;
+        let Self { quiet, changed, .. } = self;
+        match how {
+            How::NoJob if asked => self,
+            How::Cancelled | How::Failed if is_small => self,
+            How::Well if is_small => Self { quiet, ..self.after(true, recall_kept(store)) },
+            How::Well => self.after(true, recall_kept(store)),
+            How::Cancelled => Self { changed, ..self.after(true, recall_kept(store)) },
+            How::Refused => {
+                let refused = Some((kind, live.snapshot().tail().changes()));
+                Self { refused, ..self.after(false, recall_kept(store)) }
+            }
+            How::NoJob | How::Failed => {
+                let fails_major = kind == Compaction::Major;
+                Self { fails_major, ..self.after(false, recall_kept(store)) }
+            }
+        }
     }
 
     /// What the policy decides by.
@@ -76,7 +119,58 @@ impl Clock {
             age: self.changed.map_or(Duration::ZERO, |since| since.elapsed()),
             quiet: if self.failed { quiet / AFTER_FAILURE } else { quiet },
             refused: self.refused.map(|(kind, at)| (kind, changes.saturating_sub(at))),
+            fails_major: self.fails_major,
             recall_kept: self.recall_kept,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kithdb_storage::StoreOptions;
+
+    use super::*;
+    use crate::kernel::popcount::Kernel;
+    use crate::pool::Pool;
+    use crate::repeats::Repeats;
+
+    /// What was asked for counts as what a policy began, but for small ones that came to nothing.
+    #[test]
+    fn a_policy_knows_of_what_was_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &StoreOptions::default()).unwrap();
+        let pool = std::sync::Arc::new(Pool::start("test", 1).unwrap());
+        let live = Live::load(&store, Kernel::from_env().unwrap(), Repeats::Last, &pool).unwrap();
+        let pause = Duration::from_millis(20);
+        let after = |kind, how, asked| {
+            let clock = Clock::new(1.0);
+            std::thread::sleep(pause);
+            clock.follows(kind, how, (&store, &live), asked).situation(&live)
+        };
+        for asked in [false, true] {
+            let now = after(Compaction::Minor, How::Refused, asked);
+            assert_eq!((now.refused, now.quiet < pause), (Some((Compaction::Minor, 0)), true));
+            let now = after(Compaction::Major, How::Refused, asked);
+            assert_eq!((now.refused, now.fails_major), (Some((Compaction::Major, 0)), false));
+            for how in [How::Well, How::Cancelled] {
+                let now = after(Compaction::Major, how, asked);
+                assert_eq!((now.refused, now.fails_major, now.quiet < pause), (None, false, true), "{how:?}");
+            }
+            assert!(after(Compaction::Major, How::Failed, asked).fails_major);
+            assert!(!after(Compaction::Full, How::Failed, asked).fails_major);
+            let small = [How::Cancelled, How::Failed].map(|how| after(Compaction::Minor, how, asked).quiet >= pause);
+            assert_eq!(small, [asked; 2]);
+            assert_eq!(after(Compaction::Full, How::NoJob, asked).quiet >= pause, asked);
+        }
+    }
+
+    #[test]
+    fn how_a_job_ended_follows_from_its_outcome() {
+        let how = |outcome: Result<bool>| How::of(&outcome, |&is_refused| is_refused);
+        assert_eq!([how(Ok(false)), how(Ok(true))], [How::Well, How::Refused]);
+        assert_eq!(how(Err(Error::Worse { before: 0.5, after: 0.1 })), How::Refused);
+        assert_eq!(how(Err(Error::NothingNew { generation: 3 })), How::NoJob);
+        assert_eq!(how(Err(Error::Cancelled)), How::Cancelled);
+        assert_eq!(how(Err(Error::NothingToTrain { interactions: 0 })), How::Failed);
     }
 }

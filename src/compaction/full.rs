@@ -1,9 +1,9 @@
 //! A training from nothing.
 
 use super::job::Watch;
-use super::made::{Kept, Made};
+use super::made::Made;
 use crate::error::{Error, Result};
-use crate::generation::{Cut, Origin, Provenance};
+use crate::generation::{Cut, Kept, Origin, Provenance};
 use crate::graph::Bipartite;
 use crate::train::{Checkpoints, TrainOptions, TrainReport, Trained, train_here};
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use kithdb_storage::{JobOutcome, JobRecord, Store};
+use kithdb_storage::{Checkpoint, JobOutcome, JobRecord, Store};
 use parking_lot::Mutex;
 
+use super::checkpoints::Begun;
 use super::drift::Drift;
 use super::job::Compaction;
 use crate::error::{Error, Result};
@@ -177,6 +178,17 @@ const REFUSED: &str = "refused";
 /// What the record of a job has found that learned nothing.
 const LEARNED: &str = "learned";
 
+/// Why a job is begun that goes on with one of a `number`.
+pub(super) fn why_resumed(number: u64) -> String {
+    format!("job {number} was broken off")
+}
+
+/// Whether a checkpoint is what this job had come to, or goes on with.
+fn is_of(checkpoint: &Checkpoint, job: &JobRecord) -> bool {
+    let number = Begun::of(checkpoint).map(|begun| begun.number);
+    number.is_some_and(|number| number == job.number || job.why == why_resumed(number))
+}
+
 /// How often what a job had come to may be begun on and end with the process, before it is thrown away.
 const FATAL: usize = 2;
 
@@ -205,7 +217,10 @@ impl Drop for Entry<'_> {
             let reason = "a fault of the program ended it".to_owned();
             record.outcome = JobOutcome::Failed { reason, retryable: false };
         }
-        if record.outcome != JobOutcome::Interrupted && !self.keeps {
+        // One that published has made any checkpoint moot; else that of another job is none of its.
+        let is_done = matches!(record.outcome, JobOutcome::Done { .. });
+        let is_own = || self.store.checkpoint().is_some_and(|found| is_of(&found, record));
+        if record.outcome != JobOutcome::Interrupted && !self.keeps && (is_done || is_own()) {
             let _ = self.store.drop_checkpoint();
         }
         record.ended = Some(now());
@@ -256,15 +271,32 @@ mod tests {
             needed: None,
             free: None,
         };
+        let keep = |number: u64| {
+            let notes = [("job.kind", "full".to_owned()), ("job.number", number.to_string())];
+            let notes = notes.map(|(name, value)| (name.to_owned(), value)).into();
+            store.begin_checkpoint(0).unwrap().keep(notes).unwrap();
+        };
         for (error, kept) in
             [(Error::from(full()), true), (Error::Worse { before: 0.5, after: 0.1 }, false), (Error::Cancelled, false)]
         {
             let entry = Entry::begin(&store, "train", "asked for", &span!(INFO, "job"));
             let number = entry.number();
-            store.begin_checkpoint(0).unwrap().keep(BTreeMap::new()).unwrap();
+            keep(number);
             entry.end(&Err::<(), _>(error), false, |()| 0);
             assert_eq!(store.checkpoint().is_some(), kept, "{:?}", store.jobs());
             assert_eq!(may_resume(&store.jobs().unwrap(), number, "it was broken off"), kept);
+        }
+        // What another job had come to stays, but where it is what this one goes on with, or something was published since.
+        for (why, published, kept) in [
+            ("asked for".to_owned(), false, true),
+            (why_resumed(77), false, false),
+            ("asked for".to_owned(), true, false),
+        ] {
+            keep(77);
+            let entry = Entry::begin(&store, "minor", &why, &span!(INFO, "job"));
+            let outcome = if published { Ok(()) } else { Err(Error::Cancelled) };
+            entry.end(&outcome, false, |()| 3);
+            assert_eq!(store.checkpoint().is_some(), kept, "{why} {published}");
         }
     }
 

@@ -3,14 +3,14 @@
 use serde::Serialize;
 
 use super::job::PhaseTime;
-use super::made::{Kept, Made};
+use super::made::Made;
 use crate::catalogue::{Catalogue, Catalogues};
 use crate::code::{LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;
 use crate::error::Result;
 use crate::exchange::{CodeSet, RowIds};
 use crate::fold_in::FoldInMap;
-use crate::generation::{Cut, Origin, Parent, Provenance};
+use crate::generation::{Cut, Kept, Origin, Parent, Provenance};
 use crate::kernel::dense::Isa;
 
 /// What an import came to.

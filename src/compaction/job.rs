@@ -80,7 +80,7 @@ pub struct TrainOutcome {
     pub touched_users: u64,
     /// Items whose interactions had changed since the generation before.
     pub touched_items: u64,
-    /// How the generation differs from the one before, where the two can be compared; not measured of a training.
+    /// How the generation differs from the one before, where the two can be compared.
     pub drift: Option<Drift>,
     /// Why what a compaction learned was not published, and interactions were folded under the codes there are: something was taken back, or the log is
     /// long, and neither waits ([`Policy::least_recall`](crate::Policy::least_recall)).
@@ -89,6 +89,13 @@ pub struct TrainOutcome {
     pub phases: Vec<PhaseTime>,
     /// What training chose and how it went; of a minor or major compaction the settings that were kept, and nothing where nothing was learned.
     pub training: TrainReport,
+}
+
+impl TrainOutcome {
+    /// Whether what was learned was refused.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
 }
 
 /// A background training or compaction, from [`Db::train`](crate::Db::train) or [`Db::compact`](crate::Db::compact). Dropping it lets the job run on.

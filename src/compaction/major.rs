@@ -1,10 +1,10 @@
 //! The log folded, and all rows learned again from where they are.
 
 use super::job::Watch;
-use super::made::{Kept, Made};
+use super::made::Made;
 use super::minor::{minor, resumable};
 use crate::error::Result;
-use crate::generation::{Cut, Origin, Parent, Provenance};
+use crate::generation::{Cut, Kept, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
 use crate::kernel::heap;
 use crate::snapshot::Snapshot;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::job::Watch;
-use super::made::{Kept, Made};
+use super::made::Made;
 use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
 use crate::error::{Error, Result};
 use crate::fold_in::{FoldInMap, segments};
-use crate::generation::{Cut, Origin, Parent, Provenance};
+use crate::generation::{Cut, Kept, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
 use crate::kernel::dense::Isa;
 use crate::query::moved;
 use crate::snapshot::Snapshot;
-use crate::train::{Choices, Learned, Recoded, Rows, TrainReport, refit};
+use crate::train::{Choices, Learned, Recoded, Rows, TrainReport, TrainState, refit};
 
 /// Bits of the codes that a generation has whose users and items have none.
 const UNTRAINED_BITS: u32 = 64;
@@ -73,6 +73,17 @@ pub(super) fn resumable<'p>(parent: &'p Parent<'_>) -> Result<Option<(&'p Proven
     }
 }
 
+/// The rows of a state where that of the parent has them; in the order of their nodes where all is written anew.
+///
+/// # Errors
+/// `Storage`.
+pub(super) fn in_slots_of(parent: &Parent<'_>, cut: &Cut, state: TrainState) -> Result<TrainState> {
+    match parent.state()? {
+        Some(before) if !cut.has_forgotten() => state.in_slots_of(&before),
+        _ => Ok(state),
+    }
+}
+
 /// Codes of nobody.
 fn fold(cut: &Cut) -> Result<Made> {
     let shape = Arc::new(CodeShape::new(vec![UNTRAINED_BITS], vec![1.0])?);
@@ -116,7 +127,7 @@ fn refitted(
         items: LayeredCodes::from_parts(Arc::clone(shape), item_words, item_scalers)?,
         fold_in: generation.fold_in().clone(),
         encoder: None,
-        state: Kept::State(learned.save(&graph)),
+        state: Kept::State(in_slots_of(parent, cut, learned.save(&graph))?),
         provenance: provenance.child(Origin::Minor, generation.content_hash(), cut.changes),
         trained: cut.sequence,
     })
@@ -155,16 +166,14 @@ pub(super) fn folded_over(
     let (words, scalers) = generation.item_codes().into_parts();
     let item_words = patched(words, shape.words(), cut.n_items(), &arrived, &arrived_words);
     let item_scalers = patched(scalers, shape.layers(), cut.n_items(), &arrived, &arrived_scalers);
-    let same_rows =
-        cut.n_users() as usize == generation.users().len() && cut.n_items() as usize == generation.n_items();
     let provenance = parent.provenance.clone().unwrap_or_else(|| Provenance::untrained(Origin::Fold));
     Ok(Made {
         users: PlaneCodes::from_parts(Arc::clone(shape), planes, user_words, user_scalers)?,
         items: LayeredCodes::from_parts(Arc::clone(shape), item_words, item_scalers)?,
         fold_in: generation.fold_in().clone(),
         encoder: generation.encoder().cloned(),
-        // State has a row for every node it knows, and nothing for others.
-        state: if same_rows && !cut.has_forgotten() { Kept::Parents } else { Kept::Nothing },
+        // What was learned of who was forgotten goes with them.
+        state: if cut.has_forgotten() { Kept::Nothing } else { Kept::Of(Arc::clone(&parent.manifest)) },
         provenance: provenance.child(origin, generation.content_hash(), cut.changes),
         trained: parent.manifest.trained_through,
     })

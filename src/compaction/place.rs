@@ -8,10 +8,10 @@ use kithdb_storage::{Manifest, Store};
 use super::checkpoints::{Begun, JobCheckpoints};
 use super::drift::Drift;
 use super::full::full;
-use super::history::{Entry, may_resume};
+use super::history::{Entry, may_resume, why_resumed};
 use super::import::{ImportOutcome, import};
 use super::job::{Compaction, TrainOutcome, Watch};
-use super::made::{Kept, Made};
+use super::made::Made;
 use super::major::major;
 use super::minor::minor;
 use super::policy::is_long;
@@ -19,7 +19,7 @@ use super::rollback::rollback;
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::exchange::CodeSet;
-use crate::generation::{Cut, Derived, Generation, Origin, Parent, Written, stored};
+use crate::generation::{Cut, Derived, Generation, Kept, Origin, Parent, Written, stored};
 use crate::kernel::heap;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
@@ -55,12 +55,12 @@ struct Published {
 
 impl Place<'_> {
     /// Folds the log as it was at a `moment`, or is now, and publishes what `make` makes of it and of the generation before. With a `guard`, which is told
-    /// how the two differ, what is much worse is not published.
+    /// how the two differ, what is much worse may not be published.
     fn produce(
         &self,
         watch: &Watch<'_>,
         moment: Option<&Snapshot>,
-        guard: Option<&Entry<'_>>,
+        guard: Option<Guard<'_>>,
         make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
     ) -> Result<Published> {
         // Where storage takes nothing more nothing is learned that could not be kept, and what is under way ends.
@@ -78,7 +78,7 @@ impl Place<'_> {
         &self,
         watch: &Watch<'_>,
         moment: Option<&Snapshot>,
-        guard: Option<&Entry<'_>>,
+        guard: Option<Guard<'_>>,
         make: impl FnOnce(&Snapshot, &Cut, Option<&Parent<'_>>) -> Result<Made>,
     ) -> Result<Published> {
         watch.check()?;
@@ -102,7 +102,7 @@ impl Place<'_> {
         snapshot: &Snapshot,
         made: Made,
         cut: Cut,
-        guard: Option<&Entry<'_>>,
+        guard: Option<Guard<'_>>,
         watch: &Watch<'_>,
     ) -> Result<(Arc<Manifest>, Option<Drift>)> {
         let _span = span!(INFO, "publish");
@@ -113,21 +113,22 @@ impl Place<'_> {
         let has_learned = matches!(made.state, Kept::State(_));
         let (content, ids, state, provenance, through) = made.of(cut);
         // All that can fail comes before the manifest names the result.
-        let parent = snapshot.tail().generation().filter(|_| guard.is_some());
+        let parent = snapshot.tail().generation().filter(|_| guard.is_some_and(|guard| guard.goes_on));
         let derived = Derived::new(&content, parent.map(Arc::as_ref), self.kernel)?;
         let mut drift = None;
-        if let (Some(entry), Some(parent)) = (guard, snapshot.trained()) {
+        if let (Some(guard), Some(parent)) = (guard, snapshot.trained()) {
             watch.phase("compare", 0);
             drift = Drift::of(parent, (&content, half_life), &derived)?;
-            drift.iter().for_each(|drift| entry.drift(drift));
-            let worse = drift.as_ref().filter(|drift| has_learned && drift.is_below(self.least_recall));
+            drift.iter().for_each(|drift| guard.entry.drift(drift));
+            let may_refuse = has_learned && guard.refuses;
+            let worse = drift.as_ref().filter(|drift| may_refuse && drift.is_below(self.least_recall));
             if let Some(&Drift { recall_before: before, recall_after: after, .. }) = worse {
                 return Err(Error::Worse { before, after });
             }
         }
         watch.check()?;
         let index = derived.item_index();
-        let written = Written { ids: &ids, content: &content, index, state: state.as_ref(), provenance: &provenance };
+        let written = Written { ids: &ids, content: &content, index, state: &state, provenance: &provenance };
         let manifest = stored::publish(self.store, &written, through, anew, |phase| watch.phase(phase, 0))?;
         let generation = Generation::new(manifest.generation, manifest.content_hash.clone(), content, derived);
         self.live.publish(Arc::new(generation.keeping(Arc::clone(&manifest))), snapshot);
@@ -147,7 +148,8 @@ impl Place<'_> {
         let entry = Entry::begin(self.store, "train", why, &span);
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
-        let published = self.produce(noted, moment, None, |_, cut, _| {
+        let guard = Guard { entry: &entry, goes_on: false, refuses: false };
+        let published = self.produce(noted, moment, Some(guard), |_, cut, _| {
             let checkpoints = self.checkpoints(&entry, Compaction::Full, cut, (Some(options), None))?;
             let (made, report) = full(cut, options, (noted, &checkpoints))?;
             training = report;
@@ -176,7 +178,7 @@ impl Place<'_> {
         let entry = Entry::begin(self.store, kind.name(), why, &span);
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
-        let guard = (kind != Compaction::Full).then_some(&entry);
+        let guard = Some(Guard { entry: &entry, goes_on: kind != Compaction::Full, refuses: true });
         let mut waits_not = false;
         let mut published = self.produce(noted, moment, guard, |snapshot, cut, parent| {
             let folded = parent.map_or(0, |parent| parent.manifest.folded_through);
@@ -228,7 +230,7 @@ impl Place<'_> {
     /// where there is none, its owner cancelled it, or it took the process with it twice.
     pub(super) fn resume(&self, moment: &Snapshot, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
         let begun = Begun::of(&self.store.checkpoint()?)?;
-        let (why, jobs) = (format!("job {} was broken off", begun.number), self.store.jobs().unwrap_or_default());
+        let (why, jobs) = (why_resumed(begun.number), self.store.jobs().unwrap_or_default());
         if !may_resume(&jobs, begun.number, &why) {
             let _ = self.store.drop_checkpoint();
             return None;
@@ -334,6 +336,17 @@ impl Place<'_> {
     }
 }
 
+/// How what is made is compared with the generation before.
+#[derive(Clone, Copy)]
+struct Guard<'a> {
+    /// Is told how the two differ.
+    entry: &'a Entry<'a>,
+    /// Whether it goes on from that one, and can share what follows from what is the same.
+    goes_on: bool,
+    /// Whether it is refused where it finds too little.
+    refuses: bool,
+}
+
 impl Published {
     fn generation(&self) -> u64 {
         self.manifest.generation
@@ -363,7 +376,6 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::super::job::JobState;
-    use super::super::made::Kept;
     use super::*;
     use crate::code::{CodeShape, LayeredCodes, PlaneCodes};
     use crate::fold_in::FoldInMap;

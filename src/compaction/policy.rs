@@ -131,7 +131,7 @@ impl Policy {
     }
 
     /// How long after opening, and after the end of a job, none is begun, but for minor compactions that were asked for. A minute by default; after one that
-    /// failed or was refused, ten times as long.
+    /// failed or was refused, ten times as long, and after a major one that failed the next is a minor one.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
@@ -174,6 +174,11 @@ impl Policy {
         // What a major compaction learned found too little: it is not learned again of next to the same.
         let is_known = now.refused.is_some_and(|(kind, since)| kind == Compaction::Major && since < self.minor_changes);
         let learned = if is_known { None } else { self.learned(now) };
+        // One that failed, as for want of room on the disk, keeps nothing from being folded and learned row by row.
+        let learned = match learned {
+            Some((Compaction::Major, why)) if now.fails_major => (now.changes > 0).then_some((Compaction::Minor, why)),
+            learned => learned,
+        };
         learned.or_else(|| self.folded(now)).or_else(|| {
             let is_due = now.forgets && now.age >= self.minor_age;
             is_due.then(|| (Compaction::Minor, "somebody was forgotten".to_owned()))
@@ -250,6 +255,8 @@ pub(super) struct Situation {
     pub(super) quiet: Duration,
     /// What the last job was that found too little, and how many more changes there are since.
     pub(super) refused: Option<(Compaction, u64)>,
+    /// Whether the last job was a major compaction and failed.
+    pub(super) fails_major: bool,
     /// Share of recall left since all rows were learned.
     pub(super) recall_kept: f64,
 }
@@ -285,6 +292,7 @@ mod tests {
             age: Duration::ZERO,
             quiet: hour,
             refused: None,
+            fails_major: false,
             recall_kept: 1.0,
         };
         let of = |now: Situation| policy.decide(&now).map(|(kind, _)| kind);
@@ -324,6 +332,15 @@ mod tests {
             assert_eq!(of(after(1_000)), of(now));
             assert_eq!(of(Situation { records: 1 << 23, ..after(0) }), Some(Compaction::Minor));
         }
+        // After one that failed a minor one is begun where that has something to do.
+        let failed = Situation { fails_major: true, changes: 500_000, unlearned: 500_000, ..calm };
+        assert_eq!(of(failed), Some(Compaction::Minor));
+        assert_eq!(of(Situation { recall_kept: 0.5, ..failed }), Some(Compaction::Minor));
+        assert_eq!(of(Situation { recall_kept: 0.5, changes: 0, ..failed }), None);
+        assert_eq!(
+            of(Situation { recall_kept: 0.5, changes: 0, forgets: true, age: hour, ..failed }),
+            Some(Compaction::Minor)
+        );
         assert_eq!(of(Situation { quiet: Duration::ZERO, ..long }), None);
         // Who was forgotten leaves the disk, however little else there is, learned or not, and whatever was refused.
         let forgotten = Situation { forgets: true, age: hour, ..calm };

@@ -1,10 +1,10 @@
 //! An earlier generation's codes over the interactions of now.
 
 use super::job::Watch;
-use super::made::{Kept, Made};
-use super::minor::{folded_over, resumable};
+use super::made::Made;
+use super::minor::{folded_over, in_slots_of, resumable};
 use crate::error::Result;
-use crate::generation::{Cut, Origin, Parent};
+use crate::generation::{Cut, Kept, Origin, Parent};
 use crate::graph::Bipartite;
 use crate::snapshot::Snapshot;
 
@@ -18,12 +18,7 @@ pub(super) fn rollback(snapshot: &Snapshot, cut: &Cut, kept: &Parent<'_>, watch:
     // Codes of nobody stay what they are.
     let origin = if kept.generation.is_trained() { Origin::Rollback } else { Origin::Fold };
     let made = folded_over(snapshot, cut, kept, origin, watch)?;
-    match resumable(kept)? {
-        Some((_, choices, learned)) => {
-            let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
-            Ok(Made { state: Kept::State(learned.carried(&graph)), ..made })
-        }
-        // The state that belongs to the generation now current is none of its.
-        None => Ok(Made { state: Kept::Nothing, ..made }),
-    }
+    let Some((_, choices, learned)) = resumable(kept)? else { return Ok(made) };
+    let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
+    Ok(Made { state: Kept::State(in_slots_of(kept, cut, learned.carried(&graph))?), ..made })
 }

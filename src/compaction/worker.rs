@@ -10,7 +10,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded}
 use kithdb_storage::Store;
 
 use super::checkpoints::drop_moot;
-use super::clock::Clock;
+use super::clock::{Clock, How};
 use super::history::{left_behind, recall_kept};
 use super::import::ImportOutcome;
 use super::job::{Compaction, Job, JobState, Owed, TrainOutcome, Watch, awaited, is_telling, owed};
@@ -23,6 +23,7 @@ use crate::exchange::CodeSet;
 use crate::kernel::popcount::Kernel;
 use crate::live::Live;
 use crate::pool::Pool;
+use crate::snapshot::Snapshot;
 use crate::train::{Monitor, TrainOptions};
 
 /// A job that waits for its turn, and whom to tell how it ended.
@@ -153,13 +154,14 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
             let waits = || !requests.is_empty();
             let watch = Watch::of(&state, closing).giving_way(&waits);
             let resume = || threads.pool(policy.threads)?.run(|| place.resume(moment, &watch)).transpose();
-            let outcome = guarded("compaction", resume).transpose().map(|outcome| tidied(store, &watch, outcome));
+            let outcome = guarded("compaction", resume).transpose();
             // It is gone on with once what it gave way to has ended, and published nothing.
             let gave_way = matches!(outcome, Some(Err(Error::Cancelled))) && watch.closes();
-            if let Some(outcome) = outcome {
-                clock = clock.after(outcome.is_ok() || gave_way, recall_kept(store));
-            }
             begun = begun.filter(|_| gave_way);
+            if let Some(outcome) = outcome {
+                let is_well = tidied(store, &watch, &mut begun, outcome).is_ok();
+                clock = clock.after(is_well || gave_way, recall_kept(store));
+            }
         }
         let next = match policy {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -175,65 +177,60 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
                 let watch = Watch::of(&state, closing);
                 let pool = threads.pool(policy.threads);
                 let compact = || pool?.run(|| place.compact(kind, &why, None, &watch));
-                let outcome = tidied(store, &watch, guarded("compaction", compact));
-                let is_refused = match &outcome {
-                    Ok(outcome) => outcome.refused.is_some(),
-                    Err(error) => matches!(error, Error::Worse { .. }),
-                };
-                let recall_kept = recall_kept(store);
-                clock = match is_refused {
-                    true => clock.after_refused(kind, place.live.snapshot().tail().changes(), recall_kept),
-                    false => clock.after(outcome.is_ok(), recall_kept),
-                };
+                let outcome = tidied(store, &watch, &mut begun, guarded("compaction", compact));
+                clock = clock.follows(kind, How::of(&outcome, TrainOutcome::is_refused), (store, place.live), false);
                 continue;
             }
         };
         let watch = Watch::of(&state, closing);
-        let is_small = matches!(task, Task::Compact(Compaction::Minor, _));
-        let has_published = match task {
+        let kind = if let Task::Compact(kind, _) = task { kind } else { Compaction::Full };
+        let how = match task {
             Task::Train(options, owed) => {
                 // Cancelled before its turn, it has ended already.
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(options.threads);
                 let train = || pool?.run(|| place.train(&options, "asked for", None, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("training", train)))
+                let outcome = tidied(store, &watch, &mut begun, guarded("training", train));
+                answer(&state, &result, outcome, TrainOutcome::is_refused)
             }
             Task::Compact(kind, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let compact = || pool?.run(|| place.compact(kind, "asked for", None, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("compaction", compact)))
+                let outcome = tidied(store, &watch, &mut begun, guarded("compaction", compact));
+                answer(&state, &result, outcome, TrainOutcome::is_refused)
             }
             Task::Import(made, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let (codes, encoder) = *made;
                 let pool = threads.pool(0);
                 let import = || pool?.run(|| place.import(codes, encoder, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("import", import)))
+                answer(&state, &result, tidied(store, &watch, &mut begun, guarded("import", import)), |_| false)
             }
             Task::Rollback(generation, owed) => {
                 let Some(result) = owed.lock().take() else { continue };
                 let pool = threads.pool(0);
                 let rollback = || pool?.run(|| place.rollback(generation, &watch));
-                answer(&state, &result, tidied(store, &watch, guarded("rollback", rollback)))
+                answer(&state, &result, tidied(store, &watch, &mut begun, guarded("rollback", rollback)), |_| false)
             }
         };
         state.finish();
-        if has_published {
-            begun = None;
-            let recall_kept = recall_kept(store);
-            clock = if is_small { clock.after_small(recall_kept) } else { clock.after(true, recall_kept) };
-        }
+        clock = clock.follows(kind, how, (store, place.live), true);
     }
 }
 
-/// Tells the owner of a job how it ended; whether it has published. What its listeners hold goes before that: the owner may close the database at once.
-fn answer<T>(state: &JobState, result: &Sender<Result<T>>, outcome: Result<T>) -> bool {
+/// Tells the owner of a job how it ended. What its listeners hold goes before that: the owner may close the database at once.
+fn answer<T>(
+    state: &JobState,
+    result: &Sender<Result<T>>,
+    outcome: Result<T>,
+    is_refused: impl FnOnce(&T) -> bool,
+) -> How {
     state.dismiss();
-    let has_published = outcome.is_ok();
+    let how = How::of(&outcome, is_refused);
     // Whoever has given up waiting needs no answer.
     let _ = result.send(outcome);
-    has_published
+    how
 }
 
 /// How often a policy is asked at most, and at least.
@@ -256,10 +253,11 @@ impl Threads {
     }
 }
 
-/// Removes what a job that has published leaves behind: only now does it no longer hold the generation before. What fails is told by its record and made
-/// good the next time, and a failed write poisons the store by itself.
-fn tidied<T>(store: &Store, watch: &Watch<'_>, outcome: Result<T>) -> Result<T> {
+/// Removes what a job that has published leaves behind: only now does it no longer hold the generation before, nor does the moment of what was `begun` before,
+/// which is not gone on with then. What fails is told by its record and made good the next time, and a failed write poisons the store by itself.
+fn tidied<T>(store: &Store, watch: &Watch<'_>, begun: &mut Option<Snapshot>, outcome: Result<T>) -> Result<T> {
     if outcome.is_ok() {
+        *begun = None;
         watch.phase("collect", 0);
         if store.tidy().is_err() {
             left_behind(store);

@@ -352,7 +352,8 @@ impl Db {
     /// Folds what has come since the generation into the next one, in the background, and learns as much of it again as `compaction` says. Queries go on
     /// meanwhile, on the generation before. Jobs run one after another, trainings among them.
     ///
-    /// Minor and major ones go on from what the training before them learned, with its options and all it chose. That needs the models of the recipe,
+    /// Minor and major ones go on from what the training before them learned, with its options and what it chose; major ones choose anew how much the neighbours
+    /// weigh and how much is regularised, where what nobody has learned from tells. That needs the models of the recipe,
     /// [`Model::Recipe`](crate::Model::Recipe): after other models, and after an import, both fold the log and give new items the codes they were
     /// answered by; before the first training there is only the log to fold.
     ///

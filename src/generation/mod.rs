@@ -25,7 +25,7 @@ pub(crate) use cut::{Cut, Ids, Touched};
 pub(crate) use index::Derived;
 pub(crate) use parent::Parent;
 pub(crate) use provenance::{Origin, Provenance};
-pub(crate) use stored::{Through, Written};
+pub(crate) use stored::{Kept, Through, Written};
 
 use crate::code::{CodeError, CodeShape, LayeredCodes, PlaneCodes};
 use crate::encoder::Encoder;

@@ -100,13 +100,22 @@ pub(crate) struct Through {
     pub(crate) trained: u64,
 }
 
+/// Training state beside a generation.
+pub(crate) enum Kept {
+    /// None.
+    Nothing,
+    /// That of an earlier generation, as it is: nothing is known of who came since.
+    Of(Arc<Manifest>),
+    /// Its own.
+    State(TrainState),
+}
+
 /// What a generation is written from.
 pub(crate) struct Written<'a> {
     pub(crate) ids: &'a Ids,
     pub(crate) content: &'a Content,
     pub(crate) index: &'a Index,
-    /// Without one that of the generation before is kept.
-    pub(crate) state: Option<&'a TrainState>,
+    pub(crate) state: &'a Kept,
     pub(crate) provenance: &'a Provenance,
 }
 
@@ -136,11 +145,14 @@ pub(crate) fn publish(
     write_attributes(&mut writer, Side::User, &ids.users.attributes, ids.users.ends.len() as u32)?;
     write_attributes(&mut writer, Side::Item, &ids.items.attributes, ids.items.ends.len() as u32)?;
     write_content(&mut writer, &content.columns(), index, &mut attributes)?;
-    if state.is_none() {
-        writer.share_state();
-    }
-    for part in state.iter().flat_map(|state| &state.parts) {
-        write_state(&mut writer, part, state.and_then(|state| state.lengths(&part.name)))?;
+    match state {
+        Kept::Nothing => {}
+        Kept::Of(manifest) => writer.share_state(manifest),
+        Kept::State(state) => {
+            for part in &state.parts {
+                write_state(&mut writer, part, state.lengths(&part.name))?;
+            }
+        }
     }
     let rewrite = ids.forgotten;
     let Through { folded: folded_through, trained: trained_through } = through;

@@ -270,7 +270,7 @@ fn read_layers(state: &State, n_users: usize, n_items: usize) -> Result<Option<L
     let Some(weights) = state.part::<f32>(LAYERS)? else { return Ok(None) };
     let (mut users, mut items) = (Vec::new(), Vec::new());
     for layer in 0..weights.len() {
-        let table = |side: &str, rows| read_table(state, &format!("layer.{layer}.{side}"), "", rows);
+        let table = |side: &str, rows| read_table(state, &format!("layer.{layer}.{side}"), "", rows, 0.0);
         let Some((of_users, of_items)) = table("users", n_users)?.zip(table("items", n_items)?) else {
             return Ok(None);
         };
@@ -280,7 +280,7 @@ fn read_layers(state: &State, n_users: usize, n_items: usize) -> Result<Option<L
     let mut matrices = Vec::new();
     for name in state.names().filter(|name| name.starts_with(MATRIX)) {
         let rows = state.shape(name).and_then(|shape| shape.first()).map_or(0, |&rows| rows as usize);
-        let matrix = read_table(state, name, "", rows)?;
+        let matrix = read_table(state, name, "", rows, 0.0)?;
         matrices.extend(matrix.map(|matrix| (name[MATRIX.len()..].to_owned(), matrix)));
     }
     Ok(Some(Layers { users, items, weights, neighbours: read_neighbours(state, n_users, n_items)?, matrices }))

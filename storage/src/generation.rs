@@ -279,10 +279,10 @@ impl<'a> GenerationWriter<'a> {
         }
     }
 
-    /// Keeps the training state of the current generation, if it has one. A state part written afterwards replaces it.
-    pub fn share_state(&mut self) {
+    /// Keeps the training state of a generation, the current one or one that is kept beside it, if it has one. A state part written afterwards replaces it.
+    pub fn share_state(&mut self, of: &Manifest) {
         if self.state.is_none() {
-            self.shared_state = self.store.manifest().map_or_else(Vec::new, |manifest| manifest.state.clone());
+            self.shared_state.clone_from(&of.state);
         }
     }
 

@@ -157,7 +157,7 @@ fn a_part_can_be_shared_with_the_parent() {
         let mut writer = store.begin_generation().unwrap();
         writer.share("codes").unwrap();
         writer.part("tail", &[1], &[round]).unwrap();
-        writer.share_state();
+        writer.share_state(&store.manifest().unwrap());
         let next = writer.publish(Draft::default()).unwrap();
         assert_eq!(next.generation, u64::from(round));
         assert_eq!(next.part("codes").unwrap().written_by(), 1);

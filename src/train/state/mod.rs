@@ -1,9 +1,11 @@
 //! Arrays of a training that outlive it beside the codes.
 
 pub(crate) mod cuts;
+mod slots;
 pub(crate) mod taught;
 
 use kithdb_storage::State;
+pub(crate) use slots::{ITEMS, USERS};
 use taught::LISTS;
 
 use crate::error::Result;
@@ -23,9 +25,6 @@ const OF_USERS: [&str; 7] = [
 ];
 const OF_ITEMS: [&str; 5] =
     ["teacher.items", "teacher.cross1.items", "teacher.cross2.items", "student.item_signs", "student.item_scales"];
-/// What names the rows of these that are stored, where those are not all.
-pub(crate) const USERS: &str = "rows.users";
-pub(crate) const ITEMS: &str = "rows.items";
 
 /// Named arrays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,13 +67,10 @@ impl TrainState {
     }
 
     /// What is worth storing of a training on `graph`: the rows of users and items with interactions. Who has none, as those who were forgotten,
-    /// has nothing that was learned. Where rows are left out, `rows.users` and `rows.items` name those that stay. O(rows stored).
+    /// has nothing that was learned. `rows.users` and `rows.items` name those that stay. O(rows stored).
     pub(crate) fn of_active(mut self, graph: &Bipartite) -> TrainState {
         for (side, names, name) in [(graph.users(), &OF_USERS[..], USERS), (graph.items(), &OF_ITEMS[..], ITEMS)] {
             let active: Vec<u32> = (0..side.n_rows() as u32).filter(|&row| side.degree(row as usize) > 0).collect();
-            if active.len() == side.n_rows() {
-                continue;
-            }
             for part in self.parts.iter_mut().filter(|part| names.contains(&part.name.as_str())) {
                 let width = part.shape[1] as usize;
                 match &mut part.data {
@@ -84,7 +80,7 @@ impl TrainState {
                 }
                 part.shape[0] = active.len() as u64;
             }
-            self.push_row(name, StateData::Integers(active));
+            self.push_column(name, active);
         }
         self
     }
@@ -121,18 +117,19 @@ fn keep_rows<T: Copy>(values: &mut Vec<T>, width: usize, rows: &[u32]) {
     *values = rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect();
 }
 
-/// Reads an array with a row for each of `rows` nodes, of which `named` tells those that are stored; `None` where the state has none of so many.
+/// Reads an array with a row for each of `rows` nodes, of which `named` tells those that are stored, others are `blank`; `None` where the state has none of
+/// so many.
 ///
 /// # Errors
 /// `Storage`.
-pub(crate) fn read_table(state: &State, name: &str, named: &str, rows: usize) -> Result<Option<Matrix>> {
+pub(crate) fn read_table(state: &State, name: &str, named: &str, rows: usize, blank: f32) -> Result<Option<Matrix>> {
     let &[held, cols] = state.shape(name).unwrap_or_default() else { return Ok(None) };
     if cols == 0 || held > rows as u64 {
         return Ok(None);
     }
     let mut stored = Matrix::zeros(held as usize, cols as usize);
     state.part_into(name, stored.data_mut())?;
-    let mut table = Matrix::zeros(rows, cols as usize);
+    let mut table = Matrix::zeros(0, cols as usize).grown(rows, blank);
     Ok(spread(state, named, stored.data(), table.data_mut(), rows)?.then_some(table))
 }
 
@@ -162,18 +159,14 @@ pub(crate) fn read_signs(
 /// such rows.
 fn spread<T: Copy>(state: &State, named: &str, stored: &[T], all: &mut [T], rows: usize) -> Result<bool> {
     let width = all.len() / rows.max(1);
-    match state.part::<u32>(named)? {
-        None if stored.len() == all.len() => all.copy_from_slice(stored),
-        Some(numbers)
-            if numbers.len() * width == stored.len()
-                && numbers.is_sorted_by(|a, b| a < b)
-                && numbers.last().is_none_or(|&last| (last as usize) < rows) =>
-        {
-            for (&number, row) in numbers.iter().zip(stored.chunks_exact(width.max(1))) {
-                all[number as usize * width..][..width].copy_from_slice(row);
-            }
-        }
-        _ => return Ok(false),
+    let Some(numbers) = state.part::<u32>(named)? else {
+        // Of who came later nothing is known.
+        let known = all.get_mut(..stored.len());
+        return Ok(known.map(|known| known.copy_from_slice(stored)).is_some());
+    };
+    let owned = slots::owned(&numbers, rows).filter(|_| numbers.len() * width == stored.len());
+    for &(row, owner) in owned.iter().flatten() {
+        all[owner * width..][..width].copy_from_slice(&stored[row * width..][..width]);
     }
-    Ok(true)
+    Ok(owned.is_some())
 }

@@ -27,7 +27,7 @@ pub(super) const LISTS: [[&str; 3]; 2] = [OF_ITEMS, OF_USERS];
 /// All that gives a teacher's scores again, in full precision: vectors whose inner products they are, and neighbours where they add to those.
 ///
 /// Its arrays are `teacher.users` and `teacher.items`, a row per node that `rows.users` and `rows.items` name, per node where there are no such
-/// arrays, and, of the neighbours, `teacher.item_neighbours.counts`, from how many items each item is predicted, `.items`, which, and `.weights`, and
+/// arrays, as in states of before, and, of the neighbours, `teacher.item_neighbours.counts`, from how many items each item is predicted, `.items`, which, and `.weights`, and
 /// `teacher.user_neighbours.counts`, `.users` and `.weights`, which are that of users.
 pub(crate) struct Taught {
     users: Matrix,
@@ -59,8 +59,8 @@ impl Taught {
     /// # Errors
     /// `Storage` and `Damaged`.
     pub(crate) fn read(state: &State, n_users: usize, n_items: usize) -> Result<Option<Taught>> {
-        let users = read_table(state, "teacher.users", USERS, n_users)?;
-        let items = read_table(state, "teacher.items", ITEMS, n_items)?;
+        let users = read_table(state, "teacher.users", USERS, n_users, 0.0)?;
+        let items = read_table(state, "teacher.items", ITEMS, n_items, 0.0)?;
         let Some((users, items)) = users.zip(items).filter(|(users, items)| users.cols() == items.cols()) else {
             return Ok(None);
         };
@@ -103,7 +103,9 @@ pub(crate) fn read_neighbours(state: &State, n_users: usize, n_items: usize) -> 
 }
 
 fn read_weights(state: &State, [counts, near, values]: [&str; 3], n: usize) -> Result<Option<Csr>> {
-    let Some(counts) = state.part::<u32>(counts)? else { return Ok(None) };
+    let Some(mut counts) = state.part::<u32>(counts)? else { return Ok(None) };
+    // Who came later is predicted from nobody.
+    counts.resize(n.max(counts.len()), 0);
     let mut offsets = vec![0u64];
     offsets.extend(counts.iter().scan(0, |end, &count| {
         *end += u64::from(count);

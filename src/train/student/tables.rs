@@ -387,9 +387,10 @@ impl Tables {
         let widths: Vec<usize> = widths.iter().map(|&width| width as usize).collect();
         let (bits, layers) = (widths.iter().sum::<usize>(), widths.len());
         let segments = segments(&widths);
-        let table = |name: &str, named: &str, rows: usize, cols: usize| -> Result<Option<Matrix>> {
-            Ok(read_table(state, name, named, rows)?.filter(|table| table.cols() == cols))
+        let read = |name: &str, named: &str, rows: usize, cols: usize, blank: f32| -> Result<Option<Matrix>> {
+            Ok(read_table(state, name, named, rows, blank)?.filter(|table| table.cols() == cols))
         };
+        let table = |name: &str, named: &str, rows: usize, cols: usize| read(name, named, rows, cols, 0.0);
         let signs = |name: &str, named: &str, rows: usize| read_signs(state, name, named, rows, &segments);
         let of = |vectors: &Matrix| SignMatrix::of(Isa::BASELINE, vectors, &segments);
         let mut magnitudes = table(MAGNITUDES, USERS, n_users, bits)?;
@@ -404,8 +405,9 @@ impl Tables {
             Some(signs) => Some(signs),
             None => table("student.items", ITEMS, n_items, bits)?.as_ref().map(of),
         };
-        let user_scales = table("student.user_scales", USERS, n_users, layers)?;
-        let item_scales = table("student.item_scales", ITEMS, n_items, layers)?;
+        // Who has no row has no code.
+        let user_scales = read("student.user_scales", USERS, n_users, layers, f32::NEG_INFINITY)?;
+        let item_scales = read("student.item_scales", ITEMS, n_items, layers, f32::NEG_INFINITY)?;
         let targets = table("student.user_targets", USERS, n_users, TARGETS)?;
         let (Some(users), Some(items), Some(user_scales), Some(item_scales)) = (users, items, user_scales, item_scales)
         else {
@@ -584,6 +586,8 @@ mod tests {
                 assert_eq!(read.items.row(item), tables.items.row(item), "{old}");
                 assert_eq!(read.item_scales.row(item), tables.item_scales.row(item), "{old}");
             }
+            let nothing = [f32::NEG_INFINITY];
+            assert_eq!((read.user_scales.row(2), read.item_scales.row(2)), (&nothing[..], &nothing[..]), "{old}");
             assert_eq!(read.magnitudes.rows(), if old { 4 } else { 0 });
             // Of codes of another shape, or of more nodes than there are, there are none.
             assert!(Tables::read(&state, (&[140], &[1.0]), (4, 3)).unwrap().is_none(), "{old}");

@@ -10,7 +10,8 @@ use crate::train::context::Context;
 use crate::train::model::size::Size;
 use crate::train::optim::random::{normal_matrix, unit};
 
-/// Alternations between both sides that bring a subspace near to that of the largest singular values.
+/// Alternations between both sides that bring a subspace near to that of the largest singular values, where those stand out: among many that are alike it
+/// is some of them.
 const ALTERNATIONS: usize = 2;
 /// Steps of Newton and Schulz to an inverse root: matrices of a trace of one need few.
 const ROOTS: usize = 20;
@@ -304,50 +305,73 @@ pub(crate) mod tests {
         }
     }
 
-    /// With as many singular values as there are, the subgradient is the derivative of the sum of them all, which the naive one, by the eigenvalues of the
-    /// Gram matrix, gives by differences.
-    #[test]
-    fn the_nuclear_norm_falls_along_its_subgradient() {
-        let graph = crate::train::tests::graph();
-        let context = crate::train::tests::context(&graph, &());
-        let norm = |factors: &[f32]| -> f64 {
-            let mask = EdgeMask::new(&graph, factors.to_vec());
-            let adjacency = Adjacency::new(&graph).masked(&mask);
-            let mut identity = Matrix::zeros(13, 13);
-            (0..13).for_each(|at| identity.row_mut(at)[at] = 1.0);
-            let dense = adjacency.to_users(context.isa, &identity);
-            // The eigenvalues of A A' by the method of Jacobi.
-            let mut gram: Vec<Vec<f64>> = (0..10)
-                .map(|a| {
-                    let inner = |b: usize| dense.row(a).iter().zip(dense.row(b)).map(|(x, y)| f64::from(x * y)).sum();
-                    (0..10).map(inner).collect()
-                })
-                .collect();
-            for _ in 0..30 {
-                for p in 0..10 {
-                    for q in p + 1..10 {
-                        let angle = 0.5 * (2.0 * gram[p][q]).atan2(gram[q][q] - gram[p][p]);
-                        let (sin, cos) = angle.sin_cos();
-                        for row in &mut gram {
-                            (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
-                        }
-                        let (above, below) = gram.split_at_mut(q);
-                        for (a, b) in above[p].iter_mut().zip(&mut below[0]) {
-                            (*a, *b) = (cos * *a - sin * *b, sin * *a + cos * *b);
-                        }
+    /// The singular values of a graph with a factor an edge, falling: roots of the eigenvalues of A'A by the method of Jacobi.
+    fn singular_values(context: &Context<'_>, factors: &[f32]) -> Vec<f64> {
+        let n = context.graph.n_items();
+        let mask = EdgeMask::new(context.graph, factors.to_vec());
+        let mut identity = Matrix::zeros(n, n);
+        (0..n).for_each(|at| identity.row_mut(at)[at] = 1.0);
+        let dense = Adjacency::new(context.graph).masked(&mask).to_users(context.isa, &identity);
+        let mut gram = vec![vec![0.0; n]; n];
+        for row in (0..dense.rows()).map(|row| dense.row(row)) {
+            for (a, out) in gram.iter_mut().enumerate() {
+                out.iter_mut().zip(row).for_each(|(out, b)| *out += f64::from(row[a] * b));
+            }
+        }
+        for _ in 0..20 {
+            for p in 0..n {
+                for q in p + 1..n {
+                    let angle = 0.5 * (2.0 * gram[p][q]).atan2(gram[q][q] - gram[p][p]);
+                    let (sin, cos) = angle.sin_cos();
+                    for row in &mut gram {
+                        (row[p], row[q]) = (cos * row[p] - sin * row[q], sin * row[p] + cos * row[q]);
+                    }
+                    let (above, below) = gram.split_at_mut(q);
+                    for (a, b) in above[p].iter_mut().zip(&mut below[0]) {
+                        (*a, *b) = (cos * *a - sin * *b, sin * *a + cos * *b);
                     }
                 }
             }
-            (0..10).map(|at| gram[at][at].max(0.0).sqrt()).sum()
-        };
-        let factors: Vec<f32> = (0..graph.n_edges()).map(|edge| 0.6 + 0.05 * (edge % 7) as f32).collect();
-        let mask = EdgeMask::new(&graph, factors.clone());
-        let by = by_nuclear_norm(&context, &Adjacency::new(&graph).masked(&mask), 10);
-        let before = norm(&factors);
-        let length: f32 = by.iter().map(|by| by * by).sum();
-        let after: Vec<f32> = factors.iter().zip(&by).map(|(factor, by)| factor - 0.01 * by).collect();
-        let fell = (before - norm(&after)) / 0.01;
-        assert!((fell - f64::from(length)).abs() < 0.1 * f64::from(length), "{fell} {length}");
+        }
+        let mut values: Vec<f64> = (0..n).map(|at| gram[at][at].max(0.0).sqrt()).collect();
+        values.sort_by(|a, b| b.total_cmp(a));
+        values
+    }
+
+    /// The subgradient is the derivative of the sum of the largest singular values, of all there are and of those that stand out, which the naive
+    /// ones give by differences.
+    #[test]
+    fn the_nuclear_norm_falls_along_its_subgradient() {
+        for (graph, rank) in [(crate::train::tests::graph(), 10), (crate::train::tests::two_blocks(), 2)] {
+            let context = crate::train::tests::context(&graph, &());
+            let norm = |factors: &[f32]| singular_values(&context, factors).iter().take(rank).sum::<f64>();
+            let factors: Vec<f32> = (0..graph.n_edges()).map(|edge| 0.6 + 0.05 * (edge % 7) as f32).collect();
+            let mask = EdgeMask::new(&graph, factors.clone());
+            let by = by_nuclear_norm(&context, &Adjacency::new(&graph).masked(&mask), rank);
+            let before = norm(&factors);
+            let length: f32 = by.iter().map(|by| by * by).sum();
+            let after: Vec<f32> = factors.iter().zip(&by).map(|(factor, by)| factor - 0.01 * by).collect();
+            let fell = (before - norm(&after)) / 0.01;
+            assert!((fell - f64::from(length)).abs() < 0.1 * f64::from(length), "{rank}: {fell} {length}");
+        }
+    }
+
+    /// What penalties add to the gradient is the derivative of their sum, a pair, by the logits.
+    #[test]
+    fn sparsity_is_the_derivative_of_the_expected_edges() {
+        let graph = crate::train::tests::graph();
+        let context = crate::train::tests::context(&graph, &());
+        let masking = Masking { sparsity: 0.3, nuclear: 0.0, ..MASKING };
+        let mut logits = masking.logits(&graph, 2);
+        logits.data_mut().iter_mut().zip(0..).for_each(|(phi, at)| *phi = (at % 11) as f32 / 4.0 - 1.2);
+        let masks = Masking::expected(&graph, &logits);
+        let mut gradient = Matrix::zeros(logits.rows(), 2);
+        masking.add_penalties(&context, &logits, &masks, None, 7, &mut gradient);
+        let sum = |phi: f32| f64::from(7.0 * 0.3 * logistic(phi));
+        for (got, &phi) in gradient.data().iter().zip(logits.data()) {
+            let want = (sum(phi + 1e-2) - sum(phi - 1e-2)) / 2e-2;
+            assert!((f64::from(*got) - want).abs() < 1e-3, "{phi}: {got} {want}");
+        }
     }
 
     #[test]

@@ -16,8 +16,9 @@ use crate::output::{self, Output, Table};
 
 /// Fold what has come since the last generation into the next one, and learn as much again as is asked for
 ///
-/// Minor and major ones go on from what `kithdb train` learned, with its options and all it chose, where it was the default model. After other
-/// models, and after an import, both fold what has come and give new items the codes they were answered by.
+/// Minor and major ones go on from what `kithdb train` learned, with its options and what it chose, where it was the default model; major ones choose anew
+/// how much neighbours weigh and how much is regularised. After other models, and after an import, both fold what has come and give new items the
+/// codes they were answered by.
 #[derive(Args)]
 #[command(after_help = "Examples:
   kithdb compact shop.kith --minor
