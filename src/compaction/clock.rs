@@ -141,7 +141,7 @@ mod tests {
         let store = Store::open(&directory.path().join("db.kith"), &StoreOptions::default()).unwrap();
         let pool = std::sync::Arc::new(Pool::start("test", 1).unwrap());
         let live = Live::load(&store, Kernel::from_env().unwrap(), Repeats::Last, &pool).unwrap();
-        let pause = Duration::from_millis(20);
+        let pause = Duration::from_millis(100);
         let after = |kind, how, asked| {
             let clock = Clock::new(1.0);
             std::thread::sleep(pause);
