@@ -4,6 +4,7 @@ mod bigear;
 mod bincf;
 mod discrete;
 pub(crate) mod fold_in;
+mod kept;
 pub(crate) mod rotation;
 pub(crate) mod served;
 mod signs;
