@@ -71,15 +71,33 @@ fn jobs(db: &Db) -> (JobRecord, JobRecord) {
     (jobs.pop().unwrap(), last)
 }
 
+/// Waits, not for ever, until something is so; what there is instead is told.
+fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(100), "{}", otherwise());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn wait_for_checkpoint(path: &Path) {
+    wait_until(|| path.join("checkpoint.bin").exists(), || "nothing is kept".to_owned());
+}
+
+/// A database in which a long training was broken off.
+fn broken_off(path: &Path) {
+    let db = open(path);
+    let job = db.train(training().set("student.sweeps", 200)).unwrap();
+    wait_for_checkpoint(path);
+    drop((db, job));
+}
+
 /// Waits until a database that works in the background has published what a job was broken off with.
 fn finished(path: &Path, threads: usize) -> Db {
     let policy = Policy::default().threads(threads);
     let db = Db::options().policy(policy).open(path).unwrap();
-    let start = Instant::now();
-    while !matches!(jobs(&db).1.outcome, JobOutcome::Done { .. }) || path.join("checkpoint.bin").exists() {
-        assert!(start.elapsed() < Duration::from_secs(100), "{:?}", db.jobs());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let is_done = || matches!(jobs(&db).1.outcome, JobOutcome::Done { .. });
+    wait_until(|| is_done() && !path.join("checkpoint.bin").exists(), || format!("{:?}", db.jobs()));
     db
 }
 
@@ -252,39 +270,29 @@ fn what_a_job_that_ended_otherwise_had_come_to_is_gone() {
     let path = directory.path().join("db.kith");
     begun(&path);
     let checkpoint = path.join("checkpoint.bin");
-    let wait_for_checkpoint = || {
-        let start = Instant::now();
-        while !checkpoint.exists() {
-            assert!(start.elapsed() < Duration::from_secs(100), "nothing is kept");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    };
     // Cancelled by its owner.
     let db = open(&path);
     let long = training().set("student.sweeps", 1000);
     let job = db.train(long.clone()).unwrap();
-    wait_for_checkpoint();
+    wait_for_checkpoint(&path);
     job.cancel();
     assert!(matches!(job.wait(), Err(Error::Cancelled)));
     assert_eq!(jobs(&db).1.outcome, JobOutcome::Cancelled);
     assert!(!checkpoint.exists());
     // Broken off by closing: kept, and of no use to another.
     let job = db.train(long.clone()).unwrap();
-    wait_for_checkpoint();
+    wait_for_checkpoint(&path);
     drop((db, job));
     assert!(checkpoint.exists());
     // Gone on with by itself, it gives way to what is asked for.
     let db = Db::options().checkpoint_after(Duration::ZERO).open(&path).unwrap();
-    let start = Instant::now();
-    while !db.jobs().unwrap().last().is_some_and(|job| job.why.contains("was broken off") && job.phase == "student") {
-        assert!(start.elapsed() < Duration::from_secs(100), "{:?}", db.jobs());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let is_under_way = |job: &JobRecord| job.why.contains("was broken off") && job.phase == "student";
+    wait_until(|| db.jobs().unwrap().last().is_some_and(is_under_way), || format!("{:?}", db.jobs()));
     db.compact(Compaction::Minor).unwrap().wait().unwrap();
     let gave_way = jobs(&db).0;
     assert_eq!((gave_way.outcome, gave_way.found.contains_key("closed")), (JobOutcome::Interrupted, true));
     let job = db.train(long).unwrap();
-    wait_for_checkpoint();
+    wait_for_checkpoint(&path);
     drop((db, job));
     let db = open(&path);
     assert_eq!(jobs(&db).1.outcome, JobOutcome::Interrupted);
@@ -300,29 +308,18 @@ fn a_request_that_publishes_nothing_ends_nothing_else() {
     begun(&path);
     let db = open(&path);
     db.compact(Compaction::Minor).unwrap().wait().unwrap();
-    let job = db.train(training().set("student.sweeps", 200)).unwrap();
-    let start = Instant::now();
-    while !path.join("checkpoint.bin").exists() {
-        assert!(start.elapsed() < Duration::from_secs(100), "nothing is kept");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    drop((db, job));
+    drop(db);
+    broken_off(&path);
     let db = Db::options().checkpoint_after(Duration::ZERO).open(&path).unwrap();
     let resumed = || db.jobs().unwrap().into_iter().filter(|job| job.why.contains("was broken off"));
-    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
-        let start = Instant::now();
-        while !is_so() {
-            assert!(start.elapsed() < Duration::from_secs(100), "{what}: {:?}", db.jobs());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
-    wait("begins", &|| resumed().any(|job| job.phase == "student"));
+    let wait = |is_so: &dyn Fn() -> bool| wait_until(is_so, || format!("{:?}", db.jobs()));
+    wait(&|| resumed().any(|job| job.phase == "student"));
     assert!(matches!(db.compact(Compaction::Minor).unwrap().wait(), Err(Error::NothingNew { .. })));
     // Nor does a job that begins and fails: what there is to be gone on with is another's.
     let refused = db.train(training().memory_limit(1)).unwrap().wait().unwrap_err();
     assert!(refused.to_string().contains("with a limit of 1"), "{refused}");
     assert!(resumed().any(|job| job.outcome == JobOutcome::Interrupted), "{:?}", db.jobs());
-    wait("ends", &|| resumed().any(|job| matches!(job.outcome, JobOutcome::Done { .. })));
+    wait(&|| resumed().any(|job| matches!(job.outcome, JobOutcome::Done { .. })));
 }
 
 /// Who was forgotten before a job began that was broken off leaves the disk with what it publishes: the moment it went on from holds nothing back.
@@ -333,18 +330,10 @@ fn what_is_gone_on_with_holds_no_generation_back() {
     begun(&path);
     let db = open(&path);
     assert!(db.forget_user(7u64).unwrap());
-    let job = db.train(training().set("student.sweeps", 200)).unwrap();
-    let wait = |what: &str, is_so: &dyn Fn() -> bool| {
-        let start = Instant::now();
-        while !is_so() {
-            assert!(start.elapsed() < Duration::from_secs(100), "{what}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    };
-    wait("nothing is kept", &|| path.join("checkpoint.bin").exists());
-    drop((db, job));
+    drop(db);
+    broken_off(&path);
     let own = ["gen-1", "state-1.bin"].map(|name| path.join(name));
     assert!(own.iter().all(|path| path.exists()));
     let _db = finished(&path, 1);
-    wait("what was forgotten is still there", &|| own.iter().all(|path| !path.exists()));
+    wait_until(|| own.iter().all(|path| !path.exists()), || "what was forgotten is still there".to_owned());
 }

@@ -226,21 +226,29 @@ impl Place<'_> {
         Ok(TrainOutcome { refused, ..published?.outcome(kind, training, watch) })
     }
 
-    /// Goes on with the job that was broken off when the database was closed or its process ended, on what there was at the `moment` when it began; `None`
-    /// where there is none, its owner cancelled it, or it took the process with it twice.
-    pub(super) fn resume(&self, moment: &Snapshot, watch: &Watch<'_>) -> Option<Result<TrainOutcome>> {
+    /// The job that was broken off when the database was closed or its process ended, where it is to be gone on with: not where its owner cancelled it, or it took
+    /// the process with it twice.
+    pub(super) fn begun(&self) -> Option<Begun> {
         let begun = Begun::of(&self.store.checkpoint()?)?;
-        let (why, jobs) = (why_resumed(begun.number), self.store.jobs().unwrap_or_default());
-        if !may_resume(&jobs, begun.number, &why) {
+        let jobs = self.store.jobs().unwrap_or_default();
+        if !may_resume(&jobs, begun.number, &why_resumed(begun.number)) {
             let _ = self.store.drop_checkpoint();
             return None;
         }
+        // What a full one is to do stands in its options, which another version may have written.
+        (begun.kind != Compaction::Full || begun.options.is_some()).then_some(begun)
+    }
+
+    /// Goes on with it, on what there was at the `moment` when it began.
+    pub(super) fn resume(&self, begun: &Begun, moment: &Snapshot, watch: &Watch<'_>) -> Result<TrainOutcome> {
+        let (why, jobs) = (why_resumed(begun.number), self.store.jobs().unwrap_or_default());
         // A full compaction is a training with the parent's options, which it finds as when it began: its record tells the two apart.
         let is_training = !jobs.iter().any(|job| job.number == begun.number && job.kind == begun.kind.name());
-        match (begun.kind, begun.options) {
-            (Compaction::Full, Some(options)) if is_training => Some(self.train(&options, &why, Some(moment), watch)),
-            (Compaction::Full, None) => None,
-            (kind, _) => Some(self.compact(kind, &why, Some(moment), watch)),
+        match &begun.options {
+            Some(options) if begun.kind == Compaction::Full && is_training => {
+                self.train(options, &why, Some(moment), watch)
+            }
+            _ => self.compact(begun.kind, &why, Some(moment), watch),
         }
     }
 

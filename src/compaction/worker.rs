@@ -153,14 +153,18 @@ fn run(place: &Place<'_>, policy: Option<&Policy>, closing: &AtomicBool, request
             // Who asks for something does not wait for the end of what nobody asked for now.
             let waits = || !requests.is_empty();
             let watch = Watch::of(&state, closing).giving_way(&waits);
-            let resume = || threads.pool(policy.threads)?.run(|| place.resume(moment, &watch)).transpose();
-            let outcome = guarded("compaction", resume).transpose();
+            let job = place.begun();
+            let outcome = job.as_ref().map(|job| {
+                let pool = threads.pool(policy.threads);
+                guarded("compaction", || pool?.run(|| place.resume(job, moment, &watch)))
+            });
             // It is gone on with once what it gave way to has ended, and published nothing.
             let gave_way = matches!(outcome, Some(Err(Error::Cancelled))) && watch.closes();
             begun = begun.filter(|_| gave_way);
-            if let Some(outcome) = outcome {
-                let is_well = tidied(store, &watch, &mut begun, outcome).is_ok();
-                clock = clock.after(is_well || gave_way, recall_kept(store));
+            if let Some((job, outcome)) = job.zip(outcome) {
+                let outcome = tidied(store, &watch, &mut begun, outcome);
+                let how = How::of(&outcome, TrainOutcome::is_refused);
+                clock = clock.follows(job.kind, how, (store, place.live), false);
             }
         }
         let next = match policy {

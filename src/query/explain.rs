@@ -41,8 +41,8 @@ pub struct Explanation {
     pub pulls: Vec<Pull>,
     /// Where the training learned masks of edges (SGCN: Chen et al., SIGIR 2021), the user's items whose edges it did not cut from every hop, in the
     /// order of their ids: what it did not disbelieve, which is also what was held out from it and what a compaction has brought since. `None` of other
-    /// models; once a compaction has added users or items or forgotten somebody, or codes were gone back to, since neither learns masks; and from
-    /// snapshots that are not asked of the database itself.
+    /// models; once somebody was forgotten, since what was learned of them goes with all else that was; and from snapshots that are not asked of the
+    /// database itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<Vec<Id>>,
 }

@@ -55,6 +55,28 @@ pub enum StateData {
     Words(Vec<u64>),
 }
 
+impl StatePart {
+    /// Makes each row the one that is named of those there are, and zeros where none is.
+    fn place_rows(&mut self, rows: &[Option<usize>]) {
+        fn placed<T: Copy + Default>(values: &[T], width: usize, rows: &[Option<usize>]) -> Vec<T> {
+            let mut placed = vec![T::default(); width * rows.len()];
+            for (out, row) in placed.chunks_exact_mut(width.max(1)).zip(rows) {
+                if let Some(row) = row {
+                    out.copy_from_slice(&values[row * width..][..width]);
+                }
+            }
+            placed
+        }
+        let width = self.shape[1] as usize;
+        match &mut self.data {
+            StateData::Floats(values) => *values = placed(values, width, rows),
+            StateData::Integers(values) => *values = placed(values, width, rows),
+            StateData::Words(values) => *values = placed(values, width, rows),
+        }
+        self.shape[0] = rows.len() as u64;
+    }
+}
+
 impl TrainState {
     pub(crate) fn push(&mut self, name: &str, matrix: Matrix) {
         let shape = [matrix.rows() as u64, matrix.cols() as u64];
@@ -71,15 +93,8 @@ impl TrainState {
     pub(crate) fn of_active(mut self, graph: &Bipartite) -> TrainState {
         for (side, names, name) in [(graph.users(), &OF_USERS[..], USERS), (graph.items(), &OF_ITEMS[..], ITEMS)] {
             let active: Vec<u32> = (0..side.n_rows() as u32).filter(|&row| side.degree(row as usize) > 0).collect();
-            for part in self.parts.iter_mut().filter(|part| names.contains(&part.name.as_str())) {
-                let width = part.shape[1] as usize;
-                match &mut part.data {
-                    StateData::Floats(values) => keep_rows(values, width, &active),
-                    StateData::Integers(values) => keep_rows(values, width, &active),
-                    StateData::Words(values) => keep_rows(values, width, &active),
-                }
-                part.shape[0] = active.len() as u64;
-            }
+            let rows: Vec<Option<usize>> = active.iter().map(|&row| Some(row as usize)).collect();
+            self.parts.iter_mut().filter(|part| names.contains(&&*part.name)).for_each(|part| part.place_rows(&rows));
             self.push_column(name, active);
         }
         self
@@ -110,11 +125,6 @@ impl TrainState {
         };
         self.parts.push(StatePart { name: name.to_owned(), shape: [1, length as u64], data });
     }
-}
-
-/// Leaves of rows of `width` those that are named.
-fn keep_rows<T: Copy>(values: &mut Vec<T>, width: usize, rows: &[u32]) {
-    *values = rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect();
 }
 
 /// Reads an array with a row for each of `rows` nodes, of which `named` tells those that are stored, others are `blank`; `None` where the state has none of

@@ -35,32 +35,13 @@ impl TrainState {
                 }
             };
             let Some(slots) = slots(&had, numbers).filter(|slots| slots != numbers) else { continue };
-            let places: Vec<Option<usize>> = slots.iter().map(|slot| numbers.binary_search(slot).ok()).collect();
-            for part in self.parts.iter_mut().filter(|part| tables.contains(&&*part.name)) {
-                let width = part.shape[1] as usize;
-                match &mut part.data {
-                    StateData::Floats(values) => place_rows(values, width, &places),
-                    StateData::Integers(values) => place_rows(values, width, &places),
-                    StateData::Words(values) => place_rows(values, width, &places),
-                }
-                part.shape[0] = slots.len() as u64;
-            }
+            let rows: Vec<Option<usize>> = slots.iter().map(|slot| numbers.binary_search(slot).ok()).collect();
+            self.parts.iter_mut().filter(|part| tables.contains(&&*part.name)).for_each(|part| part.place_rows(&rows));
             self.parts[at].shape[0] = slots.len() as u64;
             self.parts[at].data = StateData::Integers(slots);
         }
         Ok(self)
     }
-}
-
-/// Leaves the row at each place, and zeros where there is none.
-fn place_rows<T: Copy + Default>(values: &mut Vec<T>, width: usize, places: &[Option<usize>]) {
-    let mut placed = vec![T::default(); width * places.len()];
-    for (row, place) in placed.chunks_exact_mut(width.max(1)).zip(places) {
-        if let Some(place) = place {
-            row.copy_from_slice(&values[place * width..][..width]);
-        }
-    }
-    *values = placed;
 }
 
 /// Whose each row is to be, for those that there are `now`, who rise, after a state whose rows were those `before`; `None` where too many would be nobody's.
