@@ -110,9 +110,10 @@ impl Options {
     }
 
     /// How long a training or a major compaction works at least before it writes down what it has come to, and from then to the next time; ten seconds by
-    /// default. One that is broken off, because the process or the database's opening ends, is gone on with from there by the next opening of the database,
-    /// in the background, or when the same is asked for with nothing changed, and comes to the same codes, bit for bit. It takes about the disk of
-    /// the training state while the job runs, and goes when the job ends, or with the next one.
+    /// default. One that is broken off, because the process or the database's opening ends, is gone on with from there, or begun again where it had come to nothing
+    /// yet, by the next opening of the database, in the background, or when the same is asked for with nothing changed, and comes to the same codes, bit for
+    /// bit; not where the process ended with it twice from the same place. It takes about the disk of the training state while the job runs, and goes when the
+    /// job ends, or another publishes.
     pub fn checkpoint_after(mut self, work: Duration) -> Self {
         self.checkpoint_after = work;
         self

@@ -2,14 +2,20 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)]
+#[path = "../storage/tests/drill/disk.rs"]
+mod disk;
+
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kithdb::{Db, Error, Interaction, Job, Preset, StorageError, TrainOptions};
+use disk::Tmpfs;
+use kithdb::{Compaction, Db, Error, Interaction, Job, Preset, StorageError, TrainOptions};
 
 fn begun(path: &Path) -> Db {
     let db = Db::options().background(false).checkpoint_after(Duration::ZERO).open(path).unwrap();
@@ -45,6 +51,41 @@ fn nothing_is_learned_that_could_not_be_kept() {
     assert_eq!(job.progress().phase, "queued");
     let error = job.wait().unwrap_err();
     assert!(is_poisoned(&error), "{error}");
+}
+
+/// Where a new base has no room beside the old one nothing is learned for it; a few rows fit, and are published.
+#[test]
+fn nothing_is_learned_that_would_not_fit() {
+    let Some(disk) = Tmpfs::mount(64) else {
+        return eprintln!("no room for a base: SKIPPED, no tmpfs can be mounted here");
+    };
+    let path = disk.path().join("shop.kith");
+    let db = begun(&path);
+    db.train(TrainOptions::new(Preset::Fast)).unwrap().wait().unwrap();
+    db.insert_many((0..30u64).map(|n| Interaction::new(n % 3, 130 + n % 10))).unwrap();
+    let stats = db.stats().unwrap();
+    let base = stats.generation.unwrap().bytes + stats.disk.training_state;
+    // All but what is left free beside a generation, and three quarters of one.
+    let mut filler = fs::File::create(disk.path().join("somebody's")).unwrap();
+    while filler.write(&[1; 4096]).is_ok_and(|written| written > 0) {}
+    let filled = filler.metadata().unwrap().len();
+    filler.set_len(filled - (8 << 20) - 3 * base / 4).unwrap();
+    for job in [db.compact(Compaction::Major), db.compact(Compaction::Full), db.train(TrainOptions::default())] {
+        let job = job.unwrap();
+        let learned = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&learned);
+        job.on_progress(move |progress| {
+            count.fetch_add(usize::from(!["queued", "fold"].contains(&progress.phase.as_str())), Ordering::SeqCst);
+        });
+        let error = job.wait().unwrap_err();
+        assert!(matches!(error, Error::Storage(StorageError::DiskFull { needed: Some(_), .. })), "{error}");
+        assert_eq!(learned.load(Ordering::SeqCst), 0);
+    }
+    db.compact(Compaction::Minor).unwrap().wait().unwrap();
+    drop(filler);
+    fs::remove_file(disk.path().join("somebody's")).unwrap();
+    db.insert(1u64, 1u64).unwrap();
+    db.compact(Compaction::Major).unwrap().wait().unwrap();
 }
 
 #[test]

@@ -21,6 +21,8 @@ const KIND: &str = "job.kind";
 const SEQUENCE: &str = "job.sequence";
 const GENERATION: &str = "job.generation";
 const OPTION: &str = "job.option.";
+/// Noted until a job has come to anything.
+const BEGUN: &str = "job.begun";
 
 /// A job that was broken off: what is to be done to end it.
 pub(super) struct Begun {
@@ -83,7 +85,8 @@ pub(super) struct JobCheckpoints<'a> {
 
 impl<'a> JobCheckpoints<'a> {
     /// Those of a job of a `kind` on a `cut`, with the options of the training and, where it goes on from what a generation learned, the content hash of
-    /// that. What it comes to follows from these, on one instruction set and in one version of the program.
+    /// that. What it comes to follows from these, on one instruction set and in one version of the program. That it has begun is kept first, so that it is
+    /// begun again where it is broken off before it has come to anything; but not in place of what another has come to.
     ///
     /// # Errors
     /// `InvalidArgument` where the environment names an instruction set that this machine does not have.
@@ -114,7 +117,17 @@ impl<'a> JobCheckpoints<'a> {
         notes.insert(NUMBER.to_owned(), entry.number().to_string());
         notes.insert(SEQUENCE.to_owned(), cut.sequence.to_string());
         notes.insert(GENERATION.to_owned(), generation(store).to_string());
-        Ok(Self { store, entry, key, notes, after, last: Mutex::new(Instant::now()) })
+        let own = Self { store, entry, key, notes, after, last: Mutex::new(Instant::now()) };
+        match own.found() {
+            Some(found) if found.notes().contains_key(BEGUN) => {
+                entry.resumed(Begun::of(&found).map(|begun| begun.number), "nothing");
+            }
+            None if store.checkpoint().is_none() => {
+                let _ = own.write(Notes::from([(BEGUN.to_owned(), true.to_string())]), &[]);
+            }
+            _ => {}
+        }
+        Ok(own)
     }
 
     fn write(&self, notes: Notes, arrays: &[Array<'_>]) -> kithdb_storage::Result<()> {

@@ -149,7 +149,8 @@ impl Place<'_> {
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
         let guard = Guard { entry: &entry, goes_on: false, refuses: false };
-        let published = self.produce(noted, moment, Some(guard), |_, cut, _| {
+        let published = self.produce(noted, moment, Some(guard), |_, cut, parent| {
+            self.check_room(parent)?;
             let checkpoints = self.checkpoints(&entry, Compaction::Full, cut, (Some(options), None))?;
             let (made, report) = full(cut, options, (noted, &checkpoints))?;
             training = report;
@@ -184,6 +185,9 @@ impl Place<'_> {
             let folded = parent.map_or(0, |parent| parent.manifest.folded_through);
             waits_not =
                 cut.takes_back || is_long(cut.sequence.saturating_sub(folded), self.fold_changes, cut.interactions());
+            if kind != Compaction::Minor {
+                self.check_room(parent)?;
+            }
             let (made, report) = match kind {
                 Compaction::Minor => minor(snapshot, cut, parent, noted)?,
                 Compaction::Major => {
@@ -250,6 +254,12 @@ impl Place<'_> {
             }
             _ => self.compact(begun.kind, &why, Some(moment), watch),
         }
+    }
+
+    /// That a generation as large as the one before can be written beside it: nothing is learned for long that could not be kept.
+    fn check_room(&self, parent: Option<&Parent<'_>>) -> Result<()> {
+        let bytes = parent.map_or(0, |parent| parent.manifest.bytes() + parent.manifest.state_bytes());
+        Ok(self.store.check_room(bytes)?)
     }
 
     fn checkpoints<'e>(

@@ -23,7 +23,7 @@ use crate::merging::Merging;
 use crate::reader::{GenerationReader, OpenGenerations};
 use crate::record::Record;
 use crate::scratch::Scratch;
-use crate::space::Reserve;
+use crate::space::{self, MARGIN, Reserve};
 use crate::standing::Standing;
 use crate::state::State;
 use crate::value::Kind;
@@ -285,6 +285,15 @@ impl Store {
     /// [`Error::Corrupt`] when the file is not what was written, which costs no more than its absence.
     pub fn read_state(&self, manifest: &Manifest) -> Result<Option<State>> {
         State::open(&self.root, &manifest.state)
+    }
+
+    /// Checks that there is room for a generation of so many bytes, its state among them, beside those that there are: before much is done for one that could not
+    /// be kept.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`].
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        space::require(&self.root, "write a generation to", MARGIN + bytes)
     }
 
     /// Begins the next generation.
