@@ -83,6 +83,7 @@ settings! {
     TEACHER_PATIENCE = "teacher.patience", Domain::Count(1, 100_000), "gradient teachers, onebp: validations without a gain before stopping";
     TEACHER_RATE = "teacher.rate", Domain::Number(1e-7, 10.0), "gradient teachers, onebp: Adam's learning rate";
     TEACHER_L2 = "teacher.l2", Domain::Number(0.0, 1e3), "gradient teachers, onebp: penalty of the squared length of the rows of a batch, before propagation, times the square of their layer's weight in the score";
+    TEACHER_L2_OF = "teacher.l2_of", Domain::Choice(&["table", "layers"]), "gcn-cf, spectralcf: rows that are penalised, of the table alone or of all layers that are scored, as the paper has it";
     TEACHER_BATCH = "teacher.batch", Domain::Count(1, 1 << 24), "gradient teachers: users a step; onebp: pairs a step";
     TEACHER_DRAWS = "teacher.draws", Domain::Count(1, 1 << 16), "bpr, k-bpr and infonce losses: positives drawn of every user in an epoch";
     TEACHER_NEGATIVES = "teacher.negatives", Domain::Count(1, 1 << 20), "k-bpr and infonce losses, onebp: negatives of a pair";
@@ -102,7 +103,8 @@ settings! {
     TEACHER_MASK_SPARSITY = "teacher.mask_sparsity", Domain::Number(0.0, 1e3), "masks: beta, the penalty of an edge that is kept";
     TEACHER_MASK_NUCLEAR = "teacher.mask_nuclear", Domain::Number(0.0, 1e3), "masks: gamma, the penalty of the nuclear norm of every hop's adjacency";
     TEACHER_MASK_RANK = "teacher.mask_rank", Domain::Count(1, 64), "masks: singular values that norm is taken of";
-    TEACHER_ANNEALING = "teacher.annealing", Domain::Switch, "l2q-gcn: a scaler for every segment, and gradients of a hyperbolic tangent that grows steeper";
+    TEACHER_SCALED = "teacher.scaled", Domain::Switch, "l2q-gcn: a segment is as large as the mean magnitude of what it is the signs of, or all are of one size";
+    TEACHER_ANNEALING = "teacher.annealing", Domain::Switch, "l2q-gcn: gradients of a hyperbolic tangent that grows steeper, or straight through the signs";
     TEACHER_STEEPNESS = "teacher.steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the first step";
     TEACHER_LAST_STEEPNESS = "teacher.last_steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the last step";
     TEACHER_QUANTISED = "teacher.quantised", Domain::Switch, "l2q-gcn: take signs inside the convolution, or train its model of full precision";

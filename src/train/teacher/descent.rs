@@ -52,6 +52,8 @@ pub(crate) struct Descent {
     pub(crate) rate: f32,
     /// Weight of `1/2 |v|^2`, `v` the tables' row of a user or item, once for every pair it is in.
     pub(crate) l2: f32,
+    /// Whether that is also of the rows of all layers behind the table.
+    pub(crate) l2_of_layers: bool,
     pub(crate) batch: usize,
     pub(crate) loss: Loss,
     pub(crate) sampler: Sampler,
@@ -242,6 +244,10 @@ impl<'a, E: Encoder> Training<'a, E> {
                 *self.item_pairs[item as usize].get_or_insert(0.0) += n;
             }
         }
+        if self.model.l2_of_layers {
+            let pairs = (&self.user_pairs[..], &self.item_pairs[..]);
+            penalise_layers(isa, self.model.l2, scored, pairs, &mut self.gradient);
+        }
         let tape = encoded.map(|(_, tape)| tape);
         context.check()?;
         let is_sparse = tape.is_none();
@@ -428,6 +434,26 @@ fn unit(isa: Isa, layers: &mut [Nodes], weights: &[f32]) -> Vec<f32> {
     scaled(|nodes| &mut nodes.items)
 }
 
+/// Adds the gradient of `l2 / 2` times the sum of the squares of the rows of all layers but the first, weighed as they are scored, once for every pair
+/// that a row is in.
+fn penalise_layers(
+    isa: Isa,
+    l2: f32,
+    scored: Scored<'_>,
+    pairs: (&[Option<f32>], &[Option<f32>]),
+    gradient: &mut [Nodes],
+) {
+    for ((layer, weight), by) in scored.layers.iter().zip(scored.weights).zip(gradient).skip(1) {
+        let sides = [(&layer.users, &mut by.users, pairs.0), (&layer.items, &mut by.items, pairs.1)];
+        for (rows, by, pairs) in sides {
+            let counted = pairs.iter().enumerate().filter_map(|(row, &count)| Some((row, count?)));
+            counted.for_each(|(row, count)| {
+                add_scaled(isa, by.row_mut(row), l2 * weight * weight * count, rows.row(row));
+            });
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -442,6 +468,7 @@ pub(crate) mod tests {
             stop: None,
             rate: 0.01,
             l2: 0.0,
+            l2_of_layers: false,
             batch: 8,
             loss: Loss::Bpr,
             sampler: Sampler::Uniform,
@@ -455,6 +482,46 @@ pub(crate) mod tests {
             length: None,
             temperature: 1.0,
             equal_users: true,
+        }
+    }
+
+    /// Against differences of the penalty written out.
+    #[test]
+    fn the_penalty_of_layers_has_the_gradient_of_its_sum() {
+        let graph = crate::train::tests::graph();
+        let context = crate::train::tests::context(&graph, &());
+        let mut rng = context.rng("test");
+        let mut nodes =
+            || Nodes { users: normal_matrix(&mut rng, 3, 4, 1.0), items: normal_matrix(&mut rng, 2, 4, 1.0) };
+        let (layers, weights) = ([nodes(), nodes(), nodes()], [1.0, 0.5, 2.0]);
+        let (users, items) = ([Some(2.0), None, Some(1.0)], [None, Some(3.0)]);
+        let penalty = |layers: &[Nodes]| -> f64 {
+            let side = |rows: &Matrix, counts: &[Option<f32>]| -> f64 {
+                let square = |row: &[f32]| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+                rows.par_rows().zip(counts).map(|(row, count)| f64::from(count.unwrap_or(0.0)) * square(row)).sum()
+            };
+            let of = |(layer, weight): (&Nodes, &f32)| {
+                f64::from(weight * weight) * (side(&layer.users, &users) + side(&layer.items, &items))
+            };
+            0.3 / 2.0 * layers.iter().zip(&weights).skip(1).map(of).sum::<f64>()
+        };
+        let mut gradient: Vec<Nodes> = layers.iter().map(Nodes::zeroed).collect();
+        let scored = Scored { layers: &layers, weights: &weights };
+        penalise_layers(context.isa, 0.3, scored, (&users, &items), &mut gradient);
+        assert!(gradient[0].users.data().iter().chain(gradient[0].items.data()).all(|&by| by == 0.0));
+        for layer in 1..3 {
+            for at in 0..12 {
+                let moved = |by: f32| {
+                    let mut moved = layers.clone();
+                    moved[layer].users.data_mut()[at] += by;
+                    penalty(&moved)
+                };
+                let want = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+                let got = f64::from(gradient[layer].users.data()[at]);
+                assert!((got - want).abs() < 1e-3, "{layer} {at}: {got} {want}");
+            }
+            assert!(gradient[layer].items.row(0).iter().all(|&by| by == 0.0));
+            assert!(gradient[layer].items.row(1).iter().all(|&by| by != 0.0));
         }
     }
 }

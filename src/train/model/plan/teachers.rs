@@ -88,6 +88,7 @@ pub(super) fn made(
             Box::new(L2q {
                 descent,
                 hops,
+                scaled: reader.switch(&settings::TEACHER_SCALED, options.model == Model::L2qAnl),
                 annealing,
                 quantised,
                 inside: reader.switch(&settings::TEACHER_INSIDE, true),
@@ -155,7 +156,8 @@ fn spectral(reader: &Reader<'_>, options: &TrainOptions, parts: Parts, size: Siz
     };
     let factors = reader.count(&settings::TEACHER_FACTORS, factors);
     let start = base.start.map(|start| OneBp { factors, ..start });
-    let descent = Descent { factors, start, ..base };
+    let l2_of_layers = reader.choice(&settings::TEACHER_L2_OF, &[("table", false), ("layers", true)], false);
+    let descent = Descent { factors, start, l2_of_layers, ..base };
     if parts.teacher == TeacherKind::SpectralCf || parts.loss == Loss::Softmax {
         return Ok(descent);
     }
@@ -246,7 +248,7 @@ fn onebp(reader: &Reader<'_>, base: OneBp) -> Result<OneBp> {
     Ok(model)
 }
 
-/// Whether L2Q-GCN has scalers and gradients that are annealed.
+/// Whether L2Q-GCN has gradients that are annealed.
 fn anneals(reader: &Reader<'_>, options: &TrainOptions) -> bool {
     reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl)
 }
@@ -298,6 +300,7 @@ fn descent(
         stop: None,
         rate: number(&settings::TEACHER_RATE, rate),
         l2: number(&settings::TEACHER_L2, l2),
+        l2_of_layers: false,
         batch: count(&settings::TEACHER_BATCH, batch),
         loss,
         sampler,
