@@ -219,9 +219,8 @@ impl Program {
     pub fn split(&self, file: &Path, flags: &[&str], folder: &Path) -> anyhow::Result<Files> {
         let args = [OsStr::new("split"), file.as_os_str(), OsStr::new("--out"), folder.as_os_str()];
         self.run(args.into_iter().chain(flags.iter().map(OsStr::new)))?;
-        let format = if flags.contains(&"csv") { "csv" } else { "lightgcn" };
-        let part = |name: &str| folder.join(name).with_extension(if format == "csv" { "csv" } else { "txt" });
-        Ok(Files { train: part("train"), test: part("test"), format })
+        let part = |name: &str| folder.join(name).with_extension("txt");
+        Ok(Files { train: part("train"), test: part("test"), format: "lightgcn" })
     }
 }
 

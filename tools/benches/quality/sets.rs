@@ -73,6 +73,13 @@ const fn bigear(name: &'static str, flags: &'static [&'static str]) -> Variant<'
     Variant { model: "bigear", name, flags: Some(flags) }
 }
 
+/// A part of one of the other systems: all epochs are run, and the tables that found most of the hold-out on the way are kept.
+macro_rules! part {
+    ($model:literal, $name:literal, $($flag:literal),*) => {
+        Variant { model: $model, name: $name, flags: Some(&[$($flag,)* "--set", "teacher.patience=25"]) }
+    };
+}
+
 /// The rows of the table of ablations, in order.
 pub const ABLATIONS: &[Variant<'static>] = &[
     recipe("recipe", &[]),
@@ -115,6 +122,154 @@ pub const ABLATIONS: &[Variant<'static>] = &[
     bigear("bigear++, falling weights of layers", &["--model", "bigear++", "--set", "student.weights=falling"]),
     bigear("bigear++, half of the second list random", &["--model", "bigear++", "--set", "student.noise=0.5"]),
     bigear("bigear++, one final sign", &["--model", "bigear++", "--set", "student.layerwise=off"]),
+    part!(
+        "mixgcf",
+        "LightGCN by uniform negatives",
+        "--model",
+        "lightgcn",
+        "--loss",
+        "k-bpr",
+        "--set",
+        "teacher.negatives=1",
+        "--student",
+        "signs"
+    ),
+    part!("mixgcf", "mixgcf", "--model", "mixgcf", "--student", "signs"),
+    part!(
+        "mixgcf",
+        "mixgcf without positive mixing",
+        "--model",
+        "mixgcf",
+        "--set",
+        "teacher.mixing=off",
+        "--student",
+        "signs"
+    ),
+    part!(
+        "mixgcf",
+        "mixgcf without hop mixing",
+        "--model",
+        "mixgcf",
+        "--set",
+        "teacher.hop_mixing=off",
+        "--student",
+        "signs"
+    ),
+    part!("mixgcf", "mixgcf of one hop", "--model", "mixgcf", "--layers", "1", "--student", "signs"),
+    part!("mixgcf", "mixgcf of two hops", "--model", "mixgcf", "--layers", "2", "--student", "signs"),
+    part!(
+        "mixgcf",
+        "mixgcf, four negatives",
+        "--model",
+        "mixgcf",
+        "--set",
+        "teacher.negatives=4",
+        "--student",
+        "signs"
+    ),
+    part!(
+        "mixgcf",
+        "NGCF by uniform negatives",
+        "--model",
+        "ngcf",
+        "--loss",
+        "k-bpr",
+        "--set",
+        "teacher.negatives=1",
+        "--student",
+        "signs"
+    ),
+    part!("mixgcf", "mixgcf on NGCF", "--model", "mixgcf", "--teacher", "ngcf", "--student", "signs"),
+    part!(
+        "mixgcf",
+        "PinSage by uniform negatives",
+        "--model",
+        "pinsage",
+        "--loss",
+        "k-bpr",
+        "--set",
+        "teacher.negatives=1",
+        "--student",
+        "signs"
+    ),
+    part!("mixgcf", "mixgcf on PinSage", "--model", "mixgcf", "--teacher", "pinsage", "--student", "signs"),
+    part!("sgcn", "LightGCN by BPR", "--model", "lightgcn", "--loss", "bpr", "--student", "signs"),
+    part!("sgcn", "sgcn", "--model", "sgcn", "--student", "signs"),
+    part!(
+        "sgcn",
+        "sgcn by derivative",
+        "--model",
+        "sgcn",
+        "--set",
+        "teacher.mask_gradient=pathwise",
+        "--student",
+        "signs"
+    ),
+    part!("sgcn", "sgcn without sparsity", "--model", "sgcn", "--set", "teacher.mask_sparsity=0", "--student", "signs"),
+    part!(
+        "sgcn",
+        "sgcn without nuclear norm",
+        "--model",
+        "sgcn",
+        "--set",
+        "teacher.mask_nuclear=0",
+        "--student",
+        "signs"
+    ),
+    part!(
+        "sgcn",
+        "sgcn that cuts",
+        "--model",
+        "sgcn",
+        "--set",
+        "teacher.mask_gradient=pathwise",
+        "--set",
+        "teacher.mask_start=1",
+        "--set",
+        "teacher.mask_sparsity=1e-4",
+        "--student",
+        "signs"
+    ),
+    part!(
+        "l2q-gcn",
+        "l2q-gcn in full precision",
+        "--model",
+        "l2q-gcn",
+        "--set",
+        "teacher.quantised=off",
+        "--student",
+        "signs"
+    ),
+    part!("l2q-gcn", "l2q-gcn", "--model", "l2q-gcn"),
+    part!("l2q-gcn", "l2q-gcn_anl", "--model", "l2q-gcn_anl"),
+    part!("l2q-gcn", "l2q-gcn_anl without scalers", "--model", "l2q-gcn_anl", "--set", "teacher.scaled=off"),
+    part!("l2q-gcn", "l2q-gcn_anl without annealing", "--model", "l2q-gcn_anl", "--set", "teacher.annealing=off"),
+    part!("l2q-gcn", "l2q-gcn_anl, values propagated", "--model", "l2q-gcn_anl", "--set", "teacher.inside=off"),
+    part!("dgcn-bincf", "dgcn-bincf", "--model", "dgcn-bincf"),
+    part!("dgcn-bincf", "dgcn-bincf, alpha 10", "--model", "dgcn-bincf", "--set", "student.rank_weight=10"),
+    part!("dgcn-bincf", "dgcn-bincf, alpha 0", "--model", "dgcn-bincf", "--set", "student.rank_weight=0"),
+    part!(
+        "dgcn-bincf",
+        "dgcn-bincf, order of positives",
+        "--model",
+        "dgcn-bincf",
+        "--set",
+        "student.rank_lists=positives"
+    ),
+    part!(
+        "dgcn-bincf",
+        "dgcn-bincf, order of negatives",
+        "--model",
+        "dgcn-bincf",
+        "--set",
+        "student.rank_lists=negatives"
+    ),
+    part!("dgcn-bincf", "dgcn-bincf without noise", "--model", "dgcn-bincf", "--set", "student.noise_weight=0"),
+    part!("dgcn-bincf", "dgcn-bincf without box", "--model", "dgcn-bincf", "--set", "student.box_weight=0"),
+    part!("dgcn-bincf", "dgcn-bincf without crosses", "--model", "dgcn-bincf", "--set", "teacher.crosses=off"),
+    part!("dgcn-bincf", "dgcn-bincf, inputs as they are", "--model", "dgcn-bincf", "--set", "teacher.normalise=off"),
+    part!("dgcn-bincf", "dgcn-bincf, all layers penalised", "--model", "dgcn-bincf", "--set", "teacher.l2_of=layers"),
+    part!("dgcn-bincf", "dgcn-bincf from vectors as they are", "--model", "dgcn-bincf", "--set", "student.centre=off"),
 ];
 
 /// A figure others give for the same files.
