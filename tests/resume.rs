@@ -321,18 +321,25 @@ fn a_request_that_publishes_nothing_ends_nothing_else() {
     wait(&|| resumed().any(|job| matches!(job.outcome, JobOutcome::Done { .. })));
 }
 
-/// Who was forgotten before a job began that was broken off leaves the disk with what it publishes: the moment it went on from holds nothing back.
+/// Who was forgotten before a job began that was broken off leaves the disk with what it publishes, or another that it gives way to: the moment it went on
+/// from holds nothing back.
 #[test]
 fn what_is_gone_on_with_holds_no_generation_back() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("db.kith");
-    begun(&path);
-    let db = open(&path);
+    let path = |name: &str| directory.path().join(name);
+    begun(&path("itself"));
+    let db = open(&path("itself"));
     assert!(db.forget_user(7u64).unwrap());
     drop(db);
-    broken_off(&path);
-    let own = ["gen-1", "state-1.bin"].map(|name| path.join(name));
-    assert!(own.iter().all(|path| path.exists()));
-    let _db = finished(&path, 1);
-    wait_until(|| own.iter().all(|path| !path.exists()), || "what was forgotten is still there".to_owned());
+    broken_off(&path("itself"));
+    drill::files::copy(&path("itself"), &path("another"));
+    let is_gone = |name: &str| ["gen-1", "state-1.bin"].iter().all(|own| !path(name).join(own).exists());
+    let wait = |name: &str| wait_until(|| is_gone(name), || format!("what was forgotten is still there: {name}"));
+    assert!(!is_gone("itself"));
+    let _db = finished(&path("itself"), 1);
+    wait("itself");
+    let db = Db::options().checkpoint_after(Duration::ZERO).open(path("another")).unwrap();
+    wait_until(|| jobs(&db).1.why.contains("was broken off"), || format!("{:?}", db.jobs()));
+    db.compact(Compaction::Minor).unwrap().wait().unwrap();
+    wait("another");
 }
