@@ -172,9 +172,10 @@ fn measure(program: &Program, files: &Files, variant: &Variant<'_>, seeds: u64) 
 
 /// Puts a row into its table.
 fn put(arguments: &Arguments, set: &str, variant: &Variant<'_>, cells: Vec<String>) -> anyhow::Result<()> {
+    let known = if arguments.ablations { ABLATIONS } else { MODELS };
     let rank = |row: &[String]| {
         let set = SETS.iter().position(|set| set.0 == row[0]);
-        let name = MODELS.iter().chain(ABLATIONS).position(|variant| variant.name == row[1]);
+        let name = known.iter().position(|variant| variant.name == row[1]);
         (set.unwrap_or(usize::MAX), name.unwrap_or(usize::MAX))
     };
     let marker = if arguments.ablations { "ablations" } else { "quality" };

@@ -268,7 +268,16 @@ pub const ABLATIONS: &[Variant<'static>] = &[
     part!("dgcn-bincf", "dgcn-bincf without box", "--model", "dgcn-bincf", "--set", "student.box_weight=0"),
     part!("dgcn-bincf", "dgcn-bincf without crosses", "--model", "dgcn-bincf", "--set", "teacher.crosses=off"),
     part!("dgcn-bincf", "dgcn-bincf, inputs as they are", "--model", "dgcn-bincf", "--set", "teacher.normalise=off"),
-    part!("dgcn-bincf", "dgcn-bincf, all layers penalised", "--model", "dgcn-bincf", "--set", "teacher.l2_of=layers"),
+    part!(
+        "dgcn-bincf",
+        "dgcn-bincf, all layers penalised, 0.01",
+        "--model",
+        "dgcn-bincf",
+        "--set",
+        "teacher.l2_of=layers",
+        "--set",
+        "teacher.l2=0.01"
+    ),
     part!("dgcn-bincf", "dgcn-bincf from vectors as they are", "--model", "dgcn-bincf", "--set", "student.centre=off"),
 ];
 
