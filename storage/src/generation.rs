@@ -155,7 +155,7 @@ impl<'a> GenerationWriter<'a> {
             self.parts.push(part);
             return Ok(());
         }
-        let before = before.filter(|before| before.dtype == plan.dtype && rows.bytes.len() > SMALL);
+        let before = before.filter(|before| before.dtype == plan.dtype && rows.stored() > SMALL);
         let mut patch = before.zip(parent.as_ref()).and_then(|(before, parent)| self.patch(parent, before, rows));
         if plan.derived && parent.is_some() && rows.bytes.len() > SMALL {
             patch = patch.filter(|(_, patch)| patch.len() <= rows.bytes.len() / FEW);

@@ -25,7 +25,7 @@ const LONGEST: usize = 1024;
 pub struct JobRecord {
     /// Its number, from 1; later ones have larger ones.
     pub number: u64,
-    /// What it is: `train`, `minor`, `major`, `full`, `import`.
+    /// What it is: `train`, `minor`, `major`, `full`, `import`, `rollback`.
     pub kind: String,
     /// Why it was begun.
     pub why: String,

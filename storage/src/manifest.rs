@@ -58,6 +58,12 @@ impl Manifest {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
+    /// Bytes of all parts as they are written, with a length for every row of those whose rows have one.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        let lengths = |part: &Part| if part.ragged { part.rows * size_of::<u32>() as u64 } else { 0 };
+        self.parts.iter().map(|part| part.bytes + lengths(part)).sum()
+    }
+
     /// Bytes of the training state.
     pub fn state_bytes(&self) -> u64 {
         self.state.iter().map(|file| file.bytes).sum()

@@ -34,8 +34,9 @@ impl Merging {
     pub(crate) fn is_due(&self, root: &Path, manifest: &Manifest) -> bool {
         let owners = owners(&manifest.parts);
         let on_disk: u64 = owners.iter().map(|&owner| size(&root.join(generation_name(owner)))).sum();
-        let over = on_disk.saturating_sub(manifest.bytes() + ADDED);
-        self.are_many(owners.len()) || over as f64 > self.parts * manifest.bytes() as f64
+        let stored = manifest.stored_bytes();
+        let over = on_disk.saturating_sub(stored + ADDED);
+        self.are_many(owners.len()) || over as f64 > self.parts * stored as f64
     }
 
     /// Whether a state is due that lies in these files, the base first; one that lies nowhere is.

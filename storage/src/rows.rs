@@ -73,6 +73,11 @@ impl<'a> Rows<'a> {
         format!("{:032x}", xxh3_128(&hashes))
     }
 
+    /// Bytes of all rows as they are written, with their lengths where they have any.
+    pub(crate) fn stored(&self) -> usize {
+        self.bytes.len() + size_of_val(self.lengths)
+    }
+
     /// The rows that are not as in `before`, ascending, those it does not have among them; `None` where it has more.
     pub(crate) fn changed(&self, before: &Rows<'_>) -> Option<Vec<u32>> {
         let added = self.form.rows.checked_sub(before.form.rows)?;
@@ -87,7 +92,7 @@ impl<'a> Rows<'a> {
         let is_same_form = (before.form.ragged, before.form.element) == (self.form.ragged, self.form.element);
         let changed = (alike && is_same_form).then(|| self.changed(before)).flatten()?;
         let patch = self.patch(&changed);
-        (2 * patch.len() <= self.bytes.len()).then_some((changed, patch))
+        (2 * patch.len() <= self.stored()).then_some((changed, patch))
     }
 
     /// A patch that holds these rows: their numbers, the lengths of those that have one, and their bytes, as [`assemble`] takes it.

@@ -255,3 +255,32 @@ fn damage_of_a_patch_is_named() {
     let whole = tables.publish(&store, false);
     tables.check(&store, &whole);
 }
+
+/// Where most rows have nothing, their lengths are most of what a part takes: a row more is a patch all the same, and no reason to merge.
+#[test]
+fn lengths_of_rows_without_anything_are_not_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let store = open(dir);
+    let publish = |lengths: &[u32]| {
+        let mut writer = store.begin_generation().unwrap();
+        let data: Vec<u8> = (0..lengths.iter().sum::<u32>()).map(|n| n as u8).collect();
+        writer.ragged("attributes", lengths, &data).unwrap();
+        let manifest = writer.publish(Draft::default()).unwrap();
+        store.tidy().unwrap();
+        manifest
+    };
+    let mut lengths = vec![0u32; 4_000_000];
+    (0..500).for_each(|at| lengths[at * 7_000] = 40);
+    publish(&lengths);
+    for generation in 2..=5u64 {
+        lengths.push(3);
+        let manifest = publish(&lengths);
+        let part = manifest.part("attributes").unwrap();
+        assert!(part.written_by() == 1 && part.patched_bytes() > 0, "{part:?}");
+        let written = bytes_of(dir, &[format!("gen-{generation}")]);
+        assert!(written <= 1 << 20, "{written} bytes for a row");
+    }
+    let (read, data) = store.read_generation(publish(&lengths)).ragged::<u8>("attributes").unwrap();
+    assert_eq!((read, data.len()), (lengths, 500 * 40 + 4 * 3));
+}
