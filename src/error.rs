@@ -138,7 +138,7 @@ pub enum Error {
         "the {job} failed by a fault of kithdb: {fault}; nothing was published and the database goes on: please report it"
     )]
     JobFailed {
-        /// `training` or `import`.
+        /// `training`, `import`, `compaction` or `rollback`.
         job: &'static str,
         /// What the fault said.
         fault: String,

@@ -279,6 +279,23 @@ fn major_compactions_learn_on() {
     }
 }
 
+/// What cannot go on from what it learned folds what has come, and where nothing has, leaves everything as it is.
+#[test]
+fn a_major_compaction_that_learns_nothing_of_nothing_new_publishes_nothing() {
+    let (_directory, db, rest) = begun(shop::options().model(Model::LightGcn));
+    db.insert_many(rest).unwrap();
+    let major = || db.compact(Compaction::Major).unwrap().wait();
+    assert_eq!(major().unwrap().generation, 2);
+    for _ in 0..2 {
+        assert!(matches!(major(), Err(Error::NothingNew { generation: 2 })));
+    }
+    db.insert(3u64, 40u64).unwrap();
+    assert_eq!(minor(&db).generation, 3);
+    assert!(matches!(major(), Err(Error::NothingNew { generation: 3 })));
+    db.insert(3u64, 41u64).unwrap();
+    assert_eq!(major().unwrap().generation, 4);
+}
+
 /// Whatever a compaction learns finds too little here.
 fn of_refusals() -> kithdb::Options {
     Db::options().background(false).policy(Policy::default().least_recall(1e6))

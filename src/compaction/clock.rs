@@ -71,11 +71,16 @@ impl Clock {
     /// them.
     pub(super) fn follows(self, kind: Compaction, how: How, (store, live): (&Store, &Live), asked: bool) -> Self {
         let is_small = asked && kind == Compaction::Minor;
-        let Self { quiet, changed, .. } = self;
+        let Self { quiet, changed, failed, fails_major, refused, .. } = self;
         match how {
             How::NoJob if asked => self,
             How::Cancelled | How::Failed if is_small => self,
-            How::Well if is_small => Self { quiet, ..self.after(true, recall_kept(store)) },
+            How::Well if is_small => {
+                // Nor does it make a major one better that failed, or was refused.
+                let refused = refused.filter(|(kind, _)| *kind == Compaction::Major);
+                let refused = refused.map(|(kind, _)| (kind, live.snapshot().tail().changes()));
+                Self { quiet, failed, fails_major, refused, ..self.after(true, recall_kept(store)) }
+            }
             How::Well => self.after(true, recall_kept(store)),
             How::Cancelled => Self { changed, ..self.after(true, recall_kept(store)) },
             How::Refused => {
@@ -162,6 +167,24 @@ mod tests {
             assert_eq!(small, [asked; 2]);
             assert_eq!(after(Compaction::Full, How::NoJob, asked).quiet >= pause, asked);
         }
+    }
+
+    /// A major one that was refused or failed is not begun again by minor ones that somebody asks for.
+    #[test]
+    fn what_is_asked_for_does_not_undo_what_a_major_one_came_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("db.kith"), &StoreOptions::default()).unwrap();
+        let pool = std::sync::Arc::new(Pool::start("test", 1).unwrap());
+        let live = Live::load(&store, Kernel::from_env().unwrap(), Repeats::Last, &pool).unwrap();
+        let then = |kind, how| {
+            let clock = Clock::new(1.0).follows(kind, how, (&store, &live), false);
+            clock.follows(Compaction::Minor, How::Well, (&store, &live), true)
+        };
+        let refused = then(Compaction::Major, How::Refused);
+        assert_eq!((refused.refused, refused.failed), (Some((Compaction::Major, 0)), true));
+        let failed = then(Compaction::Major, How::Failed);
+        assert_eq!((failed.fails_major, failed.failed), (true, true));
+        assert_eq!(then(Compaction::Minor, How::Refused).refused, None);
     }
 
     #[test]

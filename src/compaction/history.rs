@@ -93,7 +93,7 @@ impl<'a> Entry<'a> {
         let by = self.number();
         self.found("resumed_after", stage);
         let Some(job) = job else { return };
-        self.found("resumed", job);
+        self.found(RESUMED, job);
         let known = self.store.jobs().unwrap_or_default().into_iter().find(|known| known.number == job);
         if let Some(known) = known.filter(is_open) {
             let _ = self.store.note_job(&JobRecord { outcome: JobOutcome::Resumed { by }, ..known });
@@ -172,6 +172,9 @@ const CLOSED: &str = "closed";
 /// What the record of a job has found that storage failed, and whose checkpoint stays.
 const KEPT: &str = "checkpoint_kept";
 
+/// What the record of a job has found that goes on with what another had come to: the number of that one.
+const RESUMED: &str = "resumed";
+
 /// What the record of a job has found that learned too little, and folded interactions under the codes there were.
 const REFUSED: &str = "refused";
 
@@ -186,7 +189,10 @@ pub(super) fn why_resumed(number: u64) -> String {
 /// Whether a checkpoint is what this job had come to, or goes on with.
 fn is_of(checkpoint: &Checkpoint, job: &JobRecord) -> bool {
     let number = Begun::of(checkpoint).map(|begun| begun.number);
-    number.is_some_and(|number| number == job.number || job.why == why_resumed(number))
+    let goes_on = |number: u64| {
+        job.why == why_resumed(number) || job.found.get(RESUMED).is_some_and(|known| *known == number.to_string())
+    };
+    number.is_some_and(|number| number == job.number || goes_on(number))
 }
 
 /// How often what a job had come to may be begun on and end with the process, before it is thrown away.
@@ -287,13 +293,19 @@ mod tests {
             assert_eq!(may_resume(&store.jobs().unwrap(), number, "it was broken off"), kept);
         }
         // What another job had come to stays, but where it is what this one goes on with, or something was published since.
-        for (why, published, kept) in [
-            ("asked for".to_owned(), false, true),
-            (why_resumed(77), false, false),
-            ("asked for".to_owned(), true, false),
+        for (why, resumes, published, kept) in [
+            ("asked for".to_owned(), None, false, true),
+            ("asked for".to_owned(), Some(76), false, true),
+            // It was asked for again, and then cancelled.
+            ("asked for".to_owned(), Some(77), false, false),
+            (why_resumed(77), None, false, false),
+            ("asked for".to_owned(), None, true, false),
         ] {
             keep(77);
             let entry = Entry::begin(&store, "minor", &why, &span!(INFO, "job"));
+            if resumes.is_some() {
+                entry.resumed(resumes, "teacher");
+            }
             let outcome = if published { Ok(()) } else { Err(Error::Cancelled) };
             entry.end(&outcome, false, |()| 3);
             assert_eq!(store.checkpoint().is_some(), kept, "{why} {published}");

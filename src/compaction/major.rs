@@ -3,7 +3,7 @@
 use super::job::Watch;
 use super::made::Made;
 use super::minor::{minor, resumable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generation::{Cut, Kept, Origin, Parent, Provenance};
 use crate::graph::Bipartite;
 use crate::kernel::heap;
@@ -25,7 +25,13 @@ pub(super) fn major(
         Some(known) if known.generation.is_trained() => resumable(known)?.map(|resumed| (known, resumed)),
         _ => None,
     };
-    let Some((parent, (provenance, choices, learned))) = resumed else { return minor(snapshot, cut, parent, watch) };
+    let Some((parent, (provenance, choices, learned))) = resumed else {
+        // Folded once more, what there is would be published as it is, in place of a generation that can be gone back to.
+        return match parent.filter(|parent| parent.manifest.folded_through == cut.sequence) {
+            Some(parent) => Err(Error::NothingNew { generation: parent.manifest.generation }),
+            None => minor(snapshot, cut, parent, watch),
+        };
+    };
     let generation = &parent.generation;
     let graph = Bipartite::from_postings(&cut.postings, cut.n_items(), choices.half_life)?;
     let planes = generation.users().planes();

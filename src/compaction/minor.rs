@@ -48,8 +48,19 @@ pub(super) fn minor(
             let report = TrainReport::kept(parent.generation.shape().widths(), cut.interactions(), &provenance.choices);
             Ok((made, report))
         }
-        None => Ok((folded_over(snapshot, cut, parent, Origin::Minor, watch)?, TrainReport::default())),
+        None => {
+            let made = folded_over(snapshot, cut, parent, Origin::Minor, watch)?;
+            // A state with rows to fit again that cannot be read is carried no further: a policy would try to go on from it for ever.
+            let state = if choices_of(parent).is_some() { Kept::Nothing } else { made.state };
+            Ok((Made { state, ..made }, TrainReport::default()))
+        }
     }
+}
+
+/// How the parent was made, and what it chose, where its models have rows that can be fitted again.
+fn choices_of<'p>(parent: &'p Parent<'_>) -> Option<(&'p Provenance, Choices)> {
+    let provenance = parent.provenance.as_ref()?;
+    Some((provenance, Choices::of(provenance.options.as_ref()?, &provenance.choices)?))
 }
 
 /// How the parent was made, with which choices, and what it learned; `None` where that is not kept, or is damaged, which costs no more, or where its
@@ -58,9 +69,7 @@ pub(super) fn minor(
 /// # Errors
 /// `Storage` where the state cannot be read, though nothing says that it is damaged.
 pub(super) fn resumable<'p>(parent: &'p Parent<'_>) -> Result<Option<(&'p Provenance, Choices, Learned)>> {
-    let Some(provenance) = &parent.provenance else { return Ok(None) };
-    let choices = provenance.options.as_ref().and_then(|options| Choices::of(options, &provenance.choices));
-    let Some(choices) = choices else { return Ok(None) };
+    let Some((provenance, choices)) = choices_of(parent) else { return Ok(None) };
     let generation = &parent.generation;
     let known = (generation.users().len(), generation.n_items());
     let learned = parent.state().and_then(|state| {

@@ -183,8 +183,9 @@ impl Place<'_> {
         let mut waits_not = false;
         let mut published = self.produce(noted, moment, guard, |snapshot, cut, parent| {
             let folded = parent.map_or(0, |parent| parent.manifest.folded_through);
-            waits_not =
-                cut.takes_back || is_long(cut.sequence.saturating_sub(folded), self.fold_changes, cut.interactions());
+            // As the policy counts, which would begin it again.
+            let known = parent.map_or(0, |parent| parent.generation.postings().items().len() as u64);
+            waits_not = cut.takes_back || is_long(cut.sequence.saturating_sub(folded), self.fold_changes, known);
             if kind != Compaction::Minor {
                 self.check_room(parent)?;
             }

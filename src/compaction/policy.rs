@@ -53,7 +53,7 @@ impl Default for Policy {
 
 impl Policy {
     /// Where nothing was trained yet, or what was trained cannot be gone on from: interactions not folded at which the log is, and at least a quarter as
-    /// many as are. 1,048,576 by default, some 150 MB of memory.
+    /// many as are. 1,048,576 by default, some 150 MB of memory. Of any database twice as many records of the log, of whatever kind, and as there are interactions.
     pub fn fold_changes(mut self, changes: u64) -> Self {
         self.fold_changes = changes;
         self
@@ -239,7 +239,7 @@ pub(super) struct Situation {
     pub(super) interactions: u64,
     /// Interactions that are not as in the generation.
     pub(super) changes: u64,
-    /// Whether somebody was forgotten whom the generation knows.
+    /// Whether somebody was forgotten who is in the log, or in the generation.
     pub(super) forgets: bool,
     /// Users and items.
     pub(super) nodes: u64,
