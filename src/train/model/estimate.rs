@@ -52,6 +52,7 @@ impl TrainOptions {
         let size = Size {
             users: users as usize,
             items: items as usize,
+            active: users as usize,
             touched: items as usize,
             edges: interactions as usize,
         };
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_training_above_its_limit_is_refused() {
-        let size = Size { users: 1000, items: 1000, touched: 1000, edges: 10_000 };
+        let size = Size { users: 1000, items: 1000, active: 1000, touched: 1000, edges: 10_000 };
         let options = TrainOptions::new(Preset::Fast);
         let needed = options.estimate_of(size).unwrap().bytes;
         options.clone().memory_limit(needed).check_memory(size).unwrap();

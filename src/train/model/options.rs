@@ -197,12 +197,10 @@ impl TrainOptions {
         if hops as usize >= MAX_LAYERS {
             return refuse(format!("layers = {hops}"), format!("choose 0 to {} hops", MAX_LAYERS - 1));
         }
-        let least = 64 * (hops + 1);
         let bits = self.code_bits();
-        if !bits.is_multiple_of(64) || bits < least || bits > MAX_BITS {
+        if !bits.is_multiple_of(64) || bits == 0 || bits > MAX_BITS {
             let limit = "memory for the map of fold-in grows with their square";
-            let remedy = format!("with {hops} hops choose a multiple of 64 from {least} to {MAX_BITS}: {limit}");
-            return refuse(format!("bits = {bits}"), remedy);
+            return refuse(format!("bits = {bits}"), format!("choose a multiple of 64 from 64 to {MAX_BITS}: {limit}"));
         }
         if self.threads > MAX_THREADS {
             return refuse(

@@ -104,7 +104,7 @@ settings! {
     TEACHER_MASK_NUCLEAR = "teacher.mask_nuclear", Domain::Number(0.0, 1e3), "masks: gamma, the penalty of the nuclear norm of every hop's adjacency";
     TEACHER_MASK_RANK = "teacher.mask_rank", Domain::Count(1, 64), "masks: singular values that norm is taken of";
     TEACHER_SCALED = "teacher.scaled", Domain::Switch, "l2q-gcn: a segment is as large as the mean magnitude of what it is the signs of, or all are of one size";
-    TEACHER_ANNEALING = "teacher.annealing", Domain::Switch, "l2q-gcn: gradients of a hyperbolic tangent that grows steeper, or straight through the signs";
+    TEACHER_ANNEALING = "teacher.annealing", Domain::Switch, "l2q-gcn: gradients of a hyperbolic tangent that grows steeper, at a teacher.rate of 0.1 where none is set, or straight through the signs, at 0.03";
     TEACHER_STEEPNESS = "teacher.steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the first step";
     TEACHER_LAST_STEEPNESS = "teacher.last_steepness", Domain::Number(1e-3, 1e3), "l2q-gcn_anl: how steep it is at the last step";
     TEACHER_QUANTISED = "teacher.quantised", Domain::Switch, "l2q-gcn: take signs inside the convolution, or train its model of full precision";

@@ -16,23 +16,22 @@ const TRIES: usize = 32;
 pub(crate) struct Negatives {
     kind: Sampler,
     candidates: usize,
-    n_items: usize,
-    /// Running sums of `degree^power`, for the popularity sampler.
+    known: KnownItems,
+    /// Running sums of `degree^power` over the known items, for the popularity sampler.
     cumulative: Vec<f64>,
 }
 
 impl Negatives {
     /// A sampler on a graph. `candidates` is of use to the dynamic and the synthesised sampler, `power` to the popularity sampler.
     pub(crate) fn new(kind: Sampler, candidates: usize, power: f32, graph: &Bipartite) -> Negatives {
+        let known = KnownItems::of(graph);
         let mut sum = 0.0;
-        let mass = |degree: &u32| if *degree == 0 { 0.0 } else { f64::from(*degree).powf(f64::from(power)) };
         let cumulative = match kind {
-            Sampler::Popularity => graph
-                .items()
-                .degrees()
+            Sampler::Popularity => known
+                .0
                 .iter()
-                .map(|degree| {
-                    sum += mass(degree);
+                .map(|&item| {
+                    sum += (graph.items().degree(item as usize) as f64).powf(f64::from(power));
                     sum
                 })
                 .collect(),
@@ -42,7 +41,7 @@ impl Negatives {
             Sampler::Dynamic | Sampler::Synthesised => candidates.max(1),
             _ => 1,
         };
-        Negatives { kind, candidates, n_items: graph.n_items(), cumulative }
+        Negatives { kind, candidates, known, cumulative }
     }
 
     /// How negatives are mixed with the positive, layer by layer, if they are.
@@ -50,13 +49,18 @@ impl Negatives {
         (self.kind == Sampler::Synthesised).then_some(Synthesis { candidates: self.candidates, most: 1.0 })
     }
 
-    /// A pool of `count` items: distinct and uniform, all of them when there are no more; by popularity, with repeats.
+    /// A pool of `count` known items: distinct and uniform, all of them when there are no more; by popularity, with repeats.
     pub(crate) fn pool(&self, rng: &mut Xoshiro256PlusPlus, count: usize) -> Vec<u32> {
-        let Some(&total) = self.cumulative.last() else { return subset(rng, self.n_items, count) };
+        let KnownItems(known) = &self.known;
+        let Some(&total) = self.cumulative.last() else {
+            let mut pool = subset(rng, known.len(), count);
+            pool.iter_mut().for_each(|at| *at = known[*at as usize]);
+            return pool;
+        };
         let mut pool: Vec<u32> = (0..count)
             .map(|_| {
                 let at = f64::from(unit(rng)) * total;
-                self.cumulative.partition_point(|&sum| sum <= at).min(self.n_items - 1) as u32
+                known[self.cumulative.partition_point(|&sum| sum <= at).min(known.len() - 1)]
             })
             .collect();
         pool.sort_unstable();
@@ -81,16 +85,28 @@ impl Negatives {
     }
 }
 
-/// An item below `n_items` that is not among `touched`, uniform; any where nearly all are.
-pub(crate) fn untouched(rng: &mut Xoshiro256PlusPlus, n_items: usize, touched: &[u32]) -> u32 {
-    let mut item = below(rng, n_items) as u32;
-    for _ in 0..TRIES {
-        if touched.binary_search(&item).is_err() {
-            break;
-        }
-        item = below(rng, n_items) as u32;
+/// The items with interactions, ascending: negatives are drawn of these. Of the others nothing is learned, so that they would tell nothing, and a catalogue
+/// may be mostly they.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownItems(Vec<u32>);
+
+impl KnownItems {
+    pub(crate) fn of(graph: &Bipartite) -> KnownItems {
+        let items = graph.items();
+        KnownItems((0..items.n_rows() as u32).filter(|&item| items.degree(item as usize) > 0).collect())
     }
-    item
+
+    /// One that is not among `touched`, which is not empty, uniform; any where nearly all are.
+    pub(crate) fn untouched(&self, rng: &mut Xoshiro256PlusPlus, touched: &[u32]) -> u32 {
+        let mut item = self.0[below(rng, self.0.len())];
+        for _ in 0..TRIES {
+            if touched.binary_search(&item).is_err() {
+                break;
+            }
+            item = self.0[below(rng, self.0.len())];
+        }
+        item
+    }
 }
 
 /// `count` positives out of a user's interactions, with replacement.
@@ -141,6 +157,28 @@ mod tests {
                 assert_eq!(drawn.len(), count);
                 assert!(drawn.iter().all(|&at| !graph.users().row(3).contains(&pool[at as usize])));
             }
+        }
+    }
+
+    /// A catalogue that nobody has touched yet changes no draw.
+    #[test]
+    fn items_without_interactions_are_never_drawn() {
+        let edges: Vec<_> = (0..9u32).map(|user| (user, 3 * user, 1.0)).collect();
+        let graph = Bipartite::from_edges(9, 1000, &edges).unwrap();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(4);
+        for kind in [Sampler::Uniform, Sampler::Popularity, Sampler::Dynamic, Sampler::Synthesised] {
+            let sampler = Negatives::new(kind, 5, 0.5, &graph);
+            for count in [4, 100] {
+                assert!(
+                    sampler.pool(&mut rng, count).iter().all(|item| item.is_multiple_of(3) && *item < 27),
+                    "{kind} {count}"
+                );
+            }
+        }
+        let known = KnownItems::of(&graph);
+        for _ in 0..200 {
+            let item = known.untouched(&mut rng, &[6]);
+            assert!(item.is_multiple_of(3) && item < 27 && item != 6, "{item}");
         }
     }
 

@@ -75,9 +75,11 @@ pub(crate) struct Descent {
 
 impl Descent {
     /// Floats of a descent behind an encoder that gives so many layers and has so many tables beside them: the table, the best of it, two moments, and layers and
-    /// their gradients.
+    /// their gradients; and the pairs of a block, with a choice and its slope for every hop that is mixed apart.
     pub(super) fn floats(&self, size: Size, layers: usize, beside: usize) -> f64 {
-        (4 + 2 * layers + beside) as f64 * size.nodes() * self.factors as f64
+        let each = if self.mixing.is_some() { 2 * layers } else { 1 };
+        let pairs = BLOCK.min(size.users) as f64 * (self.draws * self.negatives * each) as f64;
+        (4 + 2 * layers + beside) as f64 * size.nodes() * self.factors as f64 + pairs
     }
 
     /// The objective on a graph.

@@ -20,7 +20,7 @@ use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::loss::pairwise;
 use crate::train::optim::random::{normal_matrix, shuffle};
-use crate::train::optim::sampler::untouched;
+use crate::train::optim::sampler::KnownItems;
 use crate::train::optim::schedule::falling;
 
 /// The side of the graph whose vectors take gradients; the other one's follow them.
@@ -65,9 +65,9 @@ impl Teacher for OneBp {
         (vec![self.factors], vec![1.0])
     }
 
-    /// The table, the best of it, the gradient and two moments.
+    /// The table, the best of it, the gradient and two moments; and of the pairs of a step, negatives, slopes and where both go.
     fn floats(&self, size: Size) -> f64 {
-        5.0 * size.nodes() * self.factors as f64
+        5.0 * size.nodes() * self.factors as f64 + 4.0 * (self.batch.min(size.edges) * self.negatives) as f64
     }
 
     fn fit(&self, context: &Context<'_>) -> Result<Fit> {
@@ -156,6 +156,7 @@ struct Training<'a> {
     /// By the side that is learned; only rows of the step are of use.
     gradient: Matrix,
     adam: DenseAdam,
+    known: KnownItems,
 }
 
 impl<'a> Training<'a> {
@@ -171,6 +172,7 @@ impl<'a> Training<'a> {
             },
             gradient: Matrix::zeros(learned, model.factors),
             adam: DenseAdam::new(learned, model.factors),
+            known: KnownItems::of(context.graph),
         }
     }
 
@@ -222,7 +224,7 @@ impl<'a> Training<'a> {
                 let seen = rows.row(user as usize);
                 let score = |item: u32| dot(isa, vector, items.row(item as usize));
                 for (negative, slope) in negatives.iter_mut().zip(&mut *slopes) {
-                    *negative = untouched(&mut rng, items.rows(), seen);
+                    *negative = self.known.untouched(&mut rng, seen);
                     *slope = score(*negative);
                 }
                 pairwise(score(positive), slopes, 1.0)

@@ -243,7 +243,24 @@ pub const ABLATIONS: &[Variant<'static>] = &[
     part!("l2q-gcn", "l2q-gcn", "--model", "l2q-gcn"),
     part!("l2q-gcn", "l2q-gcn_anl", "--model", "l2q-gcn_anl"),
     part!("l2q-gcn", "l2q-gcn_anl without scalers", "--model", "l2q-gcn_anl", "--set", "teacher.scaled=off"),
-    part!("l2q-gcn", "l2q-gcn_anl without annealing", "--model", "l2q-gcn_anl", "--set", "teacher.annealing=off"),
+    part!(
+        "l2q-gcn",
+        "l2q-gcn_anl without annealing",
+        "--model",
+        "l2q-gcn_anl",
+        "--set",
+        "teacher.annealing=off",
+        "--set",
+        "teacher.rate=0.1"
+    ),
+    part!(
+        "l2q-gcn",
+        "l2q-gcn_anl without annealing, a rate of 0.03",
+        "--model",
+        "l2q-gcn_anl",
+        "--set",
+        "teacher.annealing=off"
+    ),
     part!("l2q-gcn", "l2q-gcn_anl, values propagated", "--model", "l2q-gcn_anl", "--set", "teacher.inside=off"),
     part!("dgcn-bincf", "dgcn-bincf", "--model", "dgcn-bincf"),
     part!("dgcn-bincf", "dgcn-bincf, alpha 10", "--model", "dgcn-bincf", "--set", "student.rank_weight=10"),

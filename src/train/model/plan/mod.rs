@@ -120,6 +120,20 @@ impl Plan {
         let (coding, hops, student): (_, _, Box<dyn Student>) = match parts.student {
             StudentKind::Discrete => {
                 let widths = options.widths();
+                let (layers, given) = (widths.len(), teacher.layers().0.len());
+                if widths.contains(&0) {
+                    return Err(Error::InvalidArgument {
+                        what: format!("bits = {} of codes of {layers} layers", options.code_bits()),
+                        remedy: format!("choose a multiple of 64 from {} to {MAX_BITS}, or fewer layers", 64 * layers),
+                    });
+                }
+                // One layer is of all that a teacher scores with; of several, none may be left over.
+                if layers > 1 && layers < given {
+                    return Err(Error::InvalidArgument {
+                        what: format!("codes of {layers} layers of the teacher {}, which has {given}", parts.teacher),
+                        remedy: format!("choose {} layers or more, for a code each, or 0, for one of all", given - 1),
+                    });
+                }
                 // A teacher that propagates gives the layers itself.
                 let hops = widths.len().saturating_sub(teacher.layers().0.len());
                 (Coding::Estimating { widths }, hops, Box::new(students::discrete(&reader, recipe.student)))
@@ -205,6 +219,12 @@ impl Plan {
         let is_settled = !is_gradient && !matches!(parts.student, StudentKind::Bigear | StudentKind::BinCf);
         let refit = options.preset != Preset::Fast && is_settled;
         let refit = reader.switch(&settings::REFIT, refit);
+        if refit && matches!(parts.student, StudentKind::Bigear | StudentKind::BinCf) {
+            return Err(Error::InvalidArgument {
+                what: format!("refit = on with the student {}", parts.student),
+                remedy: "leave it out: when to stop is chosen on what is held out".to_owned(),
+            });
+        }
         let settings = reader.finish(&format!("{} with the student {}", parts.teacher, parts.student))?;
         Ok(Plan { teacher, search, neighbours, hops, coding, student, refit, settings })
     }
@@ -248,10 +268,13 @@ impl Parts {
 
     /// Refuses teachers of which a model, or a student, would take no more than a part.
     fn check(self, model: Model) -> Result<()> {
-        use TeacherKind::{Ials, L2q, LightGcn, Mf, Ngcf, OneBp};
+        use TeacherKind::{Ials, L2q, LightGcn, Mf, Ngcf, OneBp, PinSage};
         let of_model: Option<(String, &[TeacherKind])> = match model {
             Model::Sgcn => Some((format!("the model {model}, whose masks"), &[LightGcn, Ngcf])),
             Model::L2q | Model::L2qAnl => Some((format!("the model {model}, whose codes"), &[L2q])),
+            Model::MixGcf if matches!(self.teacher, Ials | OneBp) => {
+                Some((format!("the model {model}, whose negatives"), &[LightGcn, Ngcf, PinSage]))
+            }
             _ => None,
         };
         let is_bigear = self.student == StudentKind::Bigear;
@@ -285,7 +308,7 @@ mod tests {
     /// Nothing is taken of a teacher but all it scores by, and no layers that nobody has.
     #[test]
     fn students_and_layers_that_do_not_fit_a_model_are_refused() {
-        let size = Size { users: 90, items: 40, touched: 40, edges: 360 };
+        let size = Size { users: 90, items: 40, active: 90, touched: 40, edges: 360 };
         let plan = |options: TrainOptions| Plan::new(&options, size);
         let of = |model| TrainOptions::new(Preset::Fast).model(model);
         for options in [
@@ -294,17 +317,34 @@ mod tests {
             of(Model::L2q).student(StudentKind::Bigear),
             of(Model::DgcnBinCf).layers(2),
             of(Model::GcnCf).student(StudentKind::Signs).layers(2),
+            // Layers of the teacher would be left over, or of the code be empty.
+            of(Model::GcnCf).layers(1),
+            of(Model::BigearPlus).teacher(TeacherKind::SpectralCf).student(StudentKind::Discrete),
+            of(Model::Ngcf).layers(3).bits(192),
+            of(Model::DgcnBinCf).set("refit", "on"),
+            of(Model::Bigear).set("refit", "on"),
+            // What would be read and not used.
+            of(Model::L2qAnl).set("teacher.quantised", "off").set("teacher.annealing", "on"),
+            of(Model::L2qAnl).set("teacher.quantised", "off").set("teacher.inside", "off"),
+            of(Model::Sgcn).set("teacher.mask_nuclear", "0").set("teacher.mask_rank", "4"),
+            of(Model::DgcnBinCf).set("student.rank_weight", "0").set("student.rank_lists", "positives"),
+            of(Model::DgcnBinCf).set("student.noise_weight", "0").set("student.noise_temperature", "1"),
         ] {
             assert!(matches!(plan(options.clone()), Err(Error::InvalidArgument { .. })), "{options:?}");
         }
         // Layers that a teacher gives are not made again.
         let hops = |model: Model, layers| plan(of(model).student(StudentKind::Discrete).layers(layers)).unwrap().hops;
         assert_eq!([hops(Model::Ngcf, 3), hops(Model::Mf, 3), hops(Model::GcnCf, 3)], [0, 3, 1]);
+        // Hops of a teacher whose code has one layer need no bits each.
+        let layers = |options| plan(options).unwrap().coding.shape().unwrap().layers();
+        assert_eq!(layers(of(Model::LightGcn).layers(3).bits(64)), 1);
+        assert_eq!(layers(of(Model::DgcnBinCf).teacher(TeacherKind::SpectralCf).layers(3)), 1);
+        assert_eq!(layers(of(Model::GcnCf)), 1);
     }
 
     #[test]
     fn what_validates_fits_graphs_of_every_size() {
-        let size = |users, items, edges| Size { users, items, touched: items, edges };
+        let size = |users, items, edges| Size { users, items, active: users, touched: items, edges };
         let sizes =
             [size(90, 40, 3600), size(50, 250_000, 2000), size(30_000, 30, 900), size(1 << 24, 1 << 24, 1 << 32)];
         let some = |setting: &Setting| -> Vec<String> {
@@ -404,6 +444,8 @@ mod tests {
             (Model::L2qAnl, TeacherKind::Mf, "l2q-gcn"),
             (Model::BigearPlus, TeacherKind::Ngcf, "lightgcn or mf"),
             (Model::Bigear, TeacherKind::GcnCf, "lightgcn or mf"),
+            (Model::MixGcf, TeacherKind::OneBp, "lightgcn or ngcf or pinsage"),
+            (Model::MixGcf, TeacherKind::Ials, "lightgcn or ngcf or pinsage"),
         ] {
             let options = TrainOptions::default().model(model).teacher(teacher);
             let error = Plan::new(&options, Size::default()).err().unwrap().to_string();

@@ -112,6 +112,7 @@ pub(super) fn bincf(reader: &Reader<'_>, options: &TrainOptions, parts: Parts) -
         });
     }
     let (count, number) = (|s, default| reader.count(s, default), |s, default| reader.number(s, default));
+    let (weight, noise) = (number(&settings::STUDENT_RANK_WEIGHT, 50.0), number(&settings::STUDENT_NOISE_WEIGHT, 1e-3));
     let lists = [("both", Listed::Both), ("positives", Listed::Positives), ("negatives", Listed::Negatives)];
     Ok(BinCf {
         epochs: count(&settings::STUDENT_EPOCHS, if options.preset == Preset::Fast { 20 } else { 60 }),
@@ -122,13 +123,17 @@ pub(super) fn bincf(reader: &Reader<'_>, options: &TrainOptions, parts: Parts) -
         bits: bits as usize,
         centred: reader.switch(&settings::STUDENT_CENTRE, true),
         ranks: Ranks {
-            weight: number(&settings::STUDENT_RANK_WEIGHT, 50.0),
-            temperature: number(&settings::STUDENT_TEMPERATURE, 1.0),
-            of: reader.choice(&settings::STUDENT_RANK_LISTS, &lists, Listed::Both),
+            weight,
+            // What weighs nothing is read nothing of, so that nobody sets it in vain.
+            temperature: if weight > 0.0 { number(&settings::STUDENT_TEMPERATURE, 1.0) } else { 1.0 },
+            of: match weight > 0.0 {
+                true => reader.choice(&settings::STUDENT_RANK_LISTS, &lists, Listed::Both),
+                false => Listed::Both,
+            },
         },
         penalty: Penalty {
-            noise: number(&settings::STUDENT_NOISE_WEIGHT, 1e-3),
-            temperature: number(&settings::STUDENT_NOISE_TEMPERATURE, 0.2),
+            noise,
+            temperature: if noise > 0.0 { number(&settings::STUDENT_NOISE_TEMPERATURE, 0.2) } else { 0.2 },
             bounds: number(&settings::STUDENT_BOX_WEIGHT, 1e-3),
         },
     })

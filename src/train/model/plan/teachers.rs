@@ -88,10 +88,10 @@ pub(super) fn made(
             Box::new(L2q {
                 descent,
                 hops,
-                scaled: reader.switch(&settings::TEACHER_SCALED, options.model == Model::L2qAnl),
+                scaled: quantised && reader.switch(&settings::TEACHER_SCALED, options.model == Model::L2qAnl),
                 annealing,
                 quantised,
-                inside: reader.switch(&settings::TEACHER_INSIDE, true),
+                inside: !quantised || reader.switch(&settings::TEACHER_INSIDE, true),
             })
         }
         TeacherKind::PinSage => {
@@ -137,12 +137,13 @@ fn masking(reader: &Reader<'_>, options: &TrainOptions, hops: usize) -> Result<O
         });
     }
     let gradients = [("arm", MaskGradient::Arm), ("pathwise", MaskGradient::Pathwise)];
+    let nuclear = reader.number(&settings::TEACHER_MASK_NUCLEAR, 1e-4);
     Ok(Some(Masking {
         start: reader.number(&settings::TEACHER_MASK_START, 3.0),
         gradient: reader.choice(&settings::TEACHER_MASK_GRADIENT, &gradients, MaskGradient::Arm),
         sparsity: reader.number(&settings::TEACHER_MASK_SPARSITY, 1e-7),
-        nuclear: reader.number(&settings::TEACHER_MASK_NUCLEAR, 1e-4),
-        rank: reader.count(&settings::TEACHER_MASK_RANK, 8),
+        nuclear,
+        rank: if nuclear > 0.0 { reader.count(&settings::TEACHER_MASK_RANK, 8) } else { 0 },
     }))
 }
 
@@ -248,9 +249,10 @@ fn onebp(reader: &Reader<'_>, base: OneBp) -> Result<OneBp> {
     Ok(model)
 }
 
-/// Whether L2Q-GCN has gradients that are annealed.
+/// Whether L2Q-GCN takes signs, whose gradients are annealed.
 fn anneals(reader: &Reader<'_>, options: &TrainOptions) -> bool {
-    reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl)
+    reader.switch(&settings::TEACHER_QUANTISED, true)
+        && reader.switch(&settings::TEACHER_ANNEALING, options.model == Model::L2qAnl)
 }
 
 /// Settings of a gradient teacher on a graph, behind `hops` of propagation if any.
@@ -273,7 +275,7 @@ fn descent(
     let cosine = reader.choice(&settings::TEACHER_SIMILARITY, &similarities, is_softmax && weighted.is_none());
     // A step of propagation costs the same for any number of users. The softmax loss, over all positives of a user, needs more steps an epoch.
     let steps = if is_softmax { 32 } else { 8 };
-    let batch = if hops.is_some() { (size.users / steps).next_multiple_of(512).clamp(512, 4096) } else { 512 };
+    let batch = if hops.is_some() { (size.active / steps).next_multiple_of(512).clamp(512, 4096) } else { 512 };
     // The harder the negatives, the less is overfitted.
     let (epochs, rate, l2) = match loss {
         Loss::Softmax if hops.is_some() => (40, if is_dense { 0.05 } else { 0.1 }, 0.0),
@@ -320,7 +322,7 @@ fn descent(
             _ => {
                 let is_dear = sampler == Sampler::Synthesised && mixing.is_none();
                 let most = if is_dear { MOST_SYNTHESISED } else { MOST_DRAWS };
-                count(&settings::TEACHER_DRAWS, (size.edges / size.users.max(1)).clamp(1, most))
+                count(&settings::TEACHER_DRAWS, (size.edges / size.active.max(1)).clamp(1, most))
             }
         },
         negatives: match loss {
@@ -328,7 +330,7 @@ fn descent(
             Loss::InfoNce => count(&settings::TEACHER_NEGATIVES, 16),
             Loss::Bpr | Loss::Softmax => 1,
         },
-        pool: count(&settings::TEACHER_POOL, if is_softmax { (size.items / 4).clamp(2048, 8192) } else { 512 }),
+        pool: count(&settings::TEACHER_POOL, if is_softmax { (size.touched / 4).clamp(2048, 8192) } else { 512 }),
         cosine,
         length: cosine
             .then(|| number(&settings::TEACHER_LENGTH, 0.0))

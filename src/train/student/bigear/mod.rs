@@ -19,6 +19,7 @@ use crate::train::model::report::Epoch;
 use crate::train::model::size::Size;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::estimator::Estimator;
+use crate::train::optim::sampler::KnownItems;
 use crate::train::optim::schedule::falling;
 use crate::train::optim::synthesis::Synthesis;
 use crate::train::student::rotation::rotation;
@@ -113,6 +114,7 @@ impl Student for BiGear {
         let mut segments = propagation.forward(context, &table)?;
         let objective = Objective {
             context,
+            known: KnownItems::of(context.graph),
             synthesis: self.synthesis,
             draws: self.draws,
             distillation: self.distillation,

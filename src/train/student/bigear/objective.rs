@@ -11,7 +11,7 @@ use crate::kernel::dense::{add_scaled, dot, exponentials, maximum};
 use crate::train::context::Context;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::random::below;
-use crate::train::optim::sampler::untouched;
+use crate::train::optim::sampler::KnownItems;
 use crate::train::optim::synthesis::{Chosen, Shares, Synthesis};
 use crate::train::teacher::Nodes;
 
@@ -36,6 +36,7 @@ pub(crate) enum Distillation {
 /// where s is the sum over segments of inner products, and L_ID is taken over the lists of the segment.
 pub(crate) struct Objective<'a> {
     pub(crate) context: &'a Context<'a>,
+    pub(crate) known: KnownItems,
     pub(crate) synthesis: Synthesis,
     /// Positives drawn for every user and step, with replacement.
     pub(crate) draws: usize,
@@ -97,7 +98,6 @@ impl Objective<'_> {
     /// `Cancelled`.
     pub(crate) fn draw(&self, codes: &[Nodes], step: u64) -> Result<Draws> {
         let n = self.context.graph.n_users() * self.draws;
-        let n_items = self.context.graph.n_items();
         let width = codes.first().map_or(0, |segment| segment.users.cols());
         let mut draws = Draws {
             positives: vec![u32::MAX; n],
@@ -129,7 +129,7 @@ impl Objective<'_> {
                     }
                     *positive = seen[below(&mut rng, seen.len())];
                     candidates.clear();
-                    candidates.extend((0..self.synthesis.candidates).map(|_| untouched(&mut rng, n_items, seen)));
+                    candidates.extend((0..self.synthesis.candidates).map(|_| self.known.untouched(&mut rng, seen)));
                     let mut margin = 0.0;
                     for (codes, chosen) in codes.iter().zip(chosen) {
                         let rows = (codes.users.row(user), codes.items.row(*positive as usize));
@@ -417,7 +417,14 @@ mod tests {
                 teacher.iter().map(|teacher| Lists::new(&context, ranking, teacher, "lists").unwrap())
             });
             let lists = lists.collect();
-            let objective = Objective { context: &context, synthesis, draws: 2, distillation, lists };
+            let objective = Objective {
+                context: &context,
+                known: KnownItems::of(&graph),
+                synthesis,
+                draws: 2,
+                distillation,
+                lists,
+            };
             let draws = objective.draw(&codes, 3).unwrap();
             let (value, gradients) = objective.gradient(&codes, &draws).unwrap();
             assert!((value - loss(&objective, &codes, &draws)).abs() < 1e-5);
@@ -450,8 +457,14 @@ mod tests {
         let context = crate::train::tests::context(&graph, &());
         let codes = [nodes(&context, "codes")];
         let synthesis = Synthesis { candidates: 4, most: 1.0 };
-        let objective =
-            Objective { context: &context, synthesis, draws: 50, distillation: Distillation::Ranks, lists: Vec::new() };
+        let objective = Objective {
+            context: &context,
+            known: KnownItems::of(&graph),
+            synthesis,
+            draws: 50,
+            distillation: Distillation::Ranks,
+            lists: Vec::new(),
+        };
         let draws = objective.draw(&codes, 0).unwrap();
         for (draw, (&positive, chosen)) in draws.positives.iter().zip(&draws.chosen).enumerate() {
             let seen = graph.users().row(draw / 50);

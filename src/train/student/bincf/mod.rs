@@ -19,6 +19,7 @@ use crate::train::model::report::Epoch;
 use crate::train::model::size::Size;
 use crate::train::optim::adam::DenseAdam;
 use crate::train::optim::random::shuffle;
+use crate::train::optim::sampler::KnownItems;
 use crate::train::optim::schedule::falling;
 use crate::train::student::rotation::rotation;
 use crate::train::teacher::Nodes;
@@ -77,6 +78,7 @@ impl Student for BinCf {
         let objective = Objective {
             context,
             teacher: (&of_users, &of_items),
+            known: KnownItems::of(context.graph),
             draws: self.draws,
             ranks: self.ranks,
             penalty: self.penalty,
@@ -312,6 +314,7 @@ mod tests {
         let objective = Objective {
             context: &context,
             teacher: (&teacher.users[0], &teacher.items[0]),
+            known: KnownItems::of(context.graph),
             draws: 2,
             ranks: MODEL.ranks,
             penalty: MODEL.penalty,

@@ -11,7 +11,7 @@ use crate::train::context::Context;
 use crate::train::optim::grouping::Grouping;
 use crate::train::optim::loss::pairwise;
 use crate::train::optim::random::subset;
-use crate::train::optim::sampler::untouched;
+use crate::train::optim::sampler::KnownItems;
 use crate::train::teacher::Nodes;
 
 /// How the teacher's order of a user's items is followed: `alpha T^2 L_rank` with the cross-entropy of ListNet (Cao et al., ICML 2007),
@@ -44,6 +44,7 @@ pub(crate) struct Objective<'a> {
     pub(crate) context: &'a Context<'a>,
     /// What the teacher scores with: inner products of these rows.
     pub(crate) teacher: (&'a Matrix, &'a Matrix),
+    pub(crate) known: KnownItems,
     /// Positives of a user at most.
     pub(crate) draws: usize,
     pub(crate) ranks: Ranks,
@@ -106,7 +107,7 @@ impl Objective<'_> {
             let row = rows.row(user as usize);
             let mut list = subset(&mut rng, row.len(), self.draws);
             list.iter_mut().for_each(|at| *at = row[*at as usize]);
-            let negatives: Vec<u32> = list.iter().map(|_| untouched(&mut rng, rows.n_cols(), row)).collect();
+            let negatives: Vec<u32> = list.iter().map(|_| self.known.untouched(&mut rng, row)).collect();
             list.extend(negatives);
             list
         });
@@ -304,7 +305,8 @@ mod tests {
             (RANKS, Penalty { noise: 0.0, ..PENALTY }),
         ] {
             let teacher = (&teacher.users, &teacher.items);
-            let objective = Objective { context: &context, teacher, draws: 3, ranks, penalty };
+            let objective =
+                Objective { context: &context, teacher, known: KnownItems::of(&graph), draws: 3, ranks, penalty };
             let drawn = objective.draw(&users, &mut context.rng("drawn"));
             let garbage = Matrix::from_data(12, 6, vec![7.0; 72]).unwrap();
             let slopes = objective.gradient(&soft, &drawn, garbage).unwrap();
@@ -343,11 +345,20 @@ mod tests {
 
     #[test]
     fn positives_are_distinct_interactions_and_negatives_are_none() {
-        let graph = graph();
+        // Nobody has touched nearly all there is, and nobody the last item.
+        let edges: Vec<_> = (0..24u32).map(|e| (e * e % 7, e * 5 % 11, 1.0)).collect();
+        let graph = Bipartite::from_edges(8, 12, &edges).unwrap();
         let context = crate::train::tests::context(&graph, &());
         let nodes = soft(&context, "teacher");
         let teacher = (&nodes.users, &nodes.items);
-        let objective = Objective { context: &context, teacher, draws: 3, ranks: RANKS, penalty: PENALTY };
+        let objective = Objective {
+            context: &context,
+            teacher,
+            known: KnownItems::of(&graph),
+            draws: 3,
+            ranks: RANKS,
+            penalty: PENALTY,
+        };
         let users: Vec<u32> = (0..8).filter(|&user| graph.users().degree(user as usize) > 0).collect();
         let mut rng = context.rng("drawn");
         for _ in 0..50 {
@@ -358,6 +369,7 @@ mod tests {
                 assert_eq!(positives.len(), row.len().min(3));
                 assert!(positives.is_sorted_by(|a, b| a < b) && positives.iter().all(|item| row.contains(item)));
                 assert!(negatives.len() == positives.len() && negatives.iter().all(|item| !row.contains(item)));
+                assert!(negatives.iter().all(|&item| graph.items().degree(item as usize) > 0));
             }
         }
     }
