@@ -164,7 +164,7 @@ impl Program {
         let (start, before) = (Instant::now(), processor_seconds());
         self.load(&db, files)?;
         let seed = seed.to_string();
-        let flags = variant.flags.into_iter().flatten().copied().chain(["--seed", &seed]).map(OsStr::new);
+        let flags = variant.words().chain(["--seed", &seed]).map(OsStr::new);
         let trained = self.run([OsStr::new("train"), db.as_os_str()].into_iter().chain(flags))?;
         let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - before);
         let eval = |flags: &[&str]| -> anyhow::Result<[f64; 3]> {
@@ -219,8 +219,10 @@ impl Program {
     pub fn split(&self, file: &Path, flags: &[&str], folder: &Path) -> anyhow::Result<Files> {
         let args = [OsStr::new("split"), file.as_os_str(), OsStr::new("--out"), folder.as_os_str()];
         self.run(args.into_iter().chain(flags.iter().map(OsStr::new)))?;
-        let part = |name: &str| folder.join(name).with_extension("txt");
-        Ok(Files { train: part("train"), test: part("test"), format: "lightgcn" })
+        // By `--to`, where it is among the flags.
+        let (format, extension) = if folder.join("train.csv").is_file() { ("csv", "csv") } else { ("lightgcn", "txt") };
+        let part = |name: &str| folder.join(name).with_extension(extension);
+        Ok(Files { train: part("train"), test: part("test"), format })
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::expand;
 use crate::program::{Measured, Program};
-use crate::sets::{Files, SETS, Variant};
+use crate::sets::{ALL_EPOCHS, CUTS, Files, SETS, SIGNS, UNIFORM, Variant};
 
 /// What is claimed, on which data, by which measures, and what is trained to see.
 pub struct Study {
@@ -67,13 +67,10 @@ const ONEBP: &[Variant<'static>] = &[
 /// Both sides by K-pair BPR with one negative, which is BPR, and the same penalty; an epoch of LightGCN's takes some two thirds of the time without
 /// mixing, and it has twice as many, so that it is not behind for want of time.
 const MIXGCF: &[Variant<'static>] = &[
-    of(
-        "LightGCN by uniform negatives",
-        &["--model", "lightgcn", "--loss", "k-bpr", "--set", "teacher.negatives=1", "--set", "teacher.epochs=80"],
-    ),
+    of("LightGCN by uniform negatives", &["--model lightgcn --set teacher.epochs=80", UNIFORM]),
     of("MixGCF on LightGCN", &["--model", "mixgcf"]),
     of("MixGCF without positive mixing", &["--model", "mixgcf", "--set", "teacher.mixing=off"]),
-    of("NGCF by uniform negatives", &["--model", "ngcf", "--loss", "k-bpr", "--set", "teacher.negatives=1"]),
+    of("NGCF by uniform negatives", &["--model ngcf", UNIFORM]),
     of("MixGCF on NGCF", &["--model", "mixgcf", "--teacher", "ngcf"]),
 ];
 
@@ -85,23 +82,11 @@ const BINCF: &[Variant<'static>] = &[
     of("DGCN-BinCF with alpha = 0", &["--model", "dgcn-bincf", "--set", "student.rank_weight=0"]),
 ];
 
-/// By their defaults masks cut no edge: these do.
-const CUTS: &[&str] = &[
-    "--model",
-    "sgcn",
-    "--set",
-    "teacher.mask_gradient=pathwise",
-    "--set",
-    "teacher.mask_start=1",
-    "--set",
-    "teacher.mask_sparsity=1e-4",
-];
-
 const SGCN: &[Variant<'static>] = &[
     of("LightGCN by BPR", &["--model", "lightgcn", "--loss", "bpr"]),
     of("SGCN on LightGCN", &["--model", "sgcn"]),
     of("SGCN on LightGCN by derivative", &["--model", "sgcn", "--set", "teacher.mask_gradient=pathwise"]),
-    of("SGCN on LightGCN that cuts", CUTS),
+    of("SGCN on LightGCN that cuts", &[CUTS]),
     of("NGCF", &["--model", "ngcf"]),
     of("SGCN on NGCF", &["--model", "sgcn", "--teacher", "ngcf"]),
     of(
@@ -116,14 +101,8 @@ const L2Q: &[Variant<'static>] = &[
     of("L2Q-GCN_anl", &["--model", "l2q-gcn_anl"]),
 ];
 
-/// Beside a model's own flags: all epochs are run, and the tables that found most of the hold-out on the way are kept. On small sets recall rises in
-/// leaps, and five validations without a gain are no end.
-const COMMON: &[&str] = &["--set", "teacher.patience=25"];
 /// Where an epoch takes seconds.
 const SHORT: &[&str] = &["--set", "teacher.epochs=40"];
-/// Where no student is part of what is claimed: what is compared are the teachers, by floats and by their signs.
-const SIGNS: &[&str] = &["--student", "signs"];
-
 /// Five splits of 80 to 20.
 const FIFTHS: Split =
     Split::Random(5, &["--format", "tsv", "--user", "1", "--item", "2", "--time", "4", "--test-share", "0.2"]);
@@ -197,9 +176,9 @@ impl Study {
             return Ok(());
         };
         for variant in self.variants.iter().filter(|variant| wanted(variant.name)) {
-            let student = if self.name == "dgcn-bincf" { &[] } else { SIGNS };
+            let student = (self.name != "dgcn-bincf").then_some(SIGNS);
             let own = self.flags.iter().chain(variant.flags.into_iter().flatten());
-            let flags: Vec<&str> = own.chain(COMMON).chain(student).copied().collect();
+            let flags: Vec<&str> = own.copied().chain([ALL_EPOCHS]).chain(student).collect();
             let trained = Variant { flags: Some(&flags), ..*variant };
             let mut runs = Vec::new();
             // Random splits differ by themselves.
