@@ -353,6 +353,20 @@ fn a_log_that_is_long_is_folded_under_the_codes_there_are() {
     assert_eq!(scores(&db, 1), codes);
 }
 
+/// As many interactions come as there are, and half as many: refused, a compaction folds what its policy would begin it again for.
+#[test]
+fn a_log_of_new_interactions_is_folded_as_the_policy_counts() {
+    let (directory, db, rest) = begun(shop::options());
+    let known = db.stats().unwrap().interactions;
+    drop(db);
+    let policy = Policy::default().least_recall(1e6).fold_changes(10);
+    let db = Db::options().background(false).policy(policy).open(directory.path().join("shop.kith")).unwrap();
+    let more = (0..5 * known / 2 - rest.len() as u64).map(|n| Interaction::new(10_000 + n / 20, n % 20));
+    db.insert_many(rest.into_iter().chain(more)).unwrap();
+    assert!(db.stats().unwrap().tail_changes > 2 * known);
+    assert_eq!((minor(&db).generation, db.stats().unwrap().tail_changes), (2, 0));
+}
+
 /// Folding alone leaves codes as they are: that users are placed by more is no reason to leave the log as it is.
 #[test]
 fn what_learns_nothing_is_not_refused() {

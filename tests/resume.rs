@@ -321,6 +321,31 @@ fn a_request_that_publishes_nothing_ends_nothing_else() {
     wait(&|| resumed().any(|job| matches!(job.outcome, JobOutcome::Done { .. })));
 }
 
+/// Its codes are not published whatever they find, as those of a training are, though its record has left the history.
+#[test]
+fn a_full_compaction_is_gone_on_with_as_one_when_its_record_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db.kith");
+    begun(&path);
+    let db = open(&path);
+    db.train(training().set("student.sweeps", 60)).unwrap().wait().unwrap();
+    let job = db.compact(Compaction::Full).unwrap();
+    wait_for_checkpoint(&path);
+    drop((db, job));
+    let db = open(&path);
+    let broken = jobs(&db).1.number;
+    while db.jobs().unwrap()[0].number <= broken {
+        db.insert(1u64, 1u64).unwrap();
+        let job = db.compact(Compaction::Major).unwrap();
+        job.cancel();
+        assert!(matches!(job.wait(), Err(Error::Cancelled)));
+    }
+    drop(db);
+    let db = finished(&path, 1);
+    assert_eq!(jobs(&db).1.kind, "full");
+    assert!(jobs(&db).1.why.contains(&format!("job {broken} ")));
+}
+
 /// Who was forgotten before a job began that was broken off leaves the disk with what it publishes, or another that it gives way to: the moment it went on
 /// from holds nothing back.
 #[test]

@@ -21,6 +21,8 @@ const KIND: &str = "job.kind";
 const SEQUENCE: &str = "job.sequence";
 const GENERATION: &str = "job.generation";
 const OPTION: &str = "job.option.";
+/// Whether a full job is a training, which is published whatever it finds; its record may be gone before the job is gone on with.
+const TRAINS: &str = "job.trains";
 /// Noted until a job has come to anything.
 const BEGUN: &str = "job.begun";
 
@@ -28,6 +30,7 @@ const BEGUN: &str = "job.begun";
 pub(super) struct Begun {
     pub(super) number: u64,
     pub(super) kind: Compaction,
+    pub(super) trains: bool,
     /// Those of a training; a major compaction has its parent's.
     pub(super) options: Option<TrainOptions>,
 }
@@ -41,7 +44,12 @@ impl Begun {
         let options =
             notes.iter().filter_map(|(name, value)| Some((name.strip_prefix(OPTION)?.to_owned(), value.clone())));
         let options: BTreeMap<String, String> = options.collect();
-        Some(Begun { number: notes.get(NUMBER)?.parse().ok()?, kind, options: TrainOptions::read(&options) })
+        Some(Begun {
+            number: notes.get(NUMBER)?.parse().ok()?,
+            kind,
+            trains: notes.get(TRAINS).is_none_or(|trains| *trains == true.to_string()),
+            options: TrainOptions::read(&options),
+        })
     }
 }
 
@@ -115,6 +123,7 @@ impl<'a> JobCheckpoints<'a> {
         let key = digest(words.into_iter().chain(written.iter().map(String::as_bytes)).chain(columns));
         notes.insert(KEY.to_owned(), key.clone());
         notes.insert(NUMBER.to_owned(), entry.number().to_string());
+        notes.insert(TRAINS.to_owned(), entry.trains().to_string());
         notes.insert(SEQUENCE.to_owned(), cut.sequence.to_string());
         notes.insert(GENERATION.to_owned(), generation(store).to_string());
         let own = Self { store, entry, key, notes, after, last: Mutex::new(Instant::now()) };

@@ -60,6 +60,11 @@ impl<'a> Entry<'a> {
         self.record.lock().number
     }
 
+    /// Whether it is a training, and no full compaction.
+    pub(super) fn trains(&self) -> bool {
+        self.record.lock().kind == TRAIN
+    }
+
     /// Follows the job into another phase.
     pub(super) fn phase(&self, phase: &str, of: u64) {
         self.phases.begin(phase);
@@ -180,6 +185,9 @@ const REFUSED: &str = "refused";
 
 /// What the record of a job has found that learned nothing.
 const LEARNED: &str = "learned";
+
+/// The kind of a training, in its record.
+pub(super) const TRAIN: &str = "train";
 
 /// Why a job is begun that goes on with one of a `number`.
 pub(super) fn why_resumed(number: u64) -> String {

@@ -8,7 +8,7 @@ use kithdb_storage::{Manifest, Store};
 use super::checkpoints::{Begun, JobCheckpoints};
 use super::drift::Drift;
 use super::full::full;
-use super::history::{Entry, may_resume, why_resumed};
+use super::history::{Entry, TRAIN, may_resume, why_resumed};
 use super::import::{ImportOutcome, import};
 use super::job::{Compaction, TrainOutcome, Watch};
 use super::made::Made;
@@ -144,8 +144,8 @@ impl Place<'_> {
         watch: &Watch<'_>,
     ) -> Result<TrainOutcome> {
         let options = &self.limited(options);
-        let span = span!(INFO, "job", kind = "train", why);
-        let entry = Entry::begin(self.store, "train", why, &span);
+        let span = span!(INFO, "job", kind = TRAIN, why);
+        let entry = Entry::begin(self.store, TRAIN, why, &span);
         let noted = &watch.noted(&entry);
         let mut training = TrainReport::default();
         let guard = Guard { entry: &entry, goes_on: false, refuses: false };
@@ -246,11 +246,10 @@ impl Place<'_> {
 
     /// Goes on with it, on what there was at the `moment` when it began.
     pub(super) fn resume(&self, begun: &Begun, moment: &Snapshot, watch: &Watch<'_>) -> Result<TrainOutcome> {
-        let (why, jobs) = (why_resumed(begun.number), self.store.jobs().unwrap_or_default());
-        // A full compaction is a training with the parent's options, which it finds as when it began: its record tells the two apart.
-        let is_training = !jobs.iter().any(|job| job.number == begun.number && job.kind == begun.kind.name());
+        let why = why_resumed(begun.number);
+        // A full compaction is a training with the parent's options, which it finds as when it began.
         match &begun.options {
-            Some(options) if begun.kind == Compaction::Full && is_training => {
+            Some(options) if begun.kind == Compaction::Full && begun.trains => {
                 self.train(options, &why, Some(moment), watch)
             }
             _ => self.compact(begun.kind, &why, Some(moment), watch),

@@ -53,7 +53,8 @@ impl Default for Policy {
 
 impl Policy {
     /// Where nothing was trained yet, or what was trained cannot be gone on from: interactions not folded at which the log is, and at least a quarter as
-    /// many as are. 1,048,576 by default, some 150 MB of memory. Of any database twice as many records of the log, of whatever kind, and as there are interactions.
+    /// many as are. 1,048,576 by default, some 150 MB of memory. Any log is folded that has twice as many
+    /// records as this, of whatever kind, and as there are interactions.
     pub fn fold_changes(mut self, changes: u64) -> Self {
         self.fold_changes = changes;
         self
